@@ -1,0 +1,52 @@
+package hls
+
+import (
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Snapshot is one version of everything that a recording's playlists say. It is never modified once published: the
+// packager makes one per part, origin makes one of a finished recording's index. Slices may share their backing arrays
+// with later versions, which only append behind them.
+type Snapshot struct {
+	State     media.State
+	Constants media.Constants
+	// Window is the least length of the sliding live playlists.
+	Window time.Duration
+	// Takes holds every take that has a segment, oldest first. The last one's tracks are what the multivariant
+	// playlist describes.
+	Takes []media.Take
+	// Renditions are in the takes' track order: video first. All have the same discontinuities.
+	Renditions []Rendition
+	// Bandwidth and AverageBandwidth are bits per second of the whole show, all tracks together.
+	Bandwidth        int64
+	AverageBandwidth int64
+	// Independent says that every segment so far began with a random access point, and that the packager means to
+	// keep it so.
+	Independent bool
+}
+
+// Rendition is one track's side of a snapshot.
+type Rendition struct {
+	// Name is the track's.
+	Name string
+	// Segments are all finished segments of the recording, oldest first, with consecutive MSNs from 1.
+	Segments []media.Segment
+	// Parts are the parts of the last len(Parts) segments, oldest first; an entry may be empty: its segment is listed
+	// whole. They cover at least three target durations while the recording grows.
+	Parts [][]media.Part
+	// Open is the segment being written; nil between takes and once the recording ended.
+	Open *OpenSegment
+}
+
+// OpenSegment is the segment at the live edge.
+type OpenSegment struct {
+	MSN   media.MSN
+	Take  int
+	Date  time.Time
+	Parts []media.Part
+	// Whole says that its parts are neither listed nor hinted: players see it when it is finished. The first segment
+	// of a take is so, because hls.js up to 1.6.16 fails on parts across a discontinuity.
+	Whole bool
+}

@@ -1,0 +1,46 @@
+package media
+
+import "time"
+
+// Action is what is due for a finished recording.
+type Action string
+
+// The actions, in the order of a recording's life.
+const (
+	ActArchive   Action = "archive"    // copy it to object storage
+	ActDropLocal Action = "drop_local" // the archive has it and the grace is over: remove the cluster's copy
+	ActDelete    Action = "delete"     // remove it everywhere
+)
+
+// Claim is one archiver's lease on what is due for one recording. A claim that ran out may be claimed again; the epoch
+// tells the old holder that it lost.
+type Claim struct {
+	Recording Recording
+	Action    Action
+	Owner     string
+	Epoch     int64
+	Until     time.Time
+}
+
+// Upload is a multipart upload under way, noted before its first part so that none is orphaned.
+type Upload struct {
+	Recording RecordingID
+	Object    string
+	UploadID  string
+}
+
+// RecordingFilter selects recordings; its zero value selects all that are not deleted, newest first.
+type RecordingFilter struct {
+	Publisher string
+	Stream    string
+	States    []State
+	// Listed keeps those whose publisher or stream is shown to everybody.
+	Listed bool
+	// Since and Until bound the start; zero is open.
+	Since time.Time
+	Until time.Time
+	// Limit is the most items to return, 1 to 1000; zero means 50.
+	Limit int
+	// Cursor continues a listing: the next value that the last page came with.
+	Cursor string
+}

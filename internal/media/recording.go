@@ -1,0 +1,109 @@
+package media
+
+import "time"
+
+// State is where a recording is in its life.
+type State string
+
+// The states, in the order of a recording's life. Archiving fails back to Ended, with the error kept in the row.
+const (
+	Live        State = "live"        // its publisher is connected
+	Interrupted State = "interrupted" // the connection was lost; the reconnect window is open
+	Ended       State = "ended"       // final, on the cluster's storage
+	Archiving   State = "archiving"   // claimed by an archiver
+	Archived    State = "archived"    // complete in object storage
+	Deleting    State = "deleting"    // answers 410; bytes are being removed
+	Deleted     State = "deleted"     // answers 410; the row is the tombstone
+)
+
+// States lists every state in the order of a recording's life.
+func States() []State {
+	return []State{Live, Interrupted, Ended, Archiving, Archived, Deleting, Deleted}
+}
+
+// Growing says that the recording may still get media.
+func (s State) Growing() bool { return s == Live || s == Interrupted }
+
+// Recording is the catalog's row of one show.
+type Recording struct {
+	ID        RecordingID
+	Path      StreamPath
+	State     State
+	StartedAt time.Time
+	EndedAt   time.Time // zero while it grows
+	Duration  time.Duration
+	Bytes     int64
+	// Keep holds the recording against retention and deletion.
+	Keep bool
+	// Local says that the cluster's storage still has it.
+	Local bool
+	// Continues is the recording that this one follows, because codecs or tracks changed.
+	Continues RecordingID
+	// ArchiveDue is when archiving may begin and ExpireDue when retention deletes it; zero is never.
+	ArchiveDue time.Time
+	ExpireDue  time.Time
+	ArchivedAt time.Time
+	DeletedAt  time.Time
+	// Attempts counts failed tries of the archiver and LastError tells of the last.
+	Attempts  int
+	LastError string
+}
+
+// Publisher is a tenant.
+type Publisher struct {
+	Name      string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Settings  SettingsPatch
+}
+
+// Stream is a named channel of a publisher.
+type Stream struct {
+	Path      StreamPath
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Overrides are the stream's own settings; Settings are those in force: defaults, publisher, overrides.
+	Overrides SettingsPatch
+	Settings  Settings
+}
+
+// StreamKey is the record of a key; the key itself is kept only as a hash.
+type StreamKey struct {
+	ID        string
+	Path      StreamPath
+	Label     string
+	CreatedAt time.Time
+}
+
+// Location says where a recording is served from: the directory service's answer.
+type Location struct {
+	Publisher string      `json:"publisher"`
+	Stream    string      `json:"stream"`
+	Recording RecordingID `json:"recording"`
+	State     State       `json:"state"`
+	// Nodes are base URLs of ingest nodes that serve it, best first; empty once it is only in the archive.
+	Nodes []string `json:"nodes,omitempty"`
+	// Archived says that object storage has all of it.
+	Archived bool `json:"archived"`
+}
+
+// Event tells what happened to a recording.
+type Event struct {
+	// ID grows with every event of one registry.
+	ID        int64       `json:"id"`
+	Type      string      `json:"type"`
+	Time      time.Time   `json:"time"`
+	Publisher string      `json:"publisher"`
+	Stream    string      `json:"stream"`
+	Recording RecordingID `json:"recording"`
+}
+
+// The types of event.
+const (
+	EventLive        = "stream.live"
+	EventInterrupted = "stream.interrupted"
+	EventEnded       = "recording.ended"
+	EventArchived    = "recording.archived"
+	EventFailed      = "recording.failed"
+	EventDeleted     = "recording.deleted"
+)

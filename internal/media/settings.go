@@ -1,0 +1,187 @@
+package media
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Span is a time.Duration that reads and writes itself as a Go duration string ("90s", "5m").
+type Span time.Duration
+
+// D gives the span as a time.Duration.
+func (s Span) D() time.Duration { return time.Duration(s) }
+
+// MarshalText writes the shortest usual form: "5m0s" as "5m".
+func (s Span) MarshalText() ([]byte, error) {
+	d := time.Duration(s)
+	switch {
+	case d != 0 && d%time.Hour == 0:
+		return fmt.Appendf(nil, "%dh", d/time.Hour), nil
+	case d != 0 && d%time.Minute == 0:
+		return fmt.Appendf(nil, "%dm", d/time.Minute), nil
+	}
+	return []byte(d.String()), nil
+}
+
+// UnmarshalText reads a Go duration string.
+func (s *Span) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%w duration %.40q: write it like 90s, 5m or 1h30m", ErrInvalid, text)
+	}
+	*s = Span(d)
+	return nil
+}
+
+// Latency modes.
+const (
+	LatencyLow      = "low"      // parts, blocking reload: about 2 s behind
+	LatencyStandard = "standard" // whole segments only
+)
+
+// Interruption modes: what playlists do while the publisher is away.
+const (
+	InterruptionGap  = "gap"  // gap segments keep them moving
+	InterruptionHold = "hold" // they stand still
+)
+
+// Settings are a publisher's, each of which a stream may override. A recording keeps a snapshot of those in force when
+// it began.
+type Settings struct {
+	// ArchiveDelay counts from the end of a recording to the start of its archiving.
+	ArchiveDelay Span `json:"archive_delay"`
+	// ReconnectWindow is how long players are kept waiting for a lost publisher, who then continues the recording.
+	ReconnectWindow Span `json:"reconnect_window"`
+	// DVRWindow is the length of the sliding live playlists.
+	DVRWindow Span `json:"dvr_window"`
+	// Retention counts from the end of a recording to its deletion; zero keeps it for ever.
+	Retention Span `json:"retention"`
+	// EndOnUnpublish ends a recording at once when its publisher says goodbye.
+	EndOnUnpublish bool `json:"end_on_unpublish"`
+	// Latency is "low" or "standard".
+	Latency string `json:"latency"`
+	// PartDuration is PART-TARGET in latency mode "low".
+	PartDuration Span `json:"part_duration"`
+	// SegmentDuration is the least length of a segment; it is rounded up to whole GOPs.
+	SegmentDuration Span `json:"segment_duration"`
+	// Interruption is "gap" or "hold".
+	Interruption string `json:"interruption"`
+	// Listed shows the publisher's streams and recordings on the start page to everybody.
+	Listed bool `json:"listed"`
+}
+
+// DefaultSettings is what a publisher has who sets nothing.
+func DefaultSettings() Settings {
+	return Settings{
+		ArchiveDelay:    Span(5 * time.Minute),
+		ReconnectWindow: Span(time.Minute),
+		DVRWindow:       Span(2 * time.Minute),
+		EndOnUnpublish:  true,
+		Latency:         LatencyLow,
+		PartDuration:    Span(500 * time.Millisecond),
+		SegmentDuration: Span(2 * time.Second),
+		Interruption:    InterruptionGap,
+	}
+}
+
+// SettingsPatch holds the settings that were set, by a publisher over the defaults or by a stream over its publisher.
+type SettingsPatch struct {
+	ArchiveDelay    *Span   `json:"archive_delay,omitempty"`
+	ReconnectWindow *Span   `json:"reconnect_window,omitempty"`
+	DVRWindow       *Span   `json:"dvr_window,omitempty"`
+	Retention       *Span   `json:"retention,omitempty"`
+	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty"`
+	Latency         *string `json:"latency,omitempty"`
+	PartDuration    *Span   `json:"part_duration,omitempty"`
+	SegmentDuration *Span   `json:"segment_duration,omitempty"`
+	Interruption    *string `json:"interruption,omitempty"`
+	Listed          *bool   `json:"listed,omitempty"`
+}
+
+// Apply gives the settings with the patch's values over them.
+func (s Settings) Apply(p SettingsPatch) Settings {
+	set(&s.ArchiveDelay, p.ArchiveDelay)
+	set(&s.ReconnectWindow, p.ReconnectWindow)
+	set(&s.DVRWindow, p.DVRWindow)
+	set(&s.Retention, p.Retention)
+	set(&s.EndOnUnpublish, p.EndOnUnpublish)
+	set(&s.Latency, p.Latency)
+	set(&s.PartDuration, p.PartDuration)
+	set(&s.SegmentDuration, p.SegmentDuration)
+	set(&s.Interruption, p.Interruption)
+	set(&s.Listed, p.Listed)
+	return s
+}
+
+// Merge gives the patch with another's values over its own.
+func (p SettingsPatch) Merge(over SettingsPatch) SettingsPatch {
+	// The JSON form leaves out what is not set, so decoding one over the other is the merge.
+	text, err := json.Marshal(over)
+	if err == nil {
+		err = json.Unmarshal(text, &p)
+	}
+	if err != nil {
+		panic("BUG: settings do not survive JSON: " + err.Error())
+	}
+	return p
+}
+
+func set[T any](dst *T, src *T) {
+	if src != nil {
+		*dst = *src
+	}
+}
+
+// FieldError names the field whose value breaks a rule and says what would be right. It is an ErrInvalid.
+type FieldError struct {
+	Field string
+	Want  string
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Want }
+
+// Unwrap makes errors.Is(err, ErrInvalid) true.
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+// Check says which setting that the patch sets is out of its range, as a *FieldError.
+func (p SettingsPatch) Check() error {
+	spans := []struct {
+		field     string
+		value     *Span
+		low, high time.Duration
+		zero      bool // zero is allowed beside the range
+	}{
+		{"archive_delay", p.ArchiveDelay, 0, 10 * 365 * 24 * time.Hour, true},
+		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, true},
+		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, false},
+		{"retention", p.Retention, time.Minute, 100 * 365 * 24 * time.Hour, true},
+		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, false},
+		{"segment_duration", p.SegmentDuration, time.Second, 10 * time.Second, false},
+	}
+	for _, s := range spans {
+		if s.value == nil || (s.zero && *s.value == 0) {
+			continue
+		}
+		if d := s.value.D(); d < s.low || d > s.high {
+			low, _ := Span(s.low).MarshalText()
+			high, _ := Span(s.high).MarshalText()
+			return &FieldError{Field: s.field, Want: fmt.Sprintf("%s is out of range: use %s to %s", d, low, high)}
+		}
+	}
+	words := []struct {
+		field string
+		value *string
+		one   string
+		other string
+	}{
+		{"latency", p.Latency, LatencyLow, LatencyStandard},
+		{"interruption", p.Interruption, InterruptionGap, InterruptionHold},
+	}
+	for _, w := range words {
+		if w.value != nil && *w.value != w.one && *w.value != w.other {
+			return &FieldError{Field: w.field, Want: fmt.Sprintf("%.40q is unknown: use %q or %q", *w.value, w.one, w.other)}
+		}
+	}
+	return nil
+}

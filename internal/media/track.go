@@ -1,0 +1,81 @@
+package media
+
+import "time"
+
+// Kind says what a track carries.
+type Kind string
+
+// The kinds of track.
+const (
+	Video Kind = "video"
+	Audio Kind = "audio"
+)
+
+// Codec names a coding format.
+type Codec string
+
+// The codecs that Oxbow takes.
+const (
+	H264 Codec = "h264"
+	AAC  Codec = "aac"
+)
+
+// Track describes one elementary stream of a take. A Track is never modified once shared.
+type Track struct {
+	// Name is the track's file and URL name: "video", "audio". Unique in its take.
+	Name  string `json:"name"`
+	Kind  Kind   `json:"kind"`
+	Codec Codec  `json:"codec"`
+	// Config is the decoder configuration as its container writes it: AVCDecoderConfigurationRecord for H.264,
+	// AudioSpecificConfig for AAC.
+	Config []byte `json:"config"`
+
+	// What follows is read out of Config by the packager.
+
+	// Timescale is the number of ticks in a second: 90000 for video, the sample rate for audio.
+	Timescale int64 `json:"timescale"`
+	// CodecString is the RFC 6381 name for CODECS: "avc1.64001f", "mp4a.40.2".
+	CodecString string  `json:"codec_string"`
+	Width       int     `json:"width,omitempty"`
+	Height      int     `json:"height,omitempty"`
+	FrameRate   float64 `json:"frame_rate,omitempty"`
+	SampleRate  int     `json:"sample_rate,omitempty"`
+	Channels    int     `json:"channels,omitempty"`
+	Language    string  `json:"language,omitempty"`
+	// InitSize is the length in bytes of the init section (ftyp and moov) at the head of the track's file.
+	InitSize int64 `json:"init_size"`
+}
+
+// Frame is one access unit as its publisher sent it.
+type Frame struct {
+	// Track indexes the tracks that the publication announced last.
+	Track int
+	// DTS and PTS are the publisher's clock, unwrapped, on one zero for all tracks of the connection.
+	DTS, PTS time.Duration
+	// Sync marks a random access point.
+	Sync bool
+	// Payload is, for H.264, NAL units each behind a 4-byte length; for AAC a raw access unit without ADTS.
+	// It is borrowed: valid only until the call that takes the frame returns.
+	Payload []byte
+	// Wall is when the frame arrived.
+	Wall time.Time
+}
+
+// Duration turns ticks of a timescale into time, rounded to the nearest nanosecond.
+func Duration(ticks, timescale int64) time.Duration {
+	whole, rest := ticks/timescale, ticks%timescale
+	return time.Duration(whole)*time.Second + time.Duration(divRound(rest*int64(time.Second), timescale))
+}
+
+// Ticks turns time into ticks of a timescale, rounded to the nearest tick.
+func Ticks(d time.Duration, timescale int64) int64 {
+	whole, rest := int64(d/time.Second), int64(d%time.Second)
+	return whole*timescale + divRound(rest*timescale, int64(time.Second))
+}
+
+func divRound(n, d int64) int64 {
+	if n < 0 {
+		return -((-n + d/2) / d)
+	}
+	return (n + d/2) / d
+}
