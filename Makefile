@@ -1,0 +1,49 @@
+# Oxbow. Two commands to know: `make run` shows a live picture, `make test` runs every test.
+# What is missing on the machine is installed (Debian and its kin, when run as root) or named.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+export CGO_ENABLED ?= 0
+
+.PHONY: run build web test check lint e2e bench fuzz tools clean
+
+run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
+	./bin/oxbow demo
+
+build: web ## The one static binary, with the web page inside
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/oxbow ./cmd/oxbow
+
+web: web/dist/index.html ## The web page's files; without npm the server shows a plain page instead
+
+WEB_SOURCES := $(filter-out web/dist/%,$(wildcard web/*.json web/*.mjs web/src/* web/public/*))
+web/dist/index.html: $(WEB_SOURCES)
+	@if command -v npm >/dev/null 2>&1; then cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build; \
+	else echo 'npm is not installed: building without the web page (Debian: apt-get install npm)'; fi
+
+test: tools web ## Every test, with the race detector: needs ffmpeg and chromium
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 18m ./...
+
+check: ## Format, lint, import rules
+	@test -z "$$(gofmt -l cmd api archiver cacheproxy ingest internal migrations packager test web)" || \
+	  { gofmt -l cmd api archiver cacheproxy ingest internal migrations packager test web; echo 'run gofmt -w on these'; exit 1; }
+	go vet ./...
+	go run $(GOLANGCI) run ./...
+
+e2e: tools build ## The whole-system tests alone, with their figures
+	CGO_ENABLED=1 go test -race -count=1 -v -timeout 18m ./test/...
+
+bench: ## Benchmarks with allocations
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+fuzz: ## Every fuzz target for FUZZTIME each
+	@set -e; for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+tools: ## What the tests need beside Go
+	@sh test/install-tools.sh
+
+clean:
+	rm -rf bin web/dist/* web/node_modules test/out

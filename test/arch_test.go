@@ -1,0 +1,107 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/oxbow-video/oxbow"
+
+// allowed is the direction of imports (DESIGN section 3): for each package, what it may import of this module and of
+// other modules. "media" stands for internal/media and so on. The standard library is always allowed.
+var allowed = map[string][]string{
+	"cmd/oxbow": {
+		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
+		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
+		"internal/objstore", "internal/registry", "internal/catalog",
+		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
+		"github.com/oklog/ulid/v2", "golang.org/x/sync",
+		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
+	},
+	"internal/media":    {},
+	"internal/hls":      {"internal/media", "github.com/klauspost/compress"},
+	"internal/reclog":   {"internal/media", "internal/hls", "golang.org/x/sys"},
+	"internal/origin":   {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
+	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
+	"internal/registry": {"internal/media"},
+	"internal/catalog": {
+		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
+	},
+	"migrations": {},
+	"web":        {},
+	"ingest":     {"internal/media", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib"},
+	"packager": {
+		"internal/media", "internal/hls", "internal/reclog",
+		"github.com/prometheus/client_golang", "github.com/bluenviron/mediacommon/v2",
+	},
+	"archiver":   {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang", "golang.org/x/sync"},
+	"cacheproxy": {"internal/media", "internal/hls", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
+	"api": {
+		"internal/media", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
+	},
+	"test": {},
+}
+
+// TestImportRules holds the table against what the packages import, tests left out.
+func TestImportRules(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		rules, listed := allowed[name]
+		if !listed {
+			t.Errorf("package %s is not in the table of import rules: add it with what it may import", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			imported := strings.TrimPrefix(path, module+"/")
+			first, _, _ := strings.Cut(imported, "/")
+			if imported == path && !strings.Contains(first, ".") {
+				continue // standard library
+			}
+			if !slices.ContainsFunc(rules, func(rule string) bool {
+				return imported == rule || strings.Contains(rule, ".") && strings.HasPrefix(imported, rule+"/")
+			}) {
+				t.Errorf("%s imports %s: the import rules do not allow it", name, imported)
+			}
+		}
+	}
+}
+
+// TestPackageNames refuses names that say nothing.
+func TestPackageNames(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := p.ImportPath[strings.LastIndex(p.ImportPath, "/")+1:]
+		if slices.Contains([]string{"util", "utils", "common", "types", "config", "helpers", "models", "mock"}, name) {
+			t.Errorf("package %s: name it for what it provides", p.ImportPath)
+		}
+	}
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Installs what the tests need beside Go, or says how to: ffmpeg and chromium by the system's packages, the browser
+# driver by npm. Nothing is done where all of it is there.
+set -eu
+cd "$(dirname "$0")"
+
+missing=
+command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of packages
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  else
+    echo "missing:$missing. The tests that need them are skipped. On Debian: sudo apt-get install$missing" >&2
+  fi
+fi
+if command -v npm >/dev/null 2>&1 && [ ! -d browser/node_modules/playwright-core ]; then
+  (cd browser && npm ci --no-audit --no-fund --loglevel=error)
+fi
