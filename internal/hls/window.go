@@ -1,0 +1,161 @@
+package hls
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// minWindow is the least number of segments that a sliding playlist lists, once there are so many (SEQ-8).
+const minWindow = 6
+
+// Check says what of the snapshot breaks the form that rendering relies on: MSNs from 1 without a gap, segments and
+// open segments of takes that the snapshot names, a timescale for each. Its error is an ErrCorrupt.
+func (s *Snapshot) Check() error {
+	if s.Constants.TargetDuration < time.Second {
+		return fmt.Errorf("%w: target duration %s", media.ErrCorrupt, s.Constants.TargetDuration)
+	}
+	for i := range s.Renditions {
+		r := &s.Renditions[i]
+		if len(r.Parts) > len(r.Segments) {
+			return fmt.Errorf("%w: %s: parts of %d segments of %d", media.ErrCorrupt, r.Name, len(r.Parts), len(r.Segments))
+		}
+		take := 0
+		for j := range r.Segments {
+			seg := &r.Segments[j]
+			if seg.MSN != media.MSN(j+1) {
+				return fmt.Errorf("%w: %s: segment %d has msn %d", media.ErrCorrupt, r.Name, j+1, seg.MSN)
+			}
+			if seg.Take == take {
+				continue
+			}
+			if seg.Take < take || s.timescale(seg.Take, r.Name) == 0 {
+				return fmt.Errorf("%w: %s: segment %d is of take %d, which is unknown", media.ErrCorrupt, r.Name, seg.MSN, seg.Take)
+			}
+			take = seg.Take
+		}
+		if r.Open != nil && (r.Open.MSN != media.MSN(len(r.Segments)+1) || s.timescale(r.Open.Take, r.Name) == 0) {
+			return fmt.Errorf("%w: %s: open segment %d of take %d", media.ErrCorrupt, r.Name, r.Open.MSN, r.Open.Take)
+		}
+	}
+	return nil
+}
+
+// Last is the MSN of the last finished segment, zero if there is none.
+func (r *Rendition) Last() media.MSN { return media.MSN(len(r.Segments)) }
+
+// Segment gives the finished segment of that number.
+func (r *Rendition) Segment(msn media.MSN) (*media.Segment, bool) {
+	if msn < 1 || msn > r.Last() {
+		return nil, false
+	}
+	return &r.Segments[msn-1], true
+}
+
+// SegmentParts gives the known parts of a finished segment; none if it is listed whole or has left the live edge.
+func (r *Rendition) SegmentParts(msn media.MSN) []media.Part {
+	i := int(msn) - 1 - (len(r.Segments) - len(r.Parts))
+	if i < 0 || i >= len(r.Parts) {
+		return nil
+	}
+	return r.Parts[i]
+}
+
+// openParts gives the open segment's parts that are listed.
+func (s *Snapshot) openParts(r *Rendition) []media.Part {
+	if r.Open == nil || r.Open.Whole || s.Constants.PartTarget == 0 {
+		return nil
+	}
+	return r.Open.Parts
+}
+
+// Hint says which part the playlists of rendition r hint at (HNT-1). A request for it waits; one for any other that is
+// not listed does not (HNT-7).
+func (s *Snapshot) Hint(r int) (msn media.MSN, part int, ok bool) {
+	open := s.Renditions[r].Open
+	if !s.State.Growing() || s.Constants.PartTarget == 0 || open == nil || open.Whole {
+		return 0, 0, false
+	}
+	return open.MSN, len(open.Parts), true
+}
+
+// timescale gives that of a take's track, zero if the snapshot does not name it.
+func (s *Snapshot) timescale(take int, track string) int64 {
+	for i := len(s.Takes) - 1; i >= 0; i-- {
+		if s.Takes[i].Number == take {
+			tr, _ := s.Takes[i].Track(track)
+			return max(tr.Timescale, 0)
+		}
+	}
+	return 0
+}
+
+// first gives the index of the first segment that a playlist of that kind lists.
+//
+// A sliding one keeps Window, three target durations (SEQ-5) and six segments (SEQ-8), and begins with a segment that
+// is no gap (GAP-1): the last one before the window would begin. Each step never goes back as segments are appended,
+// so MEDIA-SEQUENCE does not either (SEQ-1).
+func (s *Snapshot) first(kind Kind, r *Rendition, v *view) int {
+	n := len(v.marks)
+	if kind == Whole || n <= minWindow {
+		return 0
+	}
+	least := v.end() - max(s.Window, 3*s.Constants.TargetDuration)
+	// The first segment that ends after the window begins holds the window's begin.
+	start := sort.Search(n, func(i int) bool { return v.marks[i].end > least })
+	start = min(start, n-minWindow)
+	for i := start; i >= 0; i-- {
+		if !r.Segments[i].Gap {
+			return i
+		}
+	}
+	for i := start; i < n; i++ {
+		if !r.Segments[i].Gap {
+			return i
+		}
+	}
+	return 0
+}
+
+// skippable counts the segments of a playlist beginning with first that a delta update leaves out: those that end
+// before the skip boundary, counted from the end of the last finished segment (DLT-3).
+func (s *Snapshot) skippable(first int, v *view) int {
+	until := s.canSkipUntil()
+	if !s.State.Growing() || until == 0 {
+		return 0
+	}
+	boundary := v.end() - until
+	return sort.Search(len(v.marks)-first, func(i int) bool { return v.marks[first+i].end > boundary })
+}
+
+// withParts gives the index of the first segment whose parts are listed: every one that reaches into the last three
+// target durations, which no part is more than four from (PRT-7).
+func (s *Snapshot) withParts(r *Rendition, v *view, first int) int {
+	n := len(v.marks)
+	if s.Constants.PartTarget == 0 {
+		return n
+	}
+	edge := v.end()
+	if open := s.openParts(r); len(open) > 0 {
+		timescale := s.timescale(r.Open.Take, r.Name)
+		for i := range open {
+			edge += media.Duration(open[i].Duration, timescale)
+		}
+	}
+	horizon := edge - 3*s.Constants.TargetDuration
+	from := max(first, n-len(r.Parts))
+	for n > from && v.marks[n-1].end > horizon {
+		n--
+	}
+	return n
+}
+
+// canSkipUntil is the skip boundary, six target durations at least (SC-5); zero offers no delta updates.
+func (s *Snapshot) canSkipUntil() time.Duration {
+	if s.Constants.CanSkipUntil <= 0 {
+		return 0
+	}
+	return max(s.Constants.CanSkipUntil, 6*s.Constants.TargetDuration)
+}

@@ -1,0 +1,28 @@
+// Package origin answers HTTP requests for recordings under the one URL scheme of the system: from the shows that are
+// live in this process, and from any storage of recordings (a cluster's directory, the archive's bucket). Ingest
+// nodes and edges run the same handler, so the bytes of a URL are the same live, after the show, and from the
+// archive.
+//
+//	/{publisher}/{stream}/index.m3u8                       the show that is live, else the latest recording
+//	/{publisher}/{stream}/{recording}/index.m3u8           one recording
+//	/{publisher}/{stream}/{recording}/live/{track}.m3u8    its sliding playlist
+//	/{publisher}/{stream}/{recording}/{track}.m3u8         all of it
+//	/{publisher}/{stream}/{recording}/{take}/{track}/init.mp4
+//	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
+//	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
+//
+// Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
+// hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed
+// once) or copy a byte range of a track file.
+//
+// Invariants:
+//
+//  1. A version of a playlist is rendered once and compressed once, whatever the number of requests for it.
+//  2. A playlist served never goes back: a recording's versions are taken in the order in which its show gives them.
+//  3. Every wait ends: by a newer snapshot, after three target durations (503), or with its request. Waiters are
+//     bounded.
+//  4. What is neither listed nor hinted is 404 at once (HNT-7). What may exist later is never cacheable as missing.
+//  5. Media answers depend on the URL alone and say that they never change.
+//  6. Work that many requests share is detached from them, with its own timeout, and done once.
+//  7. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
+package origin

@@ -1,0 +1,226 @@
+package origin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// recording is what the handler keeps of one recording: a show of this process, or one read from storage.
+type recording struct {
+	ref
+	show     Show   // nil if stored
+	manifest []byte // of a stored one, to see whether it changed
+
+	mu struct {
+		sync.Mutex
+		version *version
+		lines   map[lineKey]*hls.Lines
+		inits   map[initKey][]byte
+	}
+}
+
+type lineKey struct {
+	rendition int
+	kind      hls.Kind
+}
+
+type initKey struct {
+	take  int
+	track string
+}
+
+func newRecording(r ref, show Show) *recording {
+	rec := &recording{ref: r, show: show}
+	rec.mu.lines = make(map[lineKey]*hls.Lines)
+	rec.mu.inits = make(map[initKey][]byte)
+	return rec
+}
+
+// now gives the newest version, nil if there is none yet, and the channel that tells of a newer one, nil if stored.
+// The lock makes versions come in the show's order, so that no answer goes back behind an earlier one. Lock order: mu,
+// then what the show locks.
+func (rec *recording) now() (*version, <-chan struct{}) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.show == nil {
+		return rec.mu.version, nil
+	}
+	snap, changed := rec.show.Snapshot()
+	if snap != nil && (rec.mu.version == nil || rec.mu.version.snap != snap) {
+		rec.mu.version = newVersion(snap)
+	}
+	return rec.mu.version, changed
+}
+
+// lines gives the line cache of one of the recording's playlists, nil for a stored one that is rendered only once.
+func (rec *recording) lines(rendition int, kind hls.Kind) *hls.Lines {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.show == nil && !rec.mu.version.snap.State.Growing() {
+		return nil
+	}
+	key := lineKey{rendition, kind}
+	l, ok := rec.mu.lines[key]
+	if !ok {
+		l = hls.NewLines(rec.mu.version.snap.Renditions[rendition].Name, kind)
+		rec.mu.lines[key] = l
+	}
+	return l
+}
+
+// find gives a recording: a show of this process if it is one, else what storage has.
+func (h *Handler) find(ctx context.Context, r ref) (*recording, error) {
+	if h.live != nil {
+		show, ok := h.live.Show(r.path, r.id)
+		if rec := h.keepShow(r, show, ok); rec != nil {
+			return rec, h.checkGone(ctx, rec)
+		}
+	}
+	return h.stored.get(ctx, r)
+}
+
+// keepShow keeps what belongs to a show for as long as Live has it.
+func (h *Handler) keepShow(r ref, show Show, ok bool) *recording {
+	h.mu.Lock()
+	rec := h.mu.shows[r]
+	if !ok {
+		delete(h.mu.shows, r)
+		h.mu.Unlock()
+		return nil
+	}
+	if rec != nil && rec.show == show {
+		h.mu.Unlock()
+		return rec
+	}
+	rec = newRecording(r, show)
+	h.mu.shows[r] = rec
+	others := make([]*recording, 0, len(h.mu.shows))
+	for _, other := range h.mu.shows {
+		others = append(others, other)
+	}
+	h.mu.Unlock()
+	h.sweep(others)
+	return rec
+}
+
+// sweep forgets the shows that Live no longer has: nobody may ask for them again. It asks without holding mu.
+func (h *Handler) sweep(recs []*recording) {
+	for _, rec := range recs {
+		show, ok := h.live.Show(rec.path, rec.id)
+		if ok && show == rec.show {
+			continue
+		}
+		h.mu.Lock()
+		if h.mu.shows[rec.ref] == rec {
+			delete(h.mu.shows, rec.ref)
+		}
+		h.mu.Unlock()
+	}
+}
+
+// checkGone says whether a show that ended, and is served from memory still, was deleted meanwhile.
+func (h *Handler) checkGone(ctx context.Context, rec *recording) error {
+	if h.cfg.Gone == nil {
+		return nil
+	}
+	v, _ := rec.now()
+	if v == nil || v.snap.State.Growing() {
+		return nil
+	}
+	// Trouble with the lookup does not stop what can be served.
+	if gone, err := h.gone.get(ctx, rec.ref); err == nil && gone {
+		return fmt.Errorf("%s/%s: %w", rec.path, rec.id, media.ErrGone)
+	}
+	return nil
+}
+
+func (h *Handler) isGone(ctx context.Context, r ref, _, _ bool) fetched[bool] {
+	gone, err := h.cfg.Gone(ctx, r.path, r.id)
+	return fetched[bool]{value: gone, err: err, cost: smallCost, ttl: h.cfg.Revalidate}
+}
+
+// load reads a recording from storage, or looks whether the one known has changed.
+func (h *Handler) load(ctx context.Context, r ref, old *recording, had bool) fetched[*recording] {
+	rec, err := h.read(ctx, r, old, had)
+	missing := errors.Is(err, media.ErrNotFound)
+	if h.cfg.Gone != nil && (missing || err == nil) {
+		if gone, goneErr := h.cfg.Gone(ctx, r.path, r.id); goneErr == nil && gone {
+			rec, err = nil, fmt.Errorf("%s/%s: %w", r.path, r.id, media.ErrGone)
+		}
+	}
+	switch {
+	case err == nil:
+		h.metrics.loads.WithLabelValues("ok").Inc()
+		return fetched[*recording]{value: rec, cost: rec.cost(), ttl: h.believe(rec)}
+	case missing || errors.Is(err, media.ErrGone):
+		h.metrics.loads.WithLabelValues("missing").Inc()
+		return fetched[*recording]{err: err, cost: smallCost, ttl: time.Second}
+	}
+	h.metrics.loads.WithLabelValues("error").Inc()
+	h.logger.Warn("recording not readable",
+		"publisher", r.path.Publisher, "stream", r.path.Stream, "recording", r.id, "err", err)
+	if had {
+		// What was read before still holds: a recording changes only to be archived or deleted.
+		return fetched[*recording]{value: old, cost: old.cost(), ttl: h.cfg.Revalidate}
+	}
+	return fetched[*recording]{err: err, cost: smallCost, ttl: time.Second}
+}
+
+// believe is how long a stored recording is not looked at again.
+func (h *Handler) believe(rec *recording) time.Duration {
+	if rec.mu.version.snap.State == media.Archived {
+		return 15 * h.cfg.Revalidate
+	}
+	return h.cfg.Revalidate
+}
+
+func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
+	manifest, err := h.files.ReadFile(ctx, reclog.ManifestName(r.path, r.id))
+	if err != nil {
+		return nil, err
+	}
+	if had && bytes.Equal(manifest, old.manifest) && !old.mu.version.snap.State.Growing() {
+		return old, nil
+	}
+	stored, err := reclog.Load(ctx, h.files, r.path, r.id)
+	if err != nil {
+		return nil, err
+	}
+	if stored.State == media.Deleting || stored.State == media.Deleted {
+		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, media.ErrGone)
+	}
+	snap := snapshotOf(stored)
+	if err := snap.Check(); err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
+	}
+	rec := newRecording(r, nil)
+	rec.manifest = manifest
+	rec.mu.version = newVersion(snap)
+	return rec, nil
+}
+
+// snapshotOf gives the snapshot of a stored recording: all its segments, listed whole.
+func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
+	renditions := make([]hls.Rendition, len(rec.Tracks))
+	for i := range rec.Tracks {
+		renditions[i] = hls.Rendition{Name: rec.Tracks[i].Name, Segments: rec.Tracks[i].Segments}
+	}
+	return hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
+}
+
+// cost is about what a stored recording takes in memory with its playlists: segments, text, compressed text.
+func (rec *recording) cost() int64 {
+	cost := int64(smallCost + len(rec.manifest))
+	for i := range rec.mu.version.snap.Renditions {
+		cost += 240 * int64(len(rec.mu.version.snap.Renditions[i].Segments))
+	}
+	return cost
+}
