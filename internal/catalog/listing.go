@@ -1,0 +1,141 @@
+package catalog
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Recordings lists recordings, newest first, and gives the cursor of the next page, empty on the last. Deleted ones
+// are listed only when the filter's states ask for them. A page neither skips nor repeats what was there when the
+// listing began, whatever is added meanwhile.
+func (db *DB) Recordings(ctx context.Context, f media.RecordingFilter) (
+	items []media.Recording, next string, err error,
+) {
+	limit, err := pageLimit(f.Limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("list recordings: %w", err)
+	}
+	var where conditions
+	if err := where.filter(f); err != nil {
+		return nil, "", fmt.Errorf("list recordings: %w", err)
+	}
+	items, err = all(ctx, db.reads, scanRecording, `SELECT `+recordingColumns+` FROM recordings r WHERE `+
+		strings.Join(where.terms, " AND ")+` ORDER BY started_at DESC, id DESC LIMIT `+strconv.Itoa(limit+1), where.args...)
+	if err != nil {
+		return nil, "", db.failed("list recordings", err)
+	}
+	if len(items) > limit {
+		items = items[:limit]
+		next = cursorAfter(items[limit-1])
+	}
+	return items, next, nil
+}
+
+// conditions collects the terms of a WHERE and their arguments.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+// arg adds an argument and gives its placeholder.
+func (c *conditions) arg(value any) string {
+	c.args = append(c.args, value)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
+func (c *conditions) add(term string) { c.terms = append(c.terms, term) }
+
+func (c *conditions) filter(f media.RecordingFilter) error {
+	if len(f.States) == 0 {
+		c.add(`state <> 'deleted'`)
+	} else if err := c.states(f.States); err != nil {
+		return err
+	}
+	if f.Publisher != "" {
+		c.add(`publisher = ` + c.arg(f.Publisher))
+	}
+	if f.Stream != "" {
+		c.add(`stream = ` + c.arg(f.Stream))
+	}
+	if f.Listed {
+		c.add(`EXISTS (SELECT 1 FROM streams s WHERE s.publisher = r.publisher AND s.name = r.stream AND s.listed)`)
+	}
+	if !f.Since.IsZero() {
+		c.add(`started_at >= ` + c.arg(f.Since.UnixMilli()))
+	}
+	if !f.Until.IsZero() {
+		c.add(`started_at < ` + c.arg(f.Until.UnixMilli()))
+	}
+	if f.Cursor != "" {
+		started, id, err := parseCursor(f.Cursor)
+		if err != nil {
+			return err
+		}
+		c.add(`(started_at, id) < (` + c.arg(started) + `, ` + c.arg(id) + `)`)
+	}
+	return nil
+}
+
+// states spells the states out, in the order of a recording's life: the index of growing recordings has them so. That
+// one is the smallest, and no other is offered beside it.
+func (c *conditions) states(states []media.State) error {
+	for _, state := range states {
+		if !slices.Contains(media.States(), state) {
+			return &media.FieldError{Field: "state", Want: fmt.Sprintf("%.40q is unknown: use one of %v", state, media.States())}
+		}
+	}
+	var in []string
+	for _, state := range media.States() {
+		if slices.Contains(states, state) {
+			in = append(in, "'"+string(state)+"'")
+		}
+	}
+	c.add(`state IN (` + strings.Join(in, ", ") + `)`)
+	if slices.ContainsFunc(states, func(s media.State) bool { return !s.Growing() }) &&
+		!slices.Contains(states, media.Deleted) {
+		c.add(`state <> 'deleted'`) // word for word as the other indexes have it
+	}
+	return nil
+}
+
+// cursorVersion marks the form of a cursor, so that a later form can tell it apart.
+const cursorVersion = "1"
+
+// cursorAfter gives the cursor that continues after a recording: opaque to clients, and of no use but to continue.
+func cursorAfter(r media.Recording) string {
+	return base64.RawURLEncoding.EncodeToString(
+		[]byte(cursorVersion + "." + strconv.FormatInt(r.StartedAt.UnixMilli(), 10) + "." + string(r.ID)))
+}
+
+func parseCursor(cursor string) (started int64, id media.RecordingID, err error) {
+	bad := &media.FieldError{Field: "cursor", Want: "it is damaged: use the next value of the last page as it came"}
+	const most = 100
+	if len(cursor) > most {
+		return 0, "", bad
+	}
+	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil {
+		return 0, "", bad
+	}
+	parts := strings.Split(string(text), ".")
+	if len(parts) != 3 || parts[0] != cursorVersion {
+		return 0, "", bad
+	}
+	if started, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
+		return 0, "", bad
+	}
+	if id, err = media.ParseRecordingID(parts[2]); err != nil {
+		return 0, "", bad
+	}
+	if cursor != cursorAfter(media.Recording{ID: id, StartedAt: time.UnixMilli(started)}) {
+		return 0, "", bad // only the one spelling
+	}
+	return started, id, nil
+}

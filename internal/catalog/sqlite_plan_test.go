@@ -1,0 +1,128 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// TestSQLitePlans holds the frequent queries to their indexes: a catalog keeps every tombstone, and must not read them
+// all to find the one row that is due.
+func TestSQLitePlans(t *testing.T) {
+	db := openFile(t, newFile(t))
+	listing := func(f media.RecordingFilter) string {
+		var where conditions
+		noError(t, where.filter(f))
+		query := `SELECT ` + recordingColumns + ` FROM recordings r WHERE ` + strings.Join(where.terms, " AND ") +
+			` ORDER BY started_at DESC, id DESC LIMIT 50`
+		return query
+	}
+	cursor := cursorAfter(ended(0))
+	for _, c := range []struct {
+		name, query string
+		indexes     []string
+	}{
+		{"claim", claimDue, []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
+		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
+		{
+			"publisher", listing(media.RecordingFilter{Publisher: "acme", Cursor: cursor}),
+			[]string{"recordings_by_publisher"},
+		},
+		{
+			"stream", listing(media.RecordingFilter{Publisher: "acme", Stream: "show", Cursor: cursor}),
+			[]string{"recordings_by_stream"},
+		},
+		{
+			"live", listing(media.RecordingFilter{States: []media.State{media.Live, media.Interrupted}}),
+			[]string{"recordings_growing"},
+		},
+		{
+			"live of a stream", listing(media.RecordingFilter{
+				Publisher: "acme", Stream: "show", States: []media.State{media.Live, media.Interrupted},
+			}), []string{"recordings_growing"},
+		},
+		{
+			"finished of a stream", listing(media.RecordingFilter{
+				Publisher: "acme", Stream: "show", States: []media.State{media.Ended, media.Archiving, media.Archived},
+			}), []string{"recordings_by_stream"},
+		},
+	} {
+		args := []any{1, "a", 2}
+		if c.name != "claim" {
+			args = []any{"a", "b", "c", "d"}[:strings.Count(c.query, "$")]
+		}
+		steps, err := all(t.Context(), db.reads, func(row scanner) (string, error) {
+			var id, parent, unused int
+			var detail string
+			err := row.Scan(&id, &parent, &unused, &detail)
+			return detail, err
+		}, `EXPLAIN QUERY PLAN `+c.query, args...)
+		noError(t, err)
+		plan := strings.Join(steps, "\n")
+		for _, index := range c.indexes {
+			if !strings.Contains(plan, index) {
+				t.Errorf("%s does not use %s:\n%s", c.name, index, plan)
+			}
+		}
+		for _, step := range steps {
+			if step == "SCAN recordings" || step == "SCAN r" {
+				t.Errorf("%s reads the whole table:\n%s", c.name, plan)
+			}
+		}
+	}
+}
+
+func benchmarkDB(b *testing.B) *DB {
+	db := openFile(b, newFile(b))
+	db.logger = silentLogger()
+	noError(b, db.CreatePublisher(b.Context(), media.Publisher{Name: "acme"}))
+	_, err := db.CreateStream(b.Context(), show, media.SettingsPatch{})
+	noError(b, err)
+	return db
+}
+
+func BenchmarkSaveRecording(b *testing.B) {
+	db := benchmarkDB(b)
+	r := growing(ended(0), media.Live)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Bytes++
+		noError(b, db.SaveRecording(b.Context(), r))
+	}
+}
+
+func BenchmarkAuthorizeKey(b *testing.B) {
+	db := benchmarkDB(b)
+	for n := range maxKeys {
+		_, err := db.AddKey(b.Context(), show, "", fmt.Sprint("key-", n))
+		noError(b, err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := db.AuthorizeKey(b.Context(), "key-50")
+		noError(b, err)
+	}
+}
+
+// BenchmarkClaim finds and finishes the one row that is due among many that are not.
+func BenchmarkClaim(b *testing.B) {
+	db := benchmarkDB(b)
+	_, err := db.writes.ExecContext(b.Context(), `
+		INSERT INTO recordings (id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+			local, archive_due, expire_due, attempts, last_error, claim_action, claim_owner, claim_epoch, updated_at)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+		SELECT 'tombstone-' || i, 'acme', 'show', CASE i % 2 WHEN 0 THEN 'deleted' ELSE 'archived' END, i, i, 0, 0, '',
+			FALSE, FALSE, i, CASE i % 2 WHEN 0 THEN i END, 0, '', '', '', 0, i FROM n`)
+	noError(b, err)
+	r := ended(0)
+	noError(b, db.SaveRecording(b.Context(), r))
+	now := start.Add(time.Hour)
+	b.ReportAllocs()
+	for b.Loop() {
+		noError(b, db.FailClaim(b.Context(), claim(b, db, "a", now), errTest, start))
+	}
+}

@@ -1,0 +1,280 @@
+package catalog
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"go.uber.org/goleak"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/migrations"
+)
+
+// childFile names the catalog that this process is to write to until it is killed: see TestSQLiteKilled.
+const childFile = "OXBOW_TEST_CATALOG_CHILD"
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(childFile); file != "" {
+		if err := writeForever(file); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func openFile(tb testing.TB, file string) *DB {
+	tb.Helper()
+	db, err := OpenSQLite(tb.Context(), file, testLogger(tb))
+	noError(tb, err)
+	tb.Cleanup(func() { noError(tb, db.Close()) })
+	return db
+}
+
+func newFile(tb testing.TB) string { return filepath.Join(tb.TempDir(), "catalog.db") }
+
+func TestSQLite(t *testing.T) {
+	conformance(t, func(tb testing.TB) *DB { return openFile(tb, newFile(tb)) })
+}
+
+// TestSQLiteTornLog cuts the write-ahead log at many lengths, as a crash of the machine may. The catalog opens with the
+// first so many of the rows, and with as many as before or more as the log gets longer.
+func TestSQLiteTornLog(t *testing.T) {
+	file := newFile(t)
+	db := openFile(t, file)
+	const rows = 8
+	for n := range rows {
+		save(t, db, ended(n))
+	}
+	main, err := os.ReadFile(file)
+	noError(t, err)
+	log, err := os.ReadFile(file + "-wal")
+	noError(t, err)
+	before := 0
+	for cut := 0; cut <= len(log); cut += 7919 { // prime, so that it falls everywhere in a frame
+		copied := newFile(t)
+		noError(t, os.WriteFile(copied, main, 0o600))
+		noError(t, os.WriteFile(copied+"-wal", log[:min(cut, len(log))], 0o600))
+		got := reopened(t, copied)
+		for i, id := range got {
+			if id != recordingID(i) {
+				t.Fatalf("log cut at %d: row %d is %s, want %s", cut, i, id, recordingID(i))
+			}
+		}
+		if len(got) < before {
+			t.Fatalf("log cut at %d: %d rows, and %d with a shorter log", cut, len(got), before)
+		}
+		before = len(got)
+	}
+	copied := newFile(t)
+	noError(t, os.WriteFile(copied, main, 0o600))
+	noError(t, os.WriteFile(copied+"-wal", log, 0o600))
+	same(t, "rows with the whole log", rows, len(reopened(t, copied)))
+}
+
+// reopened gives the rows of a catalog, oldest first.
+func reopened(t *testing.T, file string) []media.RecordingID {
+	t.Helper()
+	db, err := OpenSQLite(t.Context(), file, testLogger(t))
+	noError(t, err)
+	defer func() { noError(t, db.Close()) }()
+	var ok string
+	noError(t, db.reads.QueryRowContext(t.Context(), `PRAGMA integrity_check`).Scan(&ok))
+	same(t, "integrity", "ok", ok)
+	ids := list(t, db, media.RecordingFilter{Limit: 1000})
+	for i, j := 0, len(ids)-1; i < j; i, j = i+1, j-1 {
+		ids[i], ids[j] = ids[j], ids[i]
+	}
+	return ids
+}
+
+// TestSQLiteKilled kills a writing process and finds everything that it said it had saved.
+func TestSQLiteKilled(t *testing.T) {
+	file := newFile(t)
+	for round := range 3 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childFile+"="+file)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		noError(t, err)
+		noError(t, child.Start())
+		last := ""
+		lines := bufio.NewScanner(out)
+		for said := 0; said < 50*(round+1) && lines.Scan(); said++ {
+			last = lines.Text()
+		}
+		noError(t, child.Process.Kill())
+		for lines.Scan() {
+			last = lines.Text()
+		}
+		_ = child.Wait() // it says that it was killed
+		got := reopened(t, file)
+		if n := len(got); last == "" || n == 0 || string(got[n-1]) < last {
+			t.Fatalf("%d rows, the last said was %q", n, last)
+		}
+	}
+}
+
+func writeForever(file string) error {
+	db, err := OpenSQLite(context.Background(), file, silentLogger())
+	if err != nil {
+		return err
+	}
+	rows, _, err := db.Recordings(context.Background(), media.RecordingFilter{Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for n := len(rows); ; n++ {
+		if err := db.SaveRecording(context.Background(), ended(n)); err != nil {
+			return err
+		}
+		fmt.Println(recordingID(n))
+	}
+}
+
+func TestSQLiteRefusesNewerSchema(t *testing.T) {
+	file := newFile(t)
+	db := openFile(t, file)
+	newer := fstest.MapFS{"99999_later.sql": {Data: []byte("-- +goose Up\nCREATE TABLE later (id TEXT);\n")}}
+	entries, err := migrations.FS.ReadDir(".")
+	noError(t, err)
+	for _, e := range entries {
+		text, err := migrations.FS.ReadFile(e.Name())
+		noError(t, err)
+		newer[e.Name()] = &fstest.MapFile{Data: text}
+	}
+	noError(t, db.migrateFrom(t.Context(), goose.DialectSQLite3, newer))
+	_, err = OpenSQLite(t.Context(), file, testLogger(t))
+	wantError(t, err, media.ErrUnsupported, file, "99999", "start the newer oxbow")
+	noError(t, db.CreatePublisher(t.Context(), media.Publisher{Name: "acme"})) // who runs goes on
+}
+
+func TestSQLiteFiles(t *testing.T) {
+	t.Run("only its owner may read it", func(t *testing.T) {
+		file := newFile(t)
+		save(t, openFile(t, file), ended(0))
+		for _, name := range []string{file, file + "-wal", file + "-shm"} {
+			info, err := os.Stat(name)
+			noError(t, err)
+			same(t, "mode of "+filepath.Base(name), os.FileMode(0o600), info.Mode())
+		}
+	})
+	t.Run("any name will do", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "a b?c=d&e%20#f'é.db")
+		save(t, openFile(t, file), ended(0))
+		if _, err := os.Stat(file); err != nil {
+			t.Error(err)
+		}
+		same(t, "rows", 1, len(reopened(t, file)))
+	})
+	t.Run("it is closed into one file", func(t *testing.T) {
+		file := newFile(t)
+		db, err := OpenSQLite(t.Context(), file, testLogger(t))
+		noError(t, err)
+		save(t, db, ended(0))
+		noError(t, db.Close())
+		if _, err := os.Stat(file + "-wal"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the log is still there: %v", err)
+		}
+	})
+	t.Run("no name", func(t *testing.T) {
+		_, err := OpenSQLite(t.Context(), "", testLogger(t))
+		wantError(t, err, media.ErrInvalid)
+	})
+	t.Run("no directory", func(t *testing.T) {
+		_, err := OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "no", "catalog.db"), testLogger(t))
+		wantError(t, err, os.ErrNotExist)
+	})
+	t.Run("no catalog", func(t *testing.T) {
+		file := newFile(t)
+		noError(t, os.WriteFile(file, []byte(strings.Repeat("this is a letter\n", 1000)), 0o600))
+		_, err := OpenSQLite(t.Context(), file, testLogger(t))
+		wantError(t, err, media.ErrCorrupt, file)
+	})
+}
+
+// TestSQLiteOpenedTwice has many openers race for the first migration.
+func TestSQLiteOpenedTwice(t *testing.T) {
+	file := newFile(t)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			db, err := OpenSQLite(t.Context(), file, testLogger(t))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := db.SaveRecording(t.Context(), ended(n)); err != nil {
+				t.Error(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	same(t, "rows", 8, len(reopened(t, file)))
+}
+
+func TestSQLiteBusy(t *testing.T) {
+	file := newFile(t)
+	db := openFile(t, file)
+	save(t, db, ended(0))
+	other, err := sql.Open("sqlite", sqliteDSN(file, sqliteBusy, url.Values{"_txlock": {"immediate"}}))
+	noError(t, err)
+	defer func() { noError(t, other.Close()) }()
+	tx, err := other.Begin()
+	noError(t, err)
+
+	read(t, db, recordingID(0)) // readers do not wait for a writer
+
+	impatient, err := sql.Open("sqlite", sqliteDSN(file, time.Millisecond, url.Values{"_txlock": {"immediate"}}))
+	noError(t, err)
+	hasty := &DB{reads: impatient, writes: impatient, sentinel: db.sentinel, logger: db.logger, now: time.Now}
+	defer func() { noError(t, hasty.Close()) }()
+	wantError(t, hasty.SaveRecording(t.Context(), ended(1)), media.ErrUnavailable)
+	_, err = hasty.ClaimDue(t.Context(), "a", start, time.Minute)
+	wantError(t, err, media.ErrUnavailable)
+
+	// Writers wait, and then write.
+	saved := make(chan error, 1)
+	go func() { saved <- db.SaveRecording(context.Background(), ended(2)) }()
+	for db.writes.Stats().InUse == 0 { // until it holds the connection, and so waits for the lock
+		select {
+		case err := <-saved:
+			t.Fatalf("saved under another's lock: %v", err)
+		default:
+		}
+	}
+	noError(t, tx.Rollback())
+	noError(t, <-saved)
+	same(t, "row", recordingID(2), read(t, db, recordingID(2)).ID)
+}
+
+// Readers get a connection that can not write, whatever they try.
+func TestSQLiteReadersCannotWrite(t *testing.T) {
+	db := openFile(t, newFile(t))
+	if _, err := db.reads.ExecContext(t.Context(), `DELETE FROM recordings`); err == nil {
+		t.Error("a reader wrote")
+	}
+	for _, pragma := range []struct{ name, want string }{
+		{"journal_mode", "wal"}, {"synchronous", "1"}, {"foreign_keys", "1"}, {"busy_timeout", "5000"},
+	} {
+		var got string
+		noError(t, db.writes.QueryRowContext(t.Context(), `PRAGMA `+pragma.name).Scan(&got))
+		same(t, pragma.name, pragma.want, got)
+	}
+}

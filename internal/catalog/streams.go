@@ -1,0 +1,168 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// streamQuery selects streams, as s, with what scanStream reads.
+const streamQuery = `
+	SELECT s.publisher, s.name, s.settings, s.created_at, s.updated_at, p.settings
+	FROM streams s JOIN publishers p ON p.name = s.publisher `
+
+// CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there.
+func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (
+	media.Stream, error,
+) {
+	if err := media.CheckStreamName(path.Stream); err != nil {
+		return media.Stream{}, fmt.Errorf("create stream: %w", err)
+	}
+	if err := overrides.Check(); err != nil {
+		return media.Stream{}, fmt.Errorf("create stream %s: %w", shown(path.String()), err)
+	}
+	now := db.clock()
+	var created media.Stream
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		p, err := lockPublisher(ctx, tx, path.Publisher)
+		if err != nil {
+			return fmt.Errorf("publisher %w", err)
+		}
+		created = media.Stream{
+			Path:      path,
+			CreatedAt: now,
+			UpdatedAt: now,
+			Overrides: overrides,
+			Settings:  inForce(p.Settings, overrides),
+		}
+		n, err := changed(ctx, tx, `
+			INSERT INTO streams (publisher, name, settings, listed, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (publisher, name) DO NOTHING`,
+			path.Publisher, path.Stream, encodeSettings(overrides), created.Settings.Listed,
+			now.UnixMilli(), now.UnixMilli())
+		if err == nil && n == 0 {
+			err = media.ErrExists
+		}
+		return err
+	})
+	if err != nil {
+		return media.Stream{}, db.failed("create stream "+shown(path.String()), err)
+	}
+	return created, nil
+}
+
+// Stream gives a stream with the settings in force, or media.ErrNotFound.
+func (db *DB) Stream(ctx context.Context, path media.StreamPath) (media.Stream, error) {
+	s, err := stream(ctx, db.reads, path)
+	if err != nil {
+		return media.Stream{}, db.failed("stream "+shown(path.String()), err)
+	}
+	return s, nil
+}
+
+// Streams lists a publisher's streams by name, from the first after the one named. Limit is 1 to 1000; zero means 50.
+// media.ErrNotFound without the publisher.
+func (db *DB) Streams(ctx context.Context, publisherName, after string, limit int) ([]media.Stream, error) {
+	limit, err := pageLimit(limit)
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	list, err := all(ctx, db.reads, scanStream,
+		streamQuery+`WHERE s.publisher = $1 AND s.name > $2 ORDER BY s.name LIMIT $3`, publisherName, after, limit)
+	if err == nil && len(list) == 0 {
+		_, err = publisher(ctx, db.reads, publisherName)
+	}
+	if err != nil {
+		return nil, db.failed("list streams of "+shown(publisherName), err)
+	}
+	return list, nil
+}
+
+// UpdateStream puts the patch's settings over the stream's own, and sets anew when its finished recordings are due.
+func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (
+	media.Stream, error,
+) {
+	if err := patch.Check(); err != nil {
+		return media.Stream{}, fmt.Errorf("update stream %s: %w", shown(path.String()), err)
+	}
+	var updated media.Stream
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		s, err := lockStream(ctx, tx, path)
+		if err != nil {
+			return err
+		}
+		s.Overrides = s.Overrides.Merge(patch)
+		s.Settings = s.Settings.Apply(patch)
+		s.UpdatedAt = db.clock()
+		updated = s
+		if _, err := changed(ctx, tx, `
+			UPDATE streams SET settings = $1, listed = $2, updated_at = $3 WHERE publisher = $4 AND name = $5`,
+			encodeSettings(s.Overrides), s.Settings.Listed, s.UpdatedAt.UnixMilli(),
+			path.Publisher, path.Stream); err != nil {
+			return err
+		}
+		return setDues(ctx, tx, path, s.Settings)
+	})
+	if err != nil {
+		return media.Stream{}, db.failed("update stream "+shown(path.String()), err)
+	}
+	return updated, nil
+}
+
+// DeleteStream removes a stream and its keys, when it has no recordings but deleted ones; else media.ErrConflict says
+// what it has.
+func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		if _, err := lockStream(ctx, tx, path); err != nil {
+			return err
+		}
+		if err := noRecordings(ctx, tx, `publisher = $1 AND stream = $2`, path.Publisher, path.Stream); err != nil {
+			return err
+		}
+		_, err := changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,
+			path.Publisher, path.Stream)
+		return err
+	})
+	if err != nil {
+		return db.failed("delete stream "+shown(path.String()), err)
+	}
+	return nil
+}
+
+func stream(ctx context.Context, q querier, path media.StreamPath) (media.Stream, error) {
+	s, err := scanStream(q.QueryRowContext(ctx,
+		streamQuery+`WHERE s.publisher = $1 AND s.name = $2`, path.Publisher, path.Stream))
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, media.ErrNotFound
+	}
+	return s, err
+}
+
+// lockStream is stream under the lock of its publisher.
+func lockStream(ctx context.Context, tx *sql.Tx, path media.StreamPath) (media.Stream, error) {
+	if _, err := lockPublisher(ctx, tx, path.Publisher); err != nil {
+		return media.Stream{}, err
+	}
+	return stream(ctx, tx, path)
+}
+
+func scanStream(row scanner) (media.Stream, error) {
+	var s media.Stream
+	var own, publishers string
+	var created, updated int64
+	err := row.Scan(&s.Path.Publisher, &s.Path.Stream, &own, &created, &updated, &publishers)
+	if err != nil {
+		return s, err
+	}
+	s.CreatedAt, s.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()
+	if s.Overrides, err = decodeSettings(own); err != nil {
+		return s, err
+	}
+	under, err := decodeSettings(publishers)
+	s.Settings = inForce(under, s.Overrides)
+	return s, err
+}
