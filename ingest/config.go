@@ -1,0 +1,52 @@
+package ingest
+
+import (
+	"cmp"
+	"time"
+)
+
+// Config sets the limits of a Server; zero values give the defaults.
+type Config struct {
+	// MaxConnections bounds the connections open at once; zero is 2000.
+	MaxConnections int
+	// MaxConnectionsPerIP bounds those of one IPv4 address or one IPv6 /64; zero is 200.
+	MaxConnectionsPerIP int
+	// HandshakeTimeout bounds the RTMP handshake; zero is 10 s.
+	HandshakeTimeout time.Duration
+	// PublishTimeout bounds the time from the handshake to the publish command; zero is 15 s.
+	PublishTimeout time.Duration
+	// IdleTimeout is how long a publisher may send no media before it counts as lost; zero is 15 s.
+	IdleTimeout time.Duration
+	// WriteTimeout bounds every answer to a client; zero is 10 s.
+	WriteTimeout time.Duration
+	// ServiceTimeout bounds authorisation, lease and the packager's consent, each; zero is 10 s.
+	ServiceTimeout time.Duration
+	// TakeoverTimeout is how long a new publisher waits for the one before it to leave; zero is 5 s.
+	TakeoverTimeout time.Duration
+	// TrackWait is how long the first frames are held, in media time or wall time, for a track that the metadata
+	// announced; zero is 500 ms.
+	TrackWait time.Duration
+	// ConfigTimeout is how long frames may come without any decoder configuration; zero is 10 s.
+	ConfigTimeout time.Duration
+	// MaxFrame is the largest access unit in bytes; zero is 16 MiB.
+	MaxFrame int
+	// MaxMemory bounds the message buffers of one connection in bytes; zero is 40 MiB, enough for one buffer to grow
+	// to MaxFrame beside others. Before a publish is accepted it is 160 KiB.
+	MaxMemory int
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxConnections = cmp.Or(c.MaxConnections, 2000)
+	c.MaxConnectionsPerIP = cmp.Or(c.MaxConnectionsPerIP, 200)
+	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, 15*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 15*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.ServiceTimeout = cmp.Or(c.ServiceTimeout, 10*time.Second)
+	c.TakeoverTimeout = cmp.Or(c.TakeoverTimeout, 5*time.Second)
+	c.TrackWait = cmp.Or(c.TrackWait, 500*time.Millisecond)
+	c.ConfigTimeout = cmp.Or(c.ConfigTimeout, 10*time.Second)
+	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
+	c.MaxMemory = cmp.Or(c.MaxMemory, 40<<20)
+	return c
+}

@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Kinds of repair: input that is wrong and that we can make good or do without.
+const (
+	repairRepeatedConfig = "repeated_config" // the same decoder configuration again
+	repairBadConfig      = "bad_config"      // empty or torn; passed over
+	repairNoConfig       = "no_config"       // a frame before its decoder configuration; dropped
+	repairEmptyUnit      = "empty_unit"      // a NAL unit of length zero; taken out
+	repairTornUnit       = "torn_unit"       // a NAL unit past the end of its access unit; cut off
+	repairNoPicture      = "no_picture"      // an access unit without a picture; dropped
+	repairEmptyFrame     = "empty_frame"     // a message without media; dropped
+	repairADTS           = "adts"            // AAC with an ADTS header; taken off
+	repairBadMetadata    = "bad_metadata"    // metadata that does not parse; passed over
+	repairMessage        = "ignored_message" // a message of a kind that is read past
+	repairInBandConfig   = "in_band_config"  // parameter sets in the stream that differ from the configuration
+	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
+)
+
+type metrics struct {
+	connections *prometheus.GaugeVec
+	accepted    *prometheus.CounterVec
+	publishers  prometheus.Gauge
+	published   *prometheus.CounterVec
+	left        *prometheus.CounterVec
+	refused     *prometheus.CounterVec
+	bytes       *prometheus.CounterVec
+	frames      *prometheus.CounterVec
+	mediaBytes  *prometheus.CounterVec
+	repairs     *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: name, Help: help,
+		}, labels)
+	}
+	m := &metrics{
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: "connections", Help: "Connections open now.",
+		}, []string{"protocol"}),
+		publishers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: "publishers", Help: "Publishers connected now.",
+		}),
+		accepted:   counter("connections_total", "Connections accepted.", "protocol"),
+		published:  counter("publishers_total", "Publishes accepted.", "protocol"),
+		left:       counter("publishers_left_total", "Publishers that left, by how.", "how"),
+		refused:    counter("refused_total", "Connections and publishes refused.", "reason"),
+		bytes:      counter("received_bytes_total", "Bytes received.", "protocol"),
+		frames:     counter("frames_total", "Frames handed to the packager.", "kind"),
+		mediaBytes: counter("frames_bytes_total", "Payload bytes of those frames.", "kind"),
+		repairs:    counter("repairs_total", "Faults of publishers' streams that were passed over.", "what"),
+	}
+	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.bytes, m.frames,
+		m.mediaBytes, m.repairs)
+	return m
+}
+
+func (m *metrics) refuse(reason string) {
+	m.refused.WithLabelValues(strings.ReplaceAll(reason, " ", "_")).Inc()
+}
+
+// kindCounters are the counters of one kind of track, looked up once.
+type kindCounters struct{ frames, bytes prometheus.Counter }
+
+func (m *metrics) kind(kind media.Kind) kindCounters {
+	return kindCounters{frames: m.frames.WithLabelValues(string(kind)), bytes: m.mediaBytes.WithLabelValues(string(kind))}
+}

@@ -1,0 +1,247 @@
+package ingest
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+const (
+	readBuffer = 64 << 10
+	// messageOverhead is what FLV may add to an access unit.
+	messageOverhead = 1 << 10
+	maxCommand      = 64 << 10
+	maxData         = 256 << 10
+	// strangerMemory bounds the message buffers of a client that has shown no key yet.
+	strangerMemory = 160 << 10
+	lingerTimeout  = time.Second
+	lingerBytes    = 4 << 20
+)
+
+// errNotRTMP is an end before RTMP began.
+var errNotRTMP = errors.New("not RTMP")
+
+// rtmpConn is one RTMP client. One goroutine reads, demuxes, writes.
+type rtmpConn struct {
+	server *Server
+	wire   wire
+	chunks *chunkReader
+	stop   context.CancelCauseFunc
+	remote string
+	logger *slog.Logger
+
+	app, tcURL, encoder string // what connect said
+
+	streams uint32 // message streams created
+
+	session   *session // nil when it does not publish
+	served    bool     // it has published
+	demuxer   flvDemuxer
+	stream    uint32 // message stream of the last publish or play
+	asked     target // of the last publish command
+	lastMedia time.Time
+}
+
+// serveRTMP is the handler of one RTMP connection.
+func (s *Server) serveRTMP(ctx context.Context, conn net.Conn) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	remote := remoteOf(conn)
+	c := &rtmpConn{
+		server: s, stop: stop, remote: remote, logger: s.logger.With("remote", remote, "protocol", "rtmp"),
+		wire: wire{
+			conn: conn, done: ctx.Done(), writeTimeout: s.cfg.WriteTimeout, chunkSize: defaultChunkSize,
+			bytes: s.metrics.bytes.WithLabelValues("rtmp"),
+		},
+	}
+	unhook := context.AfterFunc(ctx, func() {
+		_ = conn.SetReadDeadline(time.Unix(1, 0))
+		_ = conn.SetWriteDeadline(time.Now().Add(farewellTimeout))
+	})
+	err := c.run(ctx)
+	unhook()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // the read only failed for it
+	}
+	c.end(ctx, err)
+}
+
+// run speaks with the client until the end, and says why it ended.
+func (c *rtmpConn) run(ctx context.Context) error {
+	if err := c.wire.expectBy(c.server.cfg.HandshakeTimeout); err != nil {
+		return err
+	}
+	src := bufio.NewReaderSize(&c.wire, readBuffer)
+	if head, err := src.Peek(1); err != nil {
+		return err
+	} else if head[0] != rtmpVersion {
+		head, _ = src.Peek(min(src.Buffered(), sniffSize))
+		return fmt.Errorf("%w but %s", errNotRTMP, looksLike(head))
+	}
+	if err := serveHandshake(src, &c.wire); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	c.chunks = newChunkReader(src, chunkLimits{data: maxCommand, command: maxCommand, memory: strangerMemory})
+	c.chunks.dropped = func(kind byte) {
+		if c.session != nil {
+			c.session.repaired(repairMessage)
+		}
+	}
+	if err := c.wire.expectBy(c.server.cfg.PublishTimeout); err != nil {
+		return err
+	}
+	for {
+		m, err := c.chunks.read()
+		if err != nil {
+			return err
+		}
+		if err := c.handle(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// handle obeys one message. What is not known is passed over.
+func (c *rtmpConn) handle(ctx context.Context, m message) error {
+	switch m.kind {
+	case typeVideo, typeAudio:
+		return c.media(m)
+	case typeCommandAMF3, typeDataAMF3:
+		// AMF3 messages begin with a zero and go on in AMF0.
+		if len(m.payload) > 0 && m.payload[0] == 0 {
+			m.payload = m.payload[1:]
+		}
+	}
+	switch m.kind {
+	case typeCommandAMF0, typeCommandAMF3:
+		if err := c.command(ctx, m); err != nil {
+			return err
+		}
+	case typeDataAMF0, typeDataAMF3:
+		if c.session != nil {
+			c.demuxer.data(m.payload)
+		}
+	case typeWindowAckSize:
+		if len(m.payload) >= 4 {
+			c.wire.setWindow(binary.BigEndian.Uint32(m.payload))
+		}
+	case typeUserControl:
+		if err := c.userControl(m.payload); err != nil {
+			return err
+		}
+	}
+	if c.session != nil && time.Since(c.lastMedia) > c.server.cfg.IdleTimeout {
+		return errSilent
+	}
+	return nil
+}
+
+func (c *rtmpConn) media(m message) error {
+	if c.session == nil {
+		return nil
+	}
+	now := time.Now()
+	var err error
+	if m.kind == typeVideo {
+		err = c.demuxer.video(m.timestamp, m.payload, now)
+	} else {
+		err = c.demuxer.audio(m.timestamp, m.payload, now)
+	}
+	c.lastMedia = time.Now() // not now: the packager may have held us back
+	return err
+}
+
+// userControl answers a ping; the other events are of no interest to a server.
+func (c *rtmpConn) userControl(payload []byte) error {
+	const pingRequest, pingResponse = 6, 7
+	if len(payload) < 6 || binary.BigEndian.Uint16(payload) != pingRequest {
+		return nil
+	}
+	answer := append([]byte{0, pingResponse}, payload[2:6]...)
+	c.wire.queue(chunkStreamControl, message{kind: typeUserControl, payload: answer})
+	return c.wire.answer()
+}
+
+// end closes the session, logs, and tells the client why.
+func (c *rtmpConn) end(ctx context.Context, err error) {
+	published := c.session != nil
+	if published {
+		c.session.close(ctx, err)
+		c.session = nil
+	}
+	r := refuse(err)
+	var tell bool
+	switch {
+	case published && (errors.Is(err, media.ErrUnsupported) || errors.Is(err, media.ErrTooLarge)):
+		c.logRefusal(r)
+		tell = true
+	case published:
+		tell = !isLoss(err) && !errors.Is(err, os.ErrDeadlineExceeded)
+	default:
+		tell = c.logUnpublished(err, r)
+	}
+	if !tell {
+		return
+	}
+	c.wire.queueCommand(chunkStreamStatus, c.stream, statusOf("error", r.code, r.say)...)
+	if c.wire.answer() == nil {
+		c.wire.linger(lingerTimeout, lingerBytes)
+	}
+}
+
+// logUnpublished logs the end of a connection that did not publish, and says whether the client is told of it.
+func (c *rtmpConn) logUnpublished(err error, r *refusal) (tell bool) {
+	var asked *refusal
+	switch {
+	case errors.As(err, &asked), errors.Is(err, media.ErrTakenOver), errors.Is(err, errKicked):
+		c.logRefusal(r)
+		return true
+	case errors.Is(err, errClosing):
+		return false
+	case c.served && (isLoss(err) || errors.Is(err, os.ErrDeadlineExceeded)):
+		c.logger.Debug("connection closed after its publish")
+	case c.chunks == nil && errors.Is(err, io.EOF) && c.wire.received == 0:
+		c.logger.Debug("connection closed unused") // load balancers look like this
+	case errors.Is(err, errNotRTMP):
+		c.count("not rtmp")
+		c.logger.Info("connection is not RTMP", "err", err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.count("timeout")
+		c.logger.Info("connection timed out before a publish", "handshake_done", c.chunks != nil)
+	case isLoss(err):
+		c.logger.Info("connection closed before a publish", "handshake_done", c.chunks != nil)
+	case c.chunks == nil:
+		c.count("not rtmp")
+		c.logger.Info("connection is not RTMP", "err", err)
+	default:
+		c.count("broken rtmp")
+		c.logger.Warn("connection closed: broken RTMP", "reason", r.reason, "err", err)
+	}
+	return false
+}
+
+func (c *rtmpConn) logRefusal(r *refusal) {
+	c.count(r.reason)
+	attrs := []any{"reason", r.reason}
+	if c.asked.path.Publisher != "" {
+		attrs = append(attrs, "publisher", c.asked.path.Publisher, "stream", c.asked.path.Stream)
+	} else {
+		attrs = append(attrs, "key", redact(c.asked.key))
+	}
+	attrs = append(attrs, "encoder", c.encoder)
+	if !errors.Is(r.err, media.ErrDenied) { // it says no more than the reason, and must not repeat the key
+		attrs = append(attrs, "err", r.err)
+	}
+	c.logger.Warn("publish refused", attrs...)
+}
+
+func (c *rtmpConn) count(reason string) { c.server.metrics.refuse(reason) }

@@ -1,0 +1,164 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Authorizer checks a publish before it is accepted. Its errors are media.ErrDenied for a wrong key and
+// media.ErrUnavailable when it cannot tell.
+type Authorizer interface {
+	// AuthorizeKey finds the stream of a secret key.
+	AuthorizeKey(ctx context.Context, key string) (media.Stream, error)
+	// AuthorizePath checks a key against a named stream.
+	AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error)
+}
+
+// Leases gives ownership of streams. Acquire takes it from any other holder, under an epoch that only grows; Release of
+// an epoch that is no longer the newest does nothing.
+type Leases interface {
+	Acquire(ctx context.Context, path media.StreamPath) (epoch uint64, err error)
+	Release(ctx context.Context, path media.StreamPath, epoch uint64) error
+}
+
+// Packager takes the media of accepted publishers.
+type Packager interface {
+	Publish(ctx context.Context, stream media.Stream, epoch uint64) (Publication, error)
+}
+
+// Publication is one publishing connection on the packager's side. It is used by one goroutine.
+type Publication interface {
+	// SetTracks says what the connection carries, before the first frame and again when tracks or their configurations
+	// change. Name, Kind, Codec and Config are set.
+	SetTracks(tracks []media.Track) error
+	// WriteFrame takes a frame, whose payload it may use until it returns. It may block: that holds the publisher back.
+	// An error ends the connection.
+	WriteFrame(frame *media.Frame) error
+	// Close ends the publication; clean says that the publisher said goodbye. Calls after the first do nothing.
+	Close(clean bool) error
+}
+
+// request is what a client of any protocol asks for.
+type request struct {
+	target   target
+	protocol string
+	remote   string
+	encoder  string // what the client says it is
+}
+
+// session is one accepted publisher. It is used by its connection's goroutine.
+type session struct {
+	lineup
+	server *Server
+	path   media.StreamPath
+	epoch  uint64
+	seat   *seat
+	logger *slog.Logger
+	opened time.Time
+}
+
+// open accepts a publisher: it checks the key, takes the lease, sends the stream's former publisher away and asks the
+// packager. stop is called, with the cause, when this publisher must go in its turn.
+func (s *Server) open(ctx context.Context, req request, stop context.CancelCauseFunc) (*session, error) {
+	stream, err := s.authorize(ctx, req.target)
+	if err != nil {
+		return nil, fmt.Errorf("authorise: %w", err)
+	}
+	path := stream.Path
+	leaseCtx, cancel := context.WithTimeout(ctx, s.cfg.ServiceTimeout)
+	defer cancel()
+	// Before the takeover: while leases cannot be had, who is live stays live.
+	epoch, err := s.leases.Acquire(leaseCtx, path)
+	if err != nil {
+		return nil, fmt.Errorf("acquire %s: %w", path, err)
+	}
+	taken, err := s.seats.take(ctx, path, epoch, s.cfg.TakeoverTimeout, stop)
+	if err != nil {
+		s.release(ctx, path, epoch)
+		return nil, err
+	}
+	publishCtx, cancelPublish := context.WithTimeout(ctx, s.cfg.ServiceTimeout)
+	defer cancelPublish()
+	publication, err := s.packager.Publish(publishCtx, stream, epoch)
+	if err != nil {
+		s.release(ctx, path, epoch)
+		s.seats.leave(path, taken)
+		return nil, fmt.Errorf("publish %s: %w", path, err)
+	}
+	logger := s.logger.With("publisher", path.Publisher, "stream", path.Stream, "remote", req.remote,
+		"protocol", req.protocol)
+	logger.Info("publisher came", "encoder", req.encoder, "epoch", epoch)
+	s.metrics.published.WithLabelValues(req.protocol).Inc()
+	s.metrics.publishers.Inc()
+	return &session{
+		lineup: newLineup(s.cfg, publication, s.metrics),
+		server: s, path: path, epoch: epoch, seat: taken, logger: logger, opened: time.Now(),
+	}, nil
+}
+
+func (s *Server) authorize(ctx context.Context, t target) (media.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ServiceTimeout)
+	defer cancel()
+	if t.path == (media.StreamPath{}) {
+		return s.auth.AuthorizeKey(ctx, t.key)
+	}
+	return s.auth.AuthorizePath(ctx, t.path, t.key)
+}
+
+// release gives a lease back, even when the connection's context is done.
+func (s *Server) release(ctx context.Context, path media.StreamPath, epoch uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ServiceTimeout)
+	defer cancel()
+	if err := s.leases.Release(ctx, path, epoch); err != nil {
+		s.logger.Warn("lease not released: it runs out", "publisher", path.Publisher, "stream", path.Stream, "err", err)
+	}
+}
+
+// close ends the session: cause is nil when the publisher said goodbye.
+func (s *session) close(ctx context.Context, cause error) {
+	clean := cause == nil
+	var failed error
+	if clean || isLoss(cause) || errors.Is(cause, os.ErrDeadlineExceeded) { // else the packager wants no more
+		failed = s.flush()
+	}
+	failed = errors.Join(failed, s.out.Close(clean))
+	s.server.release(ctx, s.path, s.epoch)
+	s.server.seats.leave(s.path, s.seat)
+
+	how := leftHow(cause)
+	s.metrics.publishers.Dec()
+	s.metrics.left.WithLabelValues(strings.ReplaceAll(how, " ", "_")).Inc()
+	attrs := []any{"how", how, "dur", time.Since(s.opened).Round(time.Millisecond), "frames", s.frames,
+		"bytes", s.bytes}
+	if cause != nil {
+		attrs = append(attrs, "err", cause)
+	}
+	if failed != nil {
+		s.logger.Warn("publisher left, end of publication failed", append(attrs, "close_err", failed)...)
+		return
+	}
+	level := slog.LevelInfo
+	if how == reasonInternal || errors.Is(cause, media.ErrUnavailable) { // our fault, not the publisher's
+		level = slog.LevelWarn
+	}
+	s.logger.Log(ctx, level, "publisher left", attrs...)
+}
+
+// leftHow names the end of a session in a few words.
+func leftHow(cause error) string {
+	switch {
+	case cause == nil:
+		return "clean"
+	case isLoss(cause):
+		return "lost"
+	default:
+		return refuse(cause).reason
+	}
+}
