@@ -1,0 +1,99 @@
+package cacheproxy
+
+import (
+	"net"
+	"net/http"
+	"time"
+)
+
+// Config holds the proxy's limits. The zero value of every field but Directory is usable, and means what its comment
+// says.
+type Config struct {
+	// Directory is the base URL of the directory service, without a slash at its end.
+	Directory string
+	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
+	MaxBytes int64
+	// MaxObjectBytes is the largest body that is fetched for viewers of one object; a larger one is an upstream's error.
+	// Downloads (recording.mp4) pass through and have no such limit. Zero means 64 MiB.
+	MaxObjectBytes int64
+	// MaxPlaylistBytes is the largest playlist, as text. Zero means 16 MiB.
+	MaxPlaylistBytes int64
+	// MaxFlights bounds the upstream fetches under way. Zero means 4096.
+	MaxFlights int
+	// MaxWaiters bounds the requests that wait for or read from a fetch under way. Zero means 65536.
+	MaxWaiters int
+	// PartTTL is how long a live part stays, at the most. Zero means 30 s.
+	PartTTL time.Duration
+	// BlockTimeout bounds the wait for the header of an answer that may be held back: blocking reloads and parts. It
+	// must be more than three target durations. Zero means 40 s.
+	BlockTimeout time.Duration
+	// FetchTimeout bounds the wait for any other answer's header. Playlists get three times that, for a node holds their
+	// first requests until a show has something to list. Zero means 5 s.
+	FetchTimeout time.Duration
+	// StallTimeout bounds a pause within an upstream's body. Zero means 10 s.
+	StallTimeout time.Duration
+	// WriteTimeout bounds one write of up to 256 KiB to a viewer. Zero means 30 s.
+	WriteTimeout time.Duration
+	// Linger is how long a fetch may go on after its last viewer has left. Zero means 5 s.
+	Linger time.Duration
+	// Transport carries requests to ingest nodes and the directory. Nil means a pooled HTTP/1.1 transport of its own.
+	Transport http.RoundTripper
+	// OnUpstream is told of every request to an upstream, before it is sent: the node's host, or "archive", and the
+	// request's URI. Nil means nobody is told.
+	OnUpstream func(upstream, uri string)
+}
+
+func (c Config) withDefaults() Config {
+	orBytes(&c.MaxBytes, 256<<20)
+	orBytes(&c.MaxObjectBytes, 64<<20)
+	orBytes(&c.MaxPlaylistBytes, 16<<20)
+	orCount(&c.MaxFlights, 4096)
+	orCount(&c.MaxWaiters, 65536)
+	orSpan(&c.PartTTL, 30*time.Second)
+	orSpan(&c.BlockTimeout, 40*time.Second)
+	orSpan(&c.FetchTimeout, 5*time.Second)
+	orSpan(&c.StallTimeout, 10*time.Second)
+	orSpan(&c.WriteTimeout, 30*time.Second)
+	orSpan(&c.Linger, 5*time.Second)
+	if c.OnUpstream == nil {
+		c.OnUpstream = func(string, string) {}
+	}
+	return c
+}
+
+func orBytes(v *int64, zero int64) {
+	if *v <= 0 {
+		*v = zero
+	}
+}
+
+func orCount(v *int, zero int) {
+	if *v <= 0 {
+		*v = zero
+	}
+}
+
+func orSpan(v *time.Duration, zero time.Duration) {
+	if *v <= 0 {
+		*v = zero
+	}
+}
+
+// newTransport makes the pooled transport to nodes. It has no overall timeout, since blocking reloads and long bodies
+// are bounded per request (roundTrip), and it never follows a redirect, being a bare transport.
+func newTransport() *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		// A part of a live stream then comes with its header in one or two reads, and waiters are woken once.
+		ReadBufferSize:     64 << 10,
+		DisableCompression: true,
+		Protocols:          protocols,
+	}
+}

@@ -1,0 +1,38 @@
+// Package cacheproxy is the edge: an HTTP cache that knows HLS. It finds out which ingest node or archive has a
+// recording, fetches every object and every playlist version once however many viewers want it, and hands the bytes to
+// all of them while they arrive.
+//
+// Flow of a GET:
+//
+//	parse     path of DESIGN section 6, delivery directives; whatever else is 404 or 400 at once
+//	lookup    memory cache; a hit ends here
+//	find      join the key's flight, or look into the cache again and begin one
+//	search    (the flight's goroutine) directory -> nodes in order -> archive; a 404 asks the directory again
+//	receive   the body into shared chunks; waiters are woken with the head and what there is
+//	settle    playlists only: which version is it, and was a newer one seen?
+//	respond   each viewer at its own pace: conditions, range, Age, Cache-Status
+//
+// Two policies. Media is keyed by its path, for its URL names bytes; it is shown to viewers while it comes. A playlist
+// is keyed by path and normalised directives, is fetched compressed, is shown when it is whole, and its plain variant
+// is made from the compressed one.
+//
+// Invariants:
+//
+//  1. At most one fetch per key is under way, and its object is in the cache before it stops being joinable: so
+//     upstreams see one request per object and version (HTTP-22, BLK-12). Only what may not be kept is asked for again.
+//  2. A flight belongs to nobody: the viewer who caused it may leave. When all have left it has Config.Linger to end.
+//  3. Bytes that a viewer may have seen never change and are never followed by others: an upstream that fails before
+//     that is replaced by the next, one that fails later ends the viewers' connections. A short body is never a whole
+//     200, and never cached.
+//  4. A request without _HLS_msn is never answered with an older version than any that was served before (SEQ-9).
+//  5. Nothing is used beyond what its Cache-Control allows; past that it is asked for again. A 404 is kept for a second
+//     at the most, a 410 for as long as it says.
+//  6. The cache's bytes, overhead included, are within their bound at every moment. A slow viewer costs the chunks of
+//     what it reads beyond that, until its write deadline.
+//  7. While the directory is away its old answers stand; while it is unknown the archive is still asked.
+//  8. Every wait ends: header, body pauses, whole bodies, viewers' writes and directory asks have time limits; flights,
+//     waiters, remembered locations and versions have counts.
+//
+// Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard. The locator's mu
+// stands alone.
+package cacheproxy

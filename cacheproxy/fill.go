@@ -1,0 +1,274 @@
+package cacheproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// found is what a lookup came to: an object, or a flight that the caller has joined and must leave.
+type found struct {
+	object *object
+	flight *flight
+	result result
+}
+
+// find gives the key's object from the cache, or joins its flight, or begins one.
+func (p *Proxy) find(ctx context.Context, rt route, k key) (found, error) {
+	if p.waiting.Add(1) > int64(p.config.MaxWaiters) {
+		p.waiting.Add(-1)
+		return found{}, fmt.Errorf("%d waiters: %w", p.config.MaxWaiters, errBusy)
+	}
+	p.metrics.waiters.Inc()
+	f, made, o, err := p.take(ctx, rt, k)
+	switch {
+	case err != nil || o != nil:
+		p.left()
+		return found{object: o}, err
+	case made:
+		return found{flight: f, result: resultMiss}, nil
+	}
+	return found{flight: f, result: resultCollapsed}, nil
+}
+
+func (p *Proxy) left() {
+	p.waiting.Add(-1)
+	p.metrics.waiters.Dec()
+}
+
+// leave ends what find began.
+func (p *Proxy) leave(f found) {
+	if f.flight != nil {
+		f.flight.leave()
+		p.left()
+	}
+}
+
+// take joins the key's flight or launches one, detached from the request that happened to be first.
+func (p *Proxy) take(ctx context.Context, rt route, k key) (*flight, bool, *object, error) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	linger := p.config.Linger
+	if k.plain {
+		linger = 0 // what it waits for lingers
+	}
+	f, made, o, err := p.flights.take(k, cancel, linger, func() *object {
+		o, res := p.lookup(k, time.Now())
+		if res == resultHit {
+			return o
+		}
+		return nil
+	})
+	if !made {
+		cancel(nil)
+		return f, made, o, err
+	}
+	p.running.Go(func() {
+		defer cancel(nil)
+		defer p.flights.land(f)
+		p.fly(ctx, rt, f)
+	})
+	return f, made, nil, nil
+}
+
+// refresh fetches a key anew for nobody in particular.
+func (p *Proxy) refresh(ctx context.Context, rt route, k key) {
+	if f, _, _, err := p.take(ctx, rt, k); err == nil && f != nil {
+		f.leave()
+	}
+}
+
+// lookup gives what the cache may answer with: resultHit, or resultStale together with a refresh.
+func (p *Proxy) lookup(k key, now time.Time) (*object, result) {
+	o := p.cache.get(k)
+	switch {
+	case o == nil || p.fronts.outdated(k, o, now):
+		return nil, resultMiss
+	case o.freshAt(now):
+		return o, resultHit
+	case o.usableAt(now, o.policy.whileRevalidate):
+		return o, resultStale
+	}
+	return nil, resultMiss
+}
+
+// fly brings the flight to its end and its object, if it may be kept, into the cache before that.
+func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
+	var o *object
+	var err error
+	if f.key.plain {
+		o, err = p.unpacked(ctx, rt, f.key)
+	} else {
+		o, err = p.fetch(ctx, rt, f)
+	}
+	if (err != nil || o.status >= 500) && !f.opened() {
+		now := time.Now()
+		if old := p.cache.get(f.key); old != nil && old.usableAt(now, old.policy.ifError) &&
+			!p.fronts.outdated(f.key, old, now) {
+			f.finish(old)
+			return
+		}
+	}
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	if o.policy.lifetime > 0 {
+		p.cache.put(f.key, o, time.Now())
+	}
+	f.finish(o)
+}
+
+// fetch asks upstreams until one gives the whole object, or one broke off after viewers had read of it.
+func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error) {
+	s := p.search(rt, f.key, http.MethodGet)
+	for {
+		resp, from, err := s.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o, err := p.receive(rt, f, resp)
+		_ = resp.Body.Close() // the body was read to its end, or is given up
+		switch {
+		case err == nil && rt.kind.text():
+			return p.settle(f.key, o)
+		case err == nil:
+			return o, nil
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+		s.err = err
+		p.metrics.failed(from)
+		p.logger.Debug("upstream broke off", "upstream", from, "path", f.key.path, "err", err)
+		if f.opened() || from == "" {
+			return nil, fmt.Errorf("%s of %s: %w", rt.kind, rt.path, err)
+		}
+	}
+}
+
+func (p *Proxy) search(rt route, k key, method string) *search {
+	a := ask{
+		method: method, path: k.path, query: k.query(), kind: rt.kind,
+		wait: p.config.FetchTimeout, holds: k.blocks(rt.kind),
+		header: http.Header{"User-Agent": {"oxbow-edge"}, "Accept-Encoding": {"identity"}},
+	}
+	if rt.kind.text() {
+		a.wait *= 3
+		a.header["Accept-Encoding"] = []string{"gzip"}
+	}
+	if a.holds || rt.kind == kindDownload {
+		a.wait = p.config.BlockTimeout
+	}
+	return &search{proxy: p, where: locationKey{path: rt.path, recording: rt.recording}, ask: a}
+}
+
+// receive reads one answer's body into the flight. Viewers of media see the bytes as they come; a playlist is shown
+// when it is whole, for it may have to be replaced, and a refusal too.
+func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, error) {
+	limit := p.config.MaxObjectBytes
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		limit = maxRefusal
+	case rt.kind.text():
+		limit = p.config.MaxPlaylistBytes
+	}
+	length := resp.ContentLength
+	if length > limit {
+		return nil, fmt.Errorf("body of %d bytes: %w", length, media.ErrTooLarge)
+	}
+	head := newObject(rt.kind, resp.StatusCode, resp.Header, length, time.Now())
+	if length < 0 && !slices.Contains(resp.TransferEncoding, "chunked") {
+		head.policy = policy{} // the end of such a body can't be told from a broken connection
+	}
+	if !f.begin(head) {
+		return nil, errBadAnswer
+	}
+	shown := resp.StatusCode == http.StatusOK && !rt.kind.text()
+	if err := pour(f, resp.Body, length, limit, shown); err != nil {
+		return nil, err
+	}
+	o := *head
+	var size int64
+	o.chunks, size = f.body()
+	o.setLength(size)
+	o.trim()
+	return &o, nil
+}
+
+// pour copies the body into the flight and checks its length.
+func pour(f *flight, body io.Reader, length, limit int64, shown bool) error {
+	size := int64(0)
+	for size != length {
+		more := int64(-1)
+		if length >= 0 {
+			more = length - size
+		}
+		n, err := body.Read(f.space(more))
+		size += int64(n)
+		if size > limit {
+			return fmt.Errorf("body of more than %d bytes: %w", limit, media.ErrTooLarge)
+		}
+		if length >= 0 && size > length {
+			return fmt.Errorf("body of more than its %d bytes: %w", length, errBadAnswer)
+		}
+		if n > 0 {
+			f.commit(n, shown)
+		}
+		switch {
+		case err == nil:
+		case !errors.Is(err, io.EOF):
+			return err
+		case length >= 0 && size < length:
+			return io.ErrUnexpectedEOF
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// settle finds a playlist's version and what is to be served for it.
+func (p *Proxy) settle(k key, o *object) (*object, error) {
+	if o.status != http.StatusOK || o.kind != kindPlaylist {
+		return o, nil
+	}
+	text, err := p.unzip.text(o)
+	if err != nil {
+		return nil, err
+	}
+	o.version = parseVersion(text)
+	return p.fronts.settle(k, o, time.Now()), nil
+}
+
+// unpacked gives a playlist's plain variant. It shares the fetch of the other one, so that upstreams see one request
+// whatever viewers accept.
+func (p *Proxy) unpacked(ctx context.Context, rt route, k key) (*object, error) {
+	k.plain = false
+	o, res := p.lookup(k, time.Now())
+	if res != resultHit {
+		f, err := p.find(ctx, rt, k)
+		if err != nil {
+			return nil, err
+		}
+		defer p.leave(f)
+		if o = f.object; o == nil {
+			if o, err = f.flight.complete(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	coding := o.header.Get("Content-Encoding")
+	if coding == "" || coding == "identity" {
+		return o, nil
+	}
+	text, err := p.unzip.text(o)
+	if err != nil {
+		return nil, err
+	}
+	return o.plain(text), nil
+}

@@ -1,0 +1,296 @@
+package cacheproxy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// gatherTime is how long bytes that came are kept back for more, so that waiters are woken once per object if it
+	// comes at line speed, and not once per read.
+	gatherTime = 2 * time.Millisecond
+	firstChunk = 16 << 10
+	maxChunk   = 256 << 10
+)
+
+// errAbandoned cuts a fetch that nobody waits for.
+var errAbandoned = errors.New("all viewers left")
+
+// flight is an answer under way: its head, and a list of shared chunks that only grows. One goroutine, the leader's,
+// fills it; any number of viewers read it, each at its own pace. Chunks are never modified below what was committed.
+type flight struct {
+	key    key
+	cancel context.CancelCauseFunc
+	linger time.Duration
+
+	mu struct {
+		sync.Mutex
+		head    *object // set with open
+		open    bool    // viewers may read: from now on a failure can't be hidden
+		chunks  [][]byte
+		size    int64 // committed bytes
+		shown   int64 // size at the last wake-up
+		turn    int   // counts bodies begun, so that a late gather timer knows its own
+		done    bool
+		result  *object // the complete object, after success
+		err     error
+		wake    chan struct{}
+		waiters int
+		gone    bool // given up by all, may not be joined
+		idle    *time.Timer
+	}
+}
+
+func newFlight(k key, cancel context.CancelCauseFunc, linger time.Duration) *flight {
+	f := &flight{key: k, cancel: cancel, linger: linger}
+	f.mu.wake = make(chan struct{})
+	return f
+}
+
+// join adds a waiter. It is false once the flight has been given up.
+func (f *flight) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.gone {
+		return false
+	}
+	f.mu.waiters++
+	if f.mu.idle != nil {
+		f.mu.idle.Stop()
+		f.mu.idle = nil
+	}
+	return true
+}
+
+// leave takes a waiter away. When the last one leaves, the fetch has the linger time to end: a viewer who aborts often
+// comes back at once, and most fetches end sooner than that; but a blocking reload of nobody is not held for long.
+func (f *flight) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.waiters--
+	if f.mu.waiters > 0 || f.mu.done {
+		return
+	}
+	f.mu.idle = time.AfterFunc(f.linger, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.mu.waiters == 0 && !f.mu.done {
+			f.mu.gone = true
+			f.cancel(errAbandoned)
+		}
+	})
+}
+
+// view is what a reader sees of a flight at one moment.
+type view struct {
+	head   *object
+	bytes  []byte // next ones for the reader
+	done   bool   // and there are no more
+	result *object
+}
+
+// cursor is a reader's place.
+type cursor struct {
+	chunk, offset int
+	position      int64
+}
+
+// wait blocks until there is a head.
+func (f *flight) wait(ctx context.Context) (view, error) {
+	return f.await(ctx, func() (view, bool) {
+		return view{head: f.mu.head, done: f.mu.done, result: f.mu.result}, f.mu.open || f.mu.done
+	})
+}
+
+// complete blocks until the object is complete.
+func (f *flight) complete(ctx context.Context) (*object, error) {
+	v, err := f.await(ctx, func() (view, bool) { return view{result: f.mu.result}, f.mu.done })
+	return v.result, err
+}
+
+// read blocks until there are bytes past the cursor, or the end, and gives a run of them.
+func (f *flight) read(ctx context.Context, c *cursor) (view, error) {
+	return f.await(ctx, func() (view, bool) {
+		for c.chunk < len(f.mu.chunks)-1 && c.offset == len(f.mu.chunks[c.chunk]) {
+			c.chunk, c.offset = c.chunk+1, 0
+		}
+		var v view
+		if f.mu.open && c.position < f.mu.size {
+			v.bytes = f.mu.chunks[c.chunk][c.offset:]
+			c.offset += len(v.bytes)
+			c.position += int64(len(v.bytes))
+		}
+		v.done = f.mu.done && f.mu.err == nil && c.position == f.mu.size
+		return v, len(v.bytes) > 0 || f.mu.done
+	})
+}
+
+// await calls look, with mu held, at every wake-up until it is content.
+func (f *flight) await(ctx context.Context, look func() (view, bool)) (view, error) {
+	for {
+		f.mu.Lock()
+		v, ok := look()
+		err, wake := f.mu.err, f.mu.wake
+		f.mu.Unlock()
+		if ok {
+			if len(v.bytes) > 0 {
+				err = nil // what came before the failure is good; the next read tells
+			}
+			return v, err
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return view{}, ctx.Err()
+		}
+	}
+}
+
+// begin starts a body, over whatever an upstream that failed has left. It is false once viewers have read that.
+func (f *flight) begin(head *object) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.open {
+		return false
+	}
+	f.mu.head, f.mu.chunks, f.mu.size, f.mu.shown = head, nil, 0, 0
+	f.mu.turn++
+	return true
+}
+
+// space gives room for the next bytes. More says how many are to come, negative if unknown.
+func (f *flight) space(more int64) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.mu.chunks)
+	if n > 0 {
+		if last := f.mu.chunks[n-1]; len(last) < cap(last) {
+			return last[len(last):cap(last)]
+		}
+	}
+	size := min(firstChunk<<min(n, 4), maxChunk)
+	if more >= 0 {
+		size = int(min(more, maxChunk))
+	}
+	// Grow rounds up to what the allocator takes anyhow.
+	chunk := slices.Grow([]byte(nil), size)
+	f.mu.chunks = append(f.mu.chunks, chunk)
+	return chunk[:cap(chunk)]
+}
+
+// commit makes the first n bytes of the last space part of the body. Shown says that viewers may have them before the
+// rest is there.
+func (f *flight) commit(n int, shown bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := len(f.mu.chunks) - 1
+	f.mu.chunks[last] = f.mu.chunks[last][:len(f.mu.chunks[last])+n]
+	first := f.mu.size == f.mu.shown
+	f.mu.size += int64(n)
+	if !shown || !first {
+		return
+	}
+	turn := f.mu.turn
+	time.AfterFunc(gatherTime, func() { f.show(turn) })
+}
+
+// show wakes the waiters with what there is.
+func (f *flight) show(turn int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.done || f.mu.turn != turn {
+		return
+	}
+	f.mu.open = true
+	f.mu.shown = f.mu.size
+	close(f.mu.wake)
+	f.mu.wake = make(chan struct{})
+}
+
+// body gives what was committed.
+func (f *flight) body() ([][]byte, int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.mu.chunks), f.mu.size
+}
+
+// opened says whether viewers may have read of the body.
+func (f *flight) opened() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.open
+}
+
+// finish ends the flight with its object, whose chunks are the committed ones or, if nothing was shown, any.
+func (f *flight) finish(o *object) { f.end(o, nil) }
+
+// fail ends the flight: viewers who wait get the error, those who have a part of the body are cut off.
+func (f *flight) fail(err error) { f.end(nil, err) }
+
+func (f *flight) end(o *object, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.result, f.mu.err, f.mu.done = o, err, true
+	if o != nil && !f.mu.open {
+		f.mu.open, f.mu.head, f.mu.chunks, f.mu.size = true, o, o.chunks, 0
+		for _, c := range o.chunks {
+			f.mu.size += int64(len(c))
+		}
+	}
+	if f.mu.idle != nil {
+		f.mu.idle.Stop()
+		f.mu.idle = nil
+	}
+	close(f.mu.wake)
+}
+
+// flights are the fetches under way, one per key.
+type flights struct {
+	mu   sync.Mutex
+	live map[key]*flight
+	max  int
+}
+
+// take joins the key's flight or makes one, which cancel cuts and which the caller must then fly. Second looks into the
+// cache again before a flight is made, since one may have ended after the first look: what it finds is given back.
+func (fs *flights) take(
+	k key, cancel context.CancelCauseFunc, linger time.Duration, second func() *object,
+) (f *flight, made bool, o *object, err error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f = fs.live[k]; f != nil && f.join() {
+		return f, false, nil, nil
+	}
+	if o = second(); o != nil {
+		return nil, false, o, nil
+	}
+	if len(fs.live) >= fs.max {
+		return nil, false, nil, errBusy
+	}
+	f = newFlight(k, cancel, linger)
+	f.join()
+	fs.live[k] = f
+	return f, true, nil, nil
+}
+
+// land takes a flight that has ended, and whose object is in the cache, out of the map.
+func (fs *flights) land(f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.live[f.key] == f {
+		delete(fs.live, f.key)
+	}
+}
+
+func (fs *flights) all() []*flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	all := make([]*flight, 0, len(fs.live))
+	for _, f := range fs.live {
+		all = append(all, f)
+	}
+	return all
+}

@@ -1,0 +1,218 @@
+package cacheproxy
+
+import (
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// object is one answer of an upstream, complete and never modified, or the head of one whose body is under way.
+type object struct {
+	kind   kind
+	status int
+	// header is what is sent as it is. Age, Cache-Status and Content-Length are added per response.
+	header http.Header
+	// chunks are the body; length is its size, or -1 in a head whose upstream did not say.
+	chunks [][]byte
+	length int64
+	// contentLength is length as a header value.
+	contentLength []string
+	etag          string
+	modified      time.Time
+	// received is when the header came, age what it then said of itself.
+	received time.Time
+	age      time.Duration
+	policy   policy
+	// version orders the versions of a playlist; its zero value is unknown.
+	version version
+	// passed is the upstream's own Cache-Status.
+	passed string
+}
+
+func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {
+	o := &object{
+		kind:     what,
+		status:   status,
+		header:   storedHeader(h, what, received),
+		length:   length,
+		etag:     h.Get("Etag"),
+		received: received,
+		age:      parseAge(h),
+		policy:   parsePolicy(status, h, received),
+		passed:   strings.Join(h["Cache-Status"], ", "),
+	}
+	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
+		o.modified = t
+	}
+	if status == http.StatusOK {
+		o.header["Accept-Ranges"] = []string{"bytes"}
+	}
+	o.setLength(length)
+	return o
+}
+
+func (o *object) setLength(n int64) {
+	o.length, o.contentLength = n, nil
+	if n >= 0 {
+		o.contentLength = []string{strconv.FormatInt(n, 10)}
+	}
+}
+
+// storedHeader is what of an upstream's header viewers get: all but what belongs to one connection, to one viewer, or
+// to the proxy's own say (CORS, Age, Cache-Status, Content-Length).
+func storedHeader(h http.Header, what kind, received time.Time) http.Header {
+	own := make(http.Header, len(h)+3)
+	for name, values := range h {
+		own[name] = values
+	}
+	for _, line := range h["Connection"] {
+		for field := range strings.SplitSeq(line, ",") {
+			delete(own, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(field)))
+		}
+	}
+	for name := range own {
+		if droppedHeader(name) {
+			delete(own, name)
+		}
+	}
+	if own["Date"] == nil {
+		own["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+	if own["Content-Type"] == nil {
+		own["Content-Type"] = nil // or the server would guess
+	}
+	if what.text() {
+		addVary(own)
+	}
+	setCORS(own)
+	return own
+}
+
+func droppedHeader(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Set-Cookie", "Age", "Cache-Status", "Content-Length",
+		"Content-Range", "Accept-Ranges", "Alt-Svc", "Server":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-")
+}
+
+func addVary(h http.Header) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if f := strings.TrimSpace(field); f == "*" || strings.EqualFold(f, "Accept-Encoding") {
+				return
+			}
+		}
+	}
+	h["Vary"] = append(slices.Clone(h["Vary"]), "Accept-Encoding")
+}
+
+// ageAt is the answer's age at that time.
+func (o *object) ageAt(now time.Time) time.Duration {
+	return min(o.age+max(0, now.Sub(o.received)), maxAge*time.Second)
+}
+
+func (o *object) freshAt(now time.Time) bool { return o.ageAt(now) < o.policy.lifetime }
+
+// usableAt says whether it is fresh or stale by no more than extra.
+func (o *object) usableAt(now time.Time, extra time.Duration) bool {
+	return o.policy.lifetime > 0 && o.ageAt(now) < o.policy.lifetime+extra
+}
+
+// liveTTL is the lifetime up to which a playlist or a refusal counts as live.
+const liveTTL = time.Minute
+
+// live says that the object is hot at once and dead in seconds, so that the cache keeps it apart from what lasts.
+func (o *object) live() bool {
+	return o.kind == kindPart || (o.policy.lifetime <= liveTTL && (o.kind.text() || o.status != http.StatusOK))
+}
+
+// deadAt is when a live object may be dropped.
+func (o *object) deadAt(partTTL time.Duration) time.Time {
+	if o.kind == kindPart {
+		return o.received.Add(partTTL)
+	}
+	return o.received.Add(o.policy.lifetime + max(o.policy.whileRevalidate, o.policy.ifError) - o.age)
+}
+
+// weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
+func (o *object) weight() int64 {
+	const fixed = 768 // object, entry, maps' and lists' shares
+	n := int64(fixed + len(o.passed))
+	for _, c := range o.chunks {
+		n += int64(cap(c)) + 24
+	}
+	for name, values := range o.header {
+		n += int64(len(name)) + 48
+		for _, v := range values {
+			n += int64(len(v)) + 16
+		}
+	}
+	return n
+}
+
+// bytes gives the whole body as one slice; of one chunk it is that chunk.
+func (o *object) bytes() []byte {
+	if len(o.chunks) == 1 {
+		return o.chunks[0]
+	}
+	return slices.Concat(o.chunks...)
+}
+
+// with gives a copy whose policy, and what tells others of it, come from another answer for the same playlist.
+func (o *object) with(from *object) *object {
+	c := *o
+	c.policy = from.policy
+	c.header = make(http.Header, len(o.header))
+	for name, values := range o.header {
+		c.header[name] = values
+	}
+	for _, name := range []string{"Cache-Control", "Expires"} {
+		if values, ok := from.header[name]; ok {
+			c.header[name] = values
+		} else {
+			delete(c.header, name)
+		}
+	}
+	return &c
+}
+
+// unstored gives a copy that is not kept.
+func (o *object) unstored() *object {
+	c := *o
+	c.policy = policy{}
+	return &c
+}
+
+// plain gives the object with its body unpacked. Another representation has another strong ETag (RFC 9110 section
+// 8.8.3).
+func (o *object) plain(text []byte) *object {
+	c := o.with(o)
+	delete(c.header, "Content-Encoding")
+	if tag, ok := strings.CutSuffix(o.etag, `-gz"`); ok {
+		c.etag = tag + `"` // the name that an origin of ours has for it
+		c.header["Etag"] = []string{c.etag}
+	} else if tag, ok := strings.CutSuffix(o.etag, `"`); ok {
+		c.etag = tag + `-plain"`
+		c.header["Etag"] = []string{c.etag}
+	}
+	c.chunks = [][]byte{text}
+	c.setLength(int64(len(text)))
+	return c
+}
+
+// trim frees what the last chunk has too much, if that is worth a copy.
+func (o *object) trim() {
+	n := len(o.chunks)
+	if n == 0 {
+		return
+	}
+	if last := o.chunks[n-1]; cap(last)-len(last) > 1024 && cap(last)-len(last) > len(last)/8 {
+		o.chunks[n-1] = slices.Clone(last)
+	}
+}

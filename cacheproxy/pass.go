@@ -1,0 +1,61 @@
+package cacheproxy
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// passedRequestHeaders is what an upstream gets of the viewer's header where it answers this viewer alone.
+func passedRequestHeaders() []string {
+	return []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"}
+}
+
+const passChunk = 64 << 10
+
+// pass answers with a body that is too large to hold: it streams from one upstream to one viewer.
+func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) error {
+	if p.waiting.Add(1) > int64(p.config.MaxWaiters) {
+		p.waiting.Add(-1)
+		return fmt.Errorf("%d waiters: %w", p.config.MaxWaiters, errBusy)
+	}
+	p.metrics.waiters.Inc()
+	defer p.left()
+	s := p.search(rt, k, r.Method)
+	for _, name := range passedRequestHeaders() {
+		if values := r.Header[name]; len(values) > 0 {
+			s.ask.header[name] = values
+		}
+	}
+	resp, _, err := s.next(r.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	o := newObject(rt.kind, resp.StatusCode, resp.Header, resp.ContentLength, time.Now())
+	h := w.Header()
+	for name, values := range o.header {
+		h[name] = values
+	}
+	for _, name := range []string{"Content-Range", "Accept-Ranges"} {
+		if values := resp.Header[name]; len(values) > 0 {
+			h[name] = slices.Clone(values)
+		}
+	}
+	if o.length >= 0 && resp.StatusCode != http.StatusNotModified {
+		h["Content-Length"] = o.contentLength
+	}
+	h["Cache-Status"] = []string{"oxbow; fwd=bypass"}
+	w.WriteHeader(resp.StatusCode)
+	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified {
+		return nil
+	}
+	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, to: -1}
+	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
+	if err := out.copy(resp.Body, o.length); err != nil {
+		p.metrics.requests[resultError].Inc()
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}

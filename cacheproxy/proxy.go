@@ -1,0 +1,199 @@
+package cacheproxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Proxy is the edge: an http.Handler for everything under /{publisher}/{stream}/. Mount it so that no router cleans
+// paths before it: a redirect is what no player wants (HTTP-12).
+//
+// The server that runs it needs a ReadHeaderTimeout and an IdleTimeout, and no WriteTimeout: the proxy bounds each
+// write itself, and a blocking reload may wait long for its first byte.
+type Proxy struct {
+	config    Config
+	logger    *slog.Logger
+	metrics   *metrics
+	cache     *cache
+	fronts    *fronts
+	flights   flights
+	locator   *locator
+	transport http.RoundTripper
+	archive   http.RoundTripper
+	resting   resting
+	unzip     unzipper
+	waiting   atomic.Int64
+	running   sync.WaitGroup
+	// hitStatus is the Cache-Status of a hit, ready made.
+	hitStatus []string
+}
+
+// New makes an edge. Archive serves the same paths out of object storage; nil means there is none.
+func New(config Config, archive http.Handler, logger *slog.Logger, registerer prometheus.Registerer) *Proxy {
+	config = config.withDefaults()
+	if archive == nil {
+		archive = http.NotFoundHandler()
+	}
+	p := &Proxy{
+		config:    config,
+		logger:    logger,
+		cache:     newCache(config.MaxBytes, config.PartTTL),
+		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights},
+		transport: config.Transport,
+		archive:   &handlerTransport{handler: archive, logger: logger},
+		resting:   resting{until: make(map[string]time.Time)},
+		unzip:     unzipper{max: config.MaxPlaylistBytes},
+		hitStatus: []string{"oxbow; hit"},
+	}
+	if p.transport == nil {
+		p.transport = newTransport()
+	}
+	p.fronts = newFronts(p.cache)
+	p.metrics = newMetrics(registerer, p)
+	p.locator = newLocator(config.Directory, p.transport, p.metrics, logger)
+	return p
+}
+
+// Close cuts the fetches under way and waits for them. Call it when the server that runs the proxy has shut down.
+func (p *Proxy) Close() error {
+	for _, f := range p.flights.all() {
+		f.cancel(http.ErrServerClosed)
+	}
+	p.running.Wait()
+	p.locator.running.Wait()
+	if t, ok := p.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Latest gives the stream's live or latest recording as the directory knows it: what an archive handler needs for the
+// stream's own URL. Errors are media.ErrNotFound, ErrGone, ErrUnavailable.
+func (p *Proxy) Latest(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
+	loc, _, err := p.locator.locate(ctx, locationKey{path: path}, 0)
+	return loc.Recording, err
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		p.preflight(w)
+		return
+	default:
+		h := w.Header()
+		setCORS(h)
+		h.Set("Allow", "GET, HEAD, OPTIONS")
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		p.metrics.requests[resultError].Inc()
+		return
+	}
+	res, err := p.serve(w, r)
+	if err != nil {
+		if r.Context().Err() != nil {
+			return // nobody is there to be told
+		}
+		res = resultError
+		p.writeError(w, r, err)
+	}
+	p.metrics.requests[res].Inc()
+}
+
+func (p *Proxy) preflight(w http.ResponseWriter) {
+	h := w.Header()
+	setCORS(h)
+	h["Access-Control-Allow-Methods"] = []string{"GET, HEAD, OPTIONS"}
+	h["Access-Control-Allow-Headers"] = []string{"Range, If-Range, If-None-Match, If-Modified-Since, Cache-Control"}
+	h["Access-Control-Max-Age"] = []string{"86400"}
+	h["Allow"] = []string{"GET, HEAD, OPTIONS"}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// serve answers a GET or HEAD. An error means that nothing was sent yet.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
+	if r.URL.RawPath != "" {
+		// Escapes that the path did not need: an encoded slash or dot would be another name for a thing.
+		return resultError, media.ErrNotFound
+	}
+	k := mediaKey(r.URL.Path)
+	text, directed := textPath(k.path)
+	if directed && r.URL.RawQuery != "" {
+		var err error
+		if k.Directives, err = hls.ParseDirectives(r.URL.RawQuery); err != nil {
+			if _, unknown := parseRoute(k.path); unknown != nil {
+				err = unknown
+			}
+			return resultError, err
+		}
+	}
+	if text {
+		k.plain = !acceptsGzip(r.Header["Accept-Encoding"])
+	}
+	now := time.Now()
+	o, res := p.lookup(k, now)
+	if res == resultHit {
+		return res, p.respond(w, r, found{object: o}, now)
+	}
+	// The path is a piece of the request's header; what keeps it must not keep that.
+	k.path = strings.Clone(k.path)
+	rt, err := parseRoute(k.path)
+	if err != nil {
+		return resultError, err
+	}
+	switch {
+	case res == resultStale:
+		p.refresh(r.Context(), rt, k)
+		return res, p.respond(w, r, found{object: o, result: res}, now)
+	case rt.kind == kindDownload:
+		return resultPass, p.pass(w, r, rt, k)
+	}
+	return p.serveMiss(w, r, rt, k)
+}
+
+// serveMiss answers out of a flight.
+func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, rt route, k key) (result, error) {
+	for again := true; ; again = false {
+		f, err := p.find(r.Context(), rt, k)
+		if err != nil {
+			return resultError, err
+		}
+		if f.flight != nil {
+			f.object, err = p.awaitHead(r.Context(), f.flight)
+		}
+		switch {
+		case err != nil:
+			p.leave(f)
+			return resultError, err
+		case again && p.fronts.outdated(k, f.object, time.Now()):
+			// A newer version passed it while it was on its way (SEQ-9).
+		default:
+			defer p.leave(f)
+			return f.result, p.respond(w, r, f, time.Now())
+		}
+		p.leave(f)
+	}
+}
+
+// awaitHead gives the flight's object, or as long as that is under way its head.
+func (p *Proxy) awaitHead(ctx context.Context, f *flight) (*object, error) {
+	v, err := f.wait(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if v.result != nil {
+		return v.result, nil
+	}
+	return v.head, nil
+}

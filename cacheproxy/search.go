@@ -1,0 +1,173 @@
+package cacheproxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// maxRefusal bounds the body of an answer that is no 200.
+const maxRefusal = 64 << 10
+
+// search walks the upstreams of one request until one gives an answer that stands. It is not safe for concurrent use.
+//
+// The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording.
+// A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
+// place that it names, once.
+type search struct {
+	proxy *Proxy
+	where locationKey
+	ask   ask
+
+	queue   []upstream
+	tried   []string
+	rounds  int
+	unknown bool // the directory could not be asked; the archive was put in on trust
+	refusal *http.Response
+	err     error
+}
+
+// next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
+// agree on, or an error. After it, next may be called again if the body broke.
+func (s *search) next(ctx context.Context) (*http.Response, string, error) {
+	for {
+		for len(s.queue) > 0 {
+			up := s.queue[0]
+			s.queue = s.queue[1:]
+			if slices.Contains(s.tried, up.name) {
+				continue
+			}
+			s.tried = append(s.tried, up.name)
+			resp, err := s.proxy.roundTrip(ctx, up, s.ask)
+			if err != nil {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
+				s.failed(up, err)
+				continue
+			}
+			if s.stands(up, resp) {
+				return resp, up.name, nil
+			}
+		}
+		if s.rounds == 2 {
+			break
+		}
+		s.rounds++
+		if err := s.locate(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	return s.verdict()
+}
+
+func (s *search) failed(up upstream, err error) {
+	s.err = err
+	s.proxy.metrics.failed(up.name)
+	if up.base != "" {
+		s.proxy.resting.add(up.name)
+	}
+	s.proxy.logger.Debug("upstream failed", "upstream", up.name, "path", s.ask.path, "err", err)
+}
+
+// stands says whether an answer is final. What is not is kept as a refusal, its body read.
+func (s *search) stands(up upstream, resp *http.Response) bool {
+	status := resp.StatusCode
+	switch {
+	case status == http.StatusOK:
+		return true
+	case s.ask.kind == kindDownload && (status == http.StatusPartialContent || status == http.StatusNotModified):
+		return true
+	case status == http.StatusNotFound, status == http.StatusGone:
+		// Other nodes read the same storage; only the directory knows more.
+		s.queue = slices.DeleteFunc(s.queue, func(u upstream) bool { return u.base != "" })
+		if up.base == "" && s.unknown {
+			s.discard(resp)
+			s.err = fmt.Errorf("directory is away and the archive does not have it: %w", media.ErrUnavailable)
+			return false
+		}
+		s.refuse(resp)
+		return false
+	case status == http.StatusServiceUnavailable && s.ask.holds:
+		return true
+	case status >= 500:
+		s.proxy.metrics.failed(up.name)
+		s.refuse(resp)
+		return false
+	case status >= 400:
+		return true
+	}
+	// Redirects are not followed (HTTP-12), and nothing else was asked for.
+	s.discard(resp)
+	s.failed(up, fmt.Errorf("%s answers %d: %w", up.name, status, errBadAnswer))
+	return false
+}
+
+func (s *search) refuse(resp *http.Response) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	s.discard(resp)
+	if err != nil {
+		s.err = err
+		return
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	s.refusal = resp
+}
+
+func (s *search) discard(resp *http.Response) { _ = resp.Body.Close() }
+
+func (s *search) verdict() (*http.Response, string, error) {
+	switch resp := s.refusal; {
+	case resp != nil && (resp.StatusCode < 500 || resp.StatusCode == http.StatusServiceUnavailable):
+		s.refusal = nil
+		return resp, "", nil
+	case resp != nil:
+		s.refusal = nil
+		return nil, "", fmt.Errorf("upstream answers %d: %w", resp.StatusCode, errBadAnswer)
+	case s.err != nil:
+		return nil, "", s.err
+	}
+	return nil, "", fmt.Errorf("no upstream has %s: %w", s.ask.path, media.ErrUnavailable)
+}
+
+// locate fills the queue: at first with all that the directory names, later with what an answer newer than the failure
+// names beyond that.
+func (s *search) locate(ctx context.Context) error {
+	after := 0
+	if s.rounds > 1 {
+		after = s.proxy.locator.mark(s.where)
+	}
+	loc, current, err := s.proxy.locator.locate(ctx, s.where, after)
+	if errors.Is(err, media.ErrUnavailable) {
+		// An edge that has lost its directory can still serve what the archive has.
+		s.unknown = true
+		if s.where.recording == "" && s.rounds == 1 {
+			return err
+		}
+		if s.where.recording != "" {
+			s.queue = append(s.queue, upstream{name: archiveName})
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	moved := s.refusal != nil && s.refusal.StatusCode < 500
+	for i, node := range loc.Nodes {
+		if i == 0 || !moved {
+			s.queue = append(s.queue, nodeUpstream(node))
+		}
+	}
+	s.queue = s.proxy.resting.order(s.queue)
+	if loc.Archived || (!current && s.rounds > 1 && !loc.State.Growing()) {
+		s.queue = append(s.queue, upstream{name: archiveName})
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+package cacheproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// archiveName stands for the archive where nodes have a host.
+const archiveName = "archive"
+
+// upstream is one place to ask: an ingest node, or the archive.
+type upstream struct {
+	name string // host and port, or archiveName
+	base string // empty for the archive
+}
+
+// ask is one request as it goes to upstreams, whichever is chosen.
+type ask struct {
+	method string
+	path   string
+	query  string
+	header http.Header
+	kind   kind
+	// wait bounds the wait for an answer's header.
+	wait time.Duration
+	// holds says that an upstream may hold the answer back, so that a 503 means "not yet" and not "not here".
+	holds bool
+}
+
+// bodyTimeout bounds the time from an answer's header to its end. A download that passes through has none.
+const bodyTimeout = 3 * time.Minute
+
+// roundTrip sends the request to one upstream. The caller closes the answer's body.
+func (p *Proxy) roundTrip(ctx context.Context, up upstream, a ask) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(a.wait, func() { cancel(fmt.Errorf("no answer within %s: %w", a.wait, errTimeout)) })
+	resp, err := p.send(ctx, up, a)
+	// Stop says false when the timer has fired: the answer's body is then cut, even if the header made it.
+	if err == nil && !late.Stop() {
+		_ = resp.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		late.Stop()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		cancel(nil)
+		return nil, fmt.Errorf("ask %s: %w", up.name, err)
+	}
+	limit := bodyTimeout
+	if a.kind == kindDownload {
+		limit = 0
+	}
+	resp.Body = newGuarded(ctx, resp.Body, p.config.StallTimeout, limit, cancel)
+	return resp, nil
+}
+
+func (p *Proxy) send(ctx context.Context, up upstream, a ask) (*http.Response, error) {
+	uri := a.path
+	if a.query != "" {
+		uri += "?" + a.query
+	}
+	base := up.base
+	transport := p.transport
+	if base == "" {
+		base, transport = "http://"+archiveName, p.archive
+	}
+	req, err := http.NewRequestWithContext(ctx, a.method, base+uri, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = a.header
+	p.metrics.upstreamRequests.WithLabelValues(a.kind.String()).Inc()
+	p.config.OnUpstream(up.name, uri)
+	return transport.RoundTrip(req)
+}
+
+// guarded is a body whose pauses, and whose whole, are bounded.
+type guarded struct {
+	io.ReadCloser
+	stall  time.Duration
+	timer  *time.Timer
+	whole  *time.Timer
+	cancel context.CancelCauseFunc
+	cause  func() error
+}
+
+func newGuarded(
+	ctx context.Context, body io.ReadCloser, stall, whole time.Duration, cancel context.CancelCauseFunc,
+) *guarded {
+	g := &guarded{ReadCloser: body, stall: stall, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
+	g.timer = time.AfterFunc(stall, func() { cancel(fmt.Errorf("no bytes for %s: %w", stall, errTimeout)) })
+	if whole > 0 {
+		g.whole = time.AfterFunc(whole, func() { cancel(fmt.Errorf("body took %s: %w", whole, errTimeout)) })
+	}
+	return g
+}
+
+func (g *guarded) Read(b []byte) (int, error) {
+	g.timer.Reset(g.stall)
+	n, err := g.ReadCloser.Read(b)
+	g.timer.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		if cause := g.cause(); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+func (g *guarded) Close() error {
+	g.timer.Stop()
+	if g.whole != nil {
+		g.whole.Stop()
+	}
+	err := g.ReadCloser.Close()
+	g.cancel(nil)
+	return err
+}
+
+// errTimeout is an upstream's: it had its time.
+var errTimeout = errors.New("upstream timed out")
+
+// resting remembers nodes that could not be reached, so that not every request waits for them anew.
+type resting struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+const restTime = time.Second
+
+func (r *resting) add(name string) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, t := range r.until {
+		if !now.Before(t) {
+			delete(r.until, n)
+		}
+	}
+	r.until[name] = now.Add(restTime)
+}
+
+// order puts the upstreams that rest behind the others.
+func (r *resting) order(ups []upstream) []upstream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.until) == 0 {
+		return ups
+	}
+	now := time.Now()
+	slices.SortStableFunc(ups, func(a, b upstream) int {
+		return int(min(1, max(0, r.until[a.name].Sub(now)))) - int(min(1, max(0, r.until[b.name].Sub(now))))
+	})
+	return ups
+}
+
+func nodeUpstream(base string) upstream {
+	for len(base) > 0 && base[len(base)-1] == '/' {
+		base = base[:len(base)-1]
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return upstream{name: base, base: base}
+	}
+	return upstream{name: u.Host, base: base}
+}
+
+// handlerTransport makes an upstream of a handler in this process: its answer's bytes arrive as it writes them.
+type handlerTransport struct {
+	handler http.Handler
+	logger  *slog.Logger
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	inner := req.Clone(req.Context())
+	inner.URL = &url.URL{Path: req.URL.Path, RawQuery: req.URL.RawQuery}
+	inner.RequestURI = inner.URL.RequestURI()
+	inner.Host = req.URL.Host
+	inner.Body = http.NoBody
+	pr, pw := io.Pipe()
+	w := &pipeWriter{header: make(http.Header), answered: make(chan struct{}), body: pw}
+	w.head = req.Method == http.MethodHead
+	go t.serve(w, inner)
+	select {
+	case <-w.answered:
+	case <-req.Context().Done():
+		_ = pr.CloseWithError(req.Context().Err())
+		return nil, req.Context().Err()
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	// A pipe does not watch the context, so that a handler that hangs would hold its reader.
+	stop := context.AfterFunc(req.Context(), func() { _ = pr.CloseWithError(context.Cause(req.Context())) })
+	resp := &http.Response{
+		StatusCode: w.status, Header: w.sent, ContentLength: w.length, Request: req,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: &pipeBody{PipeReader: pr, stop: stop},
+	}
+	if w.length < 0 {
+		// The handler's return ends the body, and a panic cuts it: as good as chunks.
+		resp.TransferEncoding = []string{"chunked"}
+	}
+	return resp, nil
+}
+
+func (t *handlerTransport) serve(w *pipeWriter, req *http.Request) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			w.finish(nil)
+			return
+		}
+		if err, ok := fault.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			t.logger.Error("archive handler panicked", "path", req.URL.Path, "err", fault, "stack", string(debug.Stack()))
+		}
+		w.finish(fmt.Errorf("archive handler stopped: %w", media.ErrUnavailable))
+	}()
+	t.handler.ServeHTTP(w, req)
+}
+
+type pipeBody struct {
+	*io.PipeReader
+	stop func() bool
+}
+
+func (b *pipeBody) Close() error {
+	b.stop()
+	return b.PipeReader.Close()
+}
+
+// pipeWriter is the http.ResponseWriter of handlerTransport.
+type pipeWriter struct {
+	header http.Header
+	body   *io.PipeWriter
+	head   bool
+
+	// What follows is set before answered is closed.
+	answered chan struct{}
+	status   int
+	sent     http.Header
+	length   int64
+	err      error
+
+	written int64
+}
+
+// Header implements http.ResponseWriter.
+func (w *pipeWriter) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *pipeWriter) WriteHeader(status int) {
+	if w.status != 0 || status < 200 {
+		return
+	}
+	w.status, w.sent, w.length = status, w.header.Clone(), -1
+	if n, err := strconv.ParseInt(w.header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
+		w.length = n
+	}
+	close(w.answered)
+}
+
+// Write implements http.ResponseWriter.
+func (w *pipeWriter) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.head {
+		return len(b), nil
+	}
+	if w.length >= 0 && w.written+int64(len(b)) > w.length {
+		return 0, http.ErrContentLength
+	}
+	n, err := w.body.Write(b)
+	w.written += int64(n)
+	return n, err
+}
+
+// Flush implements http.Flusher: a pipe holds nothing back.
+func (w *pipeWriter) Flush() { w.WriteHeader(http.StatusOK) }
+
+func (w *pipeWriter) finish(err error) {
+	if w.status == 0 && err != nil {
+		w.status, w.err = http.StatusBadGateway, err
+		close(w.answered)
+	}
+	w.WriteHeader(http.StatusOK)
+	if err == nil && !w.head && w.length > w.written {
+		err = io.ErrUnexpectedEOF
+	}
+	_ = w.body.CloseWithError(err) // never fails
+}
