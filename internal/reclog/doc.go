@@ -1,0 +1,118 @@
+// Package reclog is the recording log: how a recording lies on storage, how it is written while it is live, how it is
+// made whole after a crash, and how it is read, from a directory or an object store, while it grows and ever after.
+//
+// Its flow: Root.Create, Writer.StartTake, then for each part TakeWriter.AppendPart (one write, on the live path) and
+// for each segment FinishSegment (sync and index line, in the background), TakeWriter.Seal, the next StartTake...
+// After a crash: Root.Unfinished, Root.Reopen, and on with the next take. Readers call Load, at any time.
+//
+// # Format, version 1
+//
+// All numbers are decimal, all times RFC 3339 in UTC. The tree:
+//
+//	<root>/.oxbow.lock                      flock(2)ed by the process that has the root; holds its pid
+//	<root>/<publisher>/<stream>/<recording>/
+//	    recording.json                      manifest
+//	    recording.json.tmp                  a manifest being written; left by a crash, removed by recovery
+//	    recording.json.removed              the manifest of a recording that is being removed
+//	    1/                                  take 1; takes are numbered upwards, not always without gaps
+//	        video.mp4  video.idx            track file and index of the track "video"
+//	        audio.mp4  audio.idx
+//	        video.idx.tmp                   an index being written by recovery
+//	        video.idx.corrupt               a damaged index, as recovery met it
+//	        video.mp4.8192.corrupt          a tail that was no torn part, cut off at 8192
+//	    2/
+//	    3.orphan/                           a take with media that is in no manifest
+//
+// Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
+// files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4 and *.idx are
+// copied there (Manifest.FileNames).
+//
+// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are passed
+// over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by name and
+// order. The last MSN of a take is the one before the first of the next take; that of the last take is in its indexes.
+//
+// A track file is ftyp moov (moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat for each
+// part. A moof has one mfhd, its first box, and one traf with a tfdt. The mfhd's sequence_number is
+//
+//	MSN<<7 | index of the part in its segment
+//
+// so that the file alone says what each part is. That allows 128 parts in a segment and MSNs up to 2^25-1; sequence
+// numbers ascend through a file. Sample durations are in the trun or the tfhd (defaults of the trex are zero).
+//
+// An index has one JSON line for each finished segment, in order of MSN, at most 1 KiB with its newline:
+//
+//	{"msn":12,"dts":1980000,"duration":180000,"offset":812345,"size":75123,"date":"2026-11-20T10:38:22.823Z","sync":true}
+//
+//	msn        media sequence number; first_msn of the take in the first line, then without gap
+//	dts        decode time of the first sample, in ticks of the track (tfdt)
+//	duration   sum of the samples' durations, in ticks
+//	offset     of the segment's first byte in the track file
+//	size       in bytes
+//	date       the take's anchor plus dts, cut to the millisecond
+//	sync       true: it begins with a random access point; as the other flags left out when false
+//	gap        true: media is missing. Size is 0, and offset where the file ended, if there is none at all; a segment
+//	           of which some parts are lost keeps the bytes that it has
+//	filler     true: the gap stands for the absence of the publisher, between takes
+//
+// # Invariants
+//
+//  1. A byte of a track file that was part of an accepted part never changes and never moves. Files only grow, but for
+//     tails that no AppendPart had accepted.
+//  2. A part that AppendPart accepted is in a segment of every later Load, at its offset, once its segment is finished
+//     or the recording was reopened. The index can be lost: it is rebuilt from the track file.
+//  3. A line in an index names bytes that are in the track file, synced before under SyncSegment and SyncPart. A gap's
+//     line is written (and synced) before the gap is announced, since nothing else tells of it.
+//  4. Within a recording, MSNs ascend by one through all takes, the same for each track. A line that is missing is made
+//     up as a gap, by the neighbours' times.
+//  5. One writer. Each take has a fresh directory, made by its writer alone. Reopen and Create write a new random
+//     "writer" into the manifest; a Writer that meets another's there changes nothing more (media.ErrFenced). Reopen
+//     replaces the indexes of takes that were not sealed, so the lines of a fenced writer that still runs go to a file
+//     without a name, and the parts that it appends lie behind the last line, where they belong to no segment.
+//  6. A torn tail is not corruption. The last line of an index without newline, or that does not parse, and the last
+//     part of a track file that is not whole, are cut off without further ado. A fault before is Damage
+//     (media.ErrCorrupt): logged, kept in the manifest, the bytes kept (in place, or aside when they would be cut), the
+//     segment a gap, and the rest of the recording served.
+//  7. The live path never waits for a sync, a line or the manifest, but under SyncPart, which is asked to. AppendGap
+//     waits a second at most.
+//  8. Nothing is believed before it is checked: sizes of files, lines, boxes, counts of takes, tracks and made-up gaps
+//     have limits (limits.go) before anything is allocated for them.
+//
+// # Crashes
+//
+// What a crash of the process can leave, and what Reopen makes of it:
+//
+//   - A manifest's .tmp: removed. The manifest itself is the old one or the new one (write, fsync, rename, fsync of the
+//     directory).
+//   - A directory of a take that is not in the manifest: StartTake makes directory and files, then names them. Removed,
+//     or renamed to .orphan if it has media. No part of it was ever accepted.
+//   - A take in the manifest without a segment: it gets one, a gap, so that its number and MSN are never given again.
+//     (Its first segment may have been announced and lost with the power.) Seal takes such a take out instead.
+//   - A torn part at the end of a track file: cut off. Parts behind the last line: their segments get lines. The open
+//     segment is closed with the parts that it has, as viewers saw them.
+//   - Tracks that end with different MSNs: the shorter get gaps.
+//   - A torn index, or one that lacks lines in the middle: rebuilt from the file; what the file has not is a gap.
+//   - A crash of Reopen: it may be run again.
+//
+// After a loss of power also: files that are empty, or shorter than their index says (those segments are gaps, and
+// Damage), or end with zeros. Under SyncSegment the open segment and those whose sync was under way may be gone,
+// although viewers saw them: their MSNs are then given again, by the next take, hence under other URLs. Sync "part" if
+// that must not be.
+//
+// A write that fails in a live process is cut off before anything else is appended; when the cut fails too, appends
+// fail with ErrBroken until it succeeds. An index line that can't be written waits in memory, in order, and is tried
+// again with each later line and by Seal; Config.OnError and TakeWriter.Err tell. A sync that failed is never forgotten
+// (the kernel may have dropped the bytes, and a second sync would succeed): the take is not marked sealed, so Reopen
+// looks at its segments again. A recording that has ended but is not Recovered is reopened before it is archived.
+//
+// # NFS and other shared storage
+//
+// What is needed of the file system: rename that replaces atomically, mkdir that fails if the directory is there, fsync
+// of files and directories, and close-to-open consistency: a reader that opens a file sees all that its writer's client
+// had sent before. An NFS client sends on fsync or when it likes: other nodes see a part at once under SyncPart, a
+// segment when its line is there under SyncSegment (until then the owner serves it); a crash of the process loses
+// nothing, but a crash of its machine does. Mount with lookupcache=positive or none, so that new takes are seen at
+// once. Appends are plain writes at an offset, by one client, never O_APPEND, which NFS can't do. A reader that finds a
+// range behind the end of a file that it has open opens it anew before it gives up. Locks: flock(2) of the root, which
+// NFS turns into a lock of the whole cluster. Errors of late writing (ENOSPC, EIO) come with fsync and close, and are
+// told.
+package reclog
