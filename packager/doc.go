@@ -1,0 +1,45 @@
+// Package packager makes shows of publications: it repairs the timeline of frames, cuts them into parts and segments,
+// muxes CMAF, records every byte before it announces it, and publishes what playlists say. The rules by id are those of
+// shared/HLS.md.
+//
+// Flow of a frame, on the connection's goroutine, under the stream's lock:
+//
+//	Publication.WriteFrame   inspect NAL units, follow parameter sets      publication.go, h264.go
+//	observer                 until a take can begin: copy and wait         observe.go, constants.go
+//	take                     DTS to ticks, AAC onto its grid               take.go, clock.go, aac.go
+//	leader                   where video's parts and segments end          leader.go, gop.go
+//	lane                     audio follows the leader's cuts               lane.go
+//	fragment                 samples to moof+mdat in a reused buffer       fragment.go, init.go
+//	Show                     onto storage, into memory, into a snapshot    show.go, recorder.go, memory.go
+//
+// The clock's side, on Run's goroutine: stream.tick lists fillers, notices silence, closes reconnect windows (tick.go);
+// queue writes rows and events (queue.go).
+//
+// A connection's life: Publish, SetTracks, frames. For a new recording the observer waits until every announced track
+// has sent something, two seconds at most, and until the first GOPs tell how long segments are; the constants are
+// then fixed for the recording's life. It begins with the first IDR that it kept, so nothing is lost by waiting, and
+// the first playlist comes with the first whole segment. Within a recording a take begins at the first IDR.
+//
+// Invariants:
+//
+//  1. One lock per stream owns the publication, the show and the take. Readers (Snapshot, Part, Current,
+//     Packager.Show) never take it: they read atomics, and memory under a lock of its own. Locks are never nested but
+//     for leaves.
+//  2. A snapshot is never modified once published. Shared slices are only appended to.
+//  3. Written before announced: a part is on storage before a snapshot names it, unless storage fails; then the
+//     recorder marks a gap in the recording, and memory alone serves viewers.
+//  4. All renditions have the same MSNs. Between takes all have the same number of segments.
+//  5. In a take, tfdt of a part is the end of the one before, to the tick (CMF-5). A take begins at the largest of
+//     what is recorded, fillers included, and what the recording's own clock says (LIF-1).
+//  6. Media time to date is one mapping per take, by presentation time, and dates never go back (PDT-2, PDT-3,
+//     PDT-4).
+//  7. No listed segment rounds to more than the target duration (TD-2), no listed part exceeds PART-TARGET (PRT-2),
+//     and no dependent part in mid-segment falls below 85 % of it (PRT-3): a segment of which that can't be had is
+//     listed whole.
+//  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
+//  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
+//     MiB), pending audio (2048 units), parts in memory (Config.Memory), rows (65536), events (4096).
+//
+// Storage writes do happen under the stream's lock: a volume that stalls, rather than fails, stalls the stream's new
+// parts, though not its readers.
+package packager

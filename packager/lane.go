@@ -1,0 +1,169 @@
+package packager
+
+import (
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// lane is one track of a running take: its samples that are in no part yet, and its open segment and part. Times are
+// the track's ticks.
+type lane struct {
+	index  int // of the rendition
+	format *format
+	frag   fragment
+	show   *Show
+
+	n       int   // samples of the open part, at the head of frag
+	partDur int64 // theirs
+	part    int64 // the longest a part may be
+	segDur  int64
+	msn     media.MSN
+	parts   int // parts of the open segment so far
+	segSync bool
+
+	// What follows is of lanes that follow the leader.
+
+	clock audioClock
+	// bounds are where the leader's segments end, as the first tick that is past each, oldest first.
+	bounds []int64
+	// last is the last unit's payload: it is repeated where no silence can be made.
+	last []byte
+}
+
+func newLane(show *Show, index int, f *format, msn media.MSN) *lane {
+	l := &lane{
+		index: index, format: f, show: show, msn: msn,
+		frag: fragment{video: f.track.Kind == media.Video, unit: f.unit},
+	}
+	l.part = newRules(show.constants, f.track.Timescale, 0).part
+	return l
+}
+
+// take moves a sample from the pending ones to the open part.
+func (l *lane) take() {
+	s := &l.frag.samples[l.n]
+	if l.parts == 0 && l.n == 0 {
+		l.segSync = s.sync
+		l.show.beginSegment(l.index, s.dts)
+	}
+	l.n++
+	l.partDur += s.duration
+	l.segDur += s.duration
+}
+
+// pending counts the samples that are in no part.
+func (l *lane) pending() int { return len(l.frag.samples) - l.n }
+
+// closePart hands the open part out. It does nothing if the part is empty.
+func (l *lane) closePart(listed bool) {
+	if l.n == 0 {
+		return
+	}
+	part := media.Part{Index: l.parts, Duration: l.partDur}
+	for i := range l.frag.samples[:l.n] {
+		part.Independent = part.Independent || l.frag.samples[i].sync
+	}
+	data := l.frag.cut(reclog.SequenceNumber(l.msn, l.parts), l.n)
+	l.parts++
+	l.n, l.partDur = 0, 0
+	l.show.addPart(l.index, data, part, listed)
+}
+
+// closeSegment ends the open segment, which has at least one part.
+func (l *lane) closeSegment() {
+	l.show.finishSegment(l.index, l.segDur, l.segSync)
+	l.msn++
+	l.parts, l.segDur = 0, 0
+}
+
+// follow puts pending units into parts and segments, as far as the leader has decided: up to those that begin before
+// the frontier. A segment ends before the first unit that begins at or after the leader's cut (CMF-23); a part ends
+// when no further unit fits into it.
+func (l *lane) follow(frontier int64) {
+	listed := l.show.constants.PartTarget > 0
+	for l.pending() > 0 && l.frag.samples[l.n].dts < frontier {
+		l.endAt(l.frag.samples[l.n].dts, listed)
+		l.take()
+		// Boundaries that are known already are not left to the next unit: it costs its length in latency.
+		l.endAt(l.frag.samples[l.n-1].dts+l.format.unit, listed)
+	}
+}
+
+// endAt ends what a unit that begins at dts is no longer part of.
+func (l *lane) endAt(dts int64, listed bool) {
+	for len(l.bounds) > 0 && dts >= l.bounds[0] {
+		if l.segDur == 0 {
+			return // every segment has a sample (CMF-18); leader.least sees to it
+		}
+		l.bounds = l.bounds[:copy(l.bounds, l.bounds[1:])]
+		l.closePart(listed)
+		l.closeSegment()
+	}
+	if l.partDur+l.format.unit > l.part {
+		l.closePart(listed)
+		l.show.publish()
+	}
+}
+
+// add appends a unit on the grid.
+func (l *lane) add(payload []byte) {
+	l.frag.add(append(l.frag.next(), payload...), sample{dts: l.clock.next, duration: l.format.unit, sync: true})
+	l.clock.advance(1)
+	if l.format.silence == nil {
+		l.last = append(l.last[:0], payload...)
+	}
+}
+
+// fill appends units for sound that never came: silence where it can be made, else the last unit again.
+func (l *lane) fill(count int) {
+	payload, repair := l.format.silence, "silence"
+	if payload == nil {
+		payload, repair = l.last, "repeat"
+	}
+	if len(payload) == 0 {
+		payload, repair = silentAAC(2), "silence"
+	}
+	for range count {
+		l.frag.add(append(l.frag.next(), payload...), sample{dts: l.clock.next, duration: l.format.unit, sync: true})
+		l.clock.advance(1)
+	}
+	l.show.repaired(l.index, repair, count)
+}
+
+// fillTo fills until the grid reaches a time.
+func (l *lane) fillTo(ticks int64) {
+	if l.clock.next < ticks {
+		l.fill(int((ticks - l.clock.next + l.format.unit - 1) / l.format.unit))
+	}
+}
+
+// end closes the lane's last segment of the take at the leader's end: units past it are dropped, missing ones filled.
+func (l *lane) end(ticks int64) {
+	for len(l.frag.samples) > 0 {
+		last := l.frag.samples[len(l.frag.samples)-1]
+		if last.dts < ticks || l.pending() == 0 {
+			break
+		}
+		l.frag.drop(len(l.frag.samples) - 1)
+		l.clock.next = last.dts
+	}
+	l.fillTo(ticks)
+	l.follow(ticks)
+	if l.segDur == 0 && l.pending() == 0 && l.msn == l.show.renditions[0].last() {
+		// The leader's last segment is shorter than a unit and this track's grid steps over it.
+		l.fill(1)
+	}
+	for l.pending() > 0 {
+		l.take()
+	}
+	l.closePart(l.show.constants.PartTarget > 0)
+	if l.segDur > 0 {
+		l.closeSegment()
+	}
+}
+
+// toTicks turns a time of the leader's into the first tick of the lane's that is not before it.
+func (l *lane) toTicks(leader int64) int64 {
+	scale := l.format.track.Timescale
+	return leader/videoTimescale*scale + (leader%videoTimescale*scale+videoTimescale-1)/videoTimescale
+}

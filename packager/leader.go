@@ -1,0 +1,220 @@
+package packager
+
+// cut is a boundary that the leader sets.
+type cut uint8
+
+const (
+	noCut cut = iota
+	cutPart
+	cutSegment
+)
+
+// maxPartIndex is the last part index of a segment: mfhd.sequence_number has 7 bits for it.
+const maxPartIndex = 127
+
+// stampSlack is what millisecond stamps may add to a GOP, in ticks.
+const stampSlack = 2 * videoTimescale / 1000
+
+// rules are a recording's constants in a track's ticks.
+type rules struct {
+	target int64 // the wanted length of a segment
+	limit  int64 // the longest a segment may be (TD-2), less an audio unit, since audio ends up to one later
+	part   int64 // the longest a part may be (PRT-2)
+	floor  int64 // the shortest a dependent part may be (PRT-3): 85 % of PART-TARGET
+	least  int64 // the shortest segment: an audio unit, so that every segment of every track has a sample
+	early  int64 // the shortest segment that an unexpected IDR may end
+	listed bool  // parts are listed at all
+}
+
+// leader decides where the segments and parts of the track that leads end; the others follow. It sees one sample ahead:
+// the last one is held until the next tells its duration.
+//
+// What it keeps, in order of weight where two conflict:
+//
+//  1. TD-2: a segment never exceeds limit; without an IDR in time it is cut before any sample (forced).
+//  2. PRT-2: a part is closed before the sample that would overrun it. A sample longer than a part can't be in any:
+//     the rest of its segment is listed whole (unlisted).
+//  3. PRT-3: a part that holds no IDR and does not end its segment has at least floor. Where PRT-2 and PRT-3 leave no
+//     choice the rest of the segment is listed whole too.
+//  4. PRT-14: an IDR is the first sample of its part. An IDR that comes while a short dependent part is open
+//     therefore ends the segment, where that short part is allowed to be last. Only if the segment would then be
+//     shorter than early the IDR stays inside the part, which is marked independent nevertheless (PRT-9): a stream of
+//     small segments costs every player a request and a seam each, an IDR in mid-part costs a player that switches
+//     there a few frames.
+//  5. Segments are cut at the IDR that is nearest to target.
+type leader struct {
+	rules
+	meter gopMeter
+
+	held     bool
+	heldDTS  int64
+	heldSync bool
+	lastStep int64
+
+	segStart  int64
+	segDur    int64
+	segSync   bool
+	unlisted  bool // parts of the open segment are listed no longer
+	partDur   int64
+	partSync  bool // the open part holds an IDR
+	partHead  bool // it begins with it
+	partIndex int
+	next      int // the next boundary of the layout
+}
+
+// boundary is a cut and whether the part that it ends is listed.
+type boundary struct {
+	cut    cut
+	listed bool
+}
+
+// push takes the sample that follows the held one. before is the boundary in front of the held sample, which then joins
+// the open part; after is the one behind it.
+func (l *leader) push(dts int64, sync bool) (before, after boundary) {
+	if l.held {
+		before = l.admit(dts - l.heldDTS)
+		l.meter.add(dts, sync, l.part, l.floor)
+		after = boundary{l.decide(dts, sync), !l.unlisted}
+		if sync {
+			l.next = 0
+		}
+		l.apply(after.cut, dts, sync)
+	} else {
+		l.meter.add(dts, sync, l.part, l.floor)
+		l.apply(cutSegment, dts, sync)
+	}
+	l.held, l.heldDTS, l.heldSync = true, dts, sync
+	return before, after
+}
+
+// flush admits the held sample with its usual duration, because no other will follow.
+func (l *leader) flush() (before boundary, duration int64) {
+	duration = l.usual()
+	if l.segDur > 0 && l.segDur+duration > l.limit {
+		duration = max(1, min(duration, l.limit-l.segDur))
+	}
+	if l.partDur > 0 && l.partDur+duration > l.part && l.partDur+l.usual()/2 <= l.part {
+		duration = l.part - l.partDur // rather a shorter last sample than a part of its own
+	}
+	before = l.admit(duration)
+	l.held = false
+	return before, duration
+}
+
+// usual is what a sample lasts when nothing else is known.
+func (l *leader) usual() int64 {
+	d := l.lastStep
+	if f := l.meter.layout.frame; f > 0 {
+		d = f
+	}
+	if d <= 0 {
+		d = videoTimescale / 25
+	}
+	return min(d, l.part)
+}
+
+// admit decides on a boundary before the held sample, now that its duration is known, and puts it into the open part.
+func (l *leader) admit(duration int64) (before boundary) {
+	switch {
+	case l.segDur > 0 && l.segDur+duration > l.limit, l.partIndex >= maxPartIndex:
+		before.cut = cutSegment
+	case l.partDur > 0 && l.partDur+duration > l.part:
+		before.cut = cutPart
+		if !l.closable() {
+			l.unlisted = true
+		}
+	}
+	before.listed = !l.unlisted
+	l.apply(before.cut, l.heldDTS, l.heldSync)
+	if duration > l.part {
+		l.unlisted = true
+	}
+	l.partSync = l.partSync || l.heldSync
+	l.partHead = l.partHead || (l.partDur == 0 && l.heldSync)
+	l.segDur += duration
+	l.partDur += duration
+	l.lastStep = duration
+	return before
+}
+
+// closable says that the open part may end in mid-segment.
+func (l *leader) closable() bool { return l.partSync || l.partDur >= l.floor || l.unlisted }
+
+// decide chooses the boundary before a sample of which only the begin is known.
+func (l *leader) decide(dts int64, sync bool) cut {
+	if sync {
+		return l.atIDR()
+	}
+	if l.partDur == 0 || !l.closable() || l.partIndex >= maxPartIndex-1 {
+		return noCut
+	}
+	p := &l.meter.layout
+	if l.next < p.count {
+		into := dts - l.meter.start
+		if into+p.frame/2 < p.boundary(l.next) {
+			return noCut
+		}
+		for l.next < p.count && into+p.frame/2 >= p.boundary(l.next) {
+			l.next++
+		}
+		return cutPart
+	}
+	if p.count > 0 && dts+p.frame/2-l.meter.start < p.gop {
+		return noCut // the part before the expected IDR
+	}
+	if l.partDur+l.usual() > l.part {
+		return cutPart
+	}
+	return noCut
+}
+
+func (l *leader) atIDR() cut {
+	gop := l.meter.layout.gop
+	t := l.segDur
+	switch {
+	case t < l.least:
+	case !l.segSync: // begin segments with an IDR again as soon as one is there
+		return cutSegment
+	case t >= l.target-max(gop/2, l.part/10), t >= l.early && t+gop > l.limit:
+		return cutSegment
+	}
+	switch {
+	case l.partDur == 0:
+		return noCut
+	case l.partIndex >= maxPartIndex-1:
+		return cutSegment
+	case l.partSync:
+		if !l.partHead || l.partDur+gop+stampSlack > l.part {
+			return cutPart
+		}
+		return noCut // the next GOP fits into the same part
+	case l.partDur >= l.floor, l.unlisted:
+		return cutPart
+	case t >= l.early:
+		return cutSegment
+	}
+	return noCut
+}
+
+// apply opens what follows a boundary at dts.
+func (l *leader) apply(c cut, dts int64, sync bool) {
+	switch c {
+	case cutSegment:
+		l.segStart, l.segDur, l.segSync = dts, 0, sync
+		l.unlisted = !l.listed
+		l.partDur, l.partSync, l.partHead, l.partIndex = 0, false, false, 0
+	case cutPart:
+		l.partDur, l.partSync, l.partHead = 0, false, false
+		l.partIndex++
+	}
+}
+
+// split ends the open segment now, in front of the held sample, because no media comes. It says whether there was
+// anything to end.
+func (l *leader) split() bool {
+	if l.segDur < l.least || l.segDur == 0 {
+		return false
+	}
+	l.apply(cutSegment, l.heldDTS, l.heldSync)
+	return true
+}

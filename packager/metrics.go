@@ -1,0 +1,68 @@
+package packager
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+type metrics struct {
+	shows         *prometheus.GaugeVec // by state
+	recordings    prometheus.Counter
+	takes         prometheus.Counter
+	parts         *prometheus.CounterVec // by kind of track, as the next three
+	segments      *prometheus.CounterVec
+	bytes         *prometheus.CounterVec
+	repairs       *prometheus.CounterVec // and kind of repair
+	dependent     prometheus.Counter
+	fillers       prometheus.Counter
+	lost          prometheus.Counter
+	storageErrors prometheus.Counter
+	degraded      prometheus.Gauge
+	saveErrors    prometheus.Counter
+	eventsDropped prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "oxbow_packager_" + name, Help: help})
+	}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "oxbow_packager_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		shows: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "oxbow_packager_shows", Help: "Recordings that grow, by state.",
+		}, []string{"state"}),
+		recordings:    counter("recordings_total", "Recordings begun."),
+		takes:         counter("takes_total", "Takes begun."),
+		parts:         vec("parts_total", "Parts made.", "kind"),
+		segments:      vec("segments_total", "Segments finished.", "kind"),
+		bytes:         vec("bytes_total", "Bytes of parts.", "kind"),
+		repairs:       vec("repairs_total", "Samples whose time was repaired, by kind of repair.", "kind", "repair"),
+		dependent:     counter("dependent_segments_total", "Video segments that begin without a key frame."),
+		fillers:       counter("filler_segments_total", "Gap segments that stand for an absent publisher."),
+		lost:          counter("lost_segments_total", "Segments that storage does not have, so that recordings have gaps."),
+		storageErrors: counter("storage_errors_total", "Failures of the recording log."),
+		degraded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oxbow_packager_degraded_shows", Help: "Shows whose recording fails at present. Alarm on this.",
+		}),
+		saveErrors:    counter("save_errors_total", "Failed writes of recordings' rows and events."),
+		eventsDropped: counter("events_dropped_total", "Events that a full queue dropped."),
+	}
+	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
+		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped)
+	return m
+}
+
+func (m *metrics) part(kind media.Kind, size int) {
+	m.parts.WithLabelValues(string(kind)).Inc()
+	m.bytes.WithLabelValues(string(kind)).Add(float64(size))
+}
+
+func (m *metrics) segment(kind media.Kind) { m.segments.WithLabelValues(string(kind)).Inc() }
+
+// repaired counts samples whose time was repaired.
+func (s *Show) repaired(index int, repair string, count int) {
+	s.metrics.repairs.WithLabelValues(string(s.renditions[index].kind), repair).Add(float64(count))
+}

@@ -1,0 +1,184 @@
+package packager
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+const (
+	// absentAfter is how long an announced track is waited for (MV-2), and how long a stream is searched for an IDR
+	// before a recovery point or a frame that the container calls a key frame may begin it.
+	absentAfter = 2 * time.Second
+	// longestGOP is how long the end of the first GOP is waited for: 250 frames at 24 Hz, the encoders' usual default.
+	longestGOP = 10500 * time.Millisecond
+	// maxObserved bounds the bytes of frames that wait.
+	maxObserved = 64 << 20
+	// earlyAudio is how much audio is kept that came before the first picture: interleaving may put it first.
+	earlyAudio = 3 * time.Second
+)
+
+// observer holds a connection's frames until a take can begin with them: until there is a frame to begin with, and
+// for a new recording until its tracks and GOPs are known.
+type observer struct {
+	frames []waiting
+	bytes  int
+	began  time.Time
+	seen   []bool // by the publication's track
+	low    time.Duration
+	high   time.Duration // the span of stamps
+
+	start int             // index of the frame that the take begins with; -1 if it has not come
+	idrs  []time.Duration // DTS of the IDRs from start on
+	last  time.Duration   // DTS of the last video frame
+}
+
+// waiting is a frame that was copied.
+type waiting struct {
+	frame media.Frame
+	au    accessUnit
+}
+
+func newObserver(tracks int, now time.Time) *observer {
+	return &observer{seen: make([]bool, tracks), began: now, start: -1}
+}
+
+// add copies a frame. now is the local clock.
+func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.Time) {
+	if !o.anySeen() {
+		o.began, o.low, o.high = now, f.DTS, f.DTS
+	}
+	o.seen[f.Track] = true
+	o.low, o.high = min(o.low, f.DTS), max(o.high, f.DTS)
+	if kind == media.Video {
+		if o.start < 0 {
+			begins := au.idr || (o.waited(now) && (au.recovery || f.Sync))
+			if !begins {
+				return
+			}
+			o.start = len(o.frames)
+		}
+		o.last = f.DTS
+		if au.idr {
+			o.idrs = append(o.idrs, f.DTS)
+		}
+	}
+	w := waiting{frame: *f, au: au}
+	w.frame.Payload = bytes.Clone(f.Payload)
+	o.frames = append(o.frames, w)
+	o.bytes += len(f.Payload)
+	if o.start < 0 {
+		o.prune(f.DTS - earlyAudio)
+	}
+}
+
+// prune forgets audio from before a time.
+func (o *observer) prune(before time.Duration) {
+	drop := 0
+	for drop < len(o.frames)-1 && (o.frames[drop].frame.DTS < before || o.bytes > maxObserved/8) {
+		o.bytes -= len(o.frames[drop].frame.Payload)
+		drop++
+	}
+	o.frames = o.frames[drop:]
+}
+
+func (o *observer) anySeen() bool {
+	for _, seen := range o.seen {
+		if seen {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *observer) allSeen() bool {
+	for _, seen := range o.seen {
+		if !seen {
+			return false
+		}
+	}
+	return true
+}
+
+// waited says that a track which has not come is absent.
+func (o *observer) waited(now time.Time) bool {
+	return now.Sub(o.began) >= absentAfter || o.high-o.low >= absentAfter
+}
+
+// gopsKnown says that the first GOPs have told enough for a segment of at least the wanted length.
+func (o *observer) gopsKnown(least time.Duration) bool {
+	span := o.last - o.frames[o.start].frame.DTS
+	if span >= longestGOP || o.bytes > maxObserved {
+		return true
+	}
+	if !o.frames[o.start].au.idr && len(o.idrs) == 0 {
+		return span >= least // intra refresh: no GOP will end
+	}
+	n := len(o.idrs)
+	return n >= 2 && o.idrs[n-1]-o.idrs[0] >= least-roundingSlack
+}
+
+// result sums up the video that was seen.
+func (o *observer) result() observed {
+	var r observed
+	if o.start < 0 {
+		return r
+	}
+	for i := 1; i < len(o.idrs); i++ {
+		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
+	}
+	for i := o.start; i < len(o.frames); i++ {
+		if w := &o.frames[i]; w.frame.Track == o.frames[o.start].frame.Track {
+			r.stamps = append(r.stamps, w.frame.DTS)
+		}
+	}
+	return r
+}
+
+// plan lays out the first GOP, which has been seen.
+func (o *observer) plan(video int, r rules) layout {
+	var m gopMeter
+	if o.start < 0 {
+		return m.layout
+	}
+	first := o.frames[o.start].frame.DTS
+	for i := o.start; i < len(o.frames); i++ {
+		if w := &o.frames[i]; w.frame.Track == video {
+			m.add(media.Ticks(w.frame.DTS-first, videoTimescale), w.au.idr, r.part, r.floor)
+			if m.layout.gop > 0 {
+				break
+			}
+		}
+	}
+	return m.layout
+}
+
+// ready says that a take can begin with the formats, which are those of the tracks that have come, or of a known show.
+// A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with.
+func (o *observer) ready(formats []*format, known bool, s media.Settings, now time.Time, final bool) bool {
+	if len(formats) == 0 || len(o.frames) == 0 {
+		return false
+	}
+	video := formats[0].track.Kind == media.Video
+	if video && o.start < 0 {
+		return false
+	}
+	if known || final {
+		return true
+	}
+	if !o.allSeen() && !o.waited(now) {
+		return false
+	}
+	if !video {
+		return true
+	}
+	least := s.SegmentDuration.D()
+	if s.Latency == media.LatencyStandard {
+		least = max(least, standardSegment)
+	}
+	return o.gopsKnown(least)
+}
+
+// first is the frame that the take begins with.
+func (o *observer) first() *media.Frame { return &o.frames[max(o.start, 0)].frame }

@@ -1,0 +1,210 @@
+package packager
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// Config is a Packager's. Its zero value is the usual one.
+type Config struct {
+	// Memory bounds the bytes of parts kept per show; zero means 128 MiB.
+	Memory int64
+	// Tick is how often clocks are looked at; zero means 100 ms.
+	Tick time.Duration
+}
+
+// flushTimeout bounds the last writing of rows at a stop.
+const flushTimeout = 3 * time.Second
+
+// Packager makes shows of publications.
+type Packager struct {
+	cfg     Config
+	root    *reclog.Root
+	newID   func() media.RecordingID
+	logger  *slog.Logger
+	metrics *metrics
+	queue   *queue
+
+	// mu is taken alone: a stream's lock never with it held, nor the other way.
+	mu struct {
+		sync.Mutex
+		streams map[media.StreamPath]*stream
+		stopped bool
+	}
+}
+
+// New makes a packager that records into root. newID makes recording ids that sort by time.
+func New(
+	cfg Config, root *reclog.Root, catalog Catalog, events Events, newID func() media.RecordingID,
+	logger *slog.Logger, registerer prometheus.Registerer,
+) *Packager {
+	if cfg.Memory <= 0 {
+		cfg.Memory = 128 << 20
+	}
+	if cfg.Tick <= 0 {
+		cfg.Tick = 100 * time.Millisecond
+	}
+	m := newMetrics(registerer)
+	p := &Packager{
+		cfg: cfg, root: root, newID: newID, logger: logger, metrics: m, queue: newQueue(catalog, events, logger, m),
+	}
+	p.mu.streams = make(map[media.StreamPath]*stream)
+	return p
+}
+
+// Run keeps clocks and writes rows until ctx ends. Then every show is left interrupted on storage, so that the next
+// process can resume it, and publications get media.ErrUnavailable.
+func (p *Packager) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { p.queue.run(ctx) })
+	ticker := time.NewTicker(p.cfg.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.stop()
+			wg.Wait()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+			defer cancel()
+			if !p.queue.drain(last) {
+				p.logger.Warn("rows or events were not written before the stop")
+			}
+			return nil
+		case now := <-ticker.C:
+			p.Step(now)
+		}
+	}
+}
+
+// Step does what is due at a time.
+func (p *Packager) Step(now time.Time) {
+	states := map[media.State]int{media.Live: 0, media.Interrupted: 0}
+	for _, s := range p.all() {
+		if !s.tick(now) {
+			p.forget(s)
+			continue
+		}
+		if state, ok := s.state(); ok {
+			states[state]++
+		}
+	}
+	for state, n := range states {
+		p.metrics.shows.WithLabelValues(string(state)).Set(float64(n))
+	}
+}
+
+func (p *Packager) stop() {
+	p.mu.Lock()
+	p.mu.stopped = true
+	p.mu.Unlock()
+	for _, s := range p.all() {
+		s.stop()
+	}
+}
+
+func (p *Packager) all() []*stream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	streams := make([]*stream, 0, len(p.mu.streams))
+	for _, s := range p.mu.streams {
+		streams = append(streams, s)
+	}
+	return streams
+}
+
+// lookup gives a stream's state, made if it is new and create says so; nil if there is none.
+func (p *Packager) lookup(path media.StreamPath, create bool) (*stream, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if create && p.mu.stopped {
+		return nil, fmt.Errorf("packager is stopping: %w", media.ErrUnavailable)
+	}
+	s, ok := p.mu.streams[path]
+	if ok || !create {
+		return s, nil
+	}
+	s = &stream{packager: p, path: path}
+	p.mu.streams[path] = s
+	return s, nil
+}
+
+// forget removes a stream that has nothing. One that got something meanwhile is kept.
+func (p *Packager) forget(s *stream) {
+	s.mu.Lock()
+	idle := s.pub == nil && s.show == nil && len(s.shown) == 0
+	s.dead = idle
+	s.mu.Unlock()
+	if !idle {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.streams[s.path] == s {
+		delete(p.mu.streams, s.path)
+	}
+}
+
+// Publish opens a publication of a stream. One that is open is fenced: its methods return media.ErrTakenOver, and the
+// new one begins the next take of the same recording. media.ErrFenced: a later epoch was seen. media.ErrUnavailable.
+func (p *Packager) Publish(ctx context.Context, info media.Stream, epoch uint64) (*Publication, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, err := p.lookup(info.Path, true)
+		if err != nil {
+			return nil, err
+		}
+		pub := &Publication{stream: s, settings: info.Settings, epoch: epoch}
+		s.mu.Lock()
+		if s.dead { // forgotten since it was looked up
+			s.mu.Unlock()
+			continue
+		}
+		err = s.publishLocked(pub)
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		return pub, nil
+	}
+}
+
+// Current gives the recording that a stream is live with: one that grows.
+func (p *Packager) Current(path media.StreamPath) (media.RecordingID, bool) {
+	s, err := p.lookup(path, false)
+	if err != nil || s == nil {
+		return "", false
+	}
+	x := s.index.Load()
+	if x == nil || x.current == nil {
+		return "", false
+	}
+	return x.current.id, true
+}
+
+// Show gives a recording that grows, or that ended a little while ago.
+func (p *Packager) Show(path media.StreamPath, id media.RecordingID) (*Show, bool) {
+	s, err := p.lookup(path, false)
+	if err != nil || s == nil {
+		return nil, false
+	}
+	x := s.index.Load()
+	if x == nil {
+		return nil, false
+	}
+	for _, show := range x.all {
+		if show.id == id {
+			return show, true
+		}
+	}
+	return nil, false
+}

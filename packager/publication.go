@@ -1,0 +1,280 @@
+package packager
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Publication is one publishing connection. Its methods are called by one goroutine; the stream's lock guards it.
+type Publication struct {
+	stream   *stream
+	settings media.Settings
+	epoch    uint64
+	// gone is why the publication may write no more.
+	gone error
+
+	formats []*format // by the publication's track
+	lanes   []int     // the take's lane of each; -1 if the take is without
+	// sets are parameter sets that came in-band, to be tried at the next IDR; nil if none.
+	sets *parameterSets
+	// stale marks tracks whose configuration changed since the take began: the next take begins at the next IDR.
+	stale    []bool
+	observer *observer // set while no take runs
+	// continues is the recording that was left because it was full.
+	continues media.RecordingID
+}
+
+// SetTracks says what the connection carries. It is called before the first frame, and again when a configuration or
+// the set of tracks changes. media.ErrUnsupported and media.ErrInvalid name the track; media.ErrTakenOver and
+// media.ErrFenced end the connection.
+func (p *Publication) SetTracks(tracks []media.Track) error {
+	formats := make([]*format, len(tracks))
+	kinds := make(map[media.Kind]bool)
+	for i, t := range tracks {
+		f, err := newFormat(t)
+		if err != nil {
+			return err
+		}
+		if kinds[t.Kind] {
+			return fmt.Errorf("track %s: %w: more than one %s track", t.Name, media.ErrUnsupported, t.Kind)
+		}
+		kinds[t.Kind] = true
+		formats[i] = f
+	}
+	if len(formats) == 0 {
+		return fmt.Errorf("%w: no tracks", media.ErrInvalid)
+	}
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.gone != nil {
+		return p.gone
+	}
+	p.setFormatsLocked(formats)
+	return nil
+}
+
+func (p *Publication) setFormatsLocked(formats []*format) {
+	same := slices.EqualFunc(p.formats, formats, func(a, b *format) bool {
+		return a.track.Name == b.track.Name && a.track.Kind == b.track.Kind && a.track.Codec == b.track.Codec
+	})
+	if same {
+		for i, f := range formats {
+			if !p.formats[i].sameConfig(f) {
+				p.formats[i] = f
+				p.stale[i] = true
+			}
+		}
+		if p.observer != nil && slices.Contains(p.stale, true) {
+			p.observer = newObserver(len(p.formats), time.Now()) // what waits needs the old configuration
+			clear(p.stale)
+		}
+		return
+	}
+	p.stream.closeTakeLocked()
+	p.formats = formats
+	p.stale = make([]bool, len(formats))
+	p.lanes = nil
+	p.sets = nil
+	p.observer = newObserver(len(formats), time.Now())
+}
+
+// WriteFrame takes one access unit; the payload is borrowed. A frame that does not parse is counted and dropped. An
+// error ends the connection: media.ErrTakenOver, media.ErrFenced, media.ErrUnavailable (no recording could be begun),
+// media.ErrTooLarge.
+func (p *Publication) WriteFrame(frame *media.Frame) error {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.gone != nil {
+		return p.gone
+	}
+	if frame.Track < 0 || frame.Track >= len(p.formats) {
+		return fmt.Errorf("%w: frame of track %d of %d", media.ErrInvalid, frame.Track, len(p.formats))
+	}
+	f := *frame
+	if f.Wall.IsZero() {
+		f.Wall = time.Now()
+	}
+	var au accessUnit
+	if p.formats[f.Track].track.Kind == media.Video {
+		var err error
+		if au, err = p.inspectLocked(&f); errors.Is(err, media.ErrTooLarge) {
+			return err
+		} else if err != nil {
+			s.packager.metrics.repairs.WithLabelValues(string(media.Video), "damaged").Inc()
+			return nil
+		}
+		if !au.vcl {
+			return nil
+		}
+	} else if len(f.Payload) == 0 {
+		return nil // CMF-18
+	} else if len(f.Payload) > maxAccessUnit {
+		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
+	}
+	return p.routeLocked(&f, au)
+}
+
+// inspectLocked looks into a video frame and follows in-band parameter sets: changed ones take effect at the next IDR.
+func (p *Publication) inspectLocked(f *media.Frame) (accessUnit, error) {
+	old := p.formats[f.Track]
+	au, err := inspect(f.Payload, old.sets)
+	if err != nil {
+		return au, err
+	}
+	if au.foreign {
+		if sets, ok := old.sets.merge(f.Payload); ok {
+			p.sets = &sets
+		}
+	}
+	if !au.idr || p.sets == nil {
+		return au, nil
+	}
+	sets := *p.sets
+	p.sets = nil
+	if sets.equal(old.sets) {
+		return au, nil
+	}
+	changed := &format{track: old.track}
+	if err := changed.setAVC(sets); err != nil {
+		return au, err
+	}
+	p.formats[f.Track] = changed
+	p.stale[f.Track] = true
+	if p.observer != nil {
+		p.observer = newObserver(len(p.formats), time.Now())
+		clear(p.stale)
+	}
+	return au, nil
+}
+
+// routeLocked brings a frame to the running take, or to the observer that waits to begin one.
+func (p *Publication) routeLocked(f *media.Frame, au accessUnit) error {
+	s := p.stream
+	video := p.formats[f.Track].track.Kind == media.Video
+	if s.take != nil && p.endsTakeLocked(f, au, video) {
+		s.closeTakeLocked()
+		p.observer = newObserver(len(p.formats), time.Now())
+		clear(p.stale)
+	}
+	if s.take == nil {
+		p.observer.add(f, p.formats[f.Track].track.Kind, au, time.Now())
+		return p.beginLocked(time.Now(), false)
+	}
+	if p.stale[f.Track] {
+		return nil // until the next IDR, where its new configuration begins
+	}
+	if video {
+		s.take.writeVideo(f, au.idr)
+		return nil
+	}
+	if s.take.writeAudio(p.lanes[f.Track], f) {
+		s.closeTakeLocked()
+		p.observer = newObserver(len(p.formats), time.Now())
+		return p.routeLocked(f, au)
+	}
+	return nil
+}
+
+// endsTakeLocked says whether a frame can't be in the running take: a track that was held absent, a clock that
+// jumped, a new configuration that begins here, or files that need another take.
+func (p *Publication) endsTakeLocked(f *media.Frame, au accessUnit, video bool) bool {
+	s := p.stream
+	if p.lanes[f.Track] < 0 {
+		return true
+	}
+	if s.take.video == nil {
+		return slices.Contains(p.stale, true)
+	}
+	if !video {
+		return false
+	}
+	return s.take.jumps(f) || (au.idr && (slices.Contains(p.stale, true) || s.retryStorageLocked()))
+}
+
+// beginLocked begins a take if the observer has seen enough; final says that nothing more will come.
+func (p *Publication) beginLocked(now time.Time, final bool) error {
+	s, o := p.stream, p.observer
+	// A known show's silent tracks are filled, so nothing is waited for. Else only what was seen counts.
+	formats, lanes := p.orderLocked(func(int) bool { return true })
+	known := s.show != nil && s.show.carries(formats)
+	if !known {
+		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] })
+		known = s.show != nil && o.waited(now) && s.show.carries(formats)
+	}
+	if !o.ready(formats, known, p.settings, now, final) {
+		return nil
+	}
+	if !known {
+		if err := s.beginShowLocked(p, formats, o); err != nil {
+			return err
+		}
+	}
+	start := o.first()
+	var plan layout
+	if s.show.plan.gop == 0 {
+		plan = o.plan(slices.Index(lanes, 0), newRules(s.show.constants, videoTimescale, 0))
+	} else {
+		plan = s.show.plan
+	}
+	if err := s.beginTakeLocked(p, formats, start, plan); err != nil {
+		p.observer = newObserver(len(p.formats), now)
+		return err
+	}
+	p.lanes, p.observer = lanes, nil
+	for i := range o.frames {
+		w := &o.frames[i]
+		if err := p.routeLocked(&w.frame, w.au); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orderLocked gives the formats of the tracks to keep in rendition order, video first, and the lane of each track.
+func (p *Publication) orderLocked(keep func(int) bool) (formats []*format, lanes []int) {
+	lanes = make([]int, len(p.formats))
+	for i := range lanes {
+		lanes[i] = -1
+	}
+	for _, kind := range []media.Kind{media.Video, media.Audio} {
+		for i, f := range p.formats {
+			if f.track.Kind == kind && keep(i) {
+				lanes[i] = len(formats)
+				formats = append(formats, f)
+			}
+		}
+	}
+	return formats, lanes
+}
+
+// Close ends the publication: clean if the publisher said goodbye, else the connection was lost. It may be called more
+// than once.
+func (p *Publication) Close(clean bool) error {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.gone != nil {
+		return nil
+	}
+	p.gone = errClosed
+	return s.leaveLocked(p, clean)
+}
+
+// errClosed is what a closed publication's methods return.
+var errClosed = errors.New("publication is closed")
+
+// carries says that the formats are the show's: the same tracks in the same codecs.
+func (s *Show) carries(formats []*format) bool {
+	if len(s.takes) == 0 {
+		return false
+	}
+	return slices.EqualFunc(s.takes[len(s.takes)-1].Tracks, formats, func(t media.Track, f *format) bool {
+		return t.Name == f.track.Name && t.Kind == f.track.Kind && t.Codec == f.track.Codec
+	})
+}

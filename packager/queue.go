@@ -1,0 +1,190 @@
+package packager
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Catalog keeps the recordings' rows.
+type Catalog interface {
+	// SaveRecording creates or updates a row. It may fail; the newest row is tried again.
+	SaveRecording(ctx context.Context, r media.Recording) error
+}
+
+// Events tells others what happened.
+type Events interface {
+	Publish(ctx context.Context, e media.Event) error
+}
+
+const (
+	// maxEvents and maxRows bound what waits while a database is away. Rows can be made again from storage.
+	maxEvents = 4096
+	maxRows   = 65536
+	// saveTimeout bounds one call.
+	saveTimeout = 10 * time.Second
+	backoffLow  = 100 * time.Millisecond
+	backoffHigh = 10 * time.Second
+)
+
+// queue carries rows and events from the live path to services that may be slow or away. Of a recording's rows only the
+// newest is kept. Putting never blocks and never fails.
+type queue struct {
+	catalog Catalog
+	events  Events
+	logger  *slog.Logger
+	metrics *metrics
+	wake    chan struct{}
+
+	mu      sync.Mutex
+	rows    map[media.RecordingID]media.Recording
+	order   []media.RecordingID
+	waiting []media.Event
+}
+
+func newQueue(catalog Catalog, events Events, logger *slog.Logger, m *metrics) *queue {
+	return &queue{
+		catalog: catalog, events: events, logger: logger, metrics: m,
+		wake: make(chan struct{}, 1), rows: make(map[media.RecordingID]media.Recording),
+	}
+}
+
+// save takes a recording's newest row.
+func (q *queue) save(r media.Recording) {
+	q.mu.Lock()
+	if _, ok := q.rows[r.ID]; !ok {
+		q.order = append(q.order, r.ID)
+	}
+	q.rows[r.ID] = r
+	if len(q.order) > maxRows {
+		delete(q.rows, q.order[0])
+		q.order = q.order[1:]
+		q.metrics.saveErrors.Inc()
+	}
+	q.mu.Unlock()
+	q.signal()
+}
+
+// publish takes an event.
+func (q *queue) publish(e media.Event) {
+	q.mu.Lock()
+	if len(q.waiting) >= maxEvents {
+		q.waiting = q.waiting[1:]
+		q.metrics.eventsDropped.Inc()
+	}
+	q.waiting = append(q.waiting, e)
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends.
+func (q *queue) run(ctx context.Context) {
+	backoff := backoffLow
+	for {
+		if q.drain(ctx) {
+			backoff = backoffLow
+			select {
+			case <-ctx.Done():
+				return
+			case <-q.wake:
+			}
+			continue
+		}
+		timer := time.NewTimer(backoff)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		backoff = min(2*backoff, backoffHigh)
+	}
+}
+
+// drain hands on what waits, rows before events, since whoever hears of a recording may look it up. It says whether
+// nothing is left.
+func (q *queue) drain(ctx context.Context) bool {
+	for {
+		r, ok := q.nextRow()
+		if !ok {
+			break
+		}
+		if err := q.call(ctx, func(ctx context.Context) error { return q.catalog.SaveRecording(ctx, r) }); err != nil {
+			q.putBack(r)
+			q.logger.Warn("save recording's row, will try again", "recording", string(r.ID), "err", err)
+			return false
+		}
+	}
+	for {
+		e, ok := q.firstEvent()
+		if !ok {
+			return true
+		}
+		if err := q.call(ctx, func(ctx context.Context) error { return q.events.Publish(ctx, e) }); err != nil {
+			q.logger.Warn("publish event, will try again", "type", e.Type, "recording", string(e.Recording), "err", err)
+			return false
+		}
+		q.dropEvent(e)
+	}
+}
+
+func (q *queue) call(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	err := f(ctx)
+	if err != nil {
+		q.metrics.saveErrors.Inc()
+	}
+	return err
+}
+
+func (q *queue) nextRow() (media.Recording, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.order) == 0 {
+		return media.Recording{}, false
+	}
+	id := q.order[0]
+	q.order = q.order[1:]
+	r := q.rows[id]
+	delete(q.rows, id)
+	return r, true
+}
+
+// putBack returns a row that could not be saved, unless a newer one has come.
+func (q *queue) putBack(r media.Recording) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.rows[r.ID]; !ok {
+		q.rows[r.ID] = r
+		q.order = append(q.order, r.ID)
+	}
+}
+
+func (q *queue) firstEvent() (media.Event, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return media.Event{}, false
+	}
+	return q.waiting[0], true
+}
+
+// dropEvent removes the first event if it is still the one that was told.
+func (q *queue) dropEvent(e media.Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) > 0 && q.waiting[0] == e {
+		q.waiting = q.waiting[1:]
+	}
+}

@@ -1,0 +1,73 @@
+package packager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+func TestQueueKeepsTheNewestRowAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sink{rows: make(map[media.RecordingID]media.Recording), fail: errors.New("away")}
+		q := newQueue(s, s, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { q.run(ctx); close(done) }()
+		for i := range 1000 {
+			q.save(media.Recording{ID: "a", Bytes: int64(i)})
+		}
+		q.publish(media.Event{Type: media.EventLive, Recording: "a"})
+		time.Sleep(time.Minute)
+		if len(s.rows) != 0 || len(s.events) != 0 {
+			t.Fatal("saved in a service that is away")
+		}
+		q.save(media.Recording{ID: "a", Bytes: 5000})
+		s.mu.Lock()
+		s.fail = nil
+		s.mu.Unlock()
+		time.Sleep(backoffHigh)
+		synctest.Wait()
+		if got := s.rows["a"].Bytes; got != 5000 || len(s.events) != 1 {
+			t.Errorf("row with %d bytes, %d events", got, len(s.events))
+		}
+		stop()
+		<-done
+	})
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	q := newQueue(nil, nil, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+	for range maxEvents + 10 {
+		q.publish(media.Event{})
+	}
+	if len(q.waiting) != maxEvents {
+		t.Errorf("%d events wait", len(q.waiting))
+	}
+}
+
+func TestRunLeavesNoGoroutine(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	st := mustStudio(t, t.TempDir())
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- st.Run(ctx) }()
+	p := st.publish(1, nil)
+	st.tracks(p, videoTrack(), audioTrack())
+	(&source{fps: 30, gop: 30}).until(5*time.Second, st.write(p))
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	row := st.sink.rows[st.sink.order[0]]
+	if row.State != media.Interrupted {
+		t.Errorf("the stop saved %+v", row)
+	}
+}

@@ -1,0 +1,77 @@
+package packager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// Resume adopts a recording that was live or interrupted when its process stopped, as Root.Reopen gave it: it goes on
+// as interrupted, and its reconnect window counts from now (LIF-6). A recording that nothing can follow, because it
+// has no media or its stream has another show by now, is ended instead.
+func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Writer) error {
+	path := rec.Path()
+	s, err := p.lookup(path, true)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return fmt.Errorf("resume %s: %w", path, media.ErrConflict)
+	}
+	show := newShow(&rec.Manifest, w, p.logger, p.metrics)
+	if err := show.restore(rec, p.cfg.Memory); err != nil || s.show != nil || s.pub != nil {
+		// Nothing can follow it, or another show is the stream's by now: what there is of it is final.
+		endErr := w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, time.Now().UTC() })
+		if endErr == nil {
+			show.state, show.endedAt = media.Ended, time.Now().UTC()
+			p.queue.save(show.row())
+		}
+		return errors.Join(err, endErr)
+	}
+	for _, t := range show.takes {
+		s.epoch = max(s.epoch, t.Epoch)
+	}
+	s.show = show
+	s.reindexLocked()
+	show.listedAt = time.Now()
+	s.interruptLocked()
+	s.waitLocked(time.Now())
+	show.publish()
+	show.logger.Info("recording resumed", "segments", len(show.renditions[0].segments), "takes", len(show.takes))
+	return nil
+}
+
+// restore takes a recording's segments over.
+func (s *Show) restore(rec *reclog.Recording, limit int64) error {
+	if len(rec.Takes) == 0 || len(rec.Tracks) == 0 || len(rec.Tracks[0].Segments) == 0 {
+		return fmt.Errorf("recording without media: %w", media.ErrNotFound)
+	}
+	s.takes = rec.Takes
+	s.setTracks(rec.Takes[len(rec.Takes)-1].Tracks, limit)
+	if len(rec.Tracks) != len(s.renditions) {
+		return fmt.Errorf("%w: %d tracks, the last take has %d", media.ErrCorrupt, len(rec.Tracks), len(s.renditions))
+	}
+	for i, r := range s.renditions {
+		r.segments = rec.Tracks[i].Segments
+		if len(r.segments) != len(rec.Tracks[0].Segments) {
+			return fmt.Errorf("%w: track %s has %d segments, %s %d", media.ErrCorrupt, r.name, len(r.segments),
+				s.renditions[0].name, len(rec.Tracks[0].Segments))
+		}
+		for j := range r.segments {
+			seg := &r.segments[j]
+			s.recorder.bytes += seg.Size
+			s.dependent = s.dependent || (r.kind == media.Video && !seg.Sync && !seg.Gap)
+		}
+		for j := range s.takes {
+			s.recorder.bytes += s.takes[j].Tracks[i].InitSize
+		}
+	}
+	s.measure()
+	return nil
+}

@@ -1,0 +1,252 @@
+package packager
+
+import (
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+const (
+	// audioLag is how far audio may be behind video before silence stands in for it, and lateAudio how far once it was
+	// seen to come all the same.
+	audioLag  = time.Second
+	lateAudio = 2500 * time.Millisecond
+)
+
+// maxPendingAudio bounds the units that wait for video to catch up: more than any interleaving needs.
+const maxPendingAudio = 2048
+
+// take is the running take of a show: it takes frames in and hands parts and segments to the show. Like the show it is
+// guarded by the stream's lock.
+type take struct {
+	show  *Show
+	lanes []*lane // in rendition order
+	// video leads; nil if the take is audio only, and then lane 0 leads itself.
+	video  *lane
+	leader leader
+	clock  videoClock
+	// selfBound is the length of a segment in ticks when audio leads itself.
+	selfBound int64
+	lag       time.Duration
+}
+
+// newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order.
+func newTake(show *Show, formats []*format, base time.Duration, start *media.Frame, plan layout) *take {
+	t := &take{show: show}
+	first := show.nextMSN()
+	var unit time.Duration
+	for i, f := range formats {
+		l := newLane(show, i, f, first)
+		t.lanes = append(t.lanes, l)
+		if f.track.Kind == media.Video {
+			t.video = l
+			continue
+		}
+		unit = max(unit, media.Duration(f.unit, f.track.Timescale))
+	}
+	for _, l := range t.lanes {
+		if l != t.video {
+			l.clock = newAudioClock(l.format, media.Ticks(base, l.format.track.Timescale), start.PTS, t.video == nil)
+		}
+	}
+	if t.video == nil {
+		t.selfBound = media.Ticks(show.constants.SegmentDuration, t.lanes[0].format.track.Timescale)
+		return t
+	}
+	t.leader.rules = newRules(show.constants, videoTimescale, unit)
+	t.leader.meter.layout = plan
+	// Audio must not hold the playlists back for longer than players wait (SEQ-6).
+	t.lag = min(audioLag, show.constants.TargetDuration/2)
+	t.clock = videoClock{base: media.Ticks(base, videoTimescale)}
+	return t
+}
+
+// jumps says that a video frame's stamp can't continue the take.
+func (t *take) jumps(f *media.Frame) bool { return t.leader.held && t.clock.jumps(f.DTS) }
+
+// writeVideo takes a video frame.
+func (t *take) writeVideo(f *media.Frame, idr bool) {
+	l := t.video
+	var at stamp
+	if !t.leader.held {
+		ahead := min(aheadLimit, media.Duration(t.leader.limit, videoTimescale))
+		at = t.clock.start(t.clock.base, f.DTS, f.PTS, ahead)
+	} else {
+		at = t.clock.place(f.DTS, f.PTS)
+		if at.clamped {
+			t.show.repaired(l.index, "clamp", 1)
+		}
+		held := &l.frag.samples[l.n]
+		held.duration = at.dts - held.dts
+	}
+	before, after := t.leader.push(at.dts, idr)
+	t.applyHeld(before)
+	if after.cut != noCut {
+		t.cut(after, at.dts)
+	}
+	l.frag.add(appendSample(l.frag.next(), f.Payload, l.format.sets), sample{dts: at.dts, cto: at.cto, sync: idr})
+	t.lead(at.dts)
+}
+
+// applyHeld moves the held sample into its part, if there is one.
+func (t *take) applyHeld(before boundary) {
+	l := t.video
+	if l.pending() == 0 {
+		return
+	}
+	if before.cut != noCut {
+		t.cut(before, l.frag.samples[l.n].dts)
+	}
+	l.take()
+}
+
+// cut makes a boundary of the leader's real.
+func (t *take) cut(b boundary, dts int64) {
+	l := t.video
+	l.closePart(b.listed)
+	if b.cut != cutSegment || l.segDur == 0 {
+		t.show.publish()
+		return
+	}
+	l.closeSegment()
+	t.bound(dts)
+}
+
+// bound tells the followers where a segment ended.
+func (t *take) bound(dts int64) {
+	for _, f := range t.lanes {
+		if f != t.video {
+			f.bounds = append(f.bounds, f.toTicks(dts))
+		}
+	}
+}
+
+// lead lets the followers go on up to the leader's first undecided sample, and silence stand in for what is late.
+func (t *take) lead(frontier int64) {
+	for _, l := range t.lanes {
+		if l == t.video {
+			continue
+		}
+		to := l.toTicks(frontier)
+		if to-l.clock.next > media.Ticks(t.lag, l.format.track.Timescale) {
+			l.fillTo(to)
+		}
+		l.follow(to)
+	}
+}
+
+// writeAudio takes an audio unit. jump says that the clock jumped, so that the take can't go on; the unit is not taken.
+func (t *take) writeAudio(index int, f *media.Frame) (jump bool) {
+	l := t.lanes[index]
+	at := l.clock.place(f.PTS)
+	if at.jump {
+		return true
+	}
+	switch {
+	case at.before:
+		return false
+	case at.stray:
+		t.show.repaired(index, "stray", 1)
+		return false
+	case at.drop:
+		t.show.repaired(index, "overlap", 1)
+		t.allow(l, at.off)
+		return false
+	case at.shift:
+		t.show.repaired(index, "shift", 1)
+	}
+	if at.fill > 0 {
+		l.fill(at.fill)
+	}
+	if l.pending() >= maxPendingAudio {
+		t.show.repaired(index, "overflow", 1)
+		return false
+	}
+	l.add(f.Payload)
+	if t.video != nil {
+		if t.leader.held {
+			l.follow(l.toTicks(t.leader.heldDTS))
+		}
+		return false
+	}
+	t.followSelf(l)
+	return false
+}
+
+// allow gives audio more time where silence took the place of units that do come, only later: else silence would take
+// the place of the next ones too, for ever.
+func (t *take) allow(l *lane, off int64) {
+	if t.video == nil || !t.leader.held {
+		return
+	}
+	late := media.Duration(l.toTicks(t.leader.heldDTS)-l.clock.next-off, l.format.track.Timescale)
+	if late > t.lag && late < lateAudio {
+		t.lag = late + audioLag/4
+	}
+}
+
+// followSelf cuts an audio-only take: a segment ends before the first unit that begins target after the segment's
+// begin.
+func (t *take) followSelf(l *lane) {
+	for l.pending() > 0 {
+		if len(l.bounds) == 0 {
+			l.bounds = append(l.bounds, l.frag.samples[l.n].dts+t.selfBound)
+		}
+		l.follow(l.frag.samples[l.n].dts + 1)
+	}
+}
+
+// split ends the open segments where media stopped coming, though the take may go on. It says whether it could.
+func (t *take) split() bool {
+	if t.video == nil {
+		l := t.lanes[0]
+		if l.segDur == 0 {
+			return false
+		}
+		l.bounds = l.bounds[:0]
+		l.closePart(t.show.constants.PartTarget > 0)
+		l.closeSegment()
+		return true
+	}
+	listed := !t.leader.unlisted
+	if !t.leader.held || !t.leader.split() {
+		return false
+	}
+	t.cut(boundary{cutSegment, listed}, t.leader.heldDTS)
+	for _, l := range t.lanes {
+		if l != t.video {
+			l.fillTo(l.toTicks(t.leader.heldDTS))
+			l.follow(l.toTicks(t.leader.heldDTS))
+		}
+	}
+	return true
+}
+
+// close ends the take: everything that came is in a segment, and all tracks end together.
+func (t *take) close() {
+	if t.video == nil {
+		for _, l := range t.lanes {
+			l.closePart(t.show.constants.PartTarget > 0)
+			if l.segDur > 0 {
+				l.closeSegment()
+			}
+		}
+		return
+	}
+	l := t.video
+	if !t.leader.held {
+		return
+	}
+	held := &l.frag.samples[l.n]
+	end := held.dts
+	before, duration := t.leader.flush()
+	held.duration = duration
+	end += duration
+	t.applyHeld(before)
+	t.cut(boundary{cutSegment, !t.leader.unlisted}, end)
+	for _, f := range t.lanes {
+		if f != l {
+			f.end(f.toTicks(end))
+		}
+	}
+}
