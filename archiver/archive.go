@@ -1,0 +1,203 @@
+package archiver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// sealTimeout is how long a recording that ended may have a take that is not sealed, before it counts as left behind by
+// a crash and is recovered here. Sealing writes out what a stalled volume kept waiting.
+const sealTimeout = time.Minute
+
+// archive copies the recording to the archive.
+func (j *job) archive(ctx context.Context) error {
+	start := time.Now()
+	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
+	if errors.Is(err, media.ErrNotFound) {
+		// A catalog restored from a backup may ask for what was archived and dropped.
+		if archiveErr := j.checkArchive(ctx, nil); archiveErr == nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if rec, err = j.recover(ctx, rec); err != nil {
+		return err
+	}
+	size, err := j.store(ctx, rec)
+	if err != nil {
+		return err
+	}
+	if rec.State != media.Archived {
+		j.mark(ctx)
+	}
+	j.logger.Info("recording archived", "bytes", size, "dur", time.Since(start))
+	return nil
+}
+
+// recover makes sure that the recording is complete on local storage. It writes there only if something is wrong: a
+// full volume must not keep a recording from leaving it.
+func (j *job) recover(ctx context.Context, rec *reclog.Recording) (*reclog.Recording, error) {
+	switch {
+	case rec.State.Growing():
+		return nil, fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
+	case rec.Recovered() && len(rec.Damage) == 0:
+		return rec, nil
+	case !rec.Recovered() && time.Since(rec.EndedAt) < sealTimeout:
+		return nil, fmt.Errorf("%w: the last take is not sealed yet", media.ErrConflict)
+	}
+	rec, _, err := j.local.Reopen(ctx, j.path, j.id)
+	if err != nil {
+		return nil, err
+	}
+	if len(rec.Damage) > 0 {
+		j.metrics.damaged.Inc()
+		j.logger.Error("recording has damage", "places", len(rec.Damage), "err", rec.Damage[0])
+	}
+	return rec, nil
+}
+
+// mark sets the state on local storage, so that a catalog made anew from it knows. The archive's manifest says the
+// same, so that a volume which can't be written to holds nothing up.
+func (j *job) mark(ctx context.Context) {
+	_, writer, err := j.local.Reopen(ctx, j.path, j.id)
+	if err == nil {
+		err = writer.Update(func(m *reclog.Manifest) { m.State = media.Archived })
+	}
+	if err != nil {
+		j.logger.Warn("local manifest does not say archived", "err", err)
+	}
+}
+
+// store brings the archive to have all of the recording, the manifest last. It gives the number of bytes that the
+// archive then has of it.
+func (j *job) store(ctx context.Context, rec *reclog.Recording) (int64, error) {
+	finished, err := j.objects.ReadFile(ctx, j.manifestKey())
+	if err != nil && !errors.Is(err, media.ErrNotFound) {
+		return 0, err
+	}
+	uploads, err := j.noted(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ends := j.mediaEnds(rec)
+	var total int64
+	for _, name := range rec.FileNames() {
+		if name == j.manifestKey() {
+			continue
+		}
+		f := file{key: name, uploads: uploads[name], frozen: finished != nil}
+		f.least, f.media = ends[name]
+		size, err := j.storeFile(ctx, f)
+		if err != nil {
+			return 0, err
+		}
+		total += size
+	}
+	manifest, playlists, err := texts(rec)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(playlists)) {
+		key, text := j.dir()+name, playlists[name]
+		if err := j.storeText(ctx, file{key: key, uploads: uploads[key]}, text); err != nil {
+			return 0, err
+		}
+		total += int64(len(text))
+	}
+	if !bytes.Equal(finished, manifest) {
+		f := file{key: j.manifestKey(), uploads: uploads[j.manifestKey()]}
+		if err := j.storeText(ctx, f, manifest); err != nil {
+			return 0, err
+		}
+	}
+	return total + int64(len(manifest)), nil
+}
+
+// mediaEnds gives, for each track's file, where the media that the indexes name ends.
+func (j *job) mediaEnds(rec *reclog.Recording) map[string]int64 {
+	ends := make(map[string]int64)
+	for _, take := range rec.Takes {
+		for _, track := range take.Tracks {
+			ends[reclog.TrackName(j.path, j.id, take.Number, track.Name)] = rec.MediaEnd(take.Number, track.Name)
+		}
+	}
+	return ends
+}
+
+// texts gives what the archive has beside the recording's files: its manifest, which says archived, and playlists for
+// any player.
+func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte, err error) {
+	m := rec.Manifest
+	m.State = media.Archived
+	manifest, err = json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	manifest = append(manifest, '\n')
+	if _, err := reclog.ParseManifest(manifest); err != nil {
+		return nil, nil, err
+	}
+	s := &hls.Snapshot{
+		State: m.State, Constants: m.Constants, Window: m.Settings.DVRWindow.D(), Takes: m.Takes, Independent: true,
+	}
+	shows := false
+	for _, track := range rec.Tracks {
+		s.Renditions = append(s.Renditions, hls.Rendition{Name: track.Name, Segments: track.Segments})
+		for i := range track.Segments {
+			s.Independent = s.Independent && (track.Segments[i].Sync || track.Segments[i].Gap)
+			shows = shows || !track.Segments[i].Gap
+		}
+	}
+	if !shows {
+		return manifest, nil, nil // a show without a segment plays nowhere
+	}
+	s.Measure()
+	if err := s.Check(); err != nil {
+		return nil, nil, fmt.Errorf("playlists: %w", err)
+	}
+	return manifest, hls.Static(s), nil
+}
+
+// checkArchive looks, at the price of the indexes, whether the archive has all of the recording; of local, if that is
+// known.
+func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
+	rec, err := reclog.Load(ctx, j.objects, j.path, j.id)
+	if err != nil {
+		return fmt.Errorf("archive: %w", err)
+	}
+	if rec.State != media.Archived {
+		return fmt.Errorf("archive: %w: its manifest says %s", media.ErrConflict, rec.State)
+	}
+	if local != nil && !slices.EqualFunc(rec.Tracks, local.Tracks, sameTrack) {
+		return fmt.Errorf("archive: %w: its segments are not those of the local recording", media.ErrCorrupt)
+	}
+	ends := j.mediaEnds(rec)
+	for _, name := range rec.FileNames() {
+		object, err := j.objects.Stat(ctx, name)
+		if err != nil {
+			return fmt.Errorf("archive: %w", err)
+		}
+		if object.Size < ends[name] {
+			return fmt.Errorf("archive: %w: object %s has %d bytes", media.ErrCorrupt, name, object.Size)
+		}
+	}
+	return nil
+}
+
+func sameTrack(a, b reclog.Track) bool {
+	return a.Name == b.Name && slices.EqualFunc(a.Segments, b.Segments, func(a, b media.Segment) bool {
+		return a.MSN == b.MSN && a.Take == b.Take && a.Offset == b.Offset && a.Size == b.Size && a.Gap == b.Gap
+	})
+}

@@ -1,0 +1,192 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// Catalog says what is due and keeps what became of it. media.ErrFenced: another claim has followed.
+type Catalog interface {
+	// ClaimDue gives media.ErrNotFound when nothing is due.
+	ClaimDue(ctx context.Context, owner string, now time.Time, lease time.Duration) (media.Claim, error)
+	RenewClaim(ctx context.Context, c media.Claim, now time.Time, lease time.Duration) (media.Claim, error)
+	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
+	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
+	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+}
+
+// UploadNotes remembers multipart uploads.
+type UploadNotes interface {
+	SaveUpload(ctx context.Context, id media.RecordingID, object, uploadID string) error
+	Uploads(ctx context.Context, id media.RecordingID) ([]media.Upload, error)
+	RemoveUpload(ctx context.Context, id media.RecordingID, object, uploadID string) error
+}
+
+// Objects is the archive. What is not there is media.ErrNotFound; deleting and aborting it is success.
+type Objects interface {
+	reclog.Files
+	Put(ctx context.Context, key string, r io.ReaderAt, size int64, options media.PutOptions) (media.Object, error)
+	Stat(ctx context.Context, key string) (media.Object, error)
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
+	AbortUpload(ctx context.Context, key, uploadID string) error
+}
+
+// Local is the cluster's storage: *reclog.Root.
+type Local interface {
+	Files() reclog.Files
+	Open(ctx context.Context, name string) (*reclog.Range, error)
+	Reopen(ctx context.Context, path media.StreamPath, id media.RecordingID) (*reclog.Recording, *reclog.Writer, error)
+	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
+}
+
+// Events tells the other nodes.
+type Events interface {
+	Publish(ctx context.Context, event media.Event) error
+}
+
+// Config is an archiver's.
+type Config struct {
+	// Owner names the process in its claims; every process has another.
+	Owner string
+	// Lease is how long a claim lasts unrenewed; zero means 2 minutes.
+	Lease time.Duration
+	// Poll is how long to wait when nothing is due, or after a failure; zero means 2 seconds.
+	Poll time.Duration
+	// Parallel is how many recordings are worked on at a time; zero means 2.
+	Parallel int
+	// Grace is how long the local copy stays once the archive has the recording; zero means 10 minutes.
+	Grace time.Duration
+	// KeepLocal leaves the local copy until the recording is deleted.
+	KeepLocal bool
+	// RetryMin and RetryMax bound the delay after a failure; zero means 5 seconds and 10 minutes.
+	RetryMin time.Duration
+	RetryMax time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	set(&c.Lease, 2*time.Minute)
+	set(&c.Poll, 2*time.Second)
+	set(&c.Grace, 10*time.Minute)
+	set(&c.RetryMin, 5*time.Second)
+	set(&c.RetryMax, 10*time.Minute)
+	c.RetryMax = max(c.RetryMin, c.RetryMax)
+	if c.Parallel <= 0 {
+		c.Parallel = 2
+	}
+	return c
+}
+
+// settleTimeout bounds a call that reports what became of a claim, and outlives a stop.
+const settleTimeout = 10 * time.Second
+
+// errLost: another archiver has the claim, or may have.
+var errLost = errors.New("lease lost")
+
+// errStopped is the cause in the row of a recording whose archiver was stopped.
+var errStopped = errors.New("the archiver was stopped in the middle")
+
+// Archiver works on what is due. Its methods may be called from any goroutine.
+type Archiver struct {
+	config  Config
+	catalog Catalog
+	uploads UploadNotes
+	objects Objects
+	local   Local
+	events  Events
+	logger  *slog.Logger
+	metrics *metrics
+}
+
+// New makes an archiver. Catalog and uploads are mostly one thing.
+func New(
+	c Config, catalog Catalog, uploads UploadNotes, objects Objects, local Local, events Events,
+	logger *slog.Logger, registerer prometheus.Registerer,
+) *Archiver {
+	return &Archiver{
+		config: c.withDefaults(), catalog: catalog, uploads: uploads, objects: objects, local: local, events: events,
+		logger: logger, metrics: newMetrics(registerer),
+	}
+}
+
+// Run works until the context ends.
+func (a *Archiver) Run(ctx context.Context) error {
+	var group errgroup.Group
+	for range a.config.Parallel {
+		group.Go(func() error {
+			a.loop(ctx)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (a *Archiver) loop(ctx context.Context) {
+	for ctx.Err() == nil {
+		did, err := a.Step(ctx)
+		if err != nil && ctx.Err() == nil {
+			a.logger.Error("archiver action failed", "err", err)
+		}
+		if did && err == nil {
+			continue
+		}
+		// With jitter, so that the loops of several nodes come one after another.
+		wait := time.NewTimer(a.config.Poll/2 + rand.N(a.config.Poll))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+		case <-wait.C:
+		}
+	}
+}
+
+// Step claims one due action and does it. It says whether there was one. The error is what went wrong in it, which the
+// recording's row has too unless the catalog is away. A claim lost to another archiver is no error.
+func (a *Archiver) Step(ctx context.Context) (did bool, err error) {
+	claim, err := a.catalog.ClaimDue(ctx, a.config.Owner, time.Now(), a.config.Lease)
+	if errors.Is(err, media.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask what is due: %w", err)
+	}
+	job := newJob(a, claim)
+	a.metrics.began(claim, time.Now())
+	start := time.Now()
+	err = job.run(ctx)
+	a.metrics.ended(claim.Action, time.Since(start), err)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, errLost):
+		job.logger.Info("lease lost", "action", claim.Action, "err", err)
+		return true, nil
+	}
+	return true, job.fail(ctx, err)
+}
+
+// delay is how long to wait after one more failure than attempts: doubled by each, with jitter.
+func (c Config) delay(attempts int) time.Duration {
+	d := c.RetryMax
+	if attempts < 30 && c.RetryMin<<attempts < c.RetryMax {
+		d = c.RetryMin << attempts
+	}
+	return d/2 + rand.N(d/2+1)
+}

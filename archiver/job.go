@@ -1,0 +1,167 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// job is one claimed action under way.
+type job struct {
+	*Archiver
+	claim  media.Claim
+	path   media.StreamPath
+	id     media.RecordingID
+	logger *slog.Logger
+}
+
+func newJob(a *Archiver, c media.Claim) *job {
+	path, id := c.Recording.Path, c.Recording.ID
+	return &job{
+		Archiver: a, claim: c, path: path, id: id,
+		logger: a.logger.With("publisher", path.Publisher, "stream", path.Stream, "recording", id),
+	}
+}
+
+func (j *job) String() string { return fmt.Sprintf("%s %s/%s", j.claim.Action, j.path, j.id) }
+
+// run does the action while the lease lasts, and finishes the claim.
+func (j *job) run(ctx context.Context) error {
+	// The names lead deletions.
+	_, pathErr := media.ParseStreamPath(j.path.String())
+	if _, err := media.ParseRecordingID(string(j.id)); pathErr != nil || err != nil {
+		return fmt.Errorf("%s: %w", j, errors.Join(pathErr, err))
+	}
+	act, event := j.archive, media.EventArchived
+	switch j.claim.Action {
+	case media.ActArchive:
+	case media.ActDropLocal:
+		act, event = j.dropLocal, ""
+	case media.ActDelete:
+		act, event = j.delete, media.EventDeleted
+	default:
+		return fmt.Errorf("%w: action %.20q of recording %s", media.ErrUnsupported, j.claim.Action, j.id)
+	}
+	err := j.hold(ctx, func(ctx context.Context) error {
+		if err := act(ctx); err != nil {
+			return err
+		}
+		return j.finish(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", j, err)
+	}
+	if event != "" {
+		j.tell(ctx, event)
+	}
+	return nil
+}
+
+// hold runs fn under a context that ends when the claim is lost, or can't be renewed before it runs out.
+func (j *job) hold(ctx context.Context, fn func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { j.renew(ctx, cancel) })
+	err := fn(ctx)
+	if lost := context.Cause(ctx); err != nil && errors.Is(lost, errLost) {
+		err = lost
+	}
+	cancel(nil)
+	renewing.Wait()
+	return err
+}
+
+func (j *job) renew(ctx context.Context, cancel context.CancelCauseFunc) {
+	every := j.config.Lease / 3
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	claim := j.claim
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		callCtx, done := context.WithTimeout(ctx, every/2)
+		next, err := j.catalog.RenewClaim(callCtx, claim, time.Now(), j.config.Lease)
+		done()
+		switch {
+		case err == nil:
+			claim = next
+		case errors.Is(err, media.ErrFenced):
+			cancel(fmt.Errorf("%w: %w", errLost, err))
+			return
+		case time.Until(claim.Until) <= every: // there is no other try before the end
+			cancel(fmt.Errorf("%w: it could not be renewed: %w", errLost, err))
+			return
+		}
+	}
+}
+
+// finish tells the catalog, and goes on trying while the lease lasts: to do the action again costs more.
+func (j *job) finish(ctx context.Context) error {
+	var dropLocal time.Time
+	if j.claim.Action == media.ActArchive && !j.config.KeepLocal {
+		dropLocal = time.Now().Add(j.config.Grace)
+	}
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, j.config.Lease/6) {
+		err := j.catalog.FinishClaim(ctx, j.claim, dropLocal)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, media.ErrFenced) {
+			return fmt.Errorf("%w: %w", errLost, err)
+		}
+		err = fmt.Errorf("tell the catalog: %w", err)
+		wait := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return err
+		case <-wait.C:
+		}
+	}
+}
+
+// fail gives the claim up. It gives the cause back, for the caller to report.
+func (j *job) fail(ctx context.Context, cause error) error {
+	retryAt := time.Now()
+	if ctx.Err() != nil {
+		cause = errStopped
+	} else {
+		retryAt = retryAt.Add(j.config.delay(j.claim.Recording.Attempts))
+		if j.claim.Action == media.ActArchive {
+			j.tell(ctx, media.EventFailed)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	err := j.catalog.FailClaim(ctx, j.claim, cause, retryAt)
+	if err != nil && !errors.Is(err, media.ErrFenced) {
+		return errors.Join(cause, fmt.Errorf("tell the catalog: %w", err))
+	}
+	return cause
+}
+
+// tell publishes an event. One that is lost costs its readers a later look: the catalog has the truth.
+func (j *job) tell(ctx context.Context, kind string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	event := media.Event{
+		Type: kind, Time: time.Now(), Publisher: j.path.Publisher, Stream: j.path.Stream, Recording: j.id,
+	}
+	if err := j.events.Publish(ctx, event); err != nil {
+		j.logger.Warn("event lost", "event", kind, "err", err)
+	}
+}
+
+// dir is the recording's folder, with a slash: the prefix of its objects and of no other's.
+func (j *job) dir() string { return j.path.String() + "/" + string(j.id) + "/" }
+
+func (j *job) manifestKey() string { return reclog.ManifestName(j.path, j.id) }

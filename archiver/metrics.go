@@ -1,0 +1,80 @@
+package archiver
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+type metrics struct {
+	actions  *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	lateness *prometheus.GaugeVec
+	busy     prometheus.Gauge
+	bytes    prometheus.Counter
+	stored   prometheus.Counter
+	present  prometheus.Counter
+	deleted  prometheus.Counter
+	damaged  prometheus.Counter
+	repaired prometheus.Counter
+}
+
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oxbow_archiver_actions_total",
+			Help: "Actions on finished recordings, by action and result (ok, failed, fenced).",
+		}, []string{"action", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "oxbow_archiver_action_duration_seconds", Help: "Duration of actions, failed ones too.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 4, 10), // to 3.6 hours
+		}, []string{"action"}),
+		lateness: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "oxbow_archiver_lateness_seconds",
+			Help: "How long past its due time the action claimed last was; it grows with the backlog. Claims go by due time.",
+		}, []string{"action"}),
+		busy:     prometheus.NewGauge(prometheus.GaugeOpts{Name: "oxbow_archiver_busy", Help: "Actions under way."}),
+		bytes:    counter("oxbow_archiver_stored_bytes_total", "Bytes put into object storage."),
+		stored:   counter("oxbow_archiver_stored_objects_total", "Objects put into object storage."),
+		present:  counter("oxbow_archiver_present_objects_total", "Objects that object storage had already."),
+		deleted:  counter("oxbow_archiver_deleted_objects_total", "Objects deleted from object storage."),
+		damaged:  counter("oxbow_archiver_damaged_recordings_total", "Recordings archived with damage that recovery left."),
+		repaired: counter("oxbow_archiver_repaired_archives_total", "Archives found incomplete after they were verified."),
+	}
+	registerer.MustRegister(m.actions, m.seconds, m.lateness, m.busy, m.bytes, m.stored, m.present, m.deleted,
+		m.damaged, m.repaired)
+	return m
+}
+
+func (m *metrics) began(c media.Claim, now time.Time) {
+	m.busy.Inc()
+	due := c.Recording.ArchiveDue
+	switch c.Action {
+	case media.ActDelete:
+		due = c.Recording.ExpireDue
+	case media.ActDropLocal:
+		return // its due time is the catalog's own
+	}
+	if !due.IsZero() {
+		m.lateness.WithLabelValues(string(c.Action)).Set(now.Sub(due).Seconds())
+	}
+}
+
+func (m *metrics) ended(action media.Action, took time.Duration, err error) {
+	m.busy.Dec()
+	result := "ok"
+	switch {
+	case errors.Is(err, errLost):
+		result = "fenced"
+	case err != nil:
+		result = "failed"
+	}
+	m.actions.WithLabelValues(string(action), result).Inc()
+	m.seconds.WithLabelValues(string(action)).Observe(took.Seconds())
+}

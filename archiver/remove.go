@@ -1,0 +1,81 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+// dropLocal removes the cluster's copy, once the archive has been looked at again. An archive that has lost something
+// is made whole first.
+func (j *job) dropLocal(ctx context.Context) error {
+	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
+	if err != nil && !errors.Is(err, media.ErrNotFound) {
+		return err
+	}
+	if rec != nil && rec.State.Growing() {
+		return fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
+	}
+	archiveErr := j.checkArchive(ctx, rec)
+	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
+		return archiveErr
+	}
+	if archiveErr != nil {
+		j.metrics.repaired.Inc()
+		j.logger.Error("archive is incomplete, storing the recording again", "err", archiveErr)
+		if _, err := j.store(ctx, rec); err != nil {
+			return err
+		}
+		if err := j.checkArchive(ctx, rec); err != nil {
+			return err
+		}
+	}
+	if err := j.removeLocal(ctx); err != nil {
+		return err
+	}
+	j.logger.Info("local copy dropped")
+	return nil
+}
+
+// delete removes the recording everywhere.
+func (j *job) delete(ctx context.Context) error {
+	start := time.Now()
+	uploads, err := j.uploads.Uploads(ctx, j.id)
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if err := j.forget(ctx, u.Object, []string{u.UploadID}); err != nil {
+			return err
+		}
+	}
+	if err := j.objects.Delete(ctx, j.manifestKey()); err != nil {
+		return err
+	}
+	for object, err := range j.objects.List(ctx, j.dir()) {
+		if err == nil {
+			err = j.objects.Delete(ctx, object.Key)
+		}
+		if err != nil {
+			return err
+		}
+		j.metrics.deleted.Inc()
+	}
+	if err := j.removeLocal(ctx); err != nil {
+		return err
+	}
+	j.logger.Info("recording deleted", "dur", time.Since(start))
+	return nil
+}
+
+func (j *job) removeLocal(ctx context.Context) error {
+	err := j.local.Remove(ctx, j.path, j.id)
+	if errors.Is(err, media.ErrNotFound) {
+		return nil
+	}
+	return err
+}
