@@ -1,0 +1,129 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Publishers keeps the publishers. What is not there is media.ErrNotFound, CreatePublisher's error media.ErrExists,
+// DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name,
+// from the first after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
+type Publishers interface {
+	CreatePublisher(ctx context.Context, p media.Publisher) error
+	Publisher(ctx context.Context, name string) (media.Publisher, error)
+	Publishers(ctx context.Context, after string, limit int) ([]media.Publisher, error)
+	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error)
+	DeletePublisher(ctx context.Context, name string) error
+}
+
+// Streams keeps the streams, with errors as Publishers has them.
+type Streams interface {
+	CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (media.Stream, error)
+	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
+	Streams(ctx context.Context, publisher string, after string, limit int) ([]media.Stream, error)
+	UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (media.Stream, error)
+	DeleteStream(ctx context.Context, path media.StreamPath) error
+}
+
+// Keys keeps the hashes of stream keys.
+type Keys interface {
+	AddKey(ctx context.Context, path media.StreamPath, label, key string) (media.StreamKey, error)
+	Keys(ctx context.Context, path media.StreamPath) ([]media.StreamKey, error)
+	RemoveKey(ctx context.Context, path media.StreamPath, id string) error
+}
+
+// Recordings keeps the rows of recordings. Recording gives a deleted one's row too, or media.ErrGone.
+// SetKeep and RequestDelete answer media.ErrConflict with the reason, or media.ErrGone.
+type Recordings interface {
+	Recording(ctx context.Context, id media.RecordingID) (media.Recording, error)
+	Recordings(ctx context.Context, filter media.RecordingFilter) (items []media.Recording, next string, err error)
+	SetKeep(ctx context.Context, id media.RecordingID, keep bool) (media.Recording, error)
+	RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error)
+}
+
+// Tokens checks the bearer tokens of the API. A wrong one is media.ErrDenied.
+type Tokens interface {
+	CheckToken(ctx context.Context, token string) error
+}
+
+// Deps is what the server works with. The first five are needed; the catalog is all of them.
+type Deps struct {
+	Publishers Publishers
+	Streams    Streams
+	Keys       Keys
+	Recordings Recordings
+	Tokens     Tokens
+
+	// Nodes gives the base URLs of the ingest nodes that serve the cluster's recordings, best first; nil is none.
+	Nodes func(ctx context.Context) ([]string, error)
+	// Current gives the recording that is live now, before its row is in the catalog; nil when nobody here knows.
+	Current func(ctx context.Context, path media.StreamPath) (media.RecordingID, bool)
+	// Kick ends the stream's connection, because the key it came with may be void; it does not wait. Nil does nothing.
+	Kick func(path media.StreamPath)
+	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
+	Ready func(ctx context.Context) error
+	// Assets holds the built web page: index.html and what it names under assets/. Without index.html, or when nil, a
+	// built-in page is served.
+	Assets fs.FS
+}
+
+// Config tunes the server; its zero value works.
+type Config struct {
+	// PlaybackURL is put before the media URLs in answers, without a slash at the end. Empty: they are relative to the
+	// host that answered.
+	PlaybackURL string
+	// AllowOrigins lists the origins whose pages may call /v1 from a browser; "*" is all, empty only our own.
+	AllowOrigins []string
+	// Timeout bounds the work for one request; zero is 10 s.
+	Timeout time.Duration
+	// MaxBody is the most bytes of a request's body; zero is 64 KiB.
+	MaxBody int64
+	// ListingAge is how old the public listing may be; zero is 1 s.
+	ListingAge time.Duration
+	// ListingItems bounds each of the listing's two lists; zero is 100.
+	ListingItems int
+	// Version is told in the OpenAPI document; empty is "dev".
+	Version string
+}
+
+// Server answers the REST API, the pages and the directory service. New makes it.
+type Server struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	assets  *assets
+	builtin *template.Template
+	listing listing
+	public  http.Handler
+	inner   http.Handler
+}
+
+// New makes a server. It reads all of deps.Assets into memory.
+func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Registerer) *Server {
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<10)
+	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
+	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
+	cfg.Version = cmp.Or(cfg.Version, "dev")
+	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
+	s.assets = s.loadAssets()
+	s.public = s.publicRoutes()
+	s.inner = s.internalRoutes()
+	return s
+}
+
+// Public serves /v1, the pages, /assets and health.
+func (s *Server) Public() http.Handler { return s.public }
+
+// Internal serves the directory service to edges. It is not for the open network.
+func (s *Server) Internal() http.Handler { return s.inner }

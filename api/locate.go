@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// internalRoutes serves edges.
+func (s *Server) internalRoutes() http.Handler {
+	r := s.router()
+	r.Route("/internal/v1", func(r chi.Router) {
+		r.Use(s.bounded)
+		r.Get("/locate/{publisher}/{stream}", s.serveLocate)
+		r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
+	})
+	return r
+}
+
+func (s *Server) serveLocate(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // edges keep answers by their own rules, nothing in between does
+	in := StreamPath{PublisherPath: PublisherPath{chi.URLParam(r, "publisher")}, Stream: chi.URLParam(r, "stream")}
+	path, err := in.path()
+	var id media.RecordingID
+	if given := chi.URLParam(r, "recording"); err == nil && given != "" {
+		id, err = RecordingPath{given}.id()
+	}
+	var loc media.Location
+	if err == nil {
+		loc, err = s.locate(r.Context(), path, id)
+	}
+	if err != nil {
+		p := s.problem(r.Context(), err)
+		if p.Status == http.StatusInternalServerError { // whatever failed: the edge goes on with what it has, and asks again
+			p = newProblem(http.StatusServiceUnavailable, "the directory can not look it up now: try again in a moment")
+		}
+		writeProblem(w, p)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(loc); err != nil {
+		s.log.DebugContext(r.Context(), "write location", "err", err)
+	}
+}
+
+// locate says where a recording is served from, or, when id is empty, the stream's: the growing one, else the latest.
+// What is live here is found without the catalog, which may be away or not have its row yet.
+func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.RecordingID) (media.Location, error) {
+	current := media.RecordingID("")
+	if s.deps.Current != nil {
+		if live, ok := s.deps.Current(ctx, path); ok {
+			current = live
+		}
+	}
+	row, err := s.find(ctx, path, id, current)
+	if err != nil && current != "" && (id == "" || id == current) &&
+		!errors.Is(err, media.ErrGone) {
+		row, err = media.Recording{ID: current, Path: path, State: media.Live, Local: true}, nil
+	}
+	if err != nil {
+		return media.Location{}, err
+	}
+	loc := media.Location{
+		Publisher: path.Publisher,
+		Stream:    path.Stream,
+		Recording: row.ID,
+		State:     row.State,
+		Archived:  row.State == media.Archived,
+	}
+	if s.deps.Nodes != nil && (row.Local || row.State.Growing()) {
+		nodes, err := s.deps.Nodes(ctx)
+		if err == nil && len(nodes) == 0 {
+			err = fmt.Errorf("no ingest node is there: %w", media.ErrUnavailable)
+		}
+		if err != nil && !loc.Archived {
+			return media.Location{}, fmt.Errorf("nodes of %s: %w", path, err)
+		}
+		loc.Nodes = nodes
+	}
+	return loc, nil
+}
+
+// find gives the row of the recording that is asked for.
+func (s *Server) find(
+	ctx context.Context, path media.StreamPath, id, current media.RecordingID,
+) (media.Recording, error) {
+	if id == "" && current == "" {
+		return s.latest(ctx, path)
+	}
+	if id == "" {
+		id = current
+	}
+	row, err := s.deps.Recordings.Recording(ctx, id)
+	switch {
+	case err != nil:
+		return row, at("path.recording", err)
+	case row.Path != path:
+		return row, at("path.recording", fmt.Errorf("%w: stream %s has no recording %s", media.ErrNotFound, path, id))
+	case row.State == media.Deleting || row.State == media.Deleted:
+		return row, at("path.recording", fmt.Errorf("recording %s: %w", id, media.ErrGone))
+	case !servable(row):
+		return row, at("path.recording", fmt.Errorf("%w: recording %s lost its storage", media.ErrNotFound, id))
+	}
+	return row, nil
+}
+
+// latest gives the stream's growing recording, else the newest that can be served. One that lost its storage before it
+// was archived can not, and hides none that can.
+func (s *Server) latest(ctx context.Context, path media.StreamPath) (media.Recording, error) {
+	const tries = 20
+	for _, states := range [][]media.State{
+		{media.Live, media.Interrupted},
+		{media.Ended, media.Archiving, media.Archived},
+	} {
+		rows, _, err := s.deps.Recordings.Recordings(ctx, media.RecordingFilter{
+			Publisher: path.Publisher, Stream: path.Stream, States: states, Limit: tries,
+		})
+		if err != nil {
+			return media.Recording{}, err
+		}
+		for _, row := range rows {
+			if servable(row) {
+				return row, nil
+			}
+		}
+	}
+	return media.Recording{}, at("path.stream", fmt.Errorf("%w: stream %s has no recording", media.ErrNotFound, path))
+}
+
+func servable(r media.Recording) bool {
+	return r.State.Growing() || r.Local || r.State == media.Archived
+}

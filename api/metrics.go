@@ -1,0 +1,30 @@
+package api
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics counts by route pattern, never by path: the patterns are few.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	panics   prometheus.Counter
+}
+
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oxbow_api_requests_total",
+			Help: "Requests answered, by route, method and status.",
+		}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "oxbow_api_request_seconds",
+			Help:    "Time from request to the end of its answer, by route.",
+			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
+		}, []string{"route"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "oxbow_api_panics_total",
+			Help: "Requests that ended in a panic.",
+		}),
+	}
+	registerer.MustRegister(m.requests, m.seconds, m.panics)
+	return m
+}

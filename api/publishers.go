@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// publisherRow is a publisher in answers, with its effective settings.
+type publisherRow struct {
+	Name      string     `json:"name"`
+	CreatedAt *time.Time `json:"created_at"`
+	UpdatedAt *time.Time `json:"updated_at"`
+	Settings
+}
+
+func newPublisherRow(p media.Publisher) publisherRow {
+	return publisherRow{
+		Name:      p.Name,
+		CreatedAt: moment(p.CreatedAt),
+		UpdatedAt: moment(p.UpdatedAt),
+		Settings:  newSettings(media.DefaultSettings().Apply(p.Settings)),
+	}
+}
+
+type publisherOutput struct {
+	Location string `header:"Location"`
+	Body     publisherRow
+}
+
+type publishersOutput struct {
+	Body list[publisherRow]
+}
+
+type createPublisherInput struct {
+	Body struct {
+		Name string `json:"name" doc:"1 to 63 of a-z 0-9 _ -, the first a letter or digit"`
+		SettingsPatch
+	}
+}
+
+type patchPublisherInput struct {
+	PublisherPath
+	Body SettingsPatch
+}
+
+func (s *Server) publisherRoutes(v1 huma.API) {
+	const all, one = "/v1/publishers", "/v1/publishers/{publisher}"
+	route(s, v1, http.MethodPost, all, "create-publisher", "Create a publisher", s.createPublisher)
+	route(s, v1, http.MethodGet, all, "list-publishers", "List the publishers", s.listPublishers)
+	route(s, v1, http.MethodGet, one, "get-publisher", "Get a publisher", s.getPublisher)
+	route(s, v1, http.MethodPatch, one, "change-publisher", "Change a publisher's settings", s.patchPublisher)
+	route(s, v1, http.MethodDelete, one, "delete-publisher", "Delete a publisher without streams", s.deletePublisher)
+}
+
+func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) (*publisherOutput, error) {
+	if err := media.CheckPublisherName(in.Body.Name); err != nil {
+		return nil, at("body.name", err)
+	}
+	patch := in.Body.media()
+	if err := patch.Check(); err != nil {
+		return nil, err
+	}
+	if err := s.deps.Publishers.CreatePublisher(ctx, media.Publisher{Name: in.Body.Name, Settings: patch}); err != nil {
+		return nil, at("body.name", err)
+	}
+	p, err := s.deps.Publishers.Publisher(ctx, in.Body.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &publisherOutput{Location: "/v1/publishers/" + p.Name, Body: newPublisherRow(p)}, nil
+}
+
+func (s *Server) listPublishers(ctx context.Context, in *Page) (*publishersOutput, error) {
+	items, err := s.deps.Publishers.Publishers(ctx, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	name := func(p media.Publisher) string { return p.Name }
+	return &publishersOutput{Body: paged(items, in.Limit, name, newPublisherRow)}, nil
+}
+
+func (s *Server) getPublisher(ctx context.Context, in *PublisherPath) (*publisherOutput, error) {
+	name, err := in.publisher()
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.deps.Publishers.Publisher(ctx, name)
+	if err != nil {
+		return nil, at("path.publisher", err)
+	}
+	return &publisherOutput{Body: newPublisherRow(p)}, nil
+}
+
+func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*publisherOutput, error) {
+	name, err := in.publisher()
+	if err != nil {
+		return nil, err
+	}
+	patch := in.Body.media()
+	if err := patch.Check(); err != nil {
+		return nil, err
+	}
+	p, err := s.deps.Publishers.UpdatePublisher(ctx, name, patch)
+	if err != nil {
+		return nil, at("path.publisher", err)
+	}
+	return &publisherOutput{Body: newPublisherRow(p)}, nil
+}
+
+func (s *Server) deletePublisher(ctx context.Context, in *PublisherPath) (*nothing, error) {
+	name, err := in.publisher()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.deps.Publishers.DeletePublisher(ctx, name); err != nil {
+		return nil, at("path.publisher", err)
+	}
+	return &nothing{}, nil
+}

@@ -1,0 +1,198 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// recordingRow is a recording in answers to whoever has a token.
+type recordingRow struct {
+	ID         media.RecordingID `json:"id"`
+	Publisher  string            `json:"publisher"`
+	Stream     string            `json:"stream"`
+	State      media.State       `json:"state"`
+	StartedAt  *time.Time        `json:"started_at"`
+	EndedAt    *time.Time        `json:"ended_at" doc:"null while it grows"`
+	DurationMS int64             `json:"duration_ms"`
+	Bytes      int64             `json:"bytes"`
+	Keep       bool              `json:"keep" doc:"Held against retention and deletion"`
+	ArchivedAt *time.Time        `json:"archived_at"`
+	ArchiveDue *time.Time        `json:"archive_due" doc:"When archiving may begin"`
+	ExpireDue  *time.Time        `json:"expire_due" doc:"When retention deletes it; null is never"`
+	Attempts   int               `json:"attempts" doc:"Failed tries of the archiver"`
+	LastError  string            `json:"last_error" doc:"What the last failed try said"`
+	URL        string            `json:"url" doc:"What players open"`
+	Continues  media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
+}
+
+func (s *Server) newRecordingRow(r media.Recording) recordingRow {
+	return recordingRow{
+		ID:         r.ID,
+		Publisher:  r.Path.Publisher,
+		Stream:     r.Path.Stream,
+		State:      r.State,
+		StartedAt:  moment(r.StartedAt),
+		EndedAt:    moment(r.EndedAt),
+		DurationMS: r.Duration.Milliseconds(),
+		Bytes:      r.Bytes,
+		Keep:       r.Keep,
+		ArchivedAt: moment(r.ArchivedAt),
+		ArchiveDue: moment(r.ArchiveDue),
+		ExpireDue:  moment(r.ExpireDue),
+		Attempts:   r.Attempts,
+		LastError:  r.LastError,
+		URL:        s.recordingURL(r.Path, r.ID),
+		Continues:  r.Continues,
+	}
+}
+
+func (s *Server) streamURL(path media.StreamPath) string {
+	return s.cfg.PlaybackURL + "/" + path.String() + "/index.m3u8"
+}
+
+func (s *Server) recordingURL(path media.StreamPath, id media.RecordingID) string {
+	return s.cfg.PlaybackURL + "/" + path.String() + "/" + string(id) + "/index.m3u8"
+}
+
+type recordingOutput struct {
+	Body recordingRow
+}
+
+type recordingsOutput struct {
+	Body list[recordingRow]
+}
+
+type listRecordingsInput struct {
+	Publisher string        `query:"publisher" doc:"Only this publisher's"`
+	Stream    string        `query:"stream" doc:"Only streams of this name"`
+	State     []media.State `query:"state,explode" doc:"Only these states; may be repeated. Default: all but deleted"`
+	Since     time.Time     `query:"since" doc:"Only those that started at or after"`
+	Until     time.Time     `query:"until" doc:"Only those that started before"`
+	Limit     int           `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Most items to return"`
+	Cursor    string        `query:"cursor" maxLength:"200" doc:"The next of the page before"`
+}
+
+// RecordingPath is the id in a recording's path.
+type RecordingPath struct {
+	Recording string `path:"recording" doc:"The recording's id"`
+}
+
+type patchRecordingInput struct {
+	RecordingPath
+	Body struct {
+		Keep bool `json:"keep" doc:"Hold it against retention and deletion"`
+	}
+}
+
+func (p RecordingPath) id() (media.RecordingID, error) {
+	id, err := media.ParseRecordingID(p.Recording)
+	if err != nil {
+		return "", at("path.recording", fmt.Errorf("%w: %w", media.ErrNotFound, err))
+	}
+	return id, nil
+}
+
+func (s *Server) recordingRoutes(v1 huma.API) {
+	const all, one = "/v1/recordings", "/v1/recordings/{recording}"
+	route(s, v1, http.MethodGet, all, "list-recordings", "List recordings, newest first", s.listRecordings)
+	route(s, v1, http.MethodGet, one, "get-recording", "Get a recording", s.getRecording)
+	route(s, v1, http.MethodPatch, one, "keep-recording", "Hold a recording, or let it go", s.patchRecording)
+	route(s, v1, http.MethodDelete, one, "delete-recording", "Delete a recording everywhere", s.deleteRecording,
+		func(op *huma.Operation) { op.DefaultStatus = http.StatusAccepted })
+}
+
+func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*recordingsOutput, error) {
+	filter := media.RecordingFilter{
+		Publisher: in.Publisher,
+		Stream:    in.Stream,
+		States:    in.State,
+		Since:     in.Since,
+		Until:     in.Until,
+		Limit:     in.Limit,
+		Cursor:    in.Cursor,
+	}
+	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	items, next, err := s.deps.Recordings.Recordings(ctx, filter)
+	switch {
+	case errors.Is(err, media.ErrInvalid): // all else is checked above
+		return nil, at("query.cursor", err)
+	case err != nil:
+		return nil, err
+	}
+	out := &recordingsOutput{Body: list[recordingRow]{Items: make([]recordingRow, 0, len(items)), Next: next}}
+	for _, item := range items {
+		out.Body.Items = append(out.Body.Items, s.newRecordingRow(item))
+	}
+	return out, nil
+}
+
+// checkFilter refuses what would match nothing because it is mistyped.
+func checkFilter(f media.RecordingFilter) error {
+	if f.Publisher != "" {
+		if err := media.CheckPublisherName(f.Publisher); err != nil {
+			return at("query.publisher", err)
+		}
+	}
+	if f.Stream != "" {
+		if err := media.CheckStreamName(f.Stream); err != nil {
+			return at("query.stream", err)
+		}
+	}
+	for _, state := range f.States {
+		if !slices.Contains(media.States(), state) {
+			return at("query.state", fmt.Errorf("%w state %.40q: use one of %v", media.ErrInvalid, state, media.States()))
+		}
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		return at("query.until", fmt.Errorf("%w: until must be later than since", media.ErrInvalid))
+	}
+	return nil
+}
+
+func (s *Server) getRecording(ctx context.Context, in *RecordingPath) (*recordingOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.deps.Recordings.Recording(ctx, id)
+	return s.recording(r, err)
+}
+
+func (s *Server) patchRecording(ctx context.Context, in *patchRecordingInput) (*recordingOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.deps.Recordings.SetKeep(ctx, id, in.Body.Keep)
+	return s.recording(r, err)
+}
+
+func (s *Server) deleteRecording(ctx context.Context, in *RecordingPath) (*recordingOutput, error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.deps.Recordings.RequestDelete(ctx, id)
+	return s.recording(r, err)
+}
+
+// recording answers with a row; a deleted one's is a tombstone.
+func (s *Server) recording(r media.Recording, err error) (*recordingOutput, error) {
+	if err == nil && r.State == media.Deleted {
+		err = fmt.Errorf("recording %s: %w", r.ID, media.ErrGone)
+	}
+	if err != nil {
+		return nil, at("path.recording", err)
+	}
+	return &recordingOutput{Body: s.newRecordingRow(r)}, nil
+}

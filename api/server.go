@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/cors"
+)
+
+// publicRoutes serves people and their tools.
+func (s *Server) publicRoutes() http.Handler {
+	r := s.router()
+	r.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") })
+	r.Get("/readyz", s.serveReady)
+	r.Group(func(r chi.Router) {
+		r.Use(s.bounded)
+		if len(s.cfg.AllowOrigins) > 0 {
+			r.Use(cors.Handler(cors.Options{
+				AllowedOrigins: s.cfg.AllowOrigins,
+				AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+				AllowedHeaders: []string{"Authorization", "Content-Type"},
+				ExposedHeaders: []string{"Location"},
+				MaxAge:         86400,
+			}))
+			r.Options("/v1/*", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+		}
+		s.rest(r)
+	})
+	r.Get("/assets/*", s.serveAsset)
+	r.Group(func(r chi.Router) {
+		r.Use(s.bounded)
+		r.Get("/", s.servePage)
+		r.Get("/watch/{publisher}/{stream}", s.servePage)
+		r.Get("/watch/{publisher}/{stream}/{recording}", s.servePage)
+	})
+	return r
+}
+
+// router makes a router whose every answer is observed and whose every error is a problem document.
+func (s *Server) router() chi.Router {
+	r := chi.NewRouter()
+	r.Use(s.observe, middleware.GetHead)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, newProblem(http.StatusNotFound, "there is nothing at %.200s", r.URL.Path))
+	})
+	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
+		allow := allowed(r, req.URL.Path)
+		w.Header().Set("Allow", allow)
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "%.20s does not work here: use %s", req.Method, allow))
+	})
+	return r
+}
+
+// allowed lists the methods that the path takes.
+func allowed(r chi.Router, path string) string {
+	var methods []string
+	for _, method := range []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	} {
+		if r.Match(chi.NewRouteContext(), method, path) {
+			methods = append(methods, method)
+			if method == http.MethodGet {
+				methods = append(methods, http.MethodHead)
+			}
+		}
+	}
+	return strings.Join(methods, ", ")
+}
+
+// bounded ends a request's work after the timeout.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// observe logs and counts every request, sets the headers that every answer has, and answers for a handler that panics.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		out := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		h := out.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // pages set their own
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler { //nolint:errorlint // the very value, by net/http's contract
+					panic(v)
+				}
+				s.metrics.panics.Inc()
+				s.log.ErrorContext(r.Context(), "panic", "method", r.Method, "path", r.URL.Path, "panic", v,
+					"stack", string(debug.Stack()))
+				if out.Status() == 0 {
+					writeProblem(out, newProblem(http.StatusInternalServerError, "internal error: the server's log says more"))
+				}
+			}
+			s.record(out.Status(), r, time.Since(begin), out.BytesWritten())
+		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+func (s *Server) record(status int, r *http.Request, dur time.Duration, bytes int) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	pattern := chi.RouteContext(r.Context()).RoutePattern()
+	if pattern == "" || status == http.StatusMethodNotAllowed {
+		pattern = "none"
+	}
+	method := r.Method
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	s.metrics.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Inc()
+	s.metrics.seconds.WithLabelValues(pattern).Observe(dur.Seconds())
+	s.log.DebugContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", status,
+		"bytes", bytes, "remote", r.RemoteAddr, "dur", dur)
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if s.deps.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+		defer cancel()
+		if err := s.deps.Ready(ctx); err != nil {
+			s.log.WarnContext(ctx, "not ready", "err", err)
+			writeProblem(w, newProblem(http.StatusServiceUnavailable, "not ready: the server's log says why"))
+			return
+		}
+	}
+	writeText(w, "ready\n")
+}
+
+func writeText(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte(text)) // the client may have left
+}

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// streamRow is a stream in answers: effective settings, and which of them are its own.
+type streamRow struct {
+	Publisher string        `json:"publisher"`
+	Name      string        `json:"name"`
+	URL       string        `json:"url" doc:"What players open: the show that is live, else the latest recording"`
+	CreatedAt *time.Time    `json:"created_at"`
+	UpdatedAt *time.Time    `json:"updated_at"`
+	Overrides SettingsPatch `json:"overrides" doc:"The settings that are the stream's own, not its publisher's"`
+	Settings
+}
+
+func (s *Server) newStreamRow(st media.Stream) streamRow {
+	return streamRow{
+		Publisher: st.Path.Publisher,
+		Name:      st.Path.Stream,
+		URL:       s.streamURL(st.Path),
+		CreatedAt: moment(st.CreatedAt),
+		UpdatedAt: moment(st.UpdatedAt),
+		Overrides: newPatch(st.Overrides),
+		Settings:  newSettings(st.Settings),
+	}
+}
+
+type streamOutput struct {
+	Body streamRow
+}
+
+type streamsOutput struct {
+	Body list[streamRow]
+}
+
+type createdStreamOutput struct {
+	Location string `header:"Location"`
+	Body     struct {
+		streamRow
+		Key string `json:"key" doc:"The first stream key. It is shown this once"`
+	}
+}
+
+type createStreamInput struct {
+	PublisherPath
+	Body struct {
+		Name string `json:"name" doc:"1 to 63 of a-z 0-9 _ -, the first a letter or digit"`
+		SettingsPatch
+	}
+}
+
+type listStreamsInput struct {
+	PublisherPath
+	Page
+}
+
+type patchStreamInput struct {
+	StreamPath
+	Body SettingsPatch
+}
+
+func (s *Server) streamRoutes(v1 huma.API) {
+	const all, one = "/v1/publishers/{publisher}/streams", "/v1/publishers/{publisher}/streams/{stream}"
+	route(s, v1, http.MethodPost, all, "create-stream", "Create a stream and its first key", s.createStream)
+	route(s, v1, http.MethodGet, all, "list-streams", "List a publisher's streams", s.listStreams)
+	route(s, v1, http.MethodGet, one, "get-stream", "Get a stream", s.getStream)
+	route(s, v1, http.MethodPatch, one, "change-stream", "Change a stream's own settings", s.patchStream)
+	route(s, v1, http.MethodDelete, one, "delete-stream", "Delete a stream and its keys", s.deleteStream)
+}
+
+func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*createdStreamOutput, error) {
+	publisher, err := in.publisher()
+	if err != nil {
+		return nil, err
+	}
+	if err := media.CheckStreamName(in.Body.Name); err != nil {
+		return nil, at("body.name", err)
+	}
+	patch := in.Body.media()
+	if err := patch.Check(); err != nil {
+		return nil, err
+	}
+	path := media.StreamPath{Publisher: publisher, Stream: in.Body.Name}
+	st, err := s.deps.Streams.CreateStream(ctx, path, patch)
+	switch {
+	case errors.Is(err, media.ErrNotFound):
+		return nil, at("path.publisher", err)
+	case err != nil:
+		return nil, at("body.name", err)
+	}
+	key := newKey()
+	if _, err := s.deps.Keys.AddKey(ctx, path, firstKeyLabel, key); err != nil {
+		// A stream without its promised key would make the client's next try an "already exists".
+		if undo := s.deps.Streams.DeleteStream(context.WithoutCancel(ctx), path); undo != nil {
+			err = errors.Join(err, fmt.Errorf("undo creation of stream %s: %w", path, undo))
+		}
+		return nil, err
+	}
+	out := &createdStreamOutput{Location: "/v1/publishers/" + publisher + "/streams/" + in.Body.Name}
+	out.Body.streamRow = s.newStreamRow(st)
+	out.Body.Key = key
+	return out, nil
+}
+
+func (s *Server) listStreams(ctx context.Context, in *listStreamsInput) (*streamsOutput, error) {
+	publisher, err := in.publisher()
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.deps.Streams.Streams(ctx, publisher, in.Cursor, in.Limit+1)
+	if err != nil {
+		return nil, at("path.publisher", err)
+	}
+	name := func(st media.Stream) string { return st.Path.Stream }
+	return &streamsOutput{Body: paged(items, in.Limit, name, s.newStreamRow)}, nil
+}
+
+func (s *Server) getStream(ctx context.Context, in *StreamPath) (*streamOutput, error) {
+	path, err := in.path()
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.deps.Streams.Stream(ctx, path)
+	if err != nil {
+		return nil, at("path.stream", err)
+	}
+	return &streamOutput{Body: s.newStreamRow(st)}, nil
+}
+
+func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*streamOutput, error) {
+	path, err := in.path()
+	if err != nil {
+		return nil, err
+	}
+	patch := in.Body.media()
+	if err := patch.Check(); err != nil {
+		return nil, err
+	}
+	st, err := s.deps.Streams.UpdateStream(ctx, path, patch)
+	if err != nil {
+		return nil, at("path.stream", err)
+	}
+	return &streamOutput{Body: s.newStreamRow(st)}, nil
+}
+
+func (s *Server) deleteStream(ctx context.Context, in *StreamPath) (*nothing, error) {
+	path, err := in.path()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.deps.Streams.DeleteStream(ctx, path); err != nil {
+		return nil, at("path.stream", err)
+	}
+	s.kick(path)
+	return &nothing{}, nil
+}
+
+func (s *Server) kick(path media.StreamPath) {
+	if s.deps.Kick != nil {
+		s.deps.Kick(path)
+	}
+}

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// span is a media.Span on the wire: a Go duration string, described as such in the OpenAPI document.
+type span media.Span
+
+// Schema describes a Go duration. ("format: duration" would mean ISO 8601.)
+func (*span) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type:               huma.TypeString,
+		Description:        "A duration: decimal numbers, each with a unit (ns, us, ms, s, m, h).",
+		Pattern:            `^(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$`,
+		PatternDescription: "a duration like 90s, 5m or 1h30m",
+		Examples:           []any{"90s"},
+	}
+}
+
+// MarshalText writes as media.Span does.
+func (s span) MarshalText() ([]byte, error) { return media.Span(s).MarshalText() }
+
+// UnmarshalText reads what the schema's pattern lets through. Of that only what overflows fails to parse: it becomes
+// the longest duration, for the range check to refuse it by its field's name.
+func (s *span) UnmarshalText(text []byte) error {
+	if err := (*media.Span)(s).UnmarshalText(text); err != nil {
+		*s = math.MaxInt64
+	}
+	return nil
+}
+
+// SettingsPatch is media.SettingsPatch on the wire: the settings that a request sets.
+type SettingsPatch struct {
+	ArchiveDelay    *span   `json:"archive_delay,omitempty" doc:"From a recording's end to its archiving"`
+	ReconnectWindow *span   `json:"reconnect_window,omitempty" doc:"How long players wait for a lost publisher"`
+	DVRWindow       *span   `json:"dvr_window,omitempty" doc:"Length of the sliding live playlists"`
+	Retention       *span   `json:"retention,omitempty" doc:"From a recording's end to its deletion; 0 is never"`
+	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty" doc:"A publisher's goodbye ends the recording"`
+	Latency         *string `json:"latency,omitempty" doc:"low (parts) or standard (whole segments)"`
+	PartDuration    *span   `json:"part_duration,omitempty" doc:"Target duration of parts, 200ms to 1s"`
+	SegmentDuration *span   `json:"segment_duration,omitempty" doc:"Least duration of segments, 1s to 10s"`
+	Interruption    *string `json:"interruption,omitempty" doc:"Playlists while the publisher is away: gap or hold"`
+	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
+}
+
+func newPatch(p media.SettingsPatch) SettingsPatch {
+	return SettingsPatch{
+		ArchiveDelay:    (*span)(p.ArchiveDelay),
+		ReconnectWindow: (*span)(p.ReconnectWindow),
+		DVRWindow:       (*span)(p.DVRWindow),
+		Retention:       (*span)(p.Retention),
+		EndOnUnpublish:  p.EndOnUnpublish,
+		Latency:         p.Latency,
+		PartDuration:    (*span)(p.PartDuration),
+		SegmentDuration: (*span)(p.SegmentDuration),
+		Interruption:    p.Interruption,
+		Listed:          p.Listed,
+	}
+}
+
+func (p SettingsPatch) media() media.SettingsPatch {
+	return media.SettingsPatch{
+		ArchiveDelay:    (*media.Span)(p.ArchiveDelay),
+		ReconnectWindow: (*media.Span)(p.ReconnectWindow),
+		DVRWindow:       (*media.Span)(p.DVRWindow),
+		Retention:       (*media.Span)(p.Retention),
+		EndOnUnpublish:  p.EndOnUnpublish,
+		Latency:         p.Latency,
+		PartDuration:    (*media.Span)(p.PartDuration),
+		SegmentDuration: (*media.Span)(p.SegmentDuration),
+		Interruption:    p.Interruption,
+		Listed:          p.Listed,
+	}
+}
+
+// Settings are the effective settings on the wire.
+type Settings struct {
+	ArchiveDelay    span   `json:"archive_delay"`
+	ReconnectWindow span   `json:"reconnect_window"`
+	DVRWindow       span   `json:"dvr_window"`
+	Retention       span   `json:"retention"`
+	EndOnUnpublish  bool   `json:"end_on_unpublish"`
+	Latency         string `json:"latency"`
+	PartDuration    span   `json:"part_duration"`
+	SegmentDuration span   `json:"segment_duration"`
+	Interruption    string `json:"interruption"`
+	Listed          bool   `json:"listed"`
+}
+
+func newSettings(s media.Settings) Settings {
+	return Settings{
+		ArchiveDelay:    span(s.ArchiveDelay),
+		ReconnectWindow: span(s.ReconnectWindow),
+		DVRWindow:       span(s.DVRWindow),
+		Retention:       span(s.Retention),
+		EndOnUnpublish:  s.EndOnUnpublish,
+		Latency:         s.Latency,
+		PartDuration:    span(s.PartDuration),
+		SegmentDuration: span(s.SegmentDuration),
+		Interruption:    s.Interruption,
+		Listed:          s.Listed,
+	}
+}
+
+// moment is t for JSON: null when it is zero, else UTC to the millisecond.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
+}
+
+// null stands for a JSON null in what huma validates. Huma lets a null pass for any optional field, which would
+// silently change nothing; a value of no JSON type is refused with the field's name.
+type null struct{}
+
+// MarshalJSON writes the null back, for the error that repeats it.
+func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
+
+// jsonFormat is huma's JSON with nulls refused.
+func jsonFormat() huma.Format {
+	return huma.Format{
+		Marshal: func(w io.Writer, v any) error {
+			enc := json.NewEncoder(w)
+			enc.SetEscapeHTML(false)
+			return enc.Encode(v)
+		},
+		Unmarshal: func(data []byte, v any) error {
+			if err := json.Unmarshal(data, v); err != nil {
+				return err
+			}
+			if p, ok := v.(*any); ok {
+				if fields, ok := (*p).(map[string]any); ok {
+					for name, value := range fields {
+						if value == nil {
+							fields[name] = null{}
+						}
+					}
+				}
+			}
+			return nil
+		},
+	}
+}

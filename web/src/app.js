@@ -1,0 +1,183 @@
+// The page: what the path asks for, the lists, and the player between them.
+import { Player } from './player.js';
+import { Unauthorized, list, token } from './listing.js';
+import { ago, behind, clock, size } from './words.js';
+
+const pollLists = 3000; // ms
+
+const $ = (id) => document.getElementById(id);
+const show = (element, text) => {
+  element.hidden = !text;
+  if (element.textContent !== text) element.textContent = text;
+};
+
+// /watch/publisher/stream[/recording] plays just that.
+const [, watch, ...names] = location.pathname.split('/').map(decodeURIComponent);
+const alone = watch === 'watch';
+
+let base = ''; // what goes before media paths
+let chosen = null; // {publisher, stream, recording}: no recording is the stream itself
+let listed = { live: [], recordings: [] };
+
+const player = new Player($('video'), render);
+window.oxbow = { player }; // for the browser's console, and for tests
+
+function path({ publisher, stream, recording }) {
+  return [publisher, stream, recording].filter(Boolean).join('/');
+}
+
+function choose(item, start) {
+  chosen = { publisher: item.publisher, stream: item.stream, recording: item.recording };
+  const url = `${base}/${path(chosen)}/index.m3u8`;
+  $('title').textContent = `${chosen.publisher}/${chosen.stream}`;
+  document.title = `${chosen.publisher}/${chosen.stream} · Oxbow`;
+  $('playlist').href = url;
+  $('playlist').hidden = false;
+  $('alone').href = `/watch/${path(chosen)}`;
+  $('alone').hidden = alone;
+  player.open({ url: new URL(url, location.href).href, follow: !chosen.recording, start });
+  renderLists();
+}
+
+// What the player says.
+function render(state) {
+  const { phase, live, latency, message, next } = state;
+  document.documentElement.dataset.phase = phase;
+  const row = listed.live.find((r) => r.recording === player.recording);
+  const away = live && (player.gap || row?.state === 'interrupted');
+  const word = away ? 'Interrupted' : live ? 'Live'
+    : phase === 'off' || (phase === 'over' && !chosen?.recording) ? 'Off air'
+      : ['playing', 'paused', 'waiting', 'over'].includes(phase) ? 'Recording' : '';
+  show($('badge'), word);
+  $('badge').dataset.kind = word.toLowerCase().replace(' ', '-');
+  show($('latency'), live && latency !== null ? behind(latency) : '');
+  const covered = ['loading', 'off', 'failed'].includes(phase) || (phase === 'over' && !chosen?.recording);
+  show($('curtain'), covered ? message : '');
+  $('message').textContent = message; // for screen readers, also while the curtain shows it
+  $('message').classList.toggle('unseen', covered);
+  show($('edge'), next ? 'Live now: watch' : live && latency > 8 ? 'Jump to live' : '');
+  const back = (live || phase === 'over') && !chosen?.recording && player.recording;
+  $('rewind').hidden = !back;
+  if (back) $('rewind').href = `/watch/${path({ ...chosen, recording: player.recording })}?from=start`;
+  $('unmute').hidden = !($('video').muted && phase === 'playing');
+}
+
+// The lists keep their elements from poll to poll, so that focus and selection stay.
+function fill(ul, rows, make, describe) {
+  const old = new Map([...ul.children].map((li) => [li.dataset.key, li]));
+  rows.forEach((row, i) => {
+    const key = make(row);
+    let li = old.get(key);
+    old.delete(key);
+    if (!li) {
+      li = document.createElement('li');
+      li.dataset.key = key;
+      const a = document.createElement('a');
+      a.href = `/watch/${key}`;
+      a.append(document.createElement('strong'), document.createElement('span'));
+      li.append(a);
+    }
+    if (ul.children[i] !== li) ul.insertBefore(li, ul.children[i] ?? null);
+    const a = li.firstChild;
+    a.firstChild.textContent = `${row.publisher}/${row.stream}`;
+    a.title = `Began ${new Date(row.started).toLocaleString()}`;
+    if (a.lastChild.textContent !== describe(row)) a.lastChild.textContent = describe(row);
+    li.dataset.state = row.state;
+    if (chosen && path(chosen) === key) a.setAttribute('aria-current', 'true');
+    else a.removeAttribute('aria-current');
+  });
+  for (const li of old.values()) li.remove();
+}
+
+function renderLists() {
+  const { live, recordings } = listed;
+  fill($('live'), live, ({ publisher, stream }) => `${publisher}/${stream}`,
+    (r) => (r.state === 'interrupted' ? 'interrupted, ' : '') + `began ${ago(r.started)}`);
+  fill($('recordings'), recordings, path, (r) => [
+    ago(r.started), clock(r.duration), r.bytes ? size(r.bytes) : '', r.state === 'archived' || !token.value ? '' : r.state,
+    r.error,
+  ].filter(Boolean).join(' · '));
+}
+
+async function refresh() {
+  try {
+    listed = await list();
+    base = listed.base;
+    const none = token.value ? 'No stream is live.' : 'Nothing that its publisher lists is live. '
+      + 'Set “listed” for a publisher or a stream, or give the admin token, to see it here.';
+    show($('live-none'), listed.live.length ? '' : none);
+    $('recordings-none').hidden = listed.recordings.length > 0;
+    renderLists();
+    render(player.state);
+  } catch (err) {
+    if (err instanceof Unauthorized) {
+      token.value = '';
+      note(err.message, true);
+      return;
+    }
+    if (!listed.live.length) show($('live-none'), 'The list can not be had at the moment. Trying again…');
+  }
+}
+
+function note(text, bad = false) {
+  $('token-note').textContent = text;
+  $('token-note').dataset.bad = String(bad);
+  if (bad) $('admin').open = true;
+}
+
+function wire() {
+  $('lists').addEventListener('click', (event) => {
+    const a = event.target.closest('a');
+    if (!a || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    const [publisher, stream, recording] = a.parentElement.dataset.key.split('/');
+    choose({ publisher, stream, recording });
+    $('title').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
+  });
+  $('unmute').addEventListener('click', () => {
+    $('video').muted = false;
+    $('video').focus();
+  });
+  $('video').addEventListener('volumechange', () => render(player.state));
+  $('edge').addEventListener('click', () => player.toLive());
+  $('token-form').addEventListener('submit', (event) => {
+    event.preventDefault();
+    token.value = $('token').value.trim();
+    $('token').value = '';
+    note(token.value ? 'The token is used.' : 'No token is used.');
+    refresh();
+  });
+  $('token-forget').addEventListener('click', () => {
+    token.value = '';
+    note('The token is forgotten.');
+    refresh();
+  });
+}
+
+async function main() {
+  wire();
+  $('video').muted = true; // browsers let only a muted video play by itself
+  if (token.value) note('The token that this browser keeps is used.');
+  if (alone) {
+    document.documentElement.dataset.page = 'watch';
+    $('admin').hidden = true; // there is no list for it here
+    await refresh();
+    const start = new URLSearchParams(location.search).get('from') === 'start' ? 0 : undefined;
+    choose({ publisher: names[0], stream: names[1], recording: names[2] }, start);
+  } else {
+    $('lists').hidden = false;
+    show($('curtain'), 'Looking for something live…');
+    await refresh();
+  }
+  for (;;) {
+    if (!alone && !chosen) {
+      const first = listed.live[0];
+      if (first) choose({ publisher: first.publisher, stream: first.stream });
+      else show($('curtain'), 'Nothing is live. The first show plays as soon as it begins.');
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollLists));
+    if (!document.hidden) await refresh();
+  }
+}
+
+main();

@@ -1,0 +1,77 @@
+// What there is to watch. Everybody sees what publishers list; who has the admin token sees all.
+
+const key = 'oxbow.token';
+
+/** The admin token, kept in this browser; empty is none. */
+export const token = {
+  get value() {
+    try { return localStorage.getItem(key) ?? ''; } catch { return ''; }
+  },
+  set value(text) {
+    try { if (text) localStorage.setItem(key, text); else localStorage.removeItem(key); } catch { /* a private window */ }
+  },
+};
+
+/** The server did not take the token. */
+export class Unauthorized extends Error {}
+
+async function get(path, headers = {}) {
+  const answer = await fetch(path, { headers, cache: 'no-store', signal: AbortSignal.timeout(10_000) });
+  if (answer.status === 401) throw new Unauthorized((await answer.json().catch(() => ({}))).detail ?? 'wrong token');
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  return answer.json();
+}
+
+/**
+ * Gives {live, recordings, base}: rows of {publisher, stream, recording, state, started, ended, duration, bytes}, newest
+ * first, and what goes before media paths.
+ */
+export async function list() {
+  const open = get('/v1/listing');
+  if (!token.value) {
+    const { live, recordings, playback_url: base } = await open;
+    return { live: live.map(row), recordings: recordings.map(row), base };
+  }
+  const headers = { Authorization: `Bearer ${token.value}` };
+  const [{ playback_url: base }, live, recordings] = await Promise.all([
+    open,
+    get('/v1/recordings?limit=200&state=live&state=interrupted', headers),
+    get('/v1/recordings?limit=200&state=ended&state=archiving&state=archived', headers),
+  ]);
+  return { live: live.items.map(row), recordings: recordings.items.map(row), base };
+}
+
+function row(r) {
+  return {
+    publisher: r.publisher,
+    stream: r.stream,
+    recording: r.recording ?? r.id,
+    state: r.state,
+    started: Date.parse(r.started_at),
+    ended: r.ended_at ? Date.parse(r.ended_at) : 0,
+    duration: r.duration_ms,
+    bytes: r.bytes ?? 0,
+    error: r.last_error ?? '',
+  };
+}
+
+/**
+ * Asks for the playlist of a stream or a recording. Gives {status} and, when it is there, the recording that it leads
+ * to and whether that is live. A stream's playlist names its recording in the path of its renditions.
+ */
+export async function probe(url) {
+  try {
+    const answer = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(10_000) });
+    if (!answer.ok) return { status: answer.status };
+    return { status: answer.status, ...leadsTo(await answer.text()) };
+  } catch {
+    return { status: 0 };
+  }
+}
+
+/** What a multivariant playlist leads to: its first rendition's URI is [recording/][live/]name.m3u8. */
+export function leadsTo(playlist) {
+  const uri = playlist.split('\n').map((line) => line.trim()).find((line) => line && !line.startsWith('#')) ?? '';
+  const [, recording = '', live] = /^(?:([0-7][0-9a-z]{25})\/)?(live\/)?[^/]+$/.exec(uri) ?? [];
+  return { recording, live: Boolean(live) };
+}

@@ -1,0 +1,45 @@
+// Everything that the page says: pure functions from facts to text.
+
+/** A length of time as a clock shows it: "1:02:03", "4:05". */
+export function clock(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  const two = (n) => String(n).padStart(2, '0');
+  const [hours, minutes, seconds] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+}
+
+/** How long ago, roughly: "just now", "5 min ago", "3 h ago", else the date. */
+export function ago(date, now = Date.now()) {
+  const minutes = Math.floor((now - date) / 60000);
+  if (minutes < 1) return 'just now';
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return new Date(date).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+}
+
+/** A size in bytes, in powers of 1000: "1.5 GB". */
+export function size(bytes) {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  for (; bytes >= 999.5 && unit < units.length - 1; unit++) bytes /= 1000;
+  return `${bytes >= 99.5 || unit === 0 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`;
+}
+
+/** How far behind live a player is. */
+export function behind(seconds) {
+  return seconds < 60 ? `${seconds.toFixed(1)} s behind live` : `${clock(seconds * 1000)} behind live`;
+}
+
+/** What an answer to a playlist means for a viewer, and whether to ask again. */
+export function refusal(status) {
+  switch (status) {
+    case 0: return { text: 'The server can not be reached. Trying again…', again: true };
+    case 401:
+    case 403: return { text: 'This stream is not open to everybody.', again: false };
+    case 404: return { text: 'Nothing here yet. It plays as soon as somebody publishes.', again: true };
+    case 410: return { text: 'This recording was deleted.', again: false };
+    case 429: return { text: 'The server has too much to do. Trying again…', again: true };
+  }
+  if (status >= 500) return { text: 'The server can not answer at the moment. Trying again…', again: true };
+  return { text: `The server refused: HTTP ${status}.`, again: false };
+}
