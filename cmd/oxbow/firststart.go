@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// The publisher and stream that a first start makes, so that there is somewhere to publish at once.
+const (
+	demoPublisher = "demo"
+	demoStream    = "live"
+	// demoKeyLabel marks the built-in publisher's key, which each start of demo makes anew.
+	demoKeyLabel = "oxbow demo"
+)
+
+// firstStart is what was made on the first start and can be printed only now: secrets are kept as hashes.
+type firstStart struct {
+	adminToken string // empty if the operator set it, or a start before made it
+	streamKey  string // empty on later starts
+}
+
+// firstStart makes the admin token, the demo publisher and its stream, where the catalog has no token yet.
+func (n *node) firstStart(ctx context.Context) (firstStart, error) {
+	var made firstStart
+	known, err := n.catalog.HasTokens(ctx)
+	if err != nil {
+		return made, err
+	}
+	token := n.flags.AdminToken
+	if token == "" && !known {
+		token = newSecret("oxt_")
+		made.adminToken = token
+	}
+	if token != "" {
+		if err := n.ensureToken(ctx, token); err != nil {
+			return made, err
+		}
+	}
+	if known {
+		return made, nil
+	}
+	path, err := n.ensureDemoStream(ctx)
+	if err != nil {
+		return made, err
+	}
+	made.streamKey = newSecret("ox_")
+	_, err = n.catalog.AddKey(ctx, path, "first start", made.streamKey)
+	return made, err
+}
+
+func (n *node) ensureToken(ctx context.Context, token string) error {
+	err := n.catalog.CheckToken(ctx, token)
+	if errors.Is(err, media.ErrDenied) {
+		_, err = n.catalog.ReplaceToken(ctx, "admin", token)
+	}
+	return err
+}
+
+func (n *node) ensureDemoStream(ctx context.Context) (media.StreamPath, error) {
+	path := media.StreamPath{Publisher: demoPublisher, Stream: demoStream}
+	listed := true
+	now := time.Now()
+	err := n.catalog.CreatePublisher(ctx, media.Publisher{
+		Name: demoPublisher, CreatedAt: now, UpdatedAt: now, Settings: media.SettingsPatch{Listed: &listed},
+	})
+	if err != nil && !errors.Is(err, media.ErrExists) {
+		return path, err
+	}
+	if _, err := n.catalog.CreateStream(ctx, path, media.SettingsPatch{}); err != nil && !errors.Is(err, media.ErrExists) {
+		return path, err
+	}
+	return path, nil
+}
+
+// demoKey makes the built-in publisher's key for this run; the last run's is removed.
+func (n *node) demoKey(ctx context.Context) (string, error) {
+	path, err := n.ensureDemoStream(ctx)
+	if err != nil {
+		return "", err
+	}
+	keys, err := n.catalog.Keys(ctx, path)
+	if err != nil {
+		return "", err
+	}
+	for _, k := range keys {
+		if k.Label == demoKeyLabel {
+			if err := n.catalog.RemoveKey(ctx, path, k.ID); err != nil {
+				return "", err
+			}
+		}
+	}
+	key := newSecret("ox_")
+	_, err = n.catalog.AddKey(ctx, path, demoKeyLabel, key)
+	return key, err
+}
+
+// newSecret makes a token or key of 130 random bits.
+func newSecret(prefix string) string { return prefix + rand.Text() }
+
+// print tells where to publish and where to watch.
+func (f firstStart) print(w io.Writer, public, rtmp net.Listener) {
+	site, server := "http://"+localhost(public), "rtmp://"+localhost(rtmp)
+	key, note := f.streamKey, "The key is shown only now: note it."
+	if key == "" {
+		key = "YOUR-STREAM-KEY"
+		note = "Make a key: curl -X POST -H 'Authorization: Bearer TOKEN' " + site + "/v1/publishers/demo/streams/live/keys"
+	}
+	_, _ = fmt.Fprintf(w, `
+Oxbow %s is up.
+
+  Watch      %s/
+             %s/demo/live/index.m3u8
+  Publish    OBS: service "Custom", server %s/live, stream key %s
+             ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f flv %s/live/%s
+             %s
+`, version, site, site, server, key, server, key, note)
+	if f.adminToken != "" {
+		_, _ = fmt.Fprintf(w, `  REST API   %s/v1/  with the admin token %s
+             The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.
+`, site, f.adminToken)
+	}
+	_, _ = fmt.Fprintln(w)
+}
+
+// localhost gives the listener's address as a person on this machine would type it.
+func localhost(l net.Listener) string {
+	host, port, err := net.SplitHostPort(reachable(l))
+	if err != nil {
+		return reachable(l)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

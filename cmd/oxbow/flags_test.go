@@ -1,0 +1,126 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// parse runs the command line's parser as main does.
+func parse(t *testing.T, args ...string) (commands, error) {
+	t.Helper()
+	var cli commands
+	parser, err := newParser(&cli, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(args)
+	return cli, err
+}
+
+func mustWriteFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "oxbow.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestPrecedenceFlagEnvironmentFileDefault(t *testing.T) {
+	file := mustWriteFile(t, "http: \":1\"\nrtmp: \":1\"\nadmin: \":1\"\nlog-level: debug\narchive-grace: 3s\n")
+	t.Setenv("OXBOW_HTTP", ":2")
+	t.Setenv("OXBOW_RTMP", ":2")
+	t.Setenv("OXBOW_CONFIG", file)
+	cli, err := parse(t, "serve", "--http", ":3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{cli.Serve.HTTP, cli.Serve.RTMP, cli.Serve.Admin, cli.Serve.SRT, cli.Serve.ArchiveGrace, cli.Log.Level}
+	want := []any{listenAddress(":3"), listenAddress(":2"), listenAddress(":1"), listenAddress(":8890"), 3 * time.Second, "debug"}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("value %d: %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestWrongValuesAreNamedWithWhatIsRight(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"serve", "--http", "8080"}, []string{"--http", ":8080"}},
+		{[]string{"serve", "--rtmp", ":99999"}, []string{"--rtmp", "HOST:PORT"}},
+		{[]string{"serve", "--cache-size", "lots"}, []string{"--cache-size", "256MiB"}},
+		{[]string{"serve", "--sync", "often"}, []string{"--sync", "segment", "never"}},
+		{[]string{"serve", "--archive", "ftp://x"}, []string{"--archive", "s3://"}},
+		{[]string{"serve", "--archive-grace", "soon"}, []string{"--archive-grace"}},
+		{[]string{"serve", "--log-level", "loud"}, []string{"--log-level", "debug"}},
+		{[]string{"serve", "--htpt", ":1"}, []string{"--htpt", "--http"}},
+		{[]string{"serve", "--config", mustWriteFile(t, "htpt: x\n")}, []string{"htpt"}},
+		{[]string{"serve", "--config", mustWriteFile(t, "http: [1]\n")}, []string{"http", "one value"}},
+		{[]string{"serve", "--config", "/nonexistent.yaml"}, []string{"--config", "/nonexistent.yaml"}},
+	} {
+		_, err := parse(t, c.args...)
+		if err == nil {
+			t.Errorf("%v: no error", c.args)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%v: %q does not say %q", c.args, err, w)
+			}
+		}
+	}
+}
+
+func TestArchiveURLs(t *testing.T) {
+	for text, want := range map[string]archiveURL{
+		"dir:/a/b":    {dir: "/a/b"},
+		"s3://bucket": {bucket: "bucket", checksums: "auto"},
+		"s3://b/p/q/": {bucket: "b", prefix: "p/q", checksums: "auto"},
+		"s3://b?region=r&endpoint=http%3A%2F%2Fh%3A1&checksums=off": {
+			bucket: "b", region: "r", endpoint: "http://h:1", checksums: "off",
+		},
+	} {
+		var got archiveURL
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, bad := range []string{"", "dir:", "s3://", "s3://b?x=1", "s3://k:s@b", "s3://b?endpoint=h", "s3://b?checksums=x"} {
+		var got archiveURL
+		if err := got.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+// The clip loops without a seam: whole frames of both tracks, in order of time.
+func TestSampleIsWholeFrames(t *testing.T) {
+	s, err := parseSample(sampleFLV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	video, audio := 0, 0
+	for i, f := range s.frames {
+		if f.video {
+			video++
+		} else {
+			audio++
+		}
+		if i > 0 && f.dts < s.frames[i-1].dts-100*time.Millisecond {
+			t.Errorf("frame %d lies %v before the last", i, s.frames[i-1].dts-f.dts)
+		}
+	}
+	if video != 480 || audio != 750 {
+		t.Errorf("%d video and %d audio frames, want 480 and 750", video, audio)
+	}
+	if len(sampleFLV) > 600_000 {
+		t.Errorf("the clip has %d bytes, want at most 600,000", len(sampleFLV))
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/registry"
+)
+
+// A lease lives while its node beats; who loses it to another node is told within one beat.
+func TestLeaseLostToAnotherNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := registry.NewMemory(registry.Config{})
+		path := media.StreamPath{Publisher: "acme", Stream: "show"}
+		var lost []media.StreamPath
+		l := &leases{
+			registry: memory, node: registry.Node{ID: "a", URL: "http://a"}, logger: slog.New(slog.DiscardHandler), floor: 7,
+			lost: func(p media.StreamPath) { lost = append(lost, p) },
+		}
+		epoch, err := l.Acquire(t.Context(), path)
+		if err != nil || epoch <= 7 {
+			t.Fatalf("epoch %d, %v: want one above what storage knows", epoch, err)
+		}
+		l.renew(t.Context())
+		if len(lost) != 0 {
+			t.Fatal("lost a lease that is held")
+		}
+		if _, err := memory.Acquire(t.Context(), path, "b", 0); err != nil {
+			t.Fatal(err)
+		}
+		l.renew(t.Context())
+		l.renew(t.Context())
+		if len(lost) != 1 || lost[0] != path {
+			t.Fatalf("told %v, want once %v", lost, path)
+		}
+		if err := l.Release(t.Context(), path, epoch); err != nil {
+			t.Fatal(err)
+		}
+		if node, _, ok, err := memory.Owner(t.Context(), path); err != nil || !ok || node != "b" {
+			t.Errorf("owner %q %v %v, want b", node, ok, err)
+		}
+	})
+}

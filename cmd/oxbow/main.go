@@ -1,0 +1,107 @@
+// Command oxbow is the whole of Oxbow in one binary: each role is a subcommand, and "serve" runs all of them in one
+// process on embedded defaults.
+//
+// This package holds wiring and flags only: it is the one place where the components meet the adapters, and the one
+// place that reads flags, the environment and the configuration file.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the Makefile's build.
+var version = "dev"
+
+// commands is the command line.
+type commands struct {
+	Config  configFile       `name:"config" placeholder:"FILE" help:"Configuration file: YAML with the flags' names as keys."`
+	Log     logFlags         `embed:"" prefix:"log-"`
+	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
+	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
+}
+
+// logFlags say what is logged and how.
+type logFlags struct {
+	Level  string `default:"info" enum:"debug,info,warn,error" help:"Least level logged: ${enum}."`
+	Format string `default:"text" enum:"text,json" help:"Log format: ${enum}."`
+}
+
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.Level)); err != nil {
+		panic("BUG: a log level outside its enum: " + err.Error())
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if f.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run parses the command line and runs its command until it ends or the process is told to stop. It returns the exit
+// code: 0 done, 1 failed, 2 wrong usage.
+func run(args []string, stdout, stderr io.Writer) int {
+	var cli commands
+	parser, err := newParser(&cli, stdout, stderr)
+	if err != nil {
+		panic("BUG: the command line's definition: " + err.Error())
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "oxbow: %v\nSee: oxbow %s--help\n", err, commandOf(err))
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: the first may wait for a slow disk.
+	context.AfterFunc(ctx, stop)
+	if err := parsed.Run(runContext{Context: ctx, stdout: stdout, logger: cli.Log.logger(stderr)}); err != nil {
+		_, _ = fmt.Fprintf(stderr, "oxbow: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// runContext is what every command's Run gets. Kong passes arguments by type, hence one struct.
+type runContext struct {
+	context.Context //nolint:containedctx // it lives as long as the one call of Run
+	stdout          io.Writer
+	logger          *slog.Logger
+}
+
+func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(cli,
+		kong.Name("oxbow"),
+		kong.Description("Live video CDN with server-side recording: RTMP in, HLS and Low-Latency HLS out, every show "+
+			"kept.\n\n"+
+			"Every flag is also an environment variable (--http is OXBOW_HTTP) and a key of the configuration file "+
+			"(http: \":8080\"). A flag wins over the environment, that over the file, that over the default."),
+		kong.Vars{"version": version},
+		kong.DefaultEnvars("OXBOW"),
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	)
+}
+
+// commandOf gives the command that a usage error belongs to, with a space behind it, for the hint.
+func commandOf(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Command() != "" {
+		return parse.Context.Command() + " "
+	}
+	return ""
+}

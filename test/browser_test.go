@@ -1,0 +1,89 @@
+package test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// browser is a headless Chromium that plays a page (browser/play.mjs).
+type browser struct {
+	*publisher
+}
+
+// seenByViewer is play.mjs's report.
+type seenByViewer struct {
+	FirstFrameMS int      `json:"first_frame_ms"`
+	PlayedS      float64  `json:"played_s"`
+	Stalls       int      `json:"stalls"`
+	StalledMS    int      `json:"stalled_ms"`
+	Frames       int      `json:"frames"`
+	Dropped      int      `json:"dropped"`
+	Width        int      `json:"width"`
+	LatencyS     *float64 `json:"latency_s"`
+	MediaErrors  []string `json:"media_errors"`
+	Errors       []string `json:"errors"`
+	Ended        bool     `json:"ended"`
+}
+
+func startBrowser(tb testing.TB, url string, args ...string) *browser {
+	tb.Helper()
+	node := needTool(tb, "node")
+	chromium := needTool(tb, "chromium")
+	b := &browser{&publisher{tb: tb, out: &output{}, done: make(chan struct{})}}
+	b.cmd = exec.Command(node, append([]string{"play.mjs", url, "--chromium", chromium}, args...)...)
+	b.cmd.Dir = "browser"
+	b.cmd.Stdout, b.cmd.Stderr = b.out, b.out
+	if err := b.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() {
+		defer close(b.done)
+		b.err = b.cmd.Wait()
+	}()
+	tb.Cleanup(b.kill)
+	return b
+}
+
+// report waits for the browser's end and gives what it saw.
+func (b *browser) report(tb testing.TB) seenByViewer {
+	tb.Helper()
+	if err := b.wait(2 * time.Minute); err != nil {
+		tb.Fatalf("browser: %v\n%s", err, b.out)
+	}
+	lines := strings.Split(strings.TrimSpace(b.out.String()), "\n")
+	var seen seenByViewer
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &seen); err != nil {
+		tb.Fatalf("browser: %v\n%s", err, b.out)
+	}
+	return seen
+}
+
+// outFile names a file for a person to look at after the tests.
+func outFile(tb testing.TB, name string) string {
+	tb.Helper()
+	dir, err := filepath.Abs("out")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// TestDemoShowsAPicture starts the demo as `make run` does and waits for the first picture in a browser.
+func TestDemoShowsAPicture(t *testing.T) {
+	t.Parallel()
+	server := newOxbow(t)
+	server.start("demo")
+	seen := startBrowser(t, server.url("/"), "--seconds", "8", "--screenshot", outFile(t, "demo.png")).report(t)
+	t.Logf("start page: %+v", seen)
+	if seen.FirstFrameMS < 0 || seen.Frames < 100 || seen.Width != 640 || len(seen.Errors)+len(seen.MediaErrors) > 0 {
+		t.Errorf("want a picture without errors, got %+v", seen)
+	}
+}
