@@ -228,6 +228,9 @@ func (s *Show) finishSegment(index int, duration int64, sync bool) {
 		MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Offset: o.offset, Size: o.size, Date: o.Date, Sync: sync,
 	}
 	s.recorder.finishSegment(index, o, seg)
+	if o.lost {
+		seg.Offset = -1 // the file's range holds other bytes, or will
+	}
 	r.segments = append(r.segments, seg)
 	parts := o.Parts
 	if o.unlisted {

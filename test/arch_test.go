@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
 	},
-	"internal/objstore/objstoretest": {}, // runs a real S3 server for tests
+	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
 	"migrations":                     {},
 	"web":                            {},
 	"ingest":                         {"internal/media", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib"},

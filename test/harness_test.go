@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ type oxbow struct {
 	rtmp  string
 	admin string
 	extra []string
+	env   []string
 
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -96,7 +98,7 @@ func (o *oxbow) start(command string) {
 	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--admin", o.admin,
 		"--log-level", "debug"}, o.extra...)
 	o.cmd = exec.Command(oxbowBinary, args...)
-	o.cmd.Env = append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken)
+	o.cmd.Env = append(append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken), o.env...)
 	o.cmd.Stdout, o.cmd.Stderr = o.out, o.out
 	if err := o.cmd.Start(); err != nil {
 		o.tb.Fatal(err)
@@ -409,4 +411,14 @@ func (o *oxbow) metrics(name string, labels ...string) float64 {
 		o.tb.Fatalf("no metric %s %v", name, labels)
 	}
 	return sum
+}
+
+// waitGone waits until the recording is deleted everywhere.
+func (o *oxbow) waitGone(id string, limit time.Duration) {
+	o.tb.Helper()
+	eventually(o.tb, limit, "recording "+id+" is gone", func() bool {
+		var page struct{ Items []recording }
+		o.api(http.MethodGet, "/v1/recordings?state=deleted", nil, &page)
+		return slices.ContainsFunc(page.Items, func(r recording) bool { return r.ID == id })
+	})
 }

@@ -92,7 +92,6 @@ export class Player {
       lowLatencyMode: true,
       workerPath: '/assets/hls.worker.js',
       backBufferLength: 60,
-      maxBufferHole: 0.01,
       maxLiveSyncPlaybackRate: 1.1, // what a stall lost is made up for unnoticed
       startPosition: this.target.start ?? -1,
     });
