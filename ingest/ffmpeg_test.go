@@ -157,13 +157,13 @@ func TestGortmplibPublishes(t *testing.T) {
 	c := &gortmplib.Client{
 		URL: &url.URL{Scheme: "rtmp", Host: s.addr, Path: "/live", Fragment: s.rec.key}, Publish: true,
 	}
-	if err := c.Initialize(t.Context()); err != nil { //nolint:misspell // a name of the library
+	if err := c.Initialize(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	track := &gortmplib.Track{Codec: &codecs.H264{SPS: testSPS, PPS: testPPS}}
 	w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{track}}
-	if err := w.Initialize(); err != nil { //nolint:misspell // a name of the library
+	if err := w.Initialize(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 10 {
@@ -187,7 +187,7 @@ func TestGortmplibIsRefused(t *testing.T) {
 	c := &gortmplib.Client{
 		URL: &url.URL{Scheme: "rtmp", Host: s.addr, Path: "/live", Fragment: "ox_wrong"}, Publish: true,
 	}
-	if err := c.Initialize(t.Context()); err == nil || !strings.Contains(err.Error(), "wrong stream key") { //nolint:misspell // a name of the library
+	if err := c.Initialize(t.Context()); err == nil || !strings.Contains(err.Error(), "wrong stream key") {
 		t.Errorf("got %v", err)
 	}
 }
