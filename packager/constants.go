@@ -26,6 +26,8 @@ const (
 type observed struct {
 	gop    time.Duration   // the longest GOP; zero if none ended
 	stamps []time.Duration // the video frames' DTS; none without video
+	// unit is the length of an audio unit in ticks of 1/rate; zero without audio.
+	unit, rate int64
 }
 
 // frame is the usual distance of video frames; zero if it is unknown.
@@ -44,6 +46,18 @@ func (o *observed) runs(count int) (low, high time.Duration) {
 		low, high = min(low, d), max(high, d)
 	}
 	return low, high
+}
+
+// wholeUnits rounds a part's length up to whole audio units. An audio part then has room for what begins between two of
+// video's cuts, and ends where video's does: else each segment would end in an audio part of one or two units, a
+// request of its own, and one that hls.js leaves out: it takes a fragment that lacks less than 0.2 s for loaded.
+func (o *observed) wholeUnits(part time.Duration) time.Duration {
+	if o.unit <= 0 || part <= 0 {
+		return part
+	}
+	unit := o.unit * int64(time.Second)
+	units := (int64(part)*o.rate + unit - 1) / unit
+	return time.Duration((units*unit + o.rate - 1) / o.rate)
 }
 
 // newConstants fixes a recording's constants (HLS.md section 0). Nothing changes them later.
@@ -69,7 +83,12 @@ func newConstants(s media.Settings, o observed) media.Constants {
 		CanSkipUntil:    6 * target,
 	}
 	if low {
-		c.PartTarget = partTarget(s.PartDuration.D(), o)
+		part := s.PartDuration.D()
+		if part <= 0 {
+			part = media.DefaultSettings().PartDuration.D()
+		}
+		c.PartTarget = partTarget(o.wholeUnits(part), o)
+		c.PartTarget = o.wholeUnits(c.PartTarget)
 	}
 	if c.PartTarget > 0 {
 		c.PartHoldBack = 3*c.PartTarget + holdBackSlack
@@ -80,9 +99,6 @@ func newConstants(s media.Settings, o observed) media.Constants {
 // partTarget is the setting, unless whole frames fill less than 85 % of it (PRT-3): then it is what they fill, and the
 // frames of 29.97 Hz make parts of 0.169 s of a setting of 0.2. Zero, no parts, if a frame lasts longer than a part.
 func partTarget(want time.Duration, o observed) time.Duration {
-	if want <= 0 {
-		want = media.DefaultSettings().PartDuration.D()
-	}
 	frame := o.frame()
 	if frame <= 0 {
 		return want

@@ -24,8 +24,11 @@ type lane struct {
 	// What follows is of lanes that follow the leader.
 
 	clock audioClock
-	// bounds are where the leader's segments end, as the first tick that is past each, oldest first.
-	bounds []int64
+	// bounds are where the leader's segments end, as the first tick that is past each, oldest first; partBounds the
+	// same for its parts in mid-segment.
+	bounds, partBounds []int64
+	// paired says that a part has room for what begins between two of the leader's cuts, so that parts end together.
+	paired bool
 	// last is the last unit's payload: it is repeated where no silence can be made.
 	last []byte
 }
@@ -36,6 +39,7 @@ func newLane(show *Show, index int, f *format, msn media.MSN) *lane {
 		frag: fragment{video: f.track.Kind == media.Video, unit: f.unit},
 	}
 	l.part = newRules(show.constants, f.track.Timescale, 0).part
+	l.paired = f.unit > 0 && l.part%f.unit == 0
 	return l
 }
 
@@ -77,8 +81,8 @@ func (l *lane) closeSegment() {
 }
 
 // follow puts pending units into parts and segments, as far as the leader has decided: up to those that begin before
-// the frontier. A segment ends before the first unit that begins at or after the leader's cut (CMF-23); a part ends
-// when no further unit fits into it.
+// the frontier. A segment ends before the first unit that begins at or after the leader's cut (CMF-23), and so does a
+// part where the two are paired; else a part ends when no further unit fits into it.
 func (l *lane) follow(frontier int64) {
 	listed := l.show.constants.PartTarget > 0
 	for l.pending() > 0 && l.frag.samples[l.n].dts < frontier {
@@ -91,6 +95,13 @@ func (l *lane) follow(frontier int64) {
 
 // endAt ends what a unit that begins at dts is no longer part of.
 func (l *lane) endAt(dts int64, listed bool) {
+	for len(l.partBounds) > 0 && dts >= l.partBounds[0] {
+		l.partBounds = l.partBounds[:copy(l.partBounds, l.partBounds[1:])]
+		if l.n > 0 {
+			l.closePart(listed)
+			l.show.publish()
+		}
+	}
 	for len(l.bounds) > 0 && dts >= l.bounds[0] {
 		if l.segDur == 0 {
 			return // every segment has a sample (CMF-18); leader.least sees to it

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 func TestFirstPlaylistComesWithTheFirstSegment(t *testing.T) {
@@ -25,7 +27,7 @@ func TestFirstPlaylistComesWithTheFirstSegment(t *testing.T) {
 		}
 		checkSnapshot(t, snap)
 		if got := snap.Constants; got.SegmentDuration != 2*time.Second || got.TargetDuration != 2*time.Second ||
-			got.PartTarget != 500*time.Millisecond || got.PartHoldBack != 1800*time.Millisecond {
+			got.PartTarget != 512*time.Millisecond || got.PartHoldBack != 1836*time.Millisecond {
 			t.Errorf("constants %+v", got)
 		}
 		for elapsed := 2100 * time.Millisecond; elapsed < 12*time.Second; elapsed += 100 * time.Millisecond {
@@ -40,6 +42,45 @@ func TestFirstPlaylistComesWithTheFirstSegment(t *testing.T) {
 			t.Error("the show grows after a clean end")
 		}
 	})
+}
+
+// hls.js takes a fragment that lacks less than 0.2 s for loaded and never asks for its last part: no segment may end in
+// an audio part that is as short, whatever GOPs and parts make of it.
+func TestAudioPartsEndWithVideos(t *testing.T) {
+	for _, c := range []struct {
+		fps, gop int64
+		part     time.Duration
+	}{{30, 30, 500}, {25, 50, 500}, {25, 25, 500}, {24, 48, 500}, {30, 63, 500}, {60, 60, 300}, {30, 30, 1000}} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			st := mustStudio(t, dir)
+			p := st.publish(1, func(s *media.Settings) { s.PartDuration = media.Span(c.part * time.Millisecond) })
+			st.tracks(p, videoTrack(), audioTrack())
+			src := &source{fps: c.fps, gop: c.gop}
+			src.until(15*time.Second, st.write(p))
+			snap, _ := st.show().Snapshot()
+			video, audio := snap.Renditions[0], snap.Renditions[1]
+			for i, parts := range audio.Parts {
+				msn := audio.Segments[len(audio.Segments)-len(audio.Parts)+i].MSN
+				if len(parts) == 0 {
+					continue
+				}
+				if last := media.Duration(parts[len(parts)-1].Duration, 48000); last < 250*time.Millisecond {
+					t.Errorf("%+v: segment %d ends in an audio part of %v", c, msn, last)
+				}
+				at := int(msn-video.Segments[len(video.Segments)-1].MSN) + len(video.Parts) - 1
+				if at < 0 || at >= len(video.Parts) {
+					continue
+				}
+				if n := len(video.Parts[at]); n != len(parts) {
+					t.Errorf("%+v: segment %d has %d parts of video and %d of audio", c, msn, n, len(parts))
+				}
+			}
+			if err := p.Close(true); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }
 
 // TestReadersMeetNoWriter is for the race detector: snapshots and bytes that were handed out are never written again.

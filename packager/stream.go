@@ -138,6 +138,9 @@ func (s *stream) beginShowLocked(p *Publication, formats []*format, o *observer)
 		seen = o.result()
 		setFrameRate(formats[0], seen.frame())
 	}
+	if last := formats[len(formats)-1]; last.track.Kind == media.Audio {
+		seen.unit, seen.rate = last.unit, last.track.Timescale
+	}
 	return s.createShowLocked(p, formats, newConstants(p.settings, seen), o.first().Wall, before)
 }
 

@@ -50,7 +50,15 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 		}
 	}
 	if t.video == nil {
-		t.selfBound = media.Ticks(show.constants.SegmentDuration, t.lanes[0].format.track.Timescale)
+		l := t.lanes[0]
+		t.selfBound = media.Ticks(show.constants.SegmentDuration, l.format.track.Timescale)
+		if l.paired { // whole parts, so that no segment ends in a part of a few units
+			whole := (t.selfBound + l.part - 1) / l.part * l.part
+			if whole > media.Ticks(show.constants.TargetDuration+overshoot, l.format.track.Timescale) {
+				whole -= l.part
+			}
+			t.selfBound = whole
+		}
 		return t
 	}
 	t.leader.rules = newRules(show.constants, videoTimescale, unit)
@@ -104,19 +112,19 @@ func (t *take) applyHeld(before boundary) {
 func (t *take) cut(b boundary, dts int64) {
 	l := t.video
 	l.closePart(b.listed)
-	if b.cut != cutSegment || l.segDur == 0 {
+	segment := b.cut == cutSegment && l.segDur > 0
+	if segment {
+		l.closeSegment()
+	} else {
 		t.show.publish()
-		return
 	}
-	l.closeSegment()
-	t.bound(dts)
-}
-
-// bound tells the followers where a segment ended.
-func (t *take) bound(dts int64) {
-	for _, f := range t.lanes {
-		if f != t.video {
+	for _, f := range t.lanes { // the followers are told
+		switch {
+		case f == l:
+		case segment:
 			f.bounds = append(f.bounds, f.toTicks(dts))
+		case f.paired:
+			f.partBounds = append(f.partBounds, f.toTicks(dts))
 		}
 	}
 }

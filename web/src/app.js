@@ -50,7 +50,7 @@ function render(state) {
       : ['playing', 'paused', 'waiting', 'over'].includes(phase) ? 'Recording' : '';
   show($('badge'), word);
   $('badge').dataset.kind = word.toLowerCase().replace(' ', '-');
-  show($('latency'), live && latency !== null ? behind(latency) : '');
+  show($('latency'), live && !away && latency !== null ? behind(latency) : '');
   const covered = ['loading', 'off', 'failed'].includes(phase) || (phase === 'over' && !chosen?.recording);
   show($('curtain'), covered ? message : '');
   $('message').textContent = message; // for screen readers, also while the curtain shows it
