@@ -26,7 +26,7 @@ func TestKillNineLosesNothingAnnounced(t *testing.T) {
 	t.Logf("OXBOW_TEST_SEED=%d repeats the instants", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	source := encodeSource(t, 20)
+	source := encodeSource(t, 20, "1280x720", "2M")
 	server := newOxbow(t)
 	server.start("serve")
 	key := server.createStream("acme", "show", map[string]any{"reconnect_window": "20s", "archive_delay": "1h"})

@@ -16,7 +16,7 @@ import (
 // server lives on: a show that is live meanwhile goes on without a gap.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	source := encodeSource(t, 10)
+	source := encodeSource(t, 10, "640x360", "1M")
 	server := newOxbow(t)
 	server.start("serve")
 	key := server.createStream("acme", "show", nil)
@@ -77,7 +77,7 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("a truncated stream", func(t *testing.T) {
 		other := server.createStream("church", "sunday", nil)
-		relay := newCuttingRelay(t, server.rtmp, 600_000)
+		relay := newCuttingRelay(t, server.rtmp, 300_000)
 		p := publish(t, "-re", "-i", source, "-c", "copy", "-f", "flv", "rtmp://"+relay+"/live/"+other)
 		_ = p.wait(30 * time.Second)
 		wantLog(t, server, "publisher left", "church")

@@ -18,7 +18,7 @@ func TestArchiveToS3(t *testing.T) {
 	store.MustMakeBucket(t, "shows")
 	store.Kill(t)
 
-	source := encodeSource(t, 6)
+	source := encodeSource(t, 6, "640x360", "1M")
 	server := newOxbow(t, "--archive-grace", "1s", "--archive", "s3://shows/live?region=us-east-1&endpoint="+store.Endpoint)
 	server.env = []string{"AWS_ACCESS_KEY_ID=" + store.AccessKey, "AWS_SECRET_ACCESS_KEY=" + store.SecretKey}
 	server.start("serve")

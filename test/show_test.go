@@ -17,7 +17,7 @@ import (
 // watch; the archive takes over; the same URLs give the same bytes all along, and every frame is there.
 func TestShowFromLiveToArchive(t *testing.T) {
 	t.Parallel()
-	source := encodeSource(t, 20)
+	source := encodeSource(t, 20, "1920x1080", "4M")
 	sourceFrames := frameHashes(t, source)
 	server := newOxbow(t, "--archive-grace", "1s")
 	server.start("serve")
@@ -102,14 +102,14 @@ func TestShowFromLiveToArchive(t *testing.T) {
 	}
 }
 
-// encodeSource makes a clip of 1080p30 H.264 with B-frames and AAC.
-func encodeSource(tb testing.TB, seconds int) string {
+// encodeSource makes a clip of H.264 with B-frames, 30 frames and half a GOP a second, and AAC.
+func encodeSource(tb testing.TB, seconds int, size, bitrate string) string {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "source.mp4")
-	run(tb, 3*time.Minute, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=1920x1080:rate=30:duration=%d", seconds),
+	run(tb, 3*time.Minute, "ffmpeg", "-v", "error", "-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%s:rate=30:duration=%d", size, seconds),
 		"-f", "lavfi", "-i", fmt.Sprintf("sine=frequency=440:sample_rate=48000:duration=%d", seconds),
 		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "60", "-keyint_min", "60", "-sc_threshold", "0",
-		"-pix_fmt", "yuv420p", "-b:v", "4M", "-c:a", "aac", "-b:a", "128k", "-ac", "2", file)
+		"-pix_fmt", "yuv420p", "-b:v", bitrate, "-c:a", "aac", "-b:a", "128k", "-ac", "2", file)
 	return file
 }
 

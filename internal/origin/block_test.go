@@ -347,16 +347,22 @@ func TestSEQ9_PlaylistsNeverGoBack(t *testing.T) {
 				}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", testBase+"/video.m3u8", nil))
-				n := strings.Count(w.Body.String(), "m4s")
+				_, hint, _ := strings.Cut(w.Body.String(), "#EXT-X-PRELOAD-HINT:")
+				var take, msn, part int
+				if _, err := fmt.Sscanf(hint, `TYPE=PART,URI="%d/video/%d.%d.m4s"`, &take, &msn, &part); err != nil {
+					results <- fmt.Sprintf("hint %q: %v", hint, err)
+					return
+				}
+				n := msn<<7 + part
 				if n < last {
-					results <- fmt.Sprintf("%d things listed after %d", n, last)
+					results <- fmt.Sprintf("hint %q after %d", hint, last)
 					return
 				}
 				last = n
 			}
 		}()
 	}
-	for range 12 { // parts leave the playlist's edge later than that
+	for range 12 {
 		s.part()
 		s.publish()
 	}
