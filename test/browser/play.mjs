@@ -61,7 +61,7 @@ try {
       frames: quality?.totalVideoFrames ?? 0,
       dropped: quality?.droppedVideoFrames ?? 0,
       width: video?.videoWidth ?? 0,
-      latency_s: window.oxbowPlayer?.latency ?? null,
+      latency_s: window.oxbow?.player?.state?.latency ?? null,
       media_errors: s.mediaErrors,
       ended: s.ended,
     };
