@@ -27,7 +27,7 @@ type commands struct {
 	Log     logFlags         `embed:"" prefix:"log-"`
 	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
 	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
-	Version kong.VersionFlag `name:"version" help:"Print the version and exit."`
+	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
 // logFlags say what is logged and how.

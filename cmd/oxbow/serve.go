@@ -22,17 +22,17 @@ import (
 
 // serveFlags are what serve and demo have in common.
 type serveFlags struct {
-	Data  string        `default:"./data" placeholder:"DIR" help:"Directory for recordings, catalog and the default archive."`
-	HTTP  listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers, REST API and web page."`
-	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers."`
-	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers; reserved, this version does not listen yet."`
-	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private."`
+	Data  string        `default:"./data" placeholder:"DIR" help:"Directory for recordings, catalog and the default archive (default: ${default})."`
+	HTTP  listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers, REST API and web page (default: ${default})."`
+	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers (default: ${default})."`
+	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers; reserved, this version does not listen yet (default: ${default})."`
+	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private (default: ${default})."`
 
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
-	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on."`
-	ArchivePoll  time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due."`
-	CacheSize    byteSize      `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache."`
+	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
+	ArchivePoll  time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
+	CacheSize    byteSize      `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
 	Sync         string        `default:"segment" enum:"segment,part,never" help:"When recordings are forced to disk: ${enum}."`
 }
 
