@@ -49,6 +49,8 @@ type SettingsPatch struct {
 	SegmentDuration *span   `json:"segment_duration,omitempty" doc:"Least duration of segments, 1s to 10s"`
 	Interruption    *string `json:"interruption,omitempty" doc:"Playlists while the publisher is away: gap or hold"`
 	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
+
+	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts in a take's first segment"`
 }
 
 func newPatch(p media.SettingsPatch) SettingsPatch {
@@ -63,6 +65,8 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 		SegmentDuration: (*span)(p.SegmentDuration),
 		Interruption:    p.Interruption,
 		Listed:          p.Listed,
+
+		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
 	}
 }
 
@@ -78,6 +82,8 @@ func (p SettingsPatch) media() media.SettingsPatch {
 		SegmentDuration: (*media.Span)(p.SegmentDuration),
 		Interruption:    p.Interruption,
 		Listed:          p.Listed,
+
+		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
 	}
 }
 
@@ -93,6 +99,8 @@ type Settings struct {
 	SegmentDuration span   `json:"segment_duration"`
 	Interruption    string `json:"interruption"`
 	Listed          bool   `json:"listed"`
+
+	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
 }
 
 func newSettings(s media.Settings) Settings {
@@ -107,6 +115,8 @@ func newSettings(s media.Settings) Settings {
 		SegmentDuration: span(s.SegmentDuration),
 		Interruption:    s.Interruption,
 		Listed:          s.Listed,
+
+		WholeAfterDiscontinuity: s.WholeAfterDiscontinuity,
 	}
 }
 

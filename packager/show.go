@@ -22,8 +22,6 @@ type Show struct {
 	constants media.Constants
 	continues media.RecordingID
 	startedAt time.Time
-	// zero is when media time was zero on this process's monotonic clock.
-	zero time.Time
 
 	logger  *slog.Logger
 	metrics *metrics
@@ -80,8 +78,6 @@ func newShow(m *reclog.Manifest, w *reclog.Writer, logger *slog.Logger, metrics 
 		startedAt: m.StartedAt, state: m.State, metrics: metrics, listedAt: time.Now(),
 		logger: logger.With("publisher", m.Publisher, "stream", m.Stream, "recording", string(m.ID)),
 	}
-	now := time.Now()
-	s.zero = now.Add(-now.Sub(m.StartedAt))
 	s.recorder = recorder{writer: w, show: s}
 	s.rate.target = m.Constants.TargetDuration
 	s.version.Store(&version{next: make(chan struct{})})
@@ -164,9 +160,12 @@ func (s *Show) beginTake(formats []*format, epoch uint64, base time.Duration, wa
 	takes := make([]media.Take, len(s.takes), len(s.takes)+1) // snapshots hold the old slice
 	copy(takes, s.takes)
 	s.takes = append(takes, take)
+	// hls.js 1.7 hangs now and then if the parts begin behind a whole segment that it has not loaded yet: it loads them
+	// first and goes back. So the parts go on over the discontinuity, unless the setting says otherwise.
+	whole := take.Number > 1 && s.settings.WholeAfterDiscontinuity
 	for i := range s.renditions {
 		s.memory.init(i, take.Number, inits[i])
-		s.open(i, media.Ticks(base, take.Tracks[i].Timescale), take.Number > 1)
+		s.open(i, media.Ticks(base, take.Tracks[i].Timescale), whole)
 	}
 	s.metrics.takes.Inc()
 	s.logger.Info("take began", "take", take.Number, "msn", int64(take.FirstMSN))

@@ -226,14 +226,16 @@ func (s *stream) takeFailedLocked(err error) error {
 	return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 }
 
-// baseLocked is the next take's media time: behind everything recorded, and as late as the recording's own clock
-// says, so that tfdt runs on over takes (LIF-1). Whole milliseconds are exact in every usual timescale.
+// baseLocked is the next take's media time: right behind everything listed, fillers too, so that tfdt runs on over
+// takes (LIF-1) and says the same as the playlists' durations added up. A hole between the two, as a clock that ran on
+// through the absence would leave, makes hls.js 1.7 hang now and then: it may append a take's first audio before it has
+// the take's timestamp offset, and waits for ever for what then lies in the wrong place. The wall clock's jump is told
+// by the dates alone. Whole milliseconds are exact in every usual timescale.
 func (s *stream) baseLocked() time.Duration {
 	if len(s.show.takes) == 0 {
 		return 0
 	}
-	base := max(s.show.end(), time.Since(s.show.zero))
-	return (base + time.Millisecond - 1).Truncate(time.Millisecond)
+	return (s.show.end() + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 // bridgeLocked lists the rest of an absence as a gap, if the next take's first segment would come too late for players
@@ -244,7 +246,7 @@ func (s *stream) bridgeLocked() {
 		time.Since(show.listedAt)+show.constants.SegmentDuration < s.patience() {
 		return
 	}
-	hole := min(time.Since(show.zero)-show.end(), show.constants.TargetDuration)
+	hole := min(time.Since(show.listedAt), show.constants.TargetDuration)
 	if hole < show.constants.TargetDuration/4 {
 		return
 	}

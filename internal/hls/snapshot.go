@@ -46,7 +46,7 @@ type OpenSegment struct {
 	Take  int
 	Date  time.Time
 	Parts []media.Part
-	// Whole says that its parts are neither listed nor hinted: players see it when it is finished. The first segment
-	// of a take is so, because hls.js up to 1.6.16 fails on parts across a discontinuity.
+	// Whole says that its parts are neither listed nor hinted: players see it when it is finished. A setting makes the
+	// first segment of a take so, because hls.js up to 1.6.16 fails on parts across a discontinuity.
 	Whole bool
 }

@@ -69,6 +69,9 @@ type Settings struct {
 	Interruption string `json:"interruption"`
 	// Listed shows the publisher's streams and recordings on the start page to everybody.
 	Listed bool `json:"listed"`
+	// WholeAfterDiscontinuity lists a take's first segment when it is finished, without its parts, for players that
+	// fail on parts behind a discontinuity, as hls.js before 1.7 does.
+	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
 }
 
 // DefaultSettings is what a publisher has who sets nothing.
@@ -97,6 +100,8 @@ type SettingsPatch struct {
 	SegmentDuration *Span   `json:"segment_duration,omitempty"`
 	Interruption    *string `json:"interruption,omitempty"`
 	Listed          *bool   `json:"listed,omitempty"`
+
+	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty"`
 }
 
 // Apply gives the settings with the patch's values over them.
@@ -110,6 +115,7 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.PartDuration, p.PartDuration)
 	set(&s.SegmentDuration, p.SegmentDuration)
 	set(&s.Interruption, p.Interruption)
+	set(&s.WholeAfterDiscontinuity, p.WholeAfterDiscontinuity)
 	set(&s.Listed, p.Listed)
 	return s
 }
