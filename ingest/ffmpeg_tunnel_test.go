@@ -10,7 +10,7 @@ import (
 func TestFFmpegTunnels(t *testing.T) {
 	s := MustTunnel(t, Config{}, newRecorder())
 	target := "rtmpt://" + s.addr + "/live/" + s.rec.key
-	if out, err := MustFFmpeg(t, encoderArgs(target, "-t", "4", "-rtmp_flush_interval", "1")...).wait(); err != nil {
+	if out, err := MustFFmpeg(t, encoderArgs(target, "-t", "2", "-rtmp_flush_interval", "1")...).wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	p := s.rec.publication(t, 0)
@@ -22,7 +22,7 @@ func TestFFmpegTunnels(t *testing.T) {
 			audio++
 		}
 	}
-	if !p.clean || video != 100 || audio < 185 {
+	if !p.clean || video != 50 || audio < 93 {
 		t.Errorf("clean=%v, %d video and %d audio frames", p.clean, video, audio)
 	}
 }
