@@ -285,8 +285,8 @@ func (c *tunnelConn) settle(ctx context.Context) {
 	c.await(ctx, time.Now().Add(tunnelSettle), func() bool { return c.mu.hungry || c.mu.closed })
 }
 
-// take gives what is to be sent, behind the byte that tells the client how often to ask: the more answers had nothing to
-// say, the less often. It ends with errTunnelEnded when there is nothing any more.
+// take gives what is to be sent, behind the byte that tells the client how often to ask: the more answers had nothing
+// to say, the less often. It ends with errTunnelEnded when there is nothing any more.
 func (c *tunnelConn) take() ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

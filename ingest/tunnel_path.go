@@ -57,7 +57,8 @@ func isNoIDLetter(r rune) bool {
 	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 }
 
-// TunnelPath says whether a path's first element belongs to the tunnel. They are reserved: no publisher has such a name.
+// TunnelPath says whether a path's first element belongs to the tunnel. They are reserved: no publisher has such a
+// name.
 func TunnelPath(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {

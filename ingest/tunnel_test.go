@@ -272,9 +272,9 @@ func TestTunnelBodyBreaksOff(t *testing.T) {
 }
 
 // inBubble serves a tunnel without sockets, so that time can be false.
-func inBubble(t *testing.T, do func(t *testing.T, s *testServer, post func(path, body string) (int, string))) {
+func inBubble(t *testing.T, cfg Config, do func(t *testing.T, s *testServer, post func(path, body string) (int, string))) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newTestServer(t, Config{}, newRecorder())
+		s := newTestServer(t, cfg, newRecorder())
 		tunnel := s.Tunnel()
 		stop := runTunnel(t, tunnel)
 		do(t, s, func(path, body string) (int, string) {
@@ -289,7 +289,7 @@ func inBubble(t *testing.T, do func(t *testing.T, s *testServer, post func(path,
 
 // Invariant 9: every wait has a deadline.
 func TestTunnelSilence(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *testServer, post func(path, body string) (int, string)) {
+	inBubble(t, Config{}, func(t *testing.T, s *testServer, post func(path, body string) (int, string)) {
 		_, id := post("/open/1", "\x00")
 		id = strings.TrimSpace(id)
 		if len(id) < 20 || len(id) > maxTunnelID {
@@ -311,8 +311,30 @@ func TestTunnelSilence(t *testing.T) {
 	})
 }
 
+// A session that nobody asks about is lost, and its id with it.
+func TestTunnelReaper(t *testing.T) {
+	inBubble(t, Config{IdleTimeout: 2 * time.Second}, func(t *testing.T, s *testServer, post func(path, body string) (int, string)) {
+		_, id := post("/open/1", "\x00")
+		for i := range 5 {
+			time.Sleep(time.Second)
+			if status, _ := post(fmt.Sprintf("/idle/%s/%d", strings.TrimSpace(id), i), "\x00"); status != http.StatusOK {
+				t.Errorf("idle %d: %d", i, status)
+			}
+		}
+		began := time.Now()
+		s.log.await(t, "connection closed before a publish", "protocol=rtmpt")
+		if waited := time.Since(began); waited != 2*time.Second {
+			t.Errorf("it was waited for %v", waited)
+		}
+		synctest.Wait()
+		if status, _ := post("/idle/"+strings.TrimSpace(id)+"/5", "\x00"); status != http.StatusNotFound {
+			t.Errorf("idle after the end: %d", status)
+		}
+	})
+}
+
 func TestTunnelEarlyRequestWaitsInVain(t *testing.T) {
-	inBubble(t, func(t *testing.T, _ *testServer, post func(path, body string) (int, string)) {
+	inBubble(t, Config{}, func(t *testing.T, _ *testServer, post func(path, body string) (int, string)) {
 		_, id := post("/open/1", "\x00")
 		began := time.Now()
 		if status, _ := post("/send/"+strings.TrimSpace(id)+"/3", "\x03"); status != http.StatusConflict || time.Since(began) != tunnelAheadWait {
@@ -323,7 +345,7 @@ func TestTunnelEarlyRequestWaitsInVain(t *testing.T) {
 
 // A client asks the less often, the less there is to say.
 func TestTunnelPollingInterval(t *testing.T) {
-	inBubble(t, func(t *testing.T, _ *testServer, post func(path, body string) (int, string)) {
+	inBubble(t, Config{}, func(t *testing.T, _ *testServer, post func(path, body string) (int, string)) {
 		_, id := post("/open/1", "\x00")
 		var got []byte
 		for i := range 61 {

@@ -28,18 +28,17 @@ func TestRTMPSAndRTMPT(t *testing.T) {
 
 	for _, tt := range []struct {
 		name, publisher, target string
-		args                    []string
+		input, output           []string
+		lost                    int // frames that ffmpeg may keep
 	}{
-		{"RTMPS", "secure", "rtmps://" + rtmps, []string{"-re"}},
+		{"RTMPS", "secure", "rtmps://" + rtmps, []string{"-re"}, nil, 0},
 		// ffmpeg throws away what it has not sent when it closes a tunnel: up to ten packets unless it sends each at once.
-		{"RTMPT", "tunnelled", "rtmpt://" + server.http, nil},
+		{"RTMPT", "tunnelled", "rtmpt://" + server.http, nil, []string{"-rtmp_flush_interval", "1"}, 0},
+		{"RTMPT in real time", "steady", "rtmpt://" + server.http, []string{"-re"}, nil, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			key := server.createStream(tt.publisher, "show", nil)
-			args := append(tt.args, "-i", source, "-c", "copy", "-f", "flv")
-			if tt.name == "RTMPT" {
-				args = append(args, "-rtmp_flush_interval", "1")
-			}
+			args := slices.Concat(tt.input, []string{"-i", source, "-c", "copy", "-f", "flv"}, tt.output)
 			began := time.Now()
 			p := publish(t, append(args, tt.target+"/live/"+key)...)
 			if err := p.wait(60 * time.Second); err != nil {
@@ -53,10 +52,10 @@ func TestRTMPSAndRTMPT(t *testing.T) {
 			}
 			id := recordings[0].ID
 			got := frameHashes(t, server.url("/"+tt.publisher+"/show/"+id+"/index.m3u8"))
-			if !slices.Equal(got, want) {
+			if len(got) < len(want)-tt.lost || !isSubsequence(got, want) {
 				t.Errorf("%d frames, want the source's %d", len(got), len(want))
 			}
-			t.Logf("%d frames equal the source's", len(got))
+			t.Logf("%d frames equal the source's %d", len(got), len(want))
 
 			p = publish(t, "-re", "-i", source, "-c", "copy", "-f", "flv", tt.target+"/live/ox_wrong_key_wrong_key")
 			if err := p.wait(20 * time.Second); err == nil {
