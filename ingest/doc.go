@@ -3,14 +3,15 @@
 //
 // Flow:
 //
-//	Server.Serve    accepts connections within limits, one goroutine each
+//	Server.Serve    accepts connections within limits, one goroutine each; ServeTLS is RTMPS (tls.go)
+//	Tunnel          RTMPT: HTTP requests as one more kind of connection (tunnel*.go)
 //	rtmpConn        handshake, chunks, AMF0 commands (rtmp*.go, chunk*.go, amf0*.go, handshake.go, wire.go)
 //	flvDemuxer      FLV bodies to configs and frames (flv*.go, h264.go, aac.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	Publication     the packager's side
 //
 // The seam for the next protocol: a handler func(ctx, net.Conn) that calls Server.open with a request and feeds the
-// session that it gets through the sink interface. RTMPS is Serve on a TLS listener.
+// session that it gets through the sink interface.
 //
 // Invariants:
 //

@@ -32,12 +32,13 @@ var errNotRTMP = errors.New("not RTMP")
 
 // rtmpConn is one RTMP client. One goroutine reads, demuxes, writes.
 type rtmpConn struct {
-	server *Server
-	wire   wire
-	chunks *chunkReader
-	stop   context.CancelCauseFunc
-	remote string
-	logger *slog.Logger
+	server   *Server
+	wire     wire
+	chunks   *chunkReader
+	stop     context.CancelCauseFunc
+	remote   string
+	protocol string
+	logger   *slog.Logger
 
 	app, tcURL, encoder string // what connect said
 
@@ -55,12 +56,13 @@ type rtmpConn struct {
 func (s *Server) serveRTMP(ctx context.Context, conn net.Conn) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	remote := remoteOf(conn)
+	remote, protocol := remoteOf(conn), protocolOf(conn)
 	c := &rtmpConn{
-		server: s, stop: stop, remote: remote, logger: s.logger.With("remote", remote, "protocol", "rtmp"),
+		server: s, stop: stop, remote: remote,
+		protocol: protocol, logger: s.logger.With("remote", remote, "protocol", protocol),
 		wire: wire{
 			conn: conn, done: ctx.Done(), writeTimeout: s.cfg.WriteTimeout, chunkSize: defaultChunkSize,
-			bytes: s.metrics.bytes.WithLabelValues("rtmp"),
+			bytes: s.metrics.bytes.WithLabelValues(protocol),
 		},
 	}
 	unhook := context.AfterFunc(ctx, func() {
@@ -101,6 +103,10 @@ func (c *rtmpConn) run(ctx context.Context) error {
 	}
 	for {
 		m, err := c.chunks.read()
+		if errors.Is(err, errGoodbye) {
+			c.unpublish(ctx, "close", 0)
+			return io.EOF
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -47,10 +48,9 @@ func New(
 }
 
 // Serve accepts RTMP publishers until ctx ends, which is no error: then the listener and all connections are closed,
-// and all goroutines have left when it returns. It may be called for several listeners; on one that gives TLS
-// connections it serves RTMPS.
+// and all goroutines have left when it returns. It may be called for several listeners.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	return s.accept(ctx, listener, "rtmp", s.serveRTMP)
+	return s.accept(ctx, listener, protocolRTMP, s.serveRTMP)
 }
 
 // Kick closes the connection that publishes the stream on this node, and says whether there was one. The publisher's
@@ -155,6 +155,25 @@ func origin(conn net.Conn) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return prefix
+}
+
+// Protocols, as logs and metrics name them.
+const (
+	protocolRTMP  = "rtmp"
+	protocolRTMPS = "rtmps"
+	protocolRTMPT = "rtmpt"
+)
+
+// protocolOf names what RTMP comes in.
+func protocolOf(conn net.Conn) string {
+	switch conn.(type) {
+	case *tls.Conn:
+		return protocolRTMPS
+	case *tunnelConn:
+		return protocolRTMPT
+	default:
+		return protocolRTMP
+	}
 }
 
 func remoteOf(conn net.Conn) string { return conn.RemoteAddr().String() }

@@ -104,8 +104,8 @@ func (n *node) demoKey(ctx context.Context) (string, error) {
 // newSecret makes a token or key of 130 random bits.
 func newSecret(prefix string) string { return prefix + rand.Text() }
 
-// print tells where to publish and where to watch.
-func (f firstStart) print(w io.Writer, public, rtmp net.Listener) {
+// print tells where to publish and where to watch. rtmps may be nil.
+func (f firstStart) print(w io.Writer, public, rtmp, rtmps net.Listener) {
 	site, server := "http://"+localhost(public), "rtmp://"+localhost(rtmp)
 	key, note := f.streamKey, "The key is shown only now: note it."
 	if key == "" {
@@ -121,6 +121,9 @@ Oxbow %s is up.
              ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f flv %s/live/%s
              %s
 `, version, site, site, server, key, server, key, note)
+	if rtmps != nil {
+		_, _ = fmt.Fprintf(w, "  Over TLS   rtmps://%s/live\n", localhost(rtmps))
+	}
 	if f.adminToken != "" {
 		_, _ = fmt.Fprintf(w, `  REST API   %s/v1/  with the admin token %s
              The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.

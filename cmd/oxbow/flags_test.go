@@ -2,6 +2,8 @@ package main
 
 import (
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +56,7 @@ func TestWrongValuesAreNamedWithWhatIsRight(t *testing.T) {
 		want []string
 	}{
 		{[]string{"serve", "--http", "8080"}, []string{"--http", ":8080"}},
+		{[]string{"serve", "--rtmps", "443"}, []string{"--rtmps", ":PORT"}},
 		{[]string{"serve", "--rtmp", ":99999"}, []string{"--rtmp", "HOST:PORT"}},
 		{[]string{"serve", "--cache-size", "lots"}, []string{"--cache-size", "256MiB"}},
 		{[]string{"serve", "--sync", "often"}, []string{"--sync", "segment", "never"}},
@@ -74,6 +77,39 @@ func TestWrongValuesAreNamedWithWhatIsRight(t *testing.T) {
 			if !strings.Contains(err.Error(), w) {
 				t.Errorf("%v: %q does not say %q", c.args, err, w)
 			}
+		}
+	}
+}
+
+func TestTLSFlags(t *testing.T) {
+	t.Setenv("OXBOW_TLS_KEY", "k")
+	cli, err := parse(t, "serve", "--config", mustWriteFile(t, "rtmps: \":443\"\ntls-cert: c\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cli.Serve.TLS, (tlsFlags{Cert: "c", Key: "k"}); got != want || cli.Serve.RTMPS != ":443" {
+		t.Errorf("%+v, %s", got, cli.Serve.RTMPS)
+	}
+	if cli, err = parse(t, "serve"); err != nil || cli.Serve.RTMPS != "" {
+		t.Errorf("RTMPS is not off by default: %q, %v", cli.Serve.RTMPS, err)
+	}
+}
+
+// The tunnel's paths never reach the edge, and no other path reaches the tunnel.
+func TestPublicPaths(t *testing.T) {
+	handler := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(name)) })
+	}
+	public := publicHandler(handler("api"), handler("tunnel"), handler("edge"))
+	for path, want := range map[string]string{
+		"/": "api", "/v1/recordings": "api", "/watch/acme/show": "api", "/favicon.ico": "api",
+		"/open/1": "tunnel", "/send/a/1": "tunnel", "/idle/a/1": "tunnel", "/close/a/1": "tunnel", "/fcs/ident2": "tunnel",
+		"/acme/show/index.m3u8": "edge", "/opened/show/index.m3u8": "edge",
+	} {
+		w := httptest.NewRecorder()
+		public.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		if got := w.Body.String(); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -48,11 +49,15 @@ func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(c
 	}
 }
 
-// publicHandler is the one port that everybody sees: the API's and the page's paths by their reserved first element,
-// all else to the edge.
-func publicHandler(api, edge http.Handler) http.Handler {
+// publicHandler is the one port that everybody sees: the tunnel's, the API's and the page's paths by their reserved
+// first element, all else to the edge.
+func publicHandler(api, tunnel, edge http.Handler) http.Handler {
 	reserved := media.ReservedNames()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ingest.TunnelPath(r.URL.Path) {
+			tunnel.ServeHTTP(w, r)
+			return
+		}
 		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		if rest == "" || slices.Contains(reserved, first) {
 			api.ServeHTTP(w, r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 
@@ -93,6 +94,19 @@ func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Serv
 	held.lost = func(path media.StreamPath) { server.Kick(path) }
 	n.services.add(ctx, "leases", held.Run)
 	return server
+}
+
+// listenRTMPS reads the certificate and opens the port of RTMPS, where the flags ask for them; else they are nil.
+func (n *node) listenRTMPS(ctx context.Context) (*certificate, net.Listener, error) {
+	secured, err := openCertificate(n.flags.TLS, n.logger)
+	if err != nil || n.flags.RTMPS == "" {
+		return secured, nil, err
+	}
+	if secured == nil {
+		return nil, nil, fmt.Errorf("--rtmps %s: give its certificate with --tls-cert and --tls-key", n.flags.RTMPS)
+	}
+	listener, err := n.flags.RTMPS.listen(ctx, "--rtmps")
+	return secured, listener, err
 }
 
 // publishTo gives ingest the packager under its own interface.

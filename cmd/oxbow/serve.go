@@ -24,7 +24,9 @@ import (
 type serveFlags struct {
 	Data  string        `default:"./data" placeholder:"DIR" help:"Directory for recordings, catalog and the default archive (default: ${default})."`
 	HTTP  listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers, REST API and web page (default: ${default})."`
-	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers (default: ${default})."`
+	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers (default: ${default}). They may also tunnel through --http: rtmpt://HOST:PORT/live/KEY."`
+	RTMPS listenAddress `name:"rtmps" placeholder:"ADDR" help:"RTMP publishers over TLS, like :443; needs --tls-cert and --tls-key. Off by default."`
+	TLS   tlsFlags      `embed:"" prefix:"tls-"`
 	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers; reserved, this version does not listen yet (default: ${default})."`
 	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private (default: ${default})."`
 
@@ -87,6 +89,13 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 		return err
 	}
 	defer func() { _ = rtmp.Close() }()
+	secured, rtmps, err := n.listenRTMPS(ctx)
+	if err != nil {
+		return err
+	}
+	if rtmps != nil {
+		defer func() { _ = rtmps.Close() }()
+	}
 	admin, err := f.Admin.listen(ctx, "--admin")
 	if err != nil {
 		return err
@@ -117,15 +126,22 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 	api, edge := n.newAPI(live, publishers), n.startEdge(ctx)
 	inner := internalHandler(api.Internal(), n.newOrigin(live))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
-	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(api.Public(), edge), n.logger))
+	tunnel := publishers.Tunnel()
+	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(api.Public(), tunnel, edge), n.logger))
 	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
 	n.services.add(ctx, "RTMP", func(ctx context.Context) error { return publishers.Serve(ctx, rtmp) })
+	n.services.add(ctx, "RTMPT", tunnel.Run)
+	if rtmps != nil {
+		n.services.add(ctx, "RTMPS", func(ctx context.Context) error {
+			return publishers.ServeTLS(ctx, rtmps, secured.config())
+		})
+	}
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(rtmp), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
 	n.ready.Store(true)
-	first.print(ctx.stdout, public, rtmp)
+	first.print(ctx.stdout, public, rtmp, rtmps)
 	return n.services.wait(ctx)
 }
 
