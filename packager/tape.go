@@ -11,11 +11,11 @@ import (
 
 // tape is what the recorder's goroutine knows of storage; it alone uses it.
 type tape struct {
-	take  takeLog // nil between takes, and while the take can't be recorded
-	ends  []int64 // where each track's file ends
-	gaps  []bool  // whether each track's last segment was lost
-	open  []openOnTape
-	given bool // the take's work was given up: nothing is tried until the next
+	take      takeLog // nil between takes, and while the take can't be recorded
+	ends      []int64 // where each track's file ends
+	gaps      []bool  // whether each track's last segment was lost
+	open      []openOnTape
+	abandoned bool // the take's work was given up: nothing is tried until the next
 }
 
 // openOnTape is what storage has of a segment that is being written.
@@ -60,7 +60,7 @@ func (r *recorder) perform(j *job) answer {
 		r.sealTake()
 	case jobAbandon:
 		r.sealTake()
-		r.tape.given = true
+		r.tape.abandoned = true
 	case jobNone:
 	}
 	return noAnswer
@@ -113,7 +113,7 @@ func (r *recorder) start(take media.Take, inits [][]byte, first bool) error {
 		r.failed(err)
 		return nil
 	}
-	t.take, t.given = tw, false
+	t.take, t.abandoned = tw, false
 	t.ends = t.ends[:0]
 	t.gaps = make([]bool, len(inits))
 	t.open = make([]openOnTape, len(inits))
@@ -167,7 +167,7 @@ func (r *recorder) finish(j *job) int64 {
 		seg.Gap, seg.Sync, seg.Size = true, false, o.size
 		r.countLost()
 	}
-	if t.given {
+	if t.abandoned {
 		return -1
 	}
 	if t.take == nil {
@@ -199,7 +199,7 @@ func (r *recorder) countLost() {
 
 // gap writes the index line of a segment without media.
 func (r *recorder) gap(track int, seg media.Segment) error {
-	if r.tape.given {
+	if r.tape.abandoned {
 		return nil
 	}
 	if err := r.log.AppendGap(track, seg); err != nil && !errors.Is(err, reclog.ErrPending) {
