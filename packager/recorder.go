@@ -82,32 +82,6 @@ type settled struct {
 	offset int64
 }
 
-// showLog is what the recorder needs of a *reclog.Writer.
-type showLog interface {
-	StartTake(take media.Take, inits [][]byte) (takeLog, error)
-	AppendGap(track int, seg media.Segment) error
-	Update(change func(*reclog.Manifest)) error
-}
-
-// takeLog is what the recorder needs of a *reclog.TakeWriter.
-type takeLog interface {
-	AppendPart(track int, data []byte) (offset int64, err error)
-	FinishSegment(track int, seg media.Segment) error
-	Seal() error
-}
-
-// onDisk is a *reclog.Writer as a showLog.
-type onDisk struct{ *reclog.Writer }
-
-// StartTake begins a take; without one it gives a nil interface.
-func (d onDisk) StartTake(take media.Take, inits [][]byte) (takeLog, error) {
-	tw, err := d.Writer.StartTake(take, inits)
-	if err != nil {
-		return nil, err
-	}
-	return tw, nil
-}
-
 // newRecorder makes a recorder; its goroutine begins with the first job. log may be nil: then nothing is recorded.
 func newRecorder(show *Show, log showLog, limit int64) *recorder {
 	r := &recorder{

@@ -25,6 +25,32 @@ type openOnTape struct {
 	lost   bool
 }
 
+// showLog is what the recorder needs of a *reclog.Writer.
+type showLog interface {
+	StartTake(take media.Take, inits [][]byte) (takeLog, error)
+	AppendGap(track int, seg media.Segment) error
+	Update(change func(*reclog.Manifest)) error
+}
+
+// takeLog is what the recorder needs of a *reclog.TakeWriter.
+type takeLog interface {
+	AppendPart(track int, data []byte) (offset int64, err error)
+	FinishSegment(track int, seg media.Segment) error
+	Seal() error
+}
+
+// onDisk is a *reclog.Writer as a showLog.
+type onDisk struct{ *reclog.Writer }
+
+// StartTake begins a take; without one it gives a nil interface.
+func (d onDisk) StartTake(take media.Take, inits [][]byte) (takeLog, error) {
+	tw, err := d.Writer.StartTake(take, inits)
+	if err != nil {
+		return nil, err
+	}
+	return tw, nil
+}
+
 // run is the goroutine.
 func (r *recorder) run() {
 	for {
@@ -84,7 +110,8 @@ func (r *recorder) complete(j *job, a answer) {
 	}
 	var over outage
 	// A full volume may take audio and no video: that is still one outage.
-	if r.mu.outage.on && !r.mu.stalled && j.kind == jobFinish && r.tape.take != nil && !slices.Contains(r.tape.gaps, true) {
+	whole := j.kind == jobFinish && r.tape.take != nil && !slices.Contains(r.tape.gaps, true)
+	if r.mu.outage.on && !r.mu.stalled && whole {
 		over = r.mu.outage
 		r.mu.outage, r.mu.broken = outage{}, false
 	}
