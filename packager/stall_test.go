@@ -14,34 +14,47 @@ import (
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
-// volume is a recording volume that can stall: every call to it then waits until it goes on.
+// volume is a recording volume that can stall: every call to it then waits until it goes on. Or its writes fail.
 type volume struct {
 	mu    sync.Mutex
 	going chan struct{} // nil: it works
+	err   error
 }
 
 func (v *volume) stall() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.going = make(chan struct{})
+	if v.going == nil {
+		v.going = make(chan struct{})
+	}
+}
+
+// fail makes parts fail from now on.
+func (v *volume) fail(err error) {
+	v.goOn()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.err = err
 }
 
 func (v *volume) goOn() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.err = nil
 	if v.going != nil {
 		close(v.going)
 		v.going = nil
 	}
 }
 
-func (v *volume) wait() {
+func (v *volume) wait() error {
 	v.mu.Lock()
-	going := v.going
+	going, err := v.going, v.err
 	v.mu.Unlock()
 	if going != nil {
 		<-going
 	}
+	return err
 }
 
 // under puts the test stream's recordings on the volume; the other streams' stay beside it. takes says that recordings
@@ -53,7 +66,7 @@ func (s *stage) under(v *volume, takes bool) {
 			return create(m)
 		}
 		if !takes {
-			v.wait()
+			_ = v.wait()
 		}
 		log, err := create(m)
 		if err != nil {
@@ -69,7 +82,7 @@ type volumeLog struct {
 }
 
 func (l volumeLog) StartTake(take media.Take, inits [][]byte) (takeLog, error) {
-	l.v.wait()
+	_ = l.v.wait()
 	t, err := l.showLog.StartTake(take, inits)
 	if err != nil {
 		return nil, err
@@ -78,12 +91,12 @@ func (l volumeLog) StartTake(take media.Take, inits [][]byte) (takeLog, error) {
 }
 
 func (l volumeLog) AppendGap(track int, seg media.Segment) error {
-	l.v.wait()
+	_ = l.v.wait()
 	return l.showLog.AppendGap(track, seg)
 }
 
 func (l volumeLog) Update(change func(*reclog.Manifest)) error {
-	l.v.wait()
+	_ = l.v.wait()
 	return l.showLog.Update(change)
 }
 
@@ -93,7 +106,9 @@ type volumeTake struct {
 }
 
 func (t volumeTake) AppendPart(track int, data []byte) (int64, error) {
-	t.v.wait()
+	if err := t.v.wait(); err != nil {
+		return 0, err
+	}
 	return t.takeLog.AppendPart(track, data)
 }
 
@@ -102,7 +117,7 @@ func (t volumeTake) FinishSegment(track int, seg media.Segment) error {
 }
 
 func (t volumeTake) Seal() error {
-	t.v.wait()
+	_ = t.v.wait()
 	return t.takeLog.Seal()
 }
 
@@ -446,7 +461,7 @@ func TestEndlessStallIsBoundedAndCostsATake(t *testing.T) {
 	})
 }
 
-// A volume that is always a little late must not make the live path wait again and again.
+// A volume that is late again and again must not make the live path wait again and again.
 func TestSlowVolumeIsWaitedForSeldom(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
@@ -470,11 +485,16 @@ func TestSlowVolumeIsWaitedForSeldom(t *testing.T) {
 	})
 }
 
-// slowTake takes 250 ms for a part.
-type slowTake struct{ takeLog }
+// slowTake takes 250 ms for every third part.
+type slowTake struct {
+	takeLog
+	parts int
+}
 
 func (t *slowTake) AppendPart(track int, data []byte) (int64, error) {
-	time.Sleep(250 * time.Millisecond)
+	if t.parts++; t.parts%3 == 0 {
+		time.Sleep(250 * time.Millisecond)
+	}
 	return t.takeLog.AppendPart(track, data)
 }
 
