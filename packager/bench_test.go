@@ -2,8 +2,11 @@ package packager
 
 import (
 	"encoding/binary"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
@@ -97,6 +100,59 @@ func BenchmarkPartToMemory(b *testing.B) {
 			msn, part = msn+1, 0
 			m.open(0, 1, msn)
 		}
+	}
+}
+
+// noLog is a volume that takes no time.
+type noLog struct{ end int64 }
+
+func (l *noLog) StartTake(media.Take, [][]byte) (takeLog, error) { return l, nil }
+func (l *noLog) AppendGap(int, media.Segment) error              { return nil }
+func (l *noLog) Update(func(*reclog.Manifest)) error             { return nil }
+func (l *noLog) FinishSegment(int, media.Segment) error          { return nil }
+func (l *noLog) Seal() error                                     { return nil }
+
+func (l *noLog) AppendPart(_ int, data []byte) (int64, error) {
+	at := l.end
+	l.end += int64(len(data))
+	return at, nil
+}
+
+// mustRecorder makes a recorder with a take of one track.
+func mustRecorder(tb testing.TB, log showLog) *recorder {
+	tb.Helper()
+	m := &reclog.Manifest{Constants: newConstants(media.DefaultSettings(), observed{gop: time.Second})}
+	show := newShow(m, log, 128<<20, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+	if err := show.recorder.startTake(media.Take{Number: 1}, [][]byte{{0}}); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		show.recorder.close()
+		<-show.recorder.exited
+	})
+	return show.recorder
+}
+
+// BenchmarkPartToRecorder is what the goroutine between the live path and storage costs: a part is handed over, and its
+// answer waited for. The volume takes no time.
+func BenchmarkPartToRecorder(b *testing.B) {
+	r := mustRecorder(b, &noLog{})
+	var o openSegment
+	data := make([]byte, 375_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if r.appendPart(0, &o, data, true) < 0 {
+			b.Fatal("the part was not written")
+		}
+	}
+}
+
+func TestHandOverAllocatesNothing(t *testing.T) {
+	r := mustRecorder(t, &noLog{})
+	var o openSegment
+	data := make([]byte, 1000)
+	if n := testing.AllocsPerRun(1000, func() { r.appendPart(0, &o, data, true) }); n != 0 {
+		t.Errorf("%v allocations per part", n)
 	}
 }
 

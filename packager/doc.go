@@ -12,8 +12,11 @@
 //	fragment                 samples to moof+mdat in a reused buffer       fragment.go, init.go
 //	Show                     onto storage, into memory, into a snapshot    show.go, recorder.go, memory.go
 //
-// The clock's side, on Run's goroutine: stream.tick lists fillers, notices silence, closes reconnect windows (tick.go);
-// queue writes rows and events (queue.go).
+// Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
+// (recorder.go, jobs.go); the goroutine writes it in order (tape.go).
+//
+// The clock's side, on Run's goroutine and one of each stream's: stream.tick lists fillers, notices silence, closes
+// reconnect windows (tick.go); queue writes rows and events (queue.go).
 //
 // A connection's life: Publish, SetTracks, frames. For a new recording the observer waits until every announced track
 // has sent something, two seconds at most, and until the first GOPs tell how long segments are; the constants are
@@ -22,15 +25,17 @@
 //
 // Invariants:
 //
-//  1. One lock per stream owns the publication, the show and the take. Readers (Snapshot, Part, Current,
-//     Packager.Show) never take it: they read atomics, and memory under a lock of its own. Locks are never nested but
-//     for leaves.
+//  1. One lock per stream owns the publication, the show and the take; a show's goroutine alone touches its recording
+//     log, and never takes that lock. Readers (Snapshot, Part, Current, Packager.Show) never take it either: they read
+//     atomics, and memory under a lock of its own. Locks are never nested but for leaves.
 //  2. A snapshot is never modified once published. Shared slices are only appended to.
-//  3. Written before announced: a part is on storage before a snapshot names it, unless storage fails; then the
-//     recorder marks a gap in the recording, and memory alone serves viewers.
+//  3. Written before announced: a part is on storage before a snapshot names it, unless storage fails or lets it wait
+//     for longer than 200 ms; then memory alone serves viewers, and it has no offset. What waits is written in its
+//     order when storage goes on, and snapshots learn its offset; what fails, or finds the queue full, is a gap in the
+//     recording. A segment whose parts are not listed is waited for at its end.
 //  4. All renditions have the same MSNs. Between takes all have the same number of segments.
-//  5. In a take, tfdt of a part is the end of the one before, to the tick (CMF-5). A take begins at the largest of
-//     what is recorded, fillers included, and what the recording's own clock says (LIF-1).
+//  5. In a take, tfdt of a part is the end of the one before, to the tick (CMF-5). A take begins right
+//     behind what is listed, fillers included, so that tfdt never goes back (LIF-1).
 //  6. Media time to date is one mapping per take, by presentation time, and dates never go back (PDT-2, PDT-3,
 //     PDT-4).
 //  7. No listed segment rounds to more than the target duration (TD-2), no listed part exceeds PART-TARGET (PRT-2),
@@ -38,8 +43,15 @@
 //     listed whole.
 //  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
 //  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
-//     MiB), pending audio (2048 units), parts in memory (Config.Memory), rows (65536), events (4096).
+//     MiB), pending audio (2048 units), parts in memory and on their way to storage (Config.Memory), storage work
+//     (8192 pieces), rows (65536), events (4096).
+//  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
+//     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
+//     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and
+//     until the first step has returned at once. A stop gives storage up after five seconds.
+//  11. Storage before the catalog: the row and the event of a recording's end follow its manifest, however late.
 //
-// Storage writes do happen under the stream's lock: a volume that stalls, rather than fails, stalls the stream's new
-// parts, though not its readers.
+// A stall that outlasts the queue of pieces (about two hours) costs the take: what waits is given up and another take
+// begins once storage answers. Where storage hangs for ever, so do the show's goroutine, the queue and an ended show's
+// memory, since a system call can't be taken back. What origin reads from such storage waits all the same.
 package packager

@@ -144,6 +144,7 @@ type studio struct {
 	*Packager
 	tb   testing.TB
 	sink *sink
+	root *reclog.Root
 	dir  string
 	ids  int
 }
@@ -155,7 +156,7 @@ func mustStudio(tb testing.TB, dir string) *studio {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = root.Close() })
-	st := &studio{tb: tb, dir: dir, sink: &sink{rows: make(map[media.RecordingID]media.Recording)}}
+	st := &studio{tb: tb, root: root, dir: dir, sink: &sink{rows: make(map[media.RecordingID]media.Recording)}}
 	level := slog.LevelError + 4
 	if testing.Verbose() {
 		level = slog.LevelInfo
@@ -177,6 +178,16 @@ func (st *studio) publish(epoch uint64, change func(*media.Settings)) *Publicati
 		change(&settings)
 	}
 	p, err := st.Publish(context.Background(), media.Stream{Path: testPath, Settings: settings}, epoch)
+	if err != nil {
+		st.tb.Fatal(err)
+	}
+	return p
+}
+
+// publishTo opens a publication of another stream.
+func (st *studio) publishTo(path media.StreamPath) *Publication {
+	st.tb.Helper()
+	p, err := st.Publish(context.Background(), media.Stream{Path: path, Settings: media.DefaultSettings()}, 1)
 	if err != nil {
 		st.tb.Fatal(err)
 	}

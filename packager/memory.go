@@ -99,6 +99,19 @@ func (m *memory) finish(track int, duration time.Duration, lost bool, horizon ti
 	t.segments = t.segments[drop:]
 }
 
+// found says that storage has a segment after all.
+func (m *memory) found(track int, msn media.MSN) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := &m.tracks[track]
+	if len(t.segments) == 0 {
+		return
+	}
+	if at := int(msn - t.segments[0].msn); at >= 0 && at < len(t.segments) {
+		t.segments[at].lost = false
+	}
+}
+
 func (m *memory) forget(s *memorySegment) {
 	m.bytes -= s.bytes
 	s.parts, s.bytes = nil, 0

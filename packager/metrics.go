@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		lost:          counter("lost_segments_total", "Segments that storage does not have, so that recordings have gaps."),
 		storageErrors: counter("storage_errors_total", "Failures of the recording log."),
 		degraded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "oxbow_packager_degraded_shows", Help: "Shows whose recording fails at present. Alarm on this.",
+			Name: "oxbow_packager_degraded_shows", Help: "Shows whose recording fails or stalls at present. Alarm on this.",
 		}),
 		saveErrors:    counter("save_errors_total", "Failed writes of recordings' rows and events."),
 		eventsDropped: counter("events_dropped_total", "Events that a full queue dropped."),

@@ -15,19 +15,23 @@ import (
 
 // Config is a Packager's. Its zero value is the usual one.
 type Config struct {
-	// Memory bounds the bytes of parts kept per show; zero means 128 MiB.
+	// Memory bounds the bytes of parts kept per show, a quarter of it for those that wait for storage; zero means 128
+	// MiB.
 	Memory int64
 	// Tick is how often clocks are looked at; zero means 100 ms.
 	Tick time.Duration
 }
 
-// flushTimeout bounds the last writing of rows at a stop.
-const flushTimeout = 3 * time.Second
+const (
+	// stopTimeout bounds the wait for storage at a stop, and flushTimeout the last writing of rows.
+	stopTimeout  = 5 * time.Second
+	flushTimeout = 3 * time.Second
+)
 
 // Packager makes shows of publications.
 type Packager struct {
 	cfg     Config
-	root    *reclog.Root
+	create  func(reclog.Manifest) (showLog, error) // makes a recording on storage
 	newID   func() media.RecordingID
 	logger  *slog.Logger
 	metrics *metrics
@@ -54,14 +58,22 @@ func New(
 	}
 	m := newMetrics(registerer)
 	p := &Packager{
-		cfg: cfg, root: root, newID: newID, logger: logger, metrics: m, queue: newQueue(catalog, events, logger, m),
+		cfg: cfg, newID: newID, logger: logger, metrics: m, queue: newQueue(catalog, events, logger, m),
+	}
+	p.create = func(m reclog.Manifest) (showLog, error) {
+		w, err := root.Create(m)
+		if err != nil {
+			return nil, err
+		}
+		return onDisk{w}, nil
 	}
 	p.mu.streams = make(map[media.StreamPath]*stream)
 	return p
 }
 
 // Run keeps clocks and writes rows until ctx ends. Then every show is left interrupted on storage, so that the next
-// process can resume it, and publications get media.ErrUnavailable.
+// process can resume it, and publications get media.ErrUnavailable. Storage that does not answer then is given up after
+// five seconds; goroutines that hang in it are left behind, and the next process recovers what it finds.
 func (p *Packager) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.queue.run(ctx) })
@@ -84,14 +96,36 @@ func (p *Packager) Run(ctx context.Context) error {
 	}
 }
 
-// Step does what is due at a time.
+// Step does what is due at a time. A stream that waits for its storage is not waited for beyond a tick, and has no
+// other tick meanwhile.
 func (p *Packager) Step(now time.Time) {
-	states := map[media.State]int{media.Live: 0, media.Interrupted: 0}
-	for _, s := range p.all() {
-		if !s.tick(now) {
-			p.forget(s)
+	streams := p.all()
+	done := make(chan struct{}, len(streams))
+	begun := 0
+	for _, s := range streams {
+		if s.ticking.Swap(true) {
 			continue
 		}
+		begun++
+		go func() {
+			if !s.tick(now) {
+				p.forget(s)
+			}
+			s.ticking.Store(false)
+			done <- struct{}{}
+		}()
+	}
+	late := time.NewTimer(p.cfg.Tick)
+	defer late.Stop()
+	for waits := true; waits && begun > 0; begun-- {
+		select {
+		case <-done:
+		case <-late.C:
+			waits = false
+		}
+	}
+	states := map[media.State]int{media.Live: 0, media.Interrupted: 0}
+	for _, s := range streams {
 		if state, ok := s.state(); ok {
 			states[state]++
 		}
@@ -105,8 +139,25 @@ func (p *Packager) stop() {
 	p.mu.Lock()
 	p.mu.stopped = true
 	p.mu.Unlock()
-	for _, s := range p.all() {
-		s.stop()
+	streams := p.all()
+	done := make(chan struct{}, len(streams))
+	for _, s := range streams {
+		go func() {
+			for _, show := range s.stop() {
+				<-show.recorder.exited
+			}
+			done <- struct{}{}
+		}()
+	}
+	late := time.NewTimer(stopTimeout)
+	defer late.Stop()
+	for left := len(streams); left > 0; left-- {
+		select {
+		case <-done:
+		case <-late.C:
+			p.logger.Error("storage does not answer: stopping without the end of recordings", "streams", left)
+			return
+		}
 	}
 }
 
@@ -131,7 +182,7 @@ func (p *Packager) lookup(path media.StreamPath, create bool) (*stream, error) {
 	if ok || !create {
 		return s, nil
 	}
-	s = &stream{packager: p, path: path}
+	s = &stream{packager: p, path: path, mu: newTurn()}
 	p.mu.streams[path] = s
 	return s, nil
 }
@@ -139,7 +190,7 @@ func (p *Packager) lookup(path media.StreamPath, create bool) (*stream, error) {
 // forget removes a stream that has nothing. One that got something meanwhile is kept.
 func (p *Packager) forget(s *stream) {
 	s.mu.Lock()
-	idle := s.pub == nil && s.show == nil && len(s.shown) == 0
+	idle := s.pub == nil && s.show == nil && len(s.shown) == 0 && !s.creating.Load()
 	s.dead = idle
 	s.mu.Unlock()
 	if !idle {

@@ -24,8 +24,8 @@ func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Wr
 	if s.dead {
 		return fmt.Errorf("resume %s: %w", path, media.ErrConflict)
 	}
-	show := newShow(&rec.Manifest, w, p.logger, p.metrics)
-	if err := show.restore(rec, p.cfg.Memory); err != nil || s.show != nil || s.pub != nil {
+	show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
+	if err := show.restore(rec); err != nil || s.show != nil || s.pub != nil {
 		// Nothing can follow it, or another show is the stream's by now: what there is of it is final.
 		endErr := w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, time.Now().UTC() })
 		if endErr == nil {
@@ -48,12 +48,12 @@ func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Wr
 }
 
 // restore takes a recording's segments over.
-func (s *Show) restore(rec *reclog.Recording, limit int64) error {
+func (s *Show) restore(rec *reclog.Recording) error {
 	if len(rec.Takes) == 0 || len(rec.Tracks) == 0 || len(rec.Tracks[0].Segments) == 0 {
 		return fmt.Errorf("recording without media: %w", media.ErrNotFound)
 	}
 	s.takes = rec.Takes
-	s.setTracks(rec.Takes[len(rec.Takes)-1].Tracks, limit)
+	s.setTracks(rec.Takes[len(rec.Takes)-1].Tracks)
 	if len(rec.Tracks) != len(s.renditions) {
 		return fmt.Errorf("%w: %d tracks, the last take has %d", media.ErrCorrupt, len(rec.Tracks), len(s.renditions))
 	}
@@ -65,11 +65,11 @@ func (s *Show) restore(rec *reclog.Recording, limit int64) error {
 		}
 		for j := range r.segments {
 			seg := &r.segments[j]
-			s.recorder.bytes += seg.Size
+			s.recorder.bytes.Add(seg.Size)
 			s.dependent = s.dependent || (r.kind == media.Video && !seg.Sync && !seg.Gap)
 		}
 		for j := range s.takes {
-			s.recorder.bytes += s.takes[j].Tracks[i].InitSize
+			s.recorder.bytes.Add(s.takes[j].Tracks[i].InitSize)
 		}
 	}
 	s.measure()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,13 +23,15 @@ type Show struct {
 	constants media.Constants
 	continues media.RecordingID
 	startedAt time.Time
+	// limit bounds the bytes of parts.
+	limit int64
 
 	logger  *slog.Logger
 	metrics *metrics
 	memory  *memory
 	version atomic.Pointer[version]
 
-	recorder   recorder
+	recorder   *recorder
 	state      media.State
 	endedAt    time.Time
 	takes      []media.Take
@@ -64,34 +67,33 @@ type openSegment struct {
 	hls.OpenSegment
 	dts       int64
 	timescale int64
-	offset    int64
 	size      int64 // bytes of all parts
-	recorded  int64 // bytes on storage
 	unlisted  bool  // not all parts are listed
-	lost      bool  // not all parts are on storage
+	dropped   bool  // not all parts were handed to the recorder
 }
 
-// newShow makes a show without takes. The recorder's writer may be nil: then nothing is recorded.
-func newShow(m *reclog.Manifest, w *reclog.Writer, logger *slog.Logger, metrics *metrics) *Show {
+// newShow makes a show without takes. log may be nil: then nothing is recorded. limit bounds the bytes of parts, those
+// that viewers are served from and those that wait for storage.
+func newShow(m *reclog.Manifest, log showLog, limit int64, logger *slog.Logger, metrics *metrics) *Show {
 	s := &Show{
 		id: m.ID, path: m.Path(), settings: m.Settings, constants: m.Constants, continues: m.Continues,
-		startedAt: m.StartedAt, state: m.State, metrics: metrics, listedAt: time.Now(),
+		startedAt: m.StartedAt, state: m.State, metrics: metrics, listedAt: time.Now(), limit: limit,
 		logger: logger.With("publisher", m.Publisher, "stream", m.Stream, "recording", string(m.ID)),
 	}
-	s.recorder = recorder{writer: w, show: s}
+	s.recorder = newRecorder(s, log, limit/queueShare)
 	s.rate.target = m.Constants.TargetDuration
 	s.version.Store(&version{next: make(chan struct{})})
 	return s
 }
 
 // setTracks makes the renditions. Every take of a recording has the same tracks.
-func (s *Show) setTracks(tracks []media.Track, limit int64) {
+func (s *Show) setTracks(tracks []media.Track) {
 	names := make([]string, len(tracks))
 	for i, t := range tracks {
 		names[i] = t.Name
 		s.renditions = append(s.renditions, &rendition{name: t.Name, kind: t.Kind})
 	}
-	s.memory = newMemory(names, 4*s.constants.TargetDuration, limit)
+	s.memory = newMemory(names, 4*s.constants.TargetDuration, s.limit-s.limit/queueShare)
 }
 
 // ID is the recording's.
@@ -182,7 +184,7 @@ func (s *Show) open(index int, dts int64, whole bool) {
 			MSN: r.last() + 1, Take: take.Number, Date: dateOf(take, dts, timescale),
 			Whole: whole || s.constants.PartTarget == 0,
 		},
-		dts: dts, timescale: timescale, offset: -1,
+		dts: dts, timescale: timescale,
 	}
 	s.memory.open(index, take.Number, r.open.MSN)
 }
@@ -203,16 +205,19 @@ func (s *Show) beginSegment(index int, dts int64) {
 	}
 }
 
-// addPart takes a finished part: onto storage, into memory, then into what publish shows. data is borrowed.
+// addPart takes a finished part: onto storage, into memory, then into what publish shows. data is borrowed: storage
+// and memory share one copy, which is never written again.
 func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 	r := s.renditions[index]
 	o := r.open
-	part.Offset = s.recorder.appendPart(index, o, data)
+	listed = listed && !o.unlisted && !o.Whole
+	data = bytes.Clone(data)
+	part.Offset = s.recorder.appendPart(index, o, data, listed)
 	part.Size = int64(len(data))
 	o.size += part.Size
-	s.memory.add(index, bytes.Clone(data))
+	s.memory.add(index, data)
 	s.metrics.part(r.kind, len(data))
-	if !listed || o.unlisted || o.Whole {
+	if !listed {
 		o.unlisted = true
 		return
 	}
@@ -224,19 +229,16 @@ func (s *Show) finishSegment(index int, duration int64, sync bool) {
 	r := s.renditions[index]
 	o := r.open
 	seg := media.Segment{
-		MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Offset: o.offset, Size: o.size, Date: o.Date, Sync: sync,
+		MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Size: o.size, Date: o.Date, Sync: sync,
 	}
-	s.recorder.finishSegment(index, o, seg)
-	if o.lost {
-		seg.Offset = -1 // the file's range holds other bytes, or will
-	}
+	seg.Offset = s.recorder.finishSegment(index, seg)
 	r.segments = append(r.segments, seg)
 	parts := o.Parts
 	if o.unlisted {
 		parts = nil
 	}
 	s.keepParts(r, parts)
-	s.memory.finish(index, media.Duration(duration, o.timescale), o.lost, s.settings.DVRWindow.D())
+	s.memory.finish(index, media.Duration(duration, o.timescale), seg.Offset < 0, s.settings.DVRWindow.D())
 	s.metrics.segment(r.kind)
 	if r.kind == media.Video && !sync {
 		s.forcedCut(seg.MSN)
@@ -332,8 +334,32 @@ func (s *Show) addGaps(d time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// setState changes the recording's state on storage and then for players.
-func (s *Show) setState(state media.State, at time.Time) {
+// settle tells where segments are that were listed before storage had them.
+func (s *Show) settle() {
+	list := s.recorder.takeSettled()
+	if len(list) == 0 {
+		return
+	}
+	copied := make([]bool, len(s.renditions))
+	for _, x := range list {
+		r, i := s.renditions[x.track], int(x.msn)-1
+		if i >= len(r.segments) || r.segments[i].Take != x.take || r.segments[i].Offset >= 0 {
+			continue
+		}
+		if !copied[x.track] { // snapshots hold the old slice
+			r.segments, copied[x.track] = slices.Clone(r.segments), true
+		}
+		r.segments[i].Offset = x.offset
+		s.memory.found(x.track, x.msn)
+	}
+	if slices.Contains(copied, true) {
+		s.publish()
+	}
+}
+
+// setState changes the recording's state on storage and then for players. then, if it is not nil, is called from
+// anywhere when storage has the state, or can't have it.
+func (s *Show) setState(state media.State, at time.Time, then func()) {
 	if s.state == state {
 		return
 	}
@@ -341,7 +367,7 @@ func (s *Show) setState(state media.State, at time.Time) {
 	if state == media.Ended {
 		s.endedAt = at.UTC()
 	}
-	s.recorder.setState(state, s.endedAt)
+	s.recorder.setState(state, s.endedAt, then)
 	s.publish()
 }
 

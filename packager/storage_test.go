@@ -33,8 +33,12 @@ func (s *stage) breakLog() *failingLog {
 	st, _ := s.lookup(testPath, false)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	l := &failingLog{takeLog: st.show.recorder.take}
-	st.show.recorder.take = l
+	l := &failingLog{}
+	r := st.show.recorder
+	r.call(job{kind: jobState, do: func() error {
+		l.takeLog, r.tape.take = r.tape.take, l
+		return nil
+	}}, time.Second)
 	return l
 }
 

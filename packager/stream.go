@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,7 @@ type stream struct {
 	packager *Packager
 	path     media.StreamPath
 
-	mu    sync.Mutex
+	mu    turn
 	epoch uint64
 	pub   *Publication // the one that may write; nil if none
 	show  *Show        // the one that grows; nil if none
@@ -43,6 +42,8 @@ type stream struct {
 	retryAt    time.Time // when another take may be tried for broken files
 	retryPause time.Duration
 	dead       bool // the packager forgot it
+	// creating: a recording that was given up is still being created. ticking: a tick waits for the lock or for storage.
+	creating, ticking atomic.Bool
 }
 
 // showIndex is what readers see of a stream.
@@ -106,7 +107,7 @@ func (s *stream) interruptLocked() {
 		return
 	}
 	now := time.Now()
-	s.show.setState(media.Interrupted, now)
+	s.show.setState(media.Interrupted, now, nil)
 	s.waitLocked(now)
 	s.show.logger.Info("publisher left, waiting for its return", "window", s.show.settings.ReconnectWindow.D())
 	s.saveLocked()
@@ -151,23 +152,60 @@ func (s *stream) createShowLocked(
 		Format: reclog.FormatVersion, ID: s.packager.newID(), Publisher: s.path.Publisher, Stream: s.path.Stream,
 		State: media.Live, StartedAt: wall.UTC(), Settings: p.settings, Constants: c, Continues: before,
 	}
-	w, err := s.packager.root.Create(m)
+	log, err := s.createLogLocked(m)
 	if err != nil {
 		s.packager.metrics.storageErrors.Inc()
 		return fmt.Errorf("begin recording of %s: %w: %w", s.path, media.ErrUnavailable, err)
 	}
-	show := newShow(&m, w, s.packager.logger, s.packager.metrics)
+	show := newShow(&m, log, s.packager.cfg.Memory, s.packager.logger, s.packager.metrics)
 	tracks := make([]media.Track, len(formats))
 	for i, f := range formats {
 		tracks[i] = f.track
 	}
-	show.setTracks(tracks, s.packager.cfg.Memory)
+	show.setTracks(tracks)
 	s.show = show
 	s.reindexLocked()
 	s.packager.metrics.recordings.Inc()
 	show.logger.Info("recording opened", "target_duration", c.TargetDuration, "segment", c.SegmentDuration,
 		"part_target", c.PartTarget, "continues", string(before))
 	return nil
+}
+
+// createLogLocked creates a recording on storage. It is waited for as long as beginPatience says; one that is created
+// later is ended, and until then no other is tried.
+func (s *stream) createLogLocked(m reclog.Manifest) (showLog, error) {
+	if s.creating.Load() {
+		return nil, errStalled
+	}
+	type result struct {
+		log showLog
+		err error
+	}
+	created, late := make(chan result), make(chan struct{})
+	go func() {
+		log, err := s.packager.create(m)
+		select {
+		case created <- result{log, err}:
+			return
+		case <-late:
+		}
+		if err == nil {
+			err = log.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, time.Now().UTC() })
+		}
+		s.packager.logger.Warn("recording was created too late", "publisher", m.Publisher, "stream", m.Stream,
+			"recording", string(m.ID), "err", err)
+		s.creating.Store(false)
+	}()
+	timer := time.NewTimer(beginPatience)
+	defer timer.Stop()
+	select {
+	case r := <-created:
+		return r.log, r.err
+	case <-timer.C:
+		s.creating.Store(true)
+		close(late)
+		return nil, errStalled
+	}
 }
 
 // setFrameRate notes the measured rate where the parameter sets say none, or another (MV-5).
@@ -185,7 +223,8 @@ func setFrameRate(f *format, frame time.Duration) {
 // beginTakeLocked begins the show's next take with a frame.
 func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media.Frame, plan layout) error {
 	s.bridgeLocked()
-	base, broken := s.baseLocked(), s.show.recorder.broken
+	base := s.baseLocked()
+	broken, _ := s.show.recorder.needsTake()
 	err := s.show.beginTake(formats, p.epoch, base, start.Wall)
 	if errors.Is(err, media.ErrTooLarge) { // the recording has as many takes as one may have
 		c, before := s.show.constants, s.show.id
@@ -201,7 +240,7 @@ func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media
 	s.pauseRetryLocked(broken)
 	s.take = newTake(s.show, formats, base, start, plan)
 	if len(s.show.takes) == 1 || s.show.state != media.Live {
-		s.show.setState(media.Live, time.Now())
+		s.show.setState(media.Live, time.Now(), nil)
 		s.eventLocked(media.EventLive)
 	}
 	s.saveLocked()
@@ -215,7 +254,7 @@ func (s *stream) takeFailedLocked(err error) error {
 	if errors.Is(err, media.ErrFenced) || errors.Is(err, media.ErrGone) {
 		// Another node has the recording, or it was deleted: it is not ours to end.
 		s.show.logger.Warn("recording lost to another writer", "err", err)
-		s.show.recorder.leave()
+		s.show.recorder.close()
 		s.show.endedAt = time.Now().UTC()
 		s.shown = append(s.shown, s.show)
 		s.show = nil
@@ -277,13 +316,14 @@ func (s *stream) closeTakeLocked() {
 
 // retryStorageLocked says that the take's files are beyond use and that it is time to try others.
 func (s *stream) retryStorageLocked() bool {
-	return s.show.recorder.broken && !time.Now().Before(s.retryAt)
+	broken, answers := s.show.recorder.needsTake()
+	return broken && answers && !time.Now().Before(s.retryAt)
 }
 
 // pauseRetryLocked notes that a take began, or could not, because of broken files. Each try is a discontinuity, so they
 // become rare.
 func (s *stream) pauseRetryLocked(broken bool) {
-	if !broken && s.show.recorder.take != nil {
+	if still, _ := s.show.recorder.needsTake(); !broken && !still {
 		s.retryPause, s.retryAt = 0, time.Time{}
 		return
 	}
@@ -294,10 +334,19 @@ func (s *stream) pauseRetryLocked(broken bool) {
 // endShowLocked ends the recording for good; players have it a while longer.
 func (s *stream) endShowLocked() {
 	s.closeTakeLocked()
-	s.show.setState(media.Ended, time.Now())
-	s.show.logger.Info("recording ended", "dur", s.show.length(), "bytes", s.show.recorder.bytes)
-	s.saveLocked()
-	s.eventLocked(media.EventEnded)
+	show, q := s.show, s.packager.queue
+	ended, length := time.Now(), show.length()
+	event := s.event(media.EventEnded)
+	row := show.row()
+	row.State, row.EndedAt = media.Ended, ended.UTC()
+	// Storage before the catalog: who acts on the row finds the recording whole, and nobody writing it.
+	show.setState(media.Ended, ended, func() {
+		row.Bytes = show.recorder.bytes.Load()
+		show.logger.Info("recording ended", "dur", length, "bytes", row.Bytes)
+		q.save(row)
+		q.publish(event)
+	})
+	show.recorder.close()
 	s.shown = append(s.shown, s.show)
 	s.show = nil
 	s.reindexLocked()
@@ -310,23 +359,29 @@ func (s *stream) saveLocked() {
 }
 
 func (s *stream) eventLocked(kind string) {
-	s.packager.queue.publish(media.Event{
-		Type: kind, Time: time.Now().UTC(), Publisher: s.path.Publisher, Stream: s.path.Stream, Recording: s.show.id,
-	})
+	s.packager.queue.publish(s.event(kind))
 }
 
-// state is the growing show's.
+func (s *stream) event(kind string) media.Event {
+	return media.Event{
+		Type: kind, Time: time.Now().UTC(), Publisher: s.path.Publisher, Stream: s.path.Stream, Recording: s.show.id,
+	}
+}
+
+// state is the growing show's, as players see it.
 func (s *stream) state() (media.State, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.show == nil {
+	x := s.index.Load()
+	if x == nil || x.current == nil {
 		return "", false
 	}
-	return s.show.state, true
+	if snap, _ := x.current.Snapshot(); snap != nil {
+		return snap.State, snap.State.Growing()
+	}
+	return media.Live, true
 }
 
-// stop leaves the stream as the next process can resume it.
-func (s *stream) stop() {
+// stop leaves the stream as the next process can resume it. It gives the shows that may still be written.
+func (s *stream) stop() []*Show {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dead = true
@@ -336,16 +391,20 @@ func (s *stream) stop() {
 		s.pub = nil
 	}
 	s.closeTakeLocked()
+	shows := slices.Clone(s.shown)
 	if s.show != nil {
 		s.interruptLocked()
+		s.show.recorder.close()
+		shows = append(shows, s.show)
 	}
+	return shows
 }
 
 // row is the recording as the catalog has it.
 func (s *Show) row() media.Recording {
 	return media.Recording{
 		ID: s.id, Path: s.path, State: s.state, StartedAt: s.startedAt, EndedAt: s.endedAt, Duration: s.length(),
-		Bytes: s.recorder.bytes, Local: true, Continues: s.continues,
+		Bytes: s.recorder.bytes.Load(), Local: true, Continues: s.continues,
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 func (s *stream) tick(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.dead {
+		return true
+	}
 	if p := s.pub; p != nil && s.take == nil && p.observer != nil && len(p.observer.frames) > 0 {
 		// An error reaches the publisher with its next frame, which tries again.
 		if err := p.beginLocked(now, false); err != nil {
@@ -27,7 +30,8 @@ func (s *stream) tick(now time.Time) bool {
 	}
 	keep := s.shown[:0]
 	for _, show := range s.shown {
-		if now.Before(show.endedAt.Add(show.linger())) {
+		show.settle()
+		if now.Before(show.endedAt.Add(show.linger())) || !show.recorder.left() {
 			keep = append(keep, show)
 		}
 	}
@@ -36,7 +40,7 @@ func (s *stream) tick(now time.Time) bool {
 		s.shown = keep
 		s.reindexLocked()
 	}
-	return s.pub != nil || s.show != nil || len(s.shown) > 0
+	return s.pub != nil || s.show != nil || len(s.shown) > 0 || s.creating.Load()
 }
 
 // silenceLocked acts on a connected publisher that sends nothing. Players must see a new segment within 1.5 target
@@ -76,6 +80,7 @@ func (s *stream) absenceLocked(now time.Time) {
 
 // upkeepLocked refreshes the row and leaves a recording that is full.
 func (s *stream) upkeepLocked(now time.Time) {
+	s.show.settle()
 	if now.Sub(s.savedAt) >= saveEvery && s.show.state == media.Live {
 		s.saveLocked()
 	}
