@@ -6,6 +6,7 @@
 //	Server.Serve    accepts connections within limits, one goroutine each
 //	rtmpConn        handshake, chunks, AMF0 commands (rtmp*.go, chunk*.go, amf0*.go, handshake.go, wire.go)
 //	flvDemuxer      FLV bodies to configs and frames (flv*.go, h264.go, aac.go)
+//	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	Publication     the packager's side
 //
