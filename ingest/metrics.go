@@ -24,6 +24,7 @@ const (
 	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
 
 	// Of MPEG transport streams.
+	repairSRTGap       = "srt_gap"       // SRT gave packets up, or they came faster than they could be taken
 	repairTSSync       = "ts_sync"       // no packet where one must be; the next was searched for
 	repairTSPacket     = "ts_packet"     // a packet marked broken, scrambled or that does not parse; dropped
 	repairTSContinuity = "ts_continuity" // packets are missing
@@ -46,6 +47,7 @@ type metrics struct {
 	frames      *prometheus.CounterVec
 	mediaBytes  *prometheus.CounterVec
 	repairs     *prometheus.CounterVec
+	srtPackets  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -69,9 +71,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		frames:     counter("frames_total", "Frames handed to the packager.", "kind"),
 		mediaBytes: counter("frames_bytes_total", "Payload bytes of those frames.", "kind"),
 		repairs:    counter("repairs_total", "Faults of publishers' streams that were passed over.", "what"),
+		srtPackets: counter("srt_packets_total",
+			"SRT data packets: received, lost at first, retransmitted, discarded as doubled or late, undecrypted, "+
+				"missing in the end, and dropped since a queue was full (overflow); broken handshakes.", "what"),
 	}
 	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.bytes, m.frames,
-		m.mediaBytes, m.repairs)
+		m.mediaBytes, m.repairs, m.srtPackets)
 	return m
 }
 
