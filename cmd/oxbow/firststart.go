@@ -105,12 +105,17 @@ func (n *node) demoKey(ctx context.Context) (string, error) {
 func newSecret(prefix string) string { return prefix + rand.Text() }
 
 // print tells where to publish and where to watch.
-func (f firstStart) print(w io.Writer, public, rtmp net.Listener) {
+func (f firstStart) print(w io.Writer, public, rtmp, srt net.Addr, encrypted bool) {
 	site, server := "http://"+localhost(public), "rtmp://"+localhost(rtmp)
 	key, note := f.streamKey, "The key is shown only now: note it."
 	if key == "" {
 		key = "YOUR-STREAM-KEY"
 		note = "Make a key: curl -X POST -H 'Authorization: Bearer TOKEN' " + site + "/v1/publishers/demo/streams/live/keys"
+	}
+	// linger: else ffmpeg throws away, at its end, what it has not sent.
+	srtURL := "srt://" + localhost(srt) + "?linger=2&streamid=publish:demo/live:" + key
+	if encrypted {
+		srtURL += "&passphrase=PASSPHRASE"
 	}
 	_, _ = fmt.Fprintf(w, `
 Oxbow %s is up.
@@ -119,8 +124,9 @@ Oxbow %s is up.
              %s/demo/live/index.m3u8
   Publish    OBS: service "Custom", server %s/live, stream key %s
              ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f flv %s/live/%s
+             ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f mpegts '%s'
              %s
-`, version, site, site, server, key, server, key, note)
+`, version, site, site, server, key, server, key, srtURL, note)
 	if f.adminToken != "" {
 		_, _ = fmt.Fprintf(w, `  REST API   %s/v1/  with the admin token %s
              The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.
@@ -129,11 +135,11 @@ Oxbow %s is up.
 	_, _ = fmt.Fprintln(w)
 }
 
-// localhost gives the listener's address as a person on this machine would type it.
-func localhost(l net.Listener) string {
-	host, port, err := net.SplitHostPort(reachable(l))
+// localhost gives a listener's address as a person on this machine would type it.
+func localhost(a net.Addr) string {
+	host, port, err := net.SplitHostPort(reachable(a))
 	if err != nil {
-		return reachable(l)
+		return reachable(a)
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		host = "localhost"

@@ -25,8 +25,11 @@ type serveFlags struct {
 	Data  string        `default:"./data" placeholder:"DIR" help:"Directory for recordings, catalog and the default archive."`
 	HTTP  listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers, REST API and web page."`
 	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers."`
-	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers; reserved, this version does not listen yet."`
+	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers (UDP)."`
 	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private."`
+
+	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 80 characters with which every SRT publisher must encrypt. Without it none may."`
+	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more."`
 
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
@@ -87,6 +90,11 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 		return err
 	}
 	defer func() { _ = rtmp.Close() }()
+	srt, err := n.listenSRT()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = srt.Close() }()
 	admin, err := f.Admin.listen(ctx, "--admin")
 	if err != nil {
 		return err
@@ -120,12 +128,13 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(api.Public(), edge), n.logger))
 	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
 	n.services.add(ctx, "RTMP", func(ctx context.Context) error { return publishers.Serve(ctx, rtmp) })
+	n.services.add(ctx, "SRT", func(ctx context.Context) error { return publishers.ServeSRT(ctx, srt) })
 	if demo != nil {
-		target := demoTarget{rtmp: reachable(rtmp), freshKey: n.demoKey, logger: n.logger}
+		target := demoTarget{rtmp: reachable(rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
 	n.ready.Store(true)
-	first.print(ctx.stdout, public, rtmp)
+	first.print(ctx.stdout, public.Addr(), rtmp.Addr(), srt.Addr(), f.SRTPassphrase != "")
 	return n.services.wait(ctx)
 }
 
