@@ -109,7 +109,8 @@ func refuse(err error) *refusal {
 		}
 	}
 	return &refusal{
-		err: err, reason: reasonInternal, code: codeDenied, srt: srtInternal, say: "the server has a fault: its log tells more",
+		err: err, reason: reasonInternal, code: codeDenied, srt: srtInternal,
+		say: "the server has a fault: its log tells more",
 	}
 }
 

@@ -206,7 +206,8 @@ func (p *srtPublisher) watch() error {
 	case f.latency > maxSRTLatency:
 		return fmt.Errorf("%w: a latency of %v: set the encoder's to %v at most", media.ErrTooLarge, f.latency, maxSRTLatency)
 	case f.held > maxSRTHeld:
-		return fmt.Errorf("%w: %d bytes within the latency of %v: set the encoder's lower", media.ErrTooLarge, f.held, f.latency)
+		return fmt.Errorf("%w: %d bytes within the latency of %v: set the encoder's lower",
+			media.ErrTooLarge, f.held, f.latency)
 	case now.Sub(p.lastData) > p.idle:
 		return fmt.Errorf("no packet for %v: %w", p.idle, os.ErrDeadlineExceeded)
 	case now.Sub(p.lastMedia) <= p.idle:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -220,6 +221,77 @@ func TestSRTPassphrase(t *testing.T) {
 	}
 	if p := rec.publication(t, 0); !p.clean || len(p.frames) < 60 {
 		t.Errorf("clean=%v, %d frames", p.clean, len(p.frames))
+	}
+}
+
+// lossyRelay passes datagrams on to a server and loses every nth of the client's data packets.
+func lossyRelay(tb testing.TB, server string, nth int) (address string) {
+	tb.Helper()
+	front, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	back, err := net.Dial("udp", server)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var client atomic.Value
+	var relays sync.WaitGroup
+	tb.Cleanup(func() {
+		_, _ = front.Close(), back.Close()
+		relays.Wait()
+	})
+	relays.Go(func() {
+		buf := make([]byte, 2048)
+		for data := 0; ; {
+			n, from, err := front.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			client.Store(from)
+			if n > 0 && buf[0]&0x80 == 0 { // no control packet
+				if data++; data%nth == 0 {
+					continue
+				}
+			}
+			_, _ = back.Write(buf[:n])
+		}
+	})
+	relays.Go(func() {
+		buf := make([]byte, 2048)
+		for {
+			n, err := back.Read(buf)
+			if err != nil {
+				return
+			}
+			_, _ = front.WriteTo(buf[:n], client.Load().(net.Addr))
+		}
+	})
+	return front.LocalAddr().String()
+}
+
+// What the network loses is sent again within the latency.
+func TestSRTFFmpegThroughLoss(t *testing.T) {
+	t.Parallel()
+	rec := newRecorder()
+	s := MustServeSRT(t, Config{}, rec)
+	args := srtArgs(s, "publish:acme/show:"+strings.ReplaceAll(rec.key, "+", "%2B"), "-t", "3")
+	last := &args[len(args)-1]
+	*last = strings.Replace(*last, s.addr, lossyRelay(t, s.addr, 12), 1)
+	if out, err := MustFFmpeg(t, append([]string{"-re"}, args...)...).wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	video := 0
+	for _, f := range rec.publication(t, 0).frames {
+		if f.Track == 0 {
+			video++
+		}
+	}
+	line := s.log.await(t, "publisher left", "how=clean")
+	t.Log(line)
+	// If the very last packet is the one that is lost, there is none behind it to tell.
+	if video < 73 || !strings.Contains(line, "srt_packets.missing=0") || strings.Contains(line, "srt_packets.retransmitted=0") {
+		t.Errorf("%d pictures", video)
 	}
 }
 

@@ -17,8 +17,8 @@ const (
 	maxSkipped = 16     // kinds of stream remembered by name
 )
 
-// tsDemuxer takes media out of an MPEG transport stream (ISO/IEC 13818-1, which the sections below are of). Every byte is
-// looked at a bounded number of times, and nothing is allocated once the buffers have grown to the stream's frames.
+// tsDemuxer takes media out of an MPEG transport stream (ISO/IEC 13818-1, which the sections below are of). Every byte
+// is looked at a bounded number of times, and nothing is allocated once the buffers have grown to the stream's frames.
 //
 // One program is taken: the first whose PMT names a stream that we support; of that its first video and its first audio
 // stream. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
@@ -145,12 +145,12 @@ func (d *tsDemuxer) packet(p []byte, wall time.Time) error {
 	if p[3]&0x10 == 0 {
 		body = nil // no payload, and then the counter stands still
 	}
-	switch {
-	case pid == d.video.pid:
+	switch pid {
+	case d.video.pid:
 		return d.elementary(&d.video, h, body, wall)
-	case pid == d.audio.pid:
+	case d.audio.pid:
 		return d.elementary(&d.audio, h, body, wall)
-	case pid == tsPIDPAT:
+	case tsPIDPAT:
 		d.pat.feed(h, body, d.sink.repaired, d.programTable)
 	default:
 		for i := range d.programs {

@@ -252,7 +252,8 @@ func tsTypeName(kind byte, descriptors []byte) string {
 		name string
 	}{
 		{0x01, "MPEG-1 video"}, {0x02, "MPEG-2 video"}, {0x03, "MPEG-1 audio (MP2, MP3)"}, {0x04, "MPEG-2 audio (MP2, MP3)"},
-		{0x10, "MPEG-4 Part 2 video"}, {0x11, "AAC in LATM"}, {0x15, "timed metadata"}, {0x20, "H.264 MVC"}, {0x21, "JPEG 2000"},
+		{0x10, "MPEG-4 Part 2 video"}, {0x11, "AAC in LATM"}, {0x15, "timed metadata"}, {0x20, "H.264 MVC"},
+		{0x21, "JPEG 2000"},
 		{0x24, "HEVC (H.265)"}, {0x33, "VVC (H.266)"}, {0x80, "LPCM"}, {0x81, "AC-3"}, {0x82, "DTS"}, {0x86, "SCTE-35 cues"},
 		{0x87, "E-AC-3"}, {0xd1, "Dirac"}, {0xea, "VC-1"},
 	} {
