@@ -560,10 +560,16 @@ func BenchmarkTS(b *testing.B) {
 	datagrams := split(m.out[head:], 7*tsPacket)
 	b.SetBytes(7 * tsPacket)
 	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
+	before := d.emitted
+	i := 0
+	for ; b.Loop(); i++ {
 		if err := d.feed(datagrams[i%len(datagrams)], time.Time{}); err != nil {
 			b.Fatal(err)
 		}
+	}
+	// A round of all datagrams has 96 frames, whose last picture is finished in the next round.
+	if rounds := int64(i / len(datagrams)); d.emitted-before < 96*rounds-1 {
+		b.Errorf("%d frames of %d rounds", d.emitted-before, rounds)
 	}
 }
 
