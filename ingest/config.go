@@ -33,6 +33,13 @@ type Config struct {
 	// MaxMemory bounds the message buffers of one connection in bytes; zero is 40 MiB, enough for one buffer to grow
 	// to MaxFrame beside others. Before a publish is accepted it is 160 KiB.
 	MaxMemory int
+	// SRTLatency is the least time that SRT holds packets back for those that must be sent again; who publishes may ask
+	// for more. Zero is 500 ms: the clocks of both sides drift apart, and nothing corrects that.
+	SRTLatency time.Duration
+	// SRTPassphrase, of 10 to 80 bytes, makes all SRT publishers encrypt with it (AES). Without it none may.
+	SRTPassphrase string
+	// SRTReceiveBuffer is what the kernel is asked to hold for the SRT port in bytes; zero is 8 MiB.
+	SRTReceiveBuffer int
 }
 
 func (c Config) withDefaults() Config {
@@ -48,5 +55,7 @@ func (c Config) withDefaults() Config {
 	c.ConfigTimeout = cmp.Or(c.ConfigTimeout, 10*time.Second)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 40<<20)
+	c.SRTLatency = cmp.Or(c.SRTLatency, 500*time.Millisecond)
+	c.SRTReceiveBuffer = cmp.Or(c.SRTReceiveBuffer, 8<<20)
 	return c
 }

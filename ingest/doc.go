@@ -1,17 +1,20 @@
-// Package ingest takes live streams in. It speaks RTMP with publishers, checks their keys, takes the media out of FLV
-// and hands it, frame by frame, to a Packager.
+// Package ingest takes live streams in. It speaks RTMP and SRT with publishers, checks their keys, takes the media out
+// of FLV or MPEG transport streams and hands it, frame by frame, to a Packager.
 //
 // Flow:
 //
 //	Server.Serve    accepts connections within limits, one goroutine each; ServeTLS is RTMPS (tls.go)
 //	Tunnel          RTMPT: HTTP requests as one more kind of connection (tunnel*.go)
+//	Server.ServeSRT the same for SRT, on one UDP port
 //	rtmpConn        handshake, chunks, AMF0 commands (rtmp*.go, chunk*.go, amf0*.go, handshake.go, wire.go)
 //	flvDemuxer      FLV bodies to configs and frames (flv*.go, h264.go, aac.go)
+//	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
+//	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	Publication     the packager's side
 //
-// The seam for the next protocol: a handler func(ctx, net.Conn) that calls Server.open with a request and feeds the
-// session that it gets through the sink interface.
+// The seam for the next protocol: a handler that calls Server.open with a request and feeds the session that it gets
+// through the sink interface.
 //
 // Invariants:
 //
@@ -19,11 +22,13 @@
 //  2. NetStream.Publish.Start is said after the key was found right, the lease is held and the Packager has agreed.
 //  3. A stream has one session. The one with the highest epoch wins; the other is told, and has left before the new one
 //     publishes (or TakeoverTimeout has passed; then the epoch fences it).
-//  4. A connection is one goroutine. While a frame is being taken nothing is read: that is the back-pressure.
-//  5. The wire's clock is kept: DTS is the RTMP timestamp, unwrapped once for all tracks; PTS is DTS plus the signed
-//     composition time. Repairs belong to the packager.
+//  4. A session is one goroutine. While a frame is being taken nothing is read: that is RTMP's back-pressure. SRT knows
+//     none: a second goroutine drains it into a queue with a limit, past which packets are dropped and counted.
+//  5. The wire's clock is kept: DTS is the RTMP timestamp or the PES packet's DTS, unwrapped once for all tracks; PTS
+//     is DTS plus their signed difference. Repairs belong to the packager.
 //  6. Tracks are set before the first frame, and a frame's track indexes the tracks set last.
-//  7. A payload is borrowed: it lies in the chunk stream's buffer and is valid until the call returns.
+//  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.
-//  9. Every wait has a deadline, and no connection ends without a log line.
+//  9. A frame that lacks a part is dropped and counted, never handed over.
+//  10. Every wait has a deadline, and no connection ends without a log line.
 package ingest

@@ -22,6 +22,18 @@ const (
 	repairMessage        = "ignored_message" // a message of a kind that is read past
 	repairInBandConfig   = "in_band_config"  // parameter sets in the stream that differ from the configuration
 	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
+
+	// Of MPEG transport streams.
+	repairSRTGap       = "srt_gap"       // SRT gave packets up, or they came faster than they could be taken
+	repairTSSync       = "ts_sync"       // no packet where one must be; the next was searched for
+	repairTSPacket     = "ts_packet"     // a packet marked broken, scrambled or that does not parse; dropped
+	repairTSContinuity = "ts_continuity" // packets are missing
+	repairTSDamaged    = "ts_damaged"    // a PES packet with a part missing; dropped
+	repairTSTable      = "ts_table"      // a PAT or PMT with a wrong checksum or length; passed over
+	repairTSTooLarge   = "ts_too_large"  // an access unit past its limit; dropped
+	repairTSUntimed    = "ts_untimed"    // a PES packet without a time; dropped
+	repairTSSkipped    = "ts_skipped"    // a stream or program that is not taken
+	repairADTSSync     = "adts_sync"     // no ADTS header where one must be; the next was searched for
 )
 
 type metrics struct {
@@ -35,6 +47,7 @@ type metrics struct {
 	frames      *prometheus.CounterVec
 	mediaBytes  *prometheus.CounterVec
 	repairs     *prometheus.CounterVec
+	srtPackets  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -58,9 +71,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		frames:     counter("frames_total", "Frames handed to the packager.", "kind"),
 		mediaBytes: counter("frames_bytes_total", "Payload bytes of those frames.", "kind"),
 		repairs:    counter("repairs_total", "Faults of publishers' streams that were passed over.", "what"),
+		srtPackets: counter("srt_packets_total",
+			"SRT data packets: received, lost at first, retransmitted, discarded as doubled or late, undecrypted, "+
+				"missing in the end, and dropped since a queue was full (overflow); broken handshakes.", "what"),
 	}
 	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.bytes, m.frames,
-		m.mediaBytes, m.repairs)
+		m.mediaBytes, m.repairs, m.srtPackets)
 	return m
 }
 

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -11,7 +12,7 @@ import (
 // Ends of a connection that are no errors of the packager or the services.
 var (
 	errNoKey   = errors.New("no stream key")
-	errPlay    = errors.New("playback over RTMP is not served")
+	errPlay    = errors.New("playback over RTMP or SRT is not served")
 	errKicked  = errors.New("closed by the administrator")
 	errClosing = errors.New("server is stopping")
 	errSilent  = errors.New("no media came in time")
@@ -23,6 +24,7 @@ type refusal struct {
 	err    error
 	reason string // for logs and the metric: one of a few
 	code   string // NetStream status code
+	srt    int    // SRT rejection code, which is all that an SRT client is told
 	say    string // what the publisher's user reads in the encoder
 }
 
@@ -37,34 +39,63 @@ const (
 	codePlayFailed = "NetStream.Play.Failed"
 )
 
+// SRT rejection codes: those of the protocol (srt.h) and of its access control guidelines (access_control.h).
+const (
+	srtBadSecret    = 1010
+	srtUnsecure     = 1011
+	srtBadRequest   = 1400
+	srtUnauthorized = 1401
+	srtOverload     = 1402
+	srtForbidden    = 1403
+	srtNotFound     = 1404
+	srtBadMode      = 1405
+	srtUnacceptable = 1406
+	srtConflict     = 1409
+	srtInternal     = 1500
+	srtDown         = 1503
+)
+
 // refuse is the one table from errors to what clients are told.
 func refuse(err error) *refusal {
 	var r *refusal
 	if errors.As(err, &r) {
 		return r
 	}
+	const wrongKey = "wrong stream key: copy the key of your stream into the encoder again"
 	for _, row := range []struct {
-		err         error
-		reason, say string
+		err    error
+		reason string
+		srt    int
+		say    string
 	}{
-		{errNoKey, "no key", "no stream key: publish to rtmp://HOST/live/KEY or rtmp://HOST/PUBLISHER/STREAM?key=KEY"},
-		{errPlay, "play", "playback over RTMP is not served: open http://HOST/PUBLISHER/STREAM/index.m3u8"},
-		{errKicked, "kicked", "the administrator closed this connection"},
-		{errClosing, "stopping", "the server is stopping: connect again"},
-		{errSilent, "silent", "no audio or video came in time"},
-		{errTwice, "twice", "this connection publishes already: use one connection for each stream"},
-		{media.ErrDenied, "wrong key", "wrong stream key: copy the key of your stream into the encoder again"},
-		{media.ErrNotFound, "wrong key", "wrong stream key: copy the key of your stream into the encoder again"},
-		{media.ErrGone, "wrong key", "wrong stream key: copy the key of your stream into the encoder again"},
-		{media.ErrBadName, "bad name", ""},
-		{media.ErrUnsupported, "unsupported", ""},
-		{media.ErrTooLarge, "too large", ""},
-		{media.ErrInvalid, "invalid", ""},
-		{media.ErrTakenOver, "taken over", "taken over: the same stream was published again from elsewhere"},
-		{media.ErrFenced, "lease lost", "taken over: another server owns the stream now"},
-		{media.ErrUnavailable, "unavailable", "the server cannot take streams right now: try again in a moment"},
-		{context.DeadlineExceeded, "unavailable", "the server cannot take streams right now: try again in a moment"},
-		{os.ErrDeadlineExceeded, "timeout", "the encoder was silent for too long"},
+		{errNoKey, "no key", srtUnauthorized,
+			"no stream key: publish to rtmp://HOST/live/KEY or rtmp://HOST/PUBLISHER/STREAM?key=KEY"},
+		{errPlay, "play", srtForbidden,
+			"playback over RTMP is not served: open http://HOST/PUBLISHER/STREAM/index.m3u8"},
+		{errStreamID, "stream id", srtBadRequest, ""},
+		{errMode, "mode", srtBadMode, ""},
+		{errSRTPlain, "encryption", srtUnsecure, ""},
+		{errSRTEncrypted, "encryption", srtUnsecure, ""},
+		{errSRTPassphrase, "passphrase", srtBadSecret, ""},
+		{errKicked, "kicked", srtForbidden, "the administrator closed this connection"},
+		{errClosing, "stopping", srtDown, "the server is stopping: connect again"},
+		{errSilent, "silent", srtUnacceptable, "no audio or video came in time"},
+		{errTwice, "twice", srtConflict, "this connection publishes already: use one connection for each stream"},
+		{media.ErrDenied, "wrong key", srtUnauthorized, wrongKey},
+		{media.ErrNotFound, "wrong key", srtNotFound, wrongKey},
+		{media.ErrGone, "wrong key", srtNotFound, wrongKey},
+		{media.ErrBadName, "bad name", srtBadRequest, ""},
+		{media.ErrUnsupported, "unsupported", srtUnacceptable, ""},
+		{media.ErrTooLarge, "too large", srtUnacceptable, ""},
+		{media.ErrInvalid, "invalid", srtBadRequest, ""},
+		{media.ErrTakenOver, "taken over", srtConflict,
+			"taken over: the same stream was published again from elsewhere"},
+		{media.ErrFenced, "lease lost", srtConflict, "taken over: another server owns the stream now"},
+		{media.ErrUnavailable, "unavailable", srtOverload,
+			"the server cannot take streams right now: try again in a moment"},
+		{context.DeadlineExceeded, "unavailable", srtOverload,
+			"the server cannot take streams right now: try again in a moment"},
+		{os.ErrDeadlineExceeded, "timeout", srtUnacceptable, "the encoder was silent for too long"},
 	} {
 		if errors.Is(err, row.err) {
 			if row.say == "" {
@@ -74,8 +105,26 @@ func refuse(err error) *refusal {
 			if errors.Is(row.err, errPlay) {
 				code = codePlayFailed
 			}
-			return &refusal{err: err, reason: row.reason, code: code, say: row.say}
+			return &refusal{err: err, reason: row.reason, code: code, srt: row.srt, say: row.say}
 		}
 	}
-	return &refusal{err: err, reason: reasonInternal, code: codeDenied, say: "the server has a fault: its log tells more"}
+	return &refusal{
+		err: err, reason: reasonInternal, code: codeDenied, srt: srtInternal,
+		say: "the server has a fault: its log tells more",
+	}
+}
+
+// logRefusal logs and counts a publish that was refused.
+func (s *Server) logRefusal(logger *slog.Logger, r *refusal, asked target) {
+	s.metrics.refuse(r.reason)
+	attrs := []any{"reason", r.reason}
+	if asked.path.Publisher != "" {
+		attrs = append(attrs, "publisher", asked.path.Publisher, "stream", asked.path.Stream)
+	} else {
+		attrs = append(attrs, "key", redact(asked.key))
+	}
+	if !errors.Is(r.err, media.ErrDenied) { // it says no more than the reason, and must not repeat the key
+		attrs = append(attrs, "err", r.err)
+	}
+	logger.Warn("publish refused", attrs...)
 }

@@ -236,18 +236,7 @@ func (c *rtmpConn) logUnpublished(err error, r *refusal) (tell bool) {
 }
 
 func (c *rtmpConn) logRefusal(r *refusal) {
-	c.count(r.reason)
-	attrs := []any{"reason", r.reason}
-	if c.asked.path.Publisher != "" {
-		attrs = append(attrs, "publisher", c.asked.path.Publisher, "stream", c.asked.path.Stream)
-	} else {
-		attrs = append(attrs, "key", redact(c.asked.key))
-	}
-	attrs = append(attrs, "encoder", c.encoder)
-	if !errors.Is(r.err, media.ErrDenied) { // it says no more than the reason, and must not repeat the key
-		attrs = append(attrs, "err", r.err)
-	}
-	c.logger.Warn("publish refused", attrs...)
+	c.server.logRefusal(c.logger.With("encoder", c.encoder), r, c.asked)
 }
 
 func (c *rtmpConn) count(reason string) { c.server.metrics.refuse(reason) }

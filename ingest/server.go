@@ -88,7 +88,7 @@ func (s *Server) accept(
 			continue
 		}
 		delay = 0
-		from := origin(conn)
+		from := origin(remoteOf(conn))
 		if reason := s.enter(from); reason != "" {
 			s.metrics.refuse(reason)
 			s.logger.Warn("connection refused", "remote", remoteOf(conn), "protocol", protocol, "reason", reason)
@@ -140,8 +140,8 @@ func (s *Server) exit(from netip.Prefix) {
 }
 
 // origin is what connections are counted by: an IPv4 address, or the /64 that an IPv6 host has to itself.
-func origin(conn net.Conn) netip.Prefix {
-	address, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+func origin(remote string) netip.Prefix {
+	address, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}

@@ -272,16 +272,6 @@ func TestAcknowledgements(t *testing.T) {
 	}
 }
 
-// fromConn is a connection of which only the remote address is of interest.
-type fromConn struct {
-	net.Conn
-	from string
-}
-
-func (c fromConn) RemoteAddr() net.Addr { return c }
-func (c fromConn) Network() string      { return "tcp" }
-func (c fromConn) String() string       { return c.from }
-
 func TestOrigin(t *testing.T) {
 	for from, want := range map[string]string{
 		"192.0.2.7:1234":              "192.0.2.7/32",
@@ -290,7 +280,7 @@ func TestOrigin(t *testing.T) {
 		"[fe80::1%eth0]:1234":         "fe80::/64",
 		"pipe":                        "invalid Prefix",
 	} {
-		if got := origin(fromConn{from: from}).String(); got != want {
+		if got := origin(from).String(); got != want {
 			t.Errorf("%s: %s, want %s", from, got, want)
 		}
 	}

@@ -56,12 +56,13 @@ type request struct {
 // session is one accepted publisher. It is used by its connection's goroutine.
 type session struct {
 	lineup
-	server *Server
-	path   media.StreamPath
-	epoch  uint64
-	seat   *seat
-	logger *slog.Logger
-	opened time.Time
+	server  *Server
+	path    media.StreamPath
+	epoch   uint64
+	seat    *seat
+	logger  *slog.Logger
+	opened  time.Time
+	figures []any // what its protocol adds to the last log line
 }
 
 // open accepts a publisher: it checks the key, takes the lease, sends the stream's former publisher away and asks the
@@ -137,6 +138,7 @@ func (s *session) close(ctx context.Context, cause error) {
 	s.metrics.left.WithLabelValues(strings.ReplaceAll(how, " ", "_")).Inc()
 	attrs := []any{"how", how, "dur", time.Since(s.opened).Round(time.Millisecond), "frames", s.frames,
 		"bytes", s.bytes}
+	attrs = append(attrs, s.figures...)
 	if cause != nil {
 		attrs = append(attrs, "err", cause)
 	}

@@ -35,7 +35,9 @@ var allowed = map[string][]string{
 	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
 	"migrations":                     {},
 	"web":                            {},
-	"ingest":                         {"internal/media", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib"},
+	"ingest": {
+		"internal/media", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib", "github.com/datarhei/gosrt",
+	},
 	"packager": {
 		"internal/media", "internal/hls", "internal/reclog",
 		"github.com/prometheus/client_golang", "github.com/bluenviron/mediacommon/v2",

@@ -67,6 +67,7 @@ type oxbow struct {
 	data  string
 	http  string
 	rtmp  string
+	srt   string
 	admin string
 	extra []string
 	env   []string
@@ -82,7 +83,7 @@ const adminToken = "test-admin-token"
 func newOxbow(tb testing.TB, extra ...string) *oxbow {
 	tb.Helper()
 	o := &oxbow{tb: tb, data: filepath.Join(tb.TempDir(), "data"), extra: extra, out: &output{}}
-	o.http, o.rtmp, o.admin = freeAddress(tb), freeAddress(tb), freeAddress(tb)
+	o.http, o.rtmp, o.srt, o.admin = freeAddress(tb), freeAddress(tb), freeUDPAddress(tb), freeAddress(tb)
 	tb.Cleanup(func() {
 		o.stop(syscall.SIGKILL)
 		if tb.Failed() {
@@ -95,7 +96,7 @@ func newOxbow(tb testing.TB, extra ...string) *oxbow {
 // start runs the binary's command ("serve" or "demo") and returns once it is ready.
 func (o *oxbow) start(command string) {
 	o.tb.Helper()
-	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--admin", o.admin,
+	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--srt", o.srt, "--admin", o.admin,
 		"--log-level", "debug"}, o.extra...)
 	o.cmd = exec.Command(oxbowBinary, args...)
 	o.cmd.Env = append(append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken), o.env...)
@@ -357,6 +358,16 @@ func freeAddress(tb testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+func freeUDPAddress(tb testing.TB) string {
+	tb.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().String()
 }
 
 // output keeps what a process prints.

@@ -29,22 +29,28 @@ func (a *listenAddress) UnmarshalText(text []byte) error {
 // listen opens the address for a flag and says in its error what to do.
 func (a listenAddress) listen(ctx context.Context, flag string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", string(a))
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s %s: another program listens there: stop it, or choose another port with %s", flag, a, flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s %s: not allowed: use a port above 1023, or grant CAP_NET_BIND_SERVICE", flag, a)
-	case err != nil:
-		return nil, fmt.Errorf("%s %s: %w", flag, a, err)
+	if err != nil {
+		return nil, a.explain(err, flag)
 	}
 	return l, nil
 }
 
-// reachable gives the host:port under which a client on this machine reaches the listener.
-func reachable(l net.Listener) string {
-	host, port, err := net.SplitHostPort(l.Addr().String())
+// explain says of a failure to listen what to do.
+func (a listenAddress) explain(err error, flag string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s %s: another program listens there: stop it, or choose another port with %s", flag, a, flag)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%s %s: not allowed: use a port above 1023, or grant CAP_NET_BIND_SERVICE", flag, a)
+	}
+	return fmt.Errorf("%s %s: %w", flag, a, err)
+}
+
+// reachable gives the host:port under which a client on this machine reaches what listens on the address.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
-		return l.Addr().String()
+		return a.String()
 	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -104,13 +104,24 @@ func (n *node) demoKey(ctx context.Context) (string, error) {
 // newSecret makes a token or key of 130 random bits.
 func newSecret(prefix string) string { return prefix + rand.Text() }
 
-// print tells where to publish and where to watch. rtmps may be nil.
-func (f firstStart) print(w io.Writer, public, rtmp, rtmps net.Listener) {
-	site, server := "http://"+localhost(public), "rtmp://"+localhost(rtmp)
+// printed is what print tells beside the secrets: where the process listens.
+type printed struct {
+	public, rtmp, rtmps, srt net.Addr // rtmps may be nil
+	srtEncrypted             bool
+}
+
+// print tells where to publish and where to watch.
+func (f firstStart) print(w io.Writer, at printed) {
+	site, server := "http://"+localhost(at.public), "rtmp://"+localhost(at.rtmp)
 	key, note := f.streamKey, "The key is shown only now: note it."
 	if key == "" {
 		key = "YOUR-STREAM-KEY"
 		note = "Make a key: curl -X POST -H 'Authorization: Bearer TOKEN' " + site + "/v1/publishers/demo/streams/live/keys"
+	}
+	// linger: else ffmpeg throws away, at its end, what it has not sent.
+	srtURL := "srt://" + localhost(at.srt) + "?linger=2&streamid=publish:demo/live:" + key
+	if at.srtEncrypted {
+		srtURL += "&passphrase=PASSPHRASE"
 	}
 	_, _ = fmt.Fprintf(w, `
 Oxbow %s is up.
@@ -119,10 +130,11 @@ Oxbow %s is up.
              %s/demo/live/index.m3u8
   Publish    OBS: service "Custom", server %s/live, stream key %s
              ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f flv %s/live/%s
+             ffmpeg -re -i FILE -c:v libx264 -g 60 -c:a aac -f mpegts '%s'
              %s
-`, version, site, site, server, key, server, key, note)
-	if rtmps != nil {
-		_, _ = fmt.Fprintf(w, "  Over TLS   rtmps://%s/live\n", localhost(rtmps))
+`, version, site, site, server, key, server, key, srtURL, note)
+	if at.rtmps != nil {
+		_, _ = fmt.Fprintf(w, "  Over TLS   rtmps://%s/live\n", localhost(at.rtmps))
 	}
 	if f.adminToken != "" {
 		_, _ = fmt.Fprintf(w, `  REST API   %s/v1/  with the admin token %s
@@ -132,11 +144,11 @@ Oxbow %s is up.
 	_, _ = fmt.Fprintln(w)
 }
 
-// localhost gives the listener's address as a person on this machine would type it.
-func localhost(l net.Listener) string {
-	host, port, err := net.SplitHostPort(reachable(l))
+// localhost gives a listener's address as a person on this machine would type it.
+func localhost(a net.Addr) string {
+	host, port, err := net.SplitHostPort(reachable(a))
 	if err != nil {
-		return reachable(l)
+		return reachable(a)
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		host = "localhost"

@@ -85,12 +85,29 @@ func (n *node) closeLost(ctx context.Context, resumed map[media.RecordingID]bool
 	return nil
 }
 
-// newIngest makes the RTMP server in front of the packager.
+// ingestConfig gives the limits and the SRT settings of ingest.
+func (n *node) ingestConfig() ingest.Config {
+	return ingest.Config{SRTLatency: n.flags.SRTLatency, SRTPassphrase: n.flags.SRTPassphrase}
+}
+
+// listenSRT opens the UDP port for SRT.
+func (n *node) listenSRT() (*ingest.SRTListener, error) {
+	if size := len(n.flags.SRTPassphrase); size > 0 && (size < 10 || size > 80) {
+		return nil, fmt.Errorf("--srt-passphrase: %d characters: use 10 to 80", size)
+	}
+	l, err := ingest.ListenSRT(n.ingestConfig(), string(n.flags.SRT), n.logger)
+	if err != nil {
+		return nil, n.flags.SRT.explain(err, "--srt")
+	}
+	return l, nil
+}
+
+// newIngest makes the server of publishers, RTMP and SRT, in front of the packager.
 func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Server {
 	held := &leases{
 		registry: n.registry, node: n.registration(), logger: n.logger, floor: n.epochFloor,
 	}
-	server := ingest.New(ingest.Config{}, n.catalog, held, publishTo{p}, n.logger, n.metrics)
+	server := ingest.New(n.ingestConfig(), n.catalog, held, publishTo{p}, n.logger, n.metrics)
 	held.lost = func(path media.StreamPath) { server.Kick(path) }
 	n.services.add(ctx, "leases", held.Run)
 	return server

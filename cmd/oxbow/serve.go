@@ -27,8 +27,11 @@ type serveFlags struct {
 	RTMP  listenAddress `name:"rtmp" default:":1935" placeholder:"ADDR" help:"RTMP publishers (default: ${default}). They may also tunnel through --http: rtmpt://HOST:PORT/live/KEY."`
 	RTMPS listenAddress `name:"rtmps" placeholder:"ADDR" help:"RTMP publishers over TLS, like :443; needs --tls-cert and --tls-key. Off by default."`
 	TLS   tlsFlags      `embed:"" prefix:"tls-"`
-	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers; reserved, this version does not listen yet (default: ${default})."`
+	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers, UDP (default: ${default})."`
 	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private (default: ${default})."`
+
+	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 80 characters with which every SRT publisher must encrypt. Without it none may."`
+	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more (default: ${default})."`
 
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
@@ -96,6 +99,11 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 	if rtmps != nil {
 		defer func() { _ = rtmps.Close() }()
 	}
+	srt, err := n.listenSRT()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = srt.Close() }()
 	admin, err := f.Admin.listen(ctx, "--admin")
 	if err != nil {
 		return err
@@ -136,12 +144,17 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 			return publishers.ServeTLS(ctx, rtmps, secured.config())
 		})
 	}
+	n.services.add(ctx, "SRT", func(ctx context.Context) error { return publishers.ServeSRT(ctx, srt) })
 	if demo != nil {
-		target := demoTarget{rtmp: reachable(rtmp), freshKey: n.demoKey, logger: n.logger}
+		target := demoTarget{rtmp: reachable(rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
 	n.ready.Store(true)
-	first.print(ctx.stdout, public, rtmp, rtmps)
+	at := printed{public: public.Addr(), rtmp: rtmp.Addr(), srt: srt.Addr(), srtEncrypted: f.SRTPassphrase != ""}
+	if rtmps != nil {
+		at.rtmps = rtmps.Addr()
+	}
+	first.print(ctx.stdout, at)
 	return n.services.wait(ctx)
 }
 
