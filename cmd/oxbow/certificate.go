@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -34,10 +35,12 @@ type certificate struct {
 	seen   [2]fileStamp // of the files when they were read last
 }
 
-// fileStamp tells a file from what replaces it. The zero stamp is a file that cannot be looked at.
+// fileStamp tells a file from what replaces it: one that is as long and came within the same tick of the file system's
+// clock is another inode. The zero stamp is a file that cannot be looked at.
 type fileStamp struct {
 	modified time.Time
 	size     int64
+	inode    uint64
 }
 
 // openCertificate reads the certificate. Without both flags there is none, which is no error.
@@ -96,6 +99,9 @@ func (c *certificate) stamps() [2]fileStamp {
 	for i, name := range []string{c.flags.Cert, c.flags.Key} {
 		if info, err := os.Stat(name); err == nil {
 			stamps[i] = fileStamp{modified: info.ModTime(), size: info.Size()}
+			if system, ok := info.Sys().(*syscall.Stat_t); ok {
+				stamps[i].inode = system.Ino
+			}
 		}
 	}
 	return stamps
