@@ -45,7 +45,7 @@ func readConfigFile(name string) (*fileValues, error) {
 	if info.Size() > maxConfigFile {
 		return nil, fmt.Errorf("--config: %s has %d bytes: at most %d", name, info.Size(), maxConfigFile)
 	}
-	text, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
