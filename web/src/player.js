@@ -8,6 +8,7 @@ const pollOff = 3000; // ms between looks for the next show
 const pollNext = 5000; // the same while the last one's recording plays
 const slowest = 10_000; // ms between tries of what fails
 const stallWorry = 4000; // ms of standing still before the viewer is told
+const hangs = 3000; // ms of standing still though newer media is there before the stream is opened anew
 const farBehind = 4; // seconds past the wanted latency at which who watches live is taken forward
 const jumpRest = 8000; // ms between two such jumps, at first
 
@@ -65,6 +66,7 @@ export class Player {
     this.broken = null;
     this.recording = '';
     this.still = 0;
+    this.hanging = 0;
     this.last = 0;
     this.sinceLook = 0;
     this.sinceJump = 0;
@@ -267,11 +269,19 @@ export class Player {
     this.last = video.currentTime;
     if (moved) {
       this.still = 0;
+      this.hanging = 0;
       if (state.live && hls && state.phase === 'playing') this.catchUp();
       if (state.phase === 'waiting' && !video.paused && video.currentTime > 0) this.set({ phase: 'playing', message: '' });
       return;
     }
     this.still += 500;
+    // hls.js 1.7 does not always find its way over a discontinuity.
+    const there = state.live && !this.gap && hls?.liveSyncPosition > video.currentTime + 0.5 && this.ahead < 0.5;
+    this.hanging = there ? this.hanging + 500 : 0;
+    if (this.hanging >= hangs) {
+      this.giveUp({ text: 'Waiting for media…', again: true });
+      return;
+    }
     if (this.still < stallWorry || video.ended) return;
     if (!state.live && !this.more) { // no "ended" comes after a seek to the very end, or before gaps
       this.ended();
