@@ -12,7 +12,7 @@ import (
 
 // browser is a headless Chromium that plays a page (browser/play.mjs).
 type browser struct {
-	*publisher
+	*process
 }
 
 // seenByViewer is play.mjs's report.
@@ -34,19 +34,9 @@ func startBrowser(tb testing.TB, url string, args ...string) *browser {
 	tb.Helper()
 	node := needTool(tb, "node")
 	chromium := needTool(tb, "chromium")
-	b := &browser{&publisher{tb: tb, out: &output{}, done: make(chan struct{})}}
-	b.cmd = exec.Command(node, append([]string{"play.mjs", url, "--chromium", chromium}, args...)...)
-	b.cmd.Dir = "browser"
-	b.cmd.Stdout, b.cmd.Stderr = b.out, b.out
-	if err := b.cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	go func() {
-		defer close(b.done)
-		b.err = b.cmd.Wait()
-	}()
-	tb.Cleanup(b.kill)
-	return b
+	cmd := exec.Command(node, append([]string{"play.mjs", url, "--chromium", chromium}, args...)...)
+	cmd.Dir = "browser"
+	return &browser{startProcess(tb, cmd)}
 }
 
 // report waits for the browser's end and gives what it saw.

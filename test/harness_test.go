@@ -244,8 +244,8 @@ func (o *oxbow) waitState(id, state string, limit time.Duration) recording {
 	return r
 }
 
-// publisher is an ffmpeg that publishes.
-type publisher struct {
+// process is a tool that runs beside the test: a publisher, a player, a browser.
+type process struct {
 	tb   testing.TB
 	cmd  *exec.Cmd
 	out  *output
@@ -253,42 +253,48 @@ type publisher struct {
 	err  error
 }
 
-// publish starts ffmpeg with the arguments; it is killed at the test's end.
-func publish(tb testing.TB, args ...string) *publisher {
+// publish starts ffmpeg with the arguments.
+func publish(tb testing.TB, args ...string) *process {
 	tb.Helper()
-	p := &publisher{tb: tb, out: &output{}, done: make(chan struct{})}
-	p.cmd = exec.Command(needTool(tb, "ffmpeg"), append([]string{"-hide_banner", "-loglevel", "info", "-nostdin"}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if err := p.cmd.Start(); err != nil {
+	args = append([]string{"-hide_banner", "-loglevel", "info", "-nostdin"}, args...)
+	return startProcess(tb, exec.Command(needTool(tb, "ffmpeg"), args...))
+}
+
+// startProcess starts the command; it is killed at the test's end, and if the test failed its output is shown.
+func startProcess(tb testing.TB, cmd *exec.Cmd) *process {
+	tb.Helper()
+	p := &process{tb: tb, cmd: cmd, out: &output{}, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	go func() {
 		defer close(p.done)
-		p.err = p.cmd.Wait()
+		p.err = cmd.Wait()
 	}()
 	tb.Cleanup(func() {
 		p.kill()
 		if tb.Failed() {
-			tb.Logf("publisher's log:\n%s", p.out.tail(30))
+			tb.Logf("%s's output:\n%s", filepath.Base(cmd.Path), p.out.tail(30))
 		}
 	})
 	return p
 }
 
-// kill ends the publisher without a goodbye.
-func (p *publisher) kill() {
+// kill ends the process without a goodbye.
+func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }
 
-// wait waits for the publisher's own end.
-func (p *publisher) wait(limit time.Duration) error {
+// wait waits for the process's own end.
+func (p *process) wait(limit time.Duration) error {
 	p.tb.Helper()
 	select {
 	case <-p.done:
 		return p.err
 	case <-time.After(limit):
-		p.tb.Fatalf("the publisher did not end within %v:\n%s", limit, p.out.tail(20))
+		p.tb.Fatalf("%s did not end within %v:\n%s", filepath.Base(p.cmd.Path), limit, p.out.tail(20))
 		return nil
 	}
 }
