@@ -284,6 +284,7 @@ func BenchmarkReadVideoMessage(b *testing.B) {
 // discard is a publication that keeps nothing.
 type discard struct{}
 
-func (discard) SetTracks([]media.Track) error { return nil }
-func (discard) WriteFrame(*media.Frame) error { return nil }
-func (discard) Close(bool) error              { return nil }
+func (discard) SetTracks([]media.Track) error            { return nil }
+func (discard) WriteFrame(*media.Frame) error            { return nil }
+func (discard) WriteMetadata(*media.TimedMetadata) error { return nil }
+func (discard) Close(bool) error                         { return nil }

@@ -173,7 +173,7 @@ func audioUnit(unit ...byte) []byte    { return append([]byte{0xaf, 1}, unit...)
 
 func videoUnit(composition int32, units ...[]byte) []byte {
 	kind := byte(0x27)
-	if len(units) > 0 && len(units[0]) > 0 && units[0][0]&0x1f == nalIDR {
+	if len(units) > 0 && len(units[0]) > 0 && units[0][0]&0x1f == 5 {
 		kind = 0x17
 	}
 	b := []byte{kind, 1, byte(composition >> 16), byte(composition >> 8), byte(composition)}

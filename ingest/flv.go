@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -13,6 +14,7 @@ const (
 	flvCodecAAC    = 10
 	flvExAudio     = 9    // sound format that says: E-RTMP header
 	flvExVideo     = 0x80 // bit of the frame type that says so
+	flvKeyFrame    = 1    // frame type
 	flvCommand     = 5    // frame type "video info/command frame"
 	avcHeader      = 0
 	avcUnit        = 1
@@ -33,7 +35,7 @@ type flvDemuxer struct {
 	sink     sink
 	maxFrame int
 	clock    clock
-	avc      avcStream
+	avc      bitstream.AVC
 	frame    media.Frame // reused
 }
 
@@ -61,7 +63,7 @@ func (d *flvDemuxer) video(timestamp uint32, body []byte, wall time.Time) error 
 	case avcHeader:
 		return d.avcConfig(body[5:])
 	case avcUnit:
-		return d.avcUnit(timestamp, signed24(body[2:]), body[5:], wall)
+		return d.avcUnit(timestamp, signed24(body[2:]), body[5:], body[0]>>4&7 == flvKeyFrame, wall)
 	case avcEnd:
 		return nil // says that the encoder restarts or stops; what it does next is said by what comes
 	}
@@ -97,43 +99,44 @@ func (d *flvDemuxer) audio(timestamp uint32, body []byte, wall time.Time) error 
 }
 
 func (d *flvDemuxer) avcConfig(record []byte) error {
-	config, repair := d.avc.setRecord(record)
+	config, fault := d.avc.SetConfig(record)
 	if config == nil {
-		d.sink.repaired(repair)
+		d.sink.repaired(string(fault))
 		return nil
 	}
-	return d.sink.configure(media.Video, media.H264, config)
+	return d.sink.configure(trackID{kind: media.Video}, media.Track{Codec: media.H264, Config: config})
 }
 
-func (d *flvDemuxer) avcUnit(timestamp uint32, composition int32, payload []byte, wall time.Time) error {
-	unit, err := d.avc.accessUnit(payload, d.maxFrame, d.sink.repaired)
+func (d *flvDemuxer) avcUnit(timestamp uint32, composition int32, payload []byte, key bool, wall time.Time) error {
+	unit, err := d.avc.Read(payload, d.maxFrame, func(f bitstream.Fault) { d.sink.repaired(string(f)) })
 	if err != nil {
 		return err
 	}
-	if unit.config != nil {
-		d.sink.repaired(repairInBandConfig)
-		if err := d.sink.configure(media.Video, media.H264, unit.config); err != nil {
+	if unit.Config != nil {
+		err := d.sink.configure(trackID{kind: media.Video}, media.Track{Codec: media.H264, Config: unit.Config})
+		if err != nil {
 			return err
 		}
 	}
-	if !unit.picture {
-		d.sink.repaired(repairNoPicture)
+	if !unit.Picture {
+		d.sink.repaired(string(bitstream.NoPicture))
 		return nil
 	}
 	dts := d.clock.unwrap(timestamp)
 	d.frame = media.Frame{
 		DTS: dts, PTS: dts + time.Duration(composition)*time.Millisecond,
-		Sync: unit.idr, Payload: unit.payload, Wall: wall,
+		Sync: unit.Sync, Recovery: unit.Recovery || key && !unit.Sync, Leading: unit.Leading,
+		Payload: unit.Payload, Wall: wall,
 	}
-	return d.sink.write(media.Video, &d.frame)
+	return d.sink.write(trackID{kind: media.Video}, &d.frame)
 }
 
 func (d *flvDemuxer) aacConfig(config []byte) error {
 	if !audioConfigOK(config) {
-		d.sink.repaired(repairBadConfig)
+		d.sink.repaired(string(bitstream.BadConfig))
 		return nil
 	}
-	return d.sink.configure(media.Audio, media.AAC, config)
+	return d.sink.configure(trackID{kind: media.Audio}, media.Track{Codec: media.AAC, Config: config})
 }
 
 func (d *flvDemuxer) aacUnit(timestamp uint32, unit []byte, wall time.Time) error {
@@ -147,7 +150,7 @@ func (d *flvDemuxer) aacUnit(timestamp uint32, unit []byte, wall time.Time) erro
 	}
 	dts := d.clock.unwrap(timestamp)
 	d.frame = media.Frame{DTS: dts, PTS: dts, Sync: true, Payload: unit, Wall: wall}
-	return d.sink.write(media.Audio, &d.frame)
+	return d.sink.write(trackID{kind: media.Audio}, &d.frame)
 }
 
 // data reads a data message: the metadata says which tracks to wait for. Anything else is passed over.
@@ -169,25 +172,25 @@ func (d *flvDemuxer) data(body []byte) {
 	}
 }
 
-// promises says whether any of the properties has a value that is not zero, false or empty.
-func promises(object amfObject, names ...string) bool {
+// promises gives 1 if any of the properties has a value that is not zero, false or empty.
+func promises(object amfObject, names ...string) int {
 	for _, name := range names {
 		switch v := object.get(name).(type) {
 		case float64:
 			if v != 0 {
-				return true
+				return 1
 			}
 		case bool:
 			if v {
-				return true
+				return 1
 			}
 		case string:
 			if v != "" {
-				return true
+				return 1
 			}
 		}
 	}
-	return false
+	return 0
 }
 
 func unsupported(codec, kind, use string) error {

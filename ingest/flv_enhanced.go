@@ -69,9 +69,9 @@ func (d *flvDemuxer) exVideo(timestamp uint32, body []byte, wall time.Time) erro
 			d.sink.repaired(repairEmptyFrame)
 			return nil
 		}
-		return d.avcUnit(timestamp, signed24(h.body), h.body[3:], wall)
+		return d.avcUnit(timestamp, signed24(h.body), h.body[3:], body[0]>>4&7 == flvKeyFrame, wall)
 	case exCodedFramesX:
-		return d.avcUnit(timestamp, 0, h.body, wall)
+		return d.avcUnit(timestamp, 0, h.body, body[0]>>4&7 == flvKeyFrame, wall)
 	case exEnd:
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -150,10 +151,10 @@ var flvCases = []struct {
 	{name: "an empty AAC configuration is passed over", tags: []tag{
 		data(both), video(0, videoConfig(testRecord)), audio(0, audioConfig(nil)), audio(0, audioConfig(testASC)),
 		video(0, videoUnit(0, idr(1))),
-	}, want: "tracks video+audio: 0s*", repair: repairBadConfig},
+	}, want: "tracks video+audio: 0s*", repair: string(bitstream.BadConfig)},
 	{name: "a torn record is passed over", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord[:20])), video(0, videoConfig(testRecord)), video(0, videoUnit(0, idr(1))),
-	}, want: "tracks video: 0s*", repair: repairBadConfig},
+	}, want: "tracks video: 0s*", repair: string(bitstream.BadConfig)},
 
 	{name: "the same parameter sets in the stream change nothing", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, videoUnit(0, aud, testSPS, testPPS, idr(1))),
@@ -162,25 +163,25 @@ var flvCases = []struct {
 	{name: "new parameter sets hold from the next IDR", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, videoUnit(0, idr(1))), video(40, videoUnit(0, otherPPS)),
 		video(80, videoUnit(0, slice(1))), video(120, videoUnit(0, idr(1))),
-	}, want: "tracks video, tracks video: 0s* 80ms 120ms*", repair: repairInBandConfig},
+	}, want: "tracks video, tracks video: 0s* 80ms 120ms*", repair: string(bitstream.InBandConfig)},
 	{name: "the first record again does not undo them", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, videoUnit(0, otherPPS, idr(1))),
 		video(40, videoConfig(testRecord)), video(40, videoUnit(0, otherPPS, idr(1))),
 	}, want: "tracks video: 0s* 40ms*", repair: repairRepeatedConfig},
 	{name: "parameter sets only in the stream", tags: []tag{
 		data(onlyVideo), video(0, videoConfig([]byte{1, 0x42, 0, 10, 0xff, 0xe0, 0})), video(0, videoUnit(0, testSPS, testPPS, slice(1))),
-	}, want: "tracks video: 0s", repair: repairInBandConfig},
+	}, want: "tracks video: 0s", repair: string(bitstream.BadConfig)},
 
 	{name: "units of length zero are taken out", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, videoUnit(0, nil, idr(1), nil)),
-	}, want: "tracks video: 0s*", repair: repairEmptyUnit},
+	}, want: "tracks video: 0s*", repair: string(bitstream.EmptyUnit)},
 	{name: "access units without a picture are dropped", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, videoUnit(0)), video(0, videoUnit(0, aud, testSPS)),
 		video(40, videoUnit(0, idr(1))),
-	}, want: "tracks video: 40ms*", repair: repairNoPicture},
+	}, want: "tracks video: 40ms*", repair: string(bitstream.NoPicture)},
 	{name: "a torn unit is cut off", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, append(videoUnit(0, idr(1)), 0, 0, 0, 9, 0x41)),
-	}, want: "tracks video: 0s*", repair: repairTornUnit},
+	}, want: "tracks video: 0s*", repair: string(bitstream.TornUnit)},
 	{name: "FLV says key frame and the NAL units say no", tags: []tag{
 		data(onlyVideo), video(0, videoConfig(testRecord)), video(0, append([]byte{0x17}, videoUnit(0, slice(1))[1:]...)),
 		video(40, append([]byte{0x27}, videoUnit(0, idr(1))[1:]...)),
@@ -316,7 +317,7 @@ func TestH264LengthSizes(t *testing.T) {
 		if err := d.feed(data(onlyVideo), video(0, videoConfig(record)), video(0, body)); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(unitsOf(aud, idr(1), slice(2)), p.frames[0].Payload); diff != "" {
+		if diff := cmp.Diff(unitsOf(idr(1), slice(2)), p.frames[0].Payload); diff != "" {
 			t.Errorf("length size %d: %s", size, diff)
 		}
 		if diff := cmp.Diff(testRecord, p.tracks[0][0].Config); diff != "" {
@@ -326,35 +327,8 @@ func TestH264LengthSizes(t *testing.T) {
 		if err := d.feed(video(40, append(body, append(make([]byte, size-1), 9, 0x41)...))); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(unitsOf(aud, idr(1), slice(2)), p.frames[1].Payload); diff != "" || repairs(l, repairTornUnit) != 1 {
+		if diff := cmp.Diff(unitsOf(idr(1), slice(2)), p.frames[1].Payload); diff != "" || repairs(l, string(bitstream.TornUnit)) != 1 {
 			t.Errorf("length size %d: %s", size, diff)
-		}
-	}
-}
-
-// A record made of parameter sets says what a muxer's would.
-func TestH264Record(t *testing.T) {
-	high := []byte{0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60}
-	for _, tt := range []struct {
-		name     string
-		sps, pps []byte
-		want     []byte
-	}{
-		{"baseline", testSPS, testPPS, testRecord},
-		{"high", high, testPPS, append(recordOf(high, testPPS), 0xfd, 0xf8, 0xf8, 0)},
-	} {
-		var s avcStream
-		s.setRecord([]byte{1, 0, 0, 0, 0xff, 0xe0, 0})
-		u, err := s.accessUnit(unitsOf(tt.sps, tt.pps, idr(1)), 1<<20, func(string) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(tt.want, u.config); diff != "" {
-			t.Errorf("%s: %s", tt.name, diff)
-		}
-		// And it is read as it was written.
-		if sps, pps, ok := parseRecord(u.config); !ok || len(sps) != 1 || len(pps) != 1 {
-			t.Errorf("%s: not read back", tt.name)
 		}
 	}
 }

@@ -2,41 +2,68 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Limits of what is held while a second track is awaited.
+// Limits of what is held while more tracks are awaited, and of tracks.
 const (
 	maxHeldBytes  = 16 << 20
 	maxHeldFrames = 512
+	// maxTracksOfKind bounds the tracks of one kind of a connection.
+	maxTracksOfKind = 8
 )
 
 // sink takes what a protocol's demuxer finds. It is the seam between the protocols and the publishing session: a
 // protocol knows nothing of tracks' order, takes or the packager.
 type sink interface {
-	// announce says which kinds of track the metadata promises. It may be wrong, and need not be called.
-	announce(video, audio bool)
-	// configure gives a track's decoder configuration, as media.Track holds it. The bytes are copied.
-	configure(kind media.Kind, codec media.Codec, config []byte) error
+	// announce says how many tracks of each kind the metadata promises. It may be wrong, and need not be called.
+	announce(video, audio int)
+	// configure gives a track's decoder configuration, in the form of media.Track: Codec, Config, Unit and what is known
+	// of Language, Label, Width and Height are set. The bytes are copied.
+	configure(id trackID, track media.Track) error
+	// remove says that a track is no longer part of the stream.
+	remove(id trackID)
 	// write gives a frame; its Track is set here. An error ends the connection.
-	write(kind media.Kind, frame *media.Frame) error
+	write(id trackID, frame *media.Frame) error
+	// metadata gives a piece of timed metadata.
+	metadata(m *media.TimedMetadata) error
 	// repaired counts a fault that was passed over.
 	repaired(what string)
 }
 
-// lineup decides when a connection's tracks are announced to the publication, and in which order: video, then audio.
+// trackID names a track of a connection: its kind, and its number among its kind as the protocol counts them, from 0.
+type trackID struct {
+	kind   media.Kind
+	number int
+}
+
+// name is the track's file and URL name.
+func (id trackID) name() string {
+	if id.number == 0 {
+		return string(id.kind)
+	}
+	return string(id.kind) + strconv.Itoa(id.number+1)
+}
+
+// lineup decides when a connection's tracks are announced to the publication, and in which order: video, then audio,
+// each by number.
 //
 // The first frames are held until all tracks that the metadata announced have their configuration, or TrackWait is
-// over. Without metadata both kinds are awaited. A track or a configuration that comes later sets the tracks anew.
+// over. Without metadata one track of both kinds is awaited. A track or a configuration that comes later sets the
+// tracks anew.
 type lineup struct {
 	cfg     Config
 	out     Publication
 	metrics *metrics
 
-	slots     [2]slot
+	slots     []*slot // video before audio, by number; configured ones only
+	expected  map[media.Kind]int
 	announced bool // the metadata named tracks
 	published bool // SetTracks was called
 	changed   bool // and must be called again before the next frame
@@ -48,66 +75,89 @@ type lineup struct {
 	bytes  int64
 }
 
-// slot is what is known of one kind of track.
+// slot is one configured track.
 type slot struct {
-	expected bool
+	id       trackID
 	track    media.Track
 	index    int // in the tracks set last
 	counters kindCounters
 }
 
-func (s *slot) configured() bool { return s.track.Config != nil }
-
 type heldFrame struct {
-	kind  media.Kind
+	slot  *slot
 	frame media.Frame
 }
 
 func newLineup(cfg Config, out Publication, metrics *metrics) lineup {
-	l := lineup{cfg: cfg, out: out, metrics: metrics}
-	for _, kind := range []media.Kind{media.Video, media.Audio} {
-		l.slot(kind).counters = metrics.kind(kind)
+	return lineup{
+		cfg: cfg, out: out, metrics: metrics, expected: map[media.Kind]int{media.Video: 1, media.Audio: 1},
 	}
-	return l
 }
 
-func (l *lineup) slot(kind media.Kind) *slot {
-	switch kind {
-	case media.Video:
-		return &l.slots[0]
-	case media.Audio:
-		return &l.slots[1]
+// slot finds a track's; nil if it is not configured.
+func (l *lineup) slot(id trackID) *slot {
+	for _, s := range l.slots {
+		if s.id == id {
+			return s
+		}
 	}
-	panic("BUG: no such kind of track: " + string(kind))
+	return nil
 }
 
 func (l *lineup) repaired(what string) { l.metrics.repairs.WithLabelValues(what).Inc() }
 
-func (l *lineup) announce(video, audio bool) {
-	if !video && !audio {
+func (l *lineup) announce(video, audio int) {
+	if video < 1 && audio < 1 {
 		return
 	}
 	l.announced = true
-	l.slots[0].expected, l.slots[1].expected = video, audio
+	l.expected[media.Video] = min(video, maxTracksOfKind)
+	l.expected[media.Audio] = min(audio, maxTracksOfKind)
 }
 
-func (l *lineup) configure(kind media.Kind, codec media.Codec, config []byte) error {
-	s := l.slot(kind)
-	if s.configured() && s.track.Codec == codec && bytes.Equal(s.track.Config, config) {
+func (l *lineup) configure(id trackID, track media.Track) error {
+	if id.number < 0 || id.number >= maxTracksOfKind {
+		return fmt.Errorf("%w: %s track %d: use tracks 0 to %d", media.ErrUnsupported, id.kind, id.number, maxTracksOfKind-1)
+	}
+	track.Name, track.Kind = id.name(), id.kind
+	s := l.slot(id)
+	if s == nil {
+		s = &slot{id: id, counters: l.metrics.kind(id.kind)}
+		at, _ := slices.BinarySearchFunc(l.slots, id, func(s *slot, id trackID) int {
+			// "video" is after "audio" in the alphabet, and first here.
+			return cmp.Or(cmp.Compare(id.kind, s.id.kind), cmp.Compare(s.id.number, id.number))
+		})
+		l.slots = slices.Insert(l.slots, at, s)
+	} else if sameTrack(&s.track, &track) {
 		l.repaired(repairRepeatedConfig)
 		return nil
 	}
-	s.track = media.Track{Name: string(kind), Kind: kind, Codec: codec, Config: bytes.Clone(config)}
+	track.Config = bytes.Clone(track.Config)
+	s.track = track
 	l.changed = true
 	return nil
 }
 
-func (l *lineup) write(kind media.Kind, frame *media.Frame) error {
-	if !l.slot(kind).configured() {
+func sameTrack(a, b *media.Track) bool {
+	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
+		a.Height == b.Height && a.Language == b.Language && a.Label == b.Label
+}
+
+func (l *lineup) remove(id trackID) {
+	if s := l.slot(id); s != nil {
+		l.slots = slices.DeleteFunc(l.slots, func(x *slot) bool { return x == s })
+		l.held = slices.DeleteFunc(l.held, func(h heldFrame) bool { return h.slot == s })
+		l.changed = true
+	}
+}
+
+func (l *lineup) write(id trackID, frame *media.Frame) error {
+	s := l.slot(id)
+	if s == nil {
 		return l.dropOrphan(frame)
 	}
 	if !l.published && !l.ready(frame) {
-		l.hold(kind, frame)
+		l.hold(s, frame)
 		return nil
 	}
 	if l.changed {
@@ -115,18 +165,27 @@ func (l *lineup) write(kind media.Kind, frame *media.Frame) error {
 			return err
 		}
 	}
-	return l.deliver(kind, frame)
+	return l.deliver(s, frame)
+}
+
+func (l *lineup) metadata(m *media.TimedMetadata) error {
+	if len(m.Payload) > media.MaxMetadata {
+		l.repaired(repairBadMetadata)
+		return nil
+	}
+	if err := l.out.WriteMetadata(m); err != nil {
+		return fmt.Errorf("write %s metadata: %w", m.Kind, err)
+	}
+	return nil
 }
 
 // ready says that the tracks need not or must not be awaited any longer.
 func (l *lineup) ready(frame *media.Frame) bool {
-	complete := true
-	for i := range l.slots {
-		s := &l.slots[i]
-		if (s.expected || !l.announced) && !s.configured() {
-			complete = false
-		}
+	have := map[media.Kind]int{}
+	for _, s := range l.slots {
+		have[s.id.kind]++
 	}
+	complete := have[media.Video] >= l.expected[media.Video] && have[media.Audio] >= l.expected[media.Audio]
 	if complete || len(l.held) >= maxHeldFrames || l.heldBytes+len(frame.Payload) > maxHeldBytes {
 		return true
 	}
@@ -137,10 +196,10 @@ func (l *lineup) ready(frame *media.Frame) bool {
 	return frame.DTS-first.DTS >= l.cfg.TrackWait || frame.Wall.Sub(first.Wall) >= l.cfg.TrackWait
 }
 
-func (l *lineup) hold(kind media.Kind, frame *media.Frame) {
+func (l *lineup) hold(s *slot, frame *media.Frame) {
 	copied := *frame
 	copied.Payload = bytes.Clone(frame.Payload)
-	l.held = append(l.held, heldFrame{kind: kind, frame: copied})
+	l.held = append(l.held, heldFrame{slot: s, frame: copied})
 	l.heldBytes += len(copied.Payload)
 }
 
@@ -162,12 +221,9 @@ func (l *lineup) dropOrphan(frame *media.Frame) error {
 
 // setTracks announces the tracks, and hands over what was held for them.
 func (l *lineup) setTracks() error {
-	var tracks []media.Track
-	for i := range l.slots {
-		if s := &l.slots[i]; s.configured() {
-			s.index = len(tracks)
-			tracks = append(tracks, s.track)
-		}
+	tracks := make([]media.Track, len(l.slots))
+	for i, s := range l.slots {
+		s.index, tracks[i] = i, s.track
 	}
 	if err := l.out.SetTracks(tracks); err != nil {
 		return fmt.Errorf("set tracks: %w", err)
@@ -176,18 +232,17 @@ func (l *lineup) setTracks() error {
 	held := l.held
 	l.held, l.heldBytes = nil, 0
 	for i := range held {
-		if err := l.deliver(held[i].kind, &held[i].frame); err != nil {
+		if err := l.deliver(held[i].slot, &held[i].frame); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *lineup) deliver(kind media.Kind, frame *media.Frame) error {
-	s := l.slot(kind)
+func (l *lineup) deliver(s *slot, frame *media.Frame) error {
 	frame.Track = s.index
 	if err := l.out.WriteFrame(frame); err != nil {
-		return fmt.Errorf("write %s frame: %w", kind, err)
+		return fmt.Errorf("write frame of %s: %w", s.track.Name, err)
 	}
 	l.frames++
 	l.bytes += int64(len(frame.Payload))

@@ -5,22 +5,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Kinds of repair: input that is wrong and that we can make good or do without.
+// Kinds of repair: input that is wrong and that we can make good or do without. Those of coded video are
+// bitstream.Fault's.
 const (
-	repairRepeatedConfig = "repeated_config" // the same decoder configuration again
-	repairBadConfig      = "bad_config"      // empty or torn; passed over
+	repairRepeatedConfig = string(bitstream.RepeatedConfig)
 	repairNoConfig       = "no_config"       // a frame before its decoder configuration; dropped
-	repairEmptyUnit      = "empty_unit"      // a NAL unit of length zero; taken out
-	repairTornUnit       = "torn_unit"       // a NAL unit past the end of its access unit; cut off
-	repairNoPicture      = "no_picture"      // an access unit without a picture; dropped
 	repairEmptyFrame     = "empty_frame"     // a message without media; dropped
 	repairADTS           = "adts"            // AAC with an ADTS header; taken off
 	repairBadMetadata    = "bad_metadata"    // metadata that does not parse; passed over
 	repairMessage        = "ignored_message" // a message of a kind that is read past
-	repairInBandConfig   = "in_band_config"  // parameter sets in the stream that differ from the configuration
 	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
 
 	// Of MPEG transport streams.

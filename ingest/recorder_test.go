@@ -35,12 +35,13 @@ type recorder struct {
 }
 
 type recPublication struct {
-	rec    *recorder
-	epoch  uint64
-	tracks [][]media.Track
-	frames []media.Frame // payloads copied
-	closed bool
-	clean  bool
+	rec      *recorder
+	epoch    uint64
+	tracks   [][]media.Track
+	frames   []media.Frame         // payloads copied
+	metadata []media.TimedMetadata // likewise
+	closed   bool
+	clean    bool
 }
 
 func newRecorder() *recorder {
@@ -133,6 +134,17 @@ func (p *recPublication) WriteFrame(frame *media.Frame) error {
 	copied := *frame
 	copied.Payload = bytes.Clone(frame.Payload)
 	p.frames = append(p.frames, copied)
+	close(p.rec.changed)
+	p.rec.changed = make(chan struct{})
+	return nil
+}
+
+func (p *recPublication) WriteMetadata(m *media.TimedMetadata) error {
+	p.rec.mu.Lock()
+	defer p.rec.mu.Unlock()
+	copied := *m
+	copied.Payload = bytes.Clone(m.Payload)
+	p.metadata = append(p.metadata, copied)
 	close(p.rec.changed)
 	p.rec.changed = make(chan struct{})
 	return nil

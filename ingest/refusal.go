@@ -86,6 +86,7 @@ func refuse(err error) *refusal {
 		{media.ErrGone, "wrong key", srtNotFound, wrongKey},
 		{media.ErrBadName, "bad name", srtBadRequest, ""},
 		{media.ErrUnsupported, "unsupported", srtUnacceptable, ""},
+		{media.ErrLimit, "limit", srtForbidden, ""},
 		{media.ErrTooLarge, "too large", srtUnacceptable, ""},
 		{media.ErrInvalid, "invalid", srtBadRequest, ""},
 		{media.ErrTakenOver, "taken over", srtConflict,

@@ -36,11 +36,15 @@ type Packager interface {
 // Publication is one publishing connection on the packager's side. It is used by one goroutine.
 type Publication interface {
 	// SetTracks says what the connection carries, before the first frame and again when tracks or their configurations
-	// change. Name, Kind, Codec and Config are set.
+	// change: video first, each kind in the protocol's order. Name, Kind, Codec, Config and Unit are set, and Language,
+	// Label, Width and Height where they are known. media.ErrLimit refuses a picture that the publisher may not send.
 	SetTracks(tracks []media.Track) error
 	// WriteFrame takes a frame, whose payload it may use until it returns. It may block: that holds the publisher back.
 	// An error ends the connection.
 	WriteFrame(frame *media.Frame) error
+	// WriteMetadata takes a piece of timed metadata, whose payload it may use until it returns. Before the first frame it
+	// is kept for the begin of the show.
+	WriteMetadata(m *media.TimedMetadata) error
 	// Close ends the publication; clean says that the publisher said goodbye. Calls after the first do nothing.
 	Close(clean bool) error
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -34,7 +35,7 @@ type tsDemuxer struct {
 	chosen   int // program_number of the program that is taken; 0 while none is
 	video    tsStream
 	audio    tsStream
-	avc      avcStream
+	avc      bitstream.AVC
 	adts     adtsStream
 	clock    tsClock
 
@@ -45,7 +46,7 @@ type tsDemuxer struct {
 }
 
 func newTSDemuxer(out sink, maxFrame int) *tsDemuxer {
-	d := &tsDemuxer{sink: out, maxFrame: maxFrame, carry: make([]byte, 0, tsPacket), avc: avcStream{lengthSize: 4}}
+	d := &tsDemuxer{sink: out, maxFrame: maxFrame, carry: make([]byte, 0, tsPacket)}
 	d.video.pid, d.audio.pid = tsNoPID, tsNoPID
 	return d
 }

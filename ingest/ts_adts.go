@@ -113,11 +113,11 @@ func (d *tsDemuxer) aacFrame(f adtsFrame, unit []byte, wall time.Time) error {
 	}
 	if !a.known || a.config != f.config {
 		a.known, a.config = true, f.config
-		if err := d.sink.configure(media.Audio, media.AAC, f.config[:]); err != nil {
+		if err := d.sink.configure(trackID{kind: media.Audio}, media.Track{Codec: media.AAC, Config: f.config[:]}); err != nil {
 			return err
 		}
 	}
 	d.frame = media.Frame{DTS: pts, PTS: pts, Sync: true, Payload: unit, Wall: wall}
 	d.emitted++
-	return d.sink.write(media.Audio, &d.frame)
+	return d.sink.write(trackID{kind: media.Audio}, &d.frame)
 }

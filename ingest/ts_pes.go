@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -165,62 +166,29 @@ func (d *tsDemuxer) avcPacket(pes pesPacket, wall time.Time) error {
 		return nil
 	}
 	var ok bool
-	if d.units, ok = appendUnits(d.units[:0], pes.data, d.maxFrame); !ok {
+	if d.units, ok = bitstream.ByteStream(d.units[:0], pes.data, d.maxFrame); !ok {
 		d.sink.repaired(repairTSTooLarge)
 		return nil
 	}
-	unit, err := d.avc.accessUnit(d.units, d.maxFrame, d.sink.repaired)
+	unit, err := d.avc.Read(d.units, d.maxFrame, func(f bitstream.Fault) { d.sink.repaired(string(f)) })
 	if err != nil {
 		return err
 	}
-	if unit.config != nil {
-		if err := d.sink.configure(media.Video, media.H264, unit.config); err != nil {
+	if unit.Config != nil {
+		err := d.sink.configure(trackID{kind: media.Video}, media.Track{Codec: media.H264, Config: unit.Config})
+		if err != nil {
 			return err
 		}
 	}
-	if !unit.picture {
-		d.sink.repaired(repairNoPicture)
+	if !unit.Picture {
+		d.sink.repaired(string(bitstream.NoPicture))
 		return nil
 	}
 	dts := d.clock.unwrap(pes.dts)
 	d.frame = media.Frame{
 		DTS: media.Duration(dts, 90000), PTS: media.Duration(dts+signed33(pes.pts-pes.dts), 90000),
-		Sync: unit.idr, Payload: unit.payload, Wall: wall,
+		Sync: unit.Sync, Recovery: unit.Recovery, Leading: unit.Leading, Payload: unit.Payload, Wall: wall,
 	}
 	d.emitted++
-	return d.sink.write(media.Video, &d.frame)
-}
-
-// appendUnits appends the NAL units of a byte stream (H.264, annex B), each behind a 4-byte length instead of its start
-// code, but delimiters and fillers. It is false if they are longer than the limit.
-func appendUnits(dst, stream []byte, limit int) ([]byte, bool) {
-	const delimiter, endOfSequence, endOfStream, filler = 9, 10, 11, 12
-	code := [...]byte{0, 0, 1}
-	at := bytes.Index(stream, code[:])
-	if at < 0 {
-		return dst, true
-	}
-	for stream = stream[at+len(code):]; ; {
-		next := bytes.Index(stream, code[:])
-		unit := stream
-		if next >= 0 {
-			unit = stream[:next]
-		}
-		unit = bytes.TrimRight(unit, "\x00") // trailing_zero_8bits and the fourth byte of the next start code
-		if len(unit) > 0 {
-			switch unit[0] & 0x1f {
-			case delimiter, endOfSequence, endOfStream, filler:
-			default:
-				if len(dst)+4+len(unit) > limit {
-					return dst, false
-				}
-				dst = binary.BigEndian.AppendUint32(dst, uint32(len(unit)))
-				dst = append(dst, unit...)
-			}
-		}
-		if next < 0 {
-			return dst, true
-		}
-		stream = stream[next+len(code):]
-	}
+	return d.sink.write(trackID{kind: media.Video}, &d.frame)
 }

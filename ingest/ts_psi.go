@@ -209,7 +209,8 @@ func (d *tsDemuxer) mapTable(number int, section []byte) {
 	if d.audio.follow(found.audio) {
 		d.adts.cut()
 	}
-	d.sink.announce(found.video != tsNoPID, found.audio != tsNoPID)
+	promised := map[bool]int{true: 1}
+	d.sink.announce(promised[found.video != tsNoPID], promised[found.audio != tsNoPID])
 }
 
 // unchoose has all programs looked at again, those that were passed over too.

@@ -21,6 +21,7 @@ type metrics struct {
 	degraded      prometheus.Gauge
 	saveErrors    prometheus.Counter
 	eventsDropped prometheus.Counter
+	timedMetadata *prometheus.CounterVec // by kind
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -49,9 +50,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		saveErrors:    counter("save_errors_total", "Failed writes of recordings' rows and events."),
 		eventsDropped: counter("events_dropped_total", "Events that a full queue dropped."),
+		timedMetadata: vec("timed_metadata_total", "Pieces of timed metadata taken.", "kind"),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
-		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped)
+		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata)
 	return m
 }
 

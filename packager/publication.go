@@ -120,6 +120,18 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 	return p.routeLocked(&f, au)
 }
 
+// WriteMetadata takes a piece of timed metadata; the payload is borrowed.
+func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.gone != nil {
+		return p.gone
+	}
+	s.packager.metrics.timedMetadata.WithLabelValues(string(m.Kind)).Inc()
+	return nil
+}
+
 // inspectLocked looks into a video frame and follows in-band parameter sets: changed ones take effect at the next IDR.
 func (p *Publication) inspectLocked(f *media.Frame) (accessUnit, error) {
 	old := p.formats[f.Track]

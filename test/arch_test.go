@@ -23,12 +23,13 @@ var allowed = map[string][]string{
 		"github.com/oklog/ulid/v2", "golang.org/x/sync",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
 	},
-	"internal/media":    {},
-	"internal/hls":      {"internal/media", "github.com/klauspost/compress"},
-	"internal/reclog":   {"internal/media", "internal/hls", "golang.org/x/sys"},
-	"internal/origin":   {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
-	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
-	"internal/registry": {"internal/media"},
+	"internal/media":     {},
+	"internal/bitstream": {"internal/media"},
+	"internal/hls":       {"internal/media", "github.com/klauspost/compress"},
+	"internal/reclog":    {"internal/media", "internal/hls", "golang.org/x/sys"},
+	"internal/origin":    {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
+	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
+	"internal/registry":  {"internal/media"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
 	},
@@ -36,7 +37,7 @@ var allowed = map[string][]string{
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
-		"internal/media", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib", "github.com/datarhei/gosrt",
+		"internal/media", "internal/bitstream", "github.com/prometheus/client_golang", "github.com/bluenviron/gortmplib", "github.com/datarhei/gosrt",
 	},
 	"packager": {
 		"internal/media", "internal/hls", "internal/reclog",

@@ -16,6 +16,7 @@ var (
 	ErrFenced      = errors.New("lease lost")              // another node owns the stream
 	ErrUnsupported = errors.New("unsupported")             // a codec or feature that we do not take; the text says which
 	ErrTooLarge    = errors.New("too large")               // input past a stated limit
+	ErrLimit       = errors.New("limit reached")           // past what the publisher is allowed; the text says which
 	ErrUnavailable = errors.New("temporarily unavailable") // a service we need is away; try again
 	ErrCorrupt     = errors.New("corrupt")                 // stored bytes that do not parse, and are no torn tail
 )

@@ -1,12 +1,12 @@
-package ingest
+package bitstream
 
-// parameterSetID reads the id of an SPS or PPS (H.264, 7.3.2.1.1 and 7.3.2.2).
-func parameterSetID(unit []byte) (id uint32, ok bool) {
+// avcParameterSetID reads the id of an SPS or PPS (H.264, 7.3.2.1.1 and 7.3.2.2).
+func avcParameterSetID(unit []byte) (id uint32, ok bool) {
 	if len(unit) < 2 {
 		return 0, false
 	}
 	skip, limit := 1, uint32(255)
-	if unit[0]&0x1f == nalSPS {
+	if unit[0]&0x1f == avcSPS {
 		skip, limit = 4, 31 // profile_idc, constraint flags, level_idc
 	}
 	r := newBitReader(unit, skip)
@@ -14,9 +14,9 @@ func parameterSetID(unit []byte) (id uint32, ok bool) {
 	return id, ok && id <= limit
 }
 
-// highProfile reads what the record of a High profile repeats from the SPS: chroma_format_idc and the bit depths less
+// avcHighProfile reads what the record of a High profile repeats from the SPS: chroma_format_idc and the bit depths less
 // 8.
-func highProfile(sps []byte) (chroma, luma, chromaDepth byte, ok bool) {
+func avcHighProfile(sps []byte) (chroma, luma, chromaDepth byte, ok bool) {
 	switch sps[1] {
 	case 100, 110, 122, 144:
 	default:

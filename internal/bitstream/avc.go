@@ -1,0 +1,286 @@
+package bitstream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// NAL unit types (H.264, table 7-1).
+const (
+	avcSlice       = 1
+	avcIDR         = 5
+	avcSEI         = 6
+	avcSPS         = 7
+	avcPPS         = 8
+	avcDelimiter   = 9
+	avcEndSequence = 10
+	avcEndStream   = 11
+	avcFiller      = 12
+)
+
+// AVC follows one H.264 stream. The zero value is ready: units with 4-byte lengths and no configuration yet.
+type AVC struct {
+	lengthSize int    // zero is 4
+	raw        []byte // the last record that came, to know it again
+	sps, pps   []parameterSet
+	configured bool // a configuration was given
+	changed    bool // the parameter sets are no longer those given last
+	scratch    []byte
+}
+
+type parameterSet struct {
+	id   uint32
+	unit []byte
+}
+
+// SetConfig takes an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1). A record without parameter sets is of
+// no use yet: they come with the pictures.
+func (s *AVC) SetConfig(record []byte) (config []byte, fault Fault) {
+	if s.raw != nil && bytes.Equal(record, s.raw) {
+		return nil, RepeatedConfig
+	}
+	sps, pps, ok := parseAVCRecord(record)
+	if !ok {
+		return nil, BadConfig
+	}
+	s.raw = bytes.Clone(record)
+	s.lengthSize = int(record[4]&3) + 1
+	if len(sps) == 0 || len(pps) == 0 {
+		return nil, BadConfig
+	}
+	same := s.configured && !s.changed && equalSets(s.sps, sps) && equalSets(s.pps, pps)
+	s.sps, s.pps, s.changed, s.configured = sps, pps, false, true
+	if same {
+		return nil, RepeatedConfig
+	}
+	return s.record(), ""
+}
+
+func equalSets(a, b []parameterSet) bool {
+	return slices.EqualFunc(a, b, func(x, y parameterSet) bool { return x.id == y.id && bytes.Equal(x.unit, y.unit) })
+}
+
+func parseAVCRecord(record []byte) (sps, pps []parameterSet, ok bool) {
+	if len(record) < 7 || record[0] != 1 {
+		return nil, nil, false
+	}
+	rest := record[5:]
+	for _, kind := range []struct {
+		nal  byte
+		mask byte
+		sets *[]parameterSet
+	}{{avcSPS, 0x1f, &sps}, {avcPPS, 0xff, &pps}} {
+		if len(rest) < 1 {
+			return nil, nil, false
+		}
+		count := int(rest[0] & kind.mask)
+		rest = rest[1:]
+		for range count {
+			if len(rest) < 2 {
+				return nil, nil, false
+			}
+			size := int(binary.BigEndian.Uint16(rest))
+			if rest = rest[2:]; size == 0 || len(rest) < size || rest[0]&0x1f != kind.nal {
+				return nil, nil, false
+			}
+			putAVC(kind.sets, rest[:size])
+			rest = rest[size:]
+		}
+	}
+	return sps, pps, true
+}
+
+// putAVC adds a parameter set, or replaces the one of its id. It says whether that changed anything, and whether the
+// set is one that a configuration can hold.
+func putAVC(sets *[]parameterSet, unit []byte) (changed, ok bool) {
+	unit = bytes.TrimRight(unit, "\x00") // trailing_zero_8bits are no part of it
+	id, ok := avcParameterSetID(unit)
+	if !ok || len(unit) > maxParameterSet {
+		return false, false
+	}
+	return putSet(sets, id, unit), true
+}
+
+// putSet adds a parameter set to a list in the order of ids, and says whether that changed anything.
+func putSet(sets *[]parameterSet, id uint32, unit []byte) (changed bool) {
+	at, found := slices.BinarySearchFunc(*sets, id, func(p parameterSet, id uint32) int { return int(p.id) - int(id) })
+	if found {
+		if bytes.Equal((*sets)[at].unit, unit) {
+			return false
+		}
+		(*sets)[at].unit = bytes.Clone(unit)
+		return true
+	}
+	*sets = slices.Insert(*sets, at, parameterSet{id: id, unit: bytes.Clone(unit)})
+	return true
+}
+
+// Read reads one access unit of NAL units behind lengths of the configuration's size.
+func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error) {
+	if len(payload) > limit {
+		return Unit{}, fmt.Errorf("%w: access unit of %d bytes", media.ErrTooLarge, len(payload))
+	}
+	if s.lengthSize != 4 && s.lengthSize != 0 {
+		var err error
+		if s.scratch, err = widen(s.scratch[:0], payload, s.lengthSize, limit); err != nil {
+			return Unit{}, err
+		}
+		payload = s.scratch
+	}
+	var u Unit
+	foreign := false // parameter sets that the configuration lacks are kept
+	payload, err := filter(payload, repaired, func(unit []byte) bool {
+		switch kind := unit[0] & 0x1f; {
+		case kind == avcIDR:
+			u.Sync, u.Picture = true, true
+		case kind >= avcSlice && kind < avcIDR:
+			u.Picture = true
+		case kind == avcSEI:
+			u.Recovery = u.Recovery || hasRecoveryPoint(unit[1:])
+		case kind == avcSPS || kind == avcPPS:
+			sets := &s.sps
+			if kind == avcPPS {
+				sets = &s.pps
+			}
+			changed, ok := putAVC(sets, unit)
+			s.changed = s.changed || changed
+			foreign = foreign || s.changed && ok
+			return s.changed && ok
+		case kind == avcDelimiter, kind == avcEndSequence, kind == avcEndStream, kind == avcFiller:
+			return false
+		}
+		return true
+	})
+	if err != nil {
+		return Unit{}, err
+	}
+	// By the standard a new SPS holds from an IDR picture on. A stream that never had any must begin somehow.
+	if s.changed && u.Picture && (u.Sync || !s.configured) && len(s.sps) > 0 && len(s.pps) > 0 {
+		if s.configured {
+			repaired(InBandConfig)
+		}
+		u.Config = s.record()
+		s.changed, s.configured = false, true
+		if foreign {
+			payload, _ = filter(payload, repaired, func(unit []byte) bool {
+				return unit[0]&0x1f != avcSPS && unit[0]&0x1f != avcPPS
+			})
+		}
+	}
+	u.Payload = payload
+	return u, nil
+}
+
+// filter goes through NAL units behind 4-byte lengths and closes the gaps that those leave that keep refuses.
+func filter(payload []byte, repaired func(Fault), keep func(unit []byte) bool) ([]byte, error) {
+	begin, end, count := 0, 0, 0 // of what is kept
+	for at := 0; at < len(payload); {
+		if len(payload)-at < 4 {
+			repaired(TornUnit)
+			break
+		}
+		size := int64(binary.BigEndian.Uint32(payload[at:]))
+		if size > int64(len(payload)-at-4) {
+			repaired(TornUnit)
+			break
+		}
+		next := at + 4 + int(size)
+		switch {
+		case size == 0:
+			repaired(EmptyUnit)
+		case keep(payload[at+4 : next]):
+			if count++; count > MaxUnits {
+				return nil, fmt.Errorf("%w: access unit of more than %d units", media.ErrTooLarge, MaxUnits)
+			}
+			if begin == end { // nothing is kept yet: no need to move
+				begin, end = at, at
+			}
+			if end != at {
+				copy(payload[end:], payload[at:next])
+			}
+			end += next - at
+		}
+		at = next
+	}
+	return payload[begin:end], nil
+}
+
+// widen makes lengths of 1, 2 or 3 bytes into 4. A torn end keeps its wrong length and so is found later.
+func widen(dst, payload []byte, narrow, limit int) ([]byte, error) {
+	for rest := payload; len(rest) >= narrow; {
+		size := 0
+		for _, b := range rest[:narrow] {
+			size = size<<8 | int(b)
+		}
+		rest = rest[narrow:]
+		n := min(size, len(rest))
+		if len(dst)+4+n > limit {
+			return dst, fmt.Errorf("%w: access unit of more than %d bytes", media.ErrTooLarge, limit)
+		}
+		if size == 0 {
+			continue
+		}
+		dst = binary.BigEndian.AppendUint32(dst, uint32(size))
+		dst = append(dst, rest[:n]...)
+		rest = rest[n:]
+	}
+	return dst, nil
+}
+
+// record makes an AVCDecoderConfigurationRecord of the parameter sets.
+func (s *AVC) record() []byte {
+	first := s.sps[0].unit
+	record := []byte{1, first[1], first[2], first[3], 0xff}
+	sps, pps := s.sps[:min(len(s.sps), 31)], s.pps[:min(len(s.pps), 255)]
+	record = append(record, 0xe0|byte(len(sps)))
+	record = appendSets(record, sps)
+	record = append(record, byte(len(pps)))
+	record = appendSets(record, pps)
+	if chroma, luma, chromaDepth, ok := avcHighProfile(first); ok {
+		record = append(record, 0xfc|chroma, 0xf8|luma, 0xf8|chromaDepth, 0)
+	}
+	return record
+}
+
+func appendSets(dst []byte, sets []parameterSet) []byte {
+	for _, p := range sets {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(p.unit)))
+		dst = append(dst, p.unit...)
+	}
+	return dst
+}
+
+// hasRecoveryPoint looks for a recovery point in an SEI message list (7.3.2.3.1). Emulation prevention can only
+// lengthen payloads that come before, which at worst hides one.
+func hasRecoveryPoint(b []byte) bool {
+	const recoveryPoint = 6
+	for len(b) > 2 {
+		kind, size := 0, 0
+		for len(b) > 0 && b[0] == 0xff {
+			kind, b = kind+255, b[1:]
+		}
+		if len(b) == 0 {
+			return false
+		}
+		kind, b = kind+int(b[0]), b[1:]
+		for len(b) > 0 && b[0] == 0xff {
+			size, b = size+255, b[1:]
+		}
+		if len(b) == 0 {
+			return false
+		}
+		size, b = size+int(b[0]), b[1:]
+		if kind == recoveryPoint {
+			return true
+		}
+		if size > len(b) {
+			return false
+		}
+		b = b[size:]
+	}
+	return false
+}

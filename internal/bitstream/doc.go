@@ -1,0 +1,19 @@
+// Package bitstream knows what coded video and audio look like inside: it makes of each access unit that a protocol
+// carries the sample that an MP4 file keeps (ISO/IEC 14496-15 and its kin) and says what the unit is; and it makes and
+// reads decoder configurations. It is the only place that looks into coded pictures and sound.
+//
+// Flow:
+//
+//	AVC, HEVC, AV1, VP9     one video stream each: SetConfig takes the container's record, Read an access unit
+//	ByteStream              NAL units between start codes (annex B) to NAL units behind lengths
+//	AudioHeader parsers     frames that carry their own header: ADTS, LOAS, AC-3, E-AC-3, MPEG audio; Opus packets
+//
+// Invariants:
+//
+//  1. Input is a network's: nothing is allocated past a stated limit, and no input panics.
+//  2. A payload is borrowed. What Read gives lies in the caller's buffer, changed in place, or in the stream's own, and is
+//     valid until the next call.
+//  3. A sample has NAL units behind 4-byte lengths (AVC, HEVC), or low-overhead OBUs (AV1), or the frame as it is (VP9,
+//     audio), without delimiters, fillers and the parameter sets that its configuration has (CMF-14).
+//  4. A configuration is the body of the MP4 box that holds it, in one form: equal parameter sets give equal bytes.
+package bitstream
