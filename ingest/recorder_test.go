@@ -22,6 +22,9 @@ import (
 type recorder struct {
 	path media.StreamPath
 	key  string
+	// stream is what is said of every stream beside its path; others are streams with keys of their own.
+	stream media.Stream
+	others map[string]media.StreamPath
 	// onFrame, if set, is called with each frame.
 	onFrame func(*media.Frame) error
 	// onAcquire and onPublish, if set, may fail a publish.
@@ -58,10 +61,13 @@ func (r *recorder) noteLocked(format string, args ...any) {
 }
 
 func (r *recorder) AuthorizeKey(_ context.Context, key string) (media.Stream, error) {
-	if key != r.key {
-		return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrDenied)
+	stream, ok := r.stream, true
+	if stream.Path = r.path; key != r.key {
+		if stream.Path, ok = r.others[key]; !ok {
+			return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrDenied)
+		}
 	}
-	return media.Stream{Path: r.path}, nil
+	return stream, nil
 }
 
 func (r *recorder) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {

@@ -11,13 +11,17 @@ import (
 // ServeTLS is Serve for RTMPS: every connection begins with a TLS handshake, which has HandshakeTimeout like the RTMP
 // handshake behind it.
 func (s *Server) ServeTLS(ctx context.Context, listener net.Listener, config *tls.Config) error {
-	return s.accept(ctx, listener, protocolRTMPS, func(ctx context.Context, conn net.Conn) {
+	return s.accept(ctx, listener, protocolRTMPS, func(ctx context.Context, conn net.Conn, place *visit) {
 		secured := tls.Server(conn, config)
 		if err := s.shakeTLS(ctx, secured); err != nil {
-			s.logNoTLS(remoteOf(conn), err)
+			if errors.Is(context.Cause(ctx), errCrowded) {
+				s.logCrowd(remoteOf(conn), protocolRTMPS, refuse(errCrowded).reason)
+			} else {
+				s.logNoTLS(remoteOf(conn), err)
+			}
 			return
 		}
-		s.serveRTMP(ctx, secured)
+		s.serveRTMP(ctx, secured, place)
 	})
 }
 
