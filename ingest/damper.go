@@ -17,8 +17,8 @@ const (
 	damperMemory = time.Minute
 	// damperAddresses bounds the addresses remembered; the one that was quiet for longest goes first.
 	damperAddresses = 4096
-	// freeGuesses is how many wrong keys of an address are answered at once, and freeLines how many of its refusals are
-	// logged, within damperMemory.
+	// freeGuesses is how many wrong keys of an address are answered at once, and freeLines how many of its faults are logged,
+	// within damperMemory.
 	freeGuesses = 10
 	freeLines   = 10
 	// firstDelay doubles with each wrong key, up to maxDelay.
@@ -29,6 +29,9 @@ const (
 // damper slows down who guesses keys, and has one address not fill the log. Only wrong keys are delayed, after they were
 // checked: who shares an address with a guesser notices nothing.
 type damper struct {
+	// report is called for an address that is forgotten, if faults of it were not logged.
+	report func(from netip.Prefix, unlogged int)
+
 	mu struct {
 		sync.Mutex
 		from  map[netip.Prefix]*list.Element
@@ -36,7 +39,7 @@ type damper struct {
 	}
 }
 
-// offender is an address with refusals.
+// offender is an address with refusals or broken connections.
 type offender struct {
 	from     netip.Prefix
 	guesses  tally
@@ -72,8 +75,7 @@ func (d *damper) offenderLocked(from netip.Prefix) *offender {
 		d.mu.from = make(map[netip.Prefix]*list.Element)
 	}
 	if d.mu.order.Len() >= damperAddresses {
-		oldest, _ := d.mu.order.Remove(d.mu.order.Front()).(*offender)
-		delete(d.mu.from, oldest.from)
+		d.dropLocked(d.mu.order.Front())
 	}
 	o := &offender{from: from}
 	d.mu.from[from] = d.mu.order.PushBack(o)
@@ -87,8 +89,15 @@ func (d *damper) forgetLocked(now time.Time) {
 		if now.Sub(o.guesses.last) < damperMemory || now.Sub(o.lines.last) < damperMemory {
 			return
 		}
-		d.mu.order.Remove(e)
-		delete(d.mu.from, o.from)
+		d.dropLocked(e)
+	}
+}
+
+func (d *damper) dropLocked(e *list.Element) {
+	o, _ := d.mu.order.Remove(e).(*offender)
+	delete(d.mu.from, o.from)
+	if o.unlogged > 0 && d.report != nil {
+		d.report(o.from, o.unlogged)
 	}
 }
 
@@ -105,7 +114,7 @@ func (d *damper) guessed(from netip.Prefix, now time.Time) time.Duration {
 	return min(firstDelay<<min(excess-1, doublings), maxDelay)
 }
 
-// line says whether a refusal of an address may be logged, and how many were not since the last one that was.
+// line says whether a fault of an address may be logged, and how many were not since the last one that was.
 func (d *damper) line(from netip.Prefix, now time.Time) (unlogged int, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,7 +128,8 @@ func (d *damper) line(from netip.Prefix, now time.Time) (unlogged int, ok bool) 
 	return unlogged, true
 }
 
-// damp delays the answer to a wrong key. The connection keeps its place, and so counts, while it waits.
+// damp delays the answer to a wrong key. The connection keeps its place, and so counts, while it waits; an SRT client,
+// which waits for 3 s only, has its answer in time since ctx ends sooner.
 func (s *Server) damp(ctx context.Context, remote string, err error) {
 	if !errors.Is(err, media.ErrDenied) {
 		return
@@ -130,8 +140,8 @@ func (s *Server) damp(ctx context.Context, remote string, err error) {
 	}
 }
 
-// warn logs a refusal, or none of an address that has too many.
-func (s *Server) warn(logger *slog.Logger, remote, message string, attrs ...any) {
+// complain logs what a client did wrong, unless its address has too many lines already: they are counted then.
+func (s *Server) complain(logger *slog.Logger, level slog.Level, remote, message string, attrs ...any) {
 	unlogged, ok := s.damper.line(origin(remote), time.Now())
 	if !ok {
 		return
@@ -139,5 +149,5 @@ func (s *Server) warn(logger *slog.Logger, remote, message string, attrs ...any)
 	if unlogged > 0 {
 		attrs = append(attrs, "unlogged", unlogged)
 	}
-	logger.Warn(message, attrs...)
+	logger.Log(context.Background(), level, message, attrs...)
 }

@@ -71,10 +71,11 @@ func (r *recorder) AuthorizeKey(_ context.Context, key string) (media.Stream, er
 }
 
 func (r *recorder) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {
-	if path != r.path {
+	stream, err := r.AuthorizeKey(ctx, key)
+	if err == nil && path != stream.Path {
 		return media.Stream{}, fmt.Errorf("stream %s: %w", path, media.ErrDenied)
 	}
-	return r.AuthorizeKey(ctx, key)
+	return stream, err
 }
 
 func (r *recorder) Acquire(context.Context, media.StreamPath) (uint64, error) {

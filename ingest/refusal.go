@@ -133,5 +133,5 @@ func (s *Server) logRefusal(logger *slog.Logger, remote string, r *refusal, aske
 	if !errors.Is(r.err, media.ErrDenied) { // it says no more than the reason, and must not repeat the key
 		attrs = append(attrs, "err", r.err)
 	}
-	s.warn(logger, remote, "publish refused", attrs...)
+	s.complain(logger, slog.LevelWarn, remote, "publish refused", attrs...)
 }

@@ -222,24 +222,28 @@ func (c *rtmpConn) logUnpublished(err error, r *refusal) (tell bool) {
 		c.logger.Debug("connection closed unused") // load balancers look like this
 	case errors.Is(err, errNotRTMP):
 		c.count("not rtmp")
-		c.logger.Info("connection is not RTMP", "err", err)
+		c.complain(slog.LevelInfo, "connection is not RTMP", "err", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.count("timeout")
-		c.logger.Info("connection timed out before a publish", "handshake_done", c.chunks != nil)
+		c.complain(slog.LevelInfo, "connection timed out before a publish", "handshake_done", c.chunks != nil)
 	case isLoss(err):
-		c.logger.Info("connection closed before a publish", "handshake_done", c.chunks != nil)
+		c.complain(slog.LevelInfo, "connection closed before a publish", "handshake_done", c.chunks != nil)
 	case c.chunks == nil:
 		c.count("not rtmp")
-		c.logger.Info("connection is not RTMP", "err", err)
+		c.complain(slog.LevelInfo, "connection is not RTMP", "err", err)
 	default:
 		c.count("broken rtmp")
-		c.logger.Warn("connection closed: broken RTMP", "reason", r.reason, "err", err)
+		c.complain(slog.LevelWarn, "connection closed: broken RTMP", "reason", r.reason, "err", err)
 	}
 	return false
 }
 
 func (c *rtmpConn) logRefusal(r *refusal) {
 	c.server.logRefusal(c.logger.With("encoder", c.encoder), c.remote, r, c.asked)
+}
+
+func (c *rtmpConn) complain(level slog.Level, message string, attrs ...any) {
+	c.server.complain(c.logger, level, c.remote, message, attrs...)
 }
 
 func (c *rtmpConn) count(reason string) { c.server.metrics.refuse(reason) }

@@ -36,7 +36,7 @@ func New(
 	cfg Config, auth Authorizer, leases Leases, packager Packager, logger *slog.Logger, reg prometheus.Registerer,
 ) *Server {
 	cfg = cfg.withDefaults()
-	return &Server{
+	s := &Server{
 		cfg: cfg, auth: auth, leases: leases, packager: packager,
 		logger: logger, metrics: newMetrics(reg),
 		door: newDoor(doorLimits{
@@ -44,6 +44,10 @@ func New(
 			strangers: cfg.MaxStrangers, strangersPerIP: cfg.MaxStrangersPerIP,
 		}),
 	}
+	s.damper.report = func(from netip.Prefix, unlogged int) {
+		logger.Warn("refusals and broken connections were not logged", "remote", from, "count", unlogged)
+	}
+	return s
 }
 
 // Serve accepts RTMP publishers until ctx ends, which is no error: then the listener and all connections are closed,
@@ -119,7 +123,7 @@ func pause(ctx context.Context, d time.Duration) {
 // logCrowd logs and counts a connection that the limits forbid.
 func (s *Server) logCrowd(remote, protocol, reason string) {
 	s.metrics.refuse(reason)
-	s.warn(s.logger, remote, "connection refused", "remote", remote, "protocol", protocol, "reason", reason)
+	s.complain(s.logger, slog.LevelWarn, remote, "connection refused", "remote", remote, "protocol", protocol, "reason", reason)
 }
 
 // origin is what connections are counted by: an IPv4 address, or the /64 that an IPv6 host has to itself.
