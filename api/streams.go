@@ -61,9 +61,9 @@ type createStreamInput struct {
 	}
 }
 
-// StreamPatch is what a request sets of a stream.
+// StreamPatch is what a request sets of a stream. A passphrase has 10 to 79 characters; empty is the server's.
 type StreamPatch struct {
-	SRTPassphrase *string `json:"srt_passphrase,omitempty" doc:"What SRT publishers of this stream must encrypt with, 10 to 79 characters; empty is the server's. It is never told"`
+	SRTPassphrase *string `json:"srt_passphrase,omitempty" doc:"What its SRT publishers encrypt with; never told"`
 	SettingsPatch
 }
 

@@ -17,8 +17,8 @@ const (
 	damperMemory = time.Minute
 	// damperAddresses bounds the addresses remembered; the one that was quiet for longest goes first.
 	damperAddresses = 4096
-	// freeGuesses is how many wrong keys of an address are answered at once, and freeLines how many of its faults are logged,
-	// within damperMemory.
+	// freeGuesses is how many wrong keys of an address are answered at once, and freeLines how many of its faults are
+	// logged, within damperMemory.
 	freeGuesses = 10
 	freeLines   = 10
 	// firstDelay doubles with each wrong key, up to maxDelay.
@@ -26,8 +26,8 @@ const (
 	maxDelay   = 5 * time.Second
 )
 
-// damper slows down who guesses keys, and has one address not fill the log. Only wrong keys are delayed, after they were
-// checked: who shares an address with a guesser notices nothing.
+// damper slows down who guesses keys, and has one address not fill the log. Only wrong keys are delayed, after they
+// were checked: who shares an address with a guesser notices nothing.
 type damper struct {
 	// report is called for an address that is forgotten, if faults of it were not logged.
 	report func(from netip.Prefix, unlogged int)

@@ -263,7 +263,7 @@ func TestBitrate(t *testing.T) {
 	} {
 		b := bitrate{limit: limit}
 		var err error
-		at := time.Duration(0)
+		var at time.Duration
 		const frame = 40 * time.Millisecond
 		for at = 0; at < time.Minute && err == nil; at += frame {
 			err = b.add(tt.bits(int(at/time.Second))/8/25, start.Add(at))

@@ -91,6 +91,32 @@ func TestDoor(t *testing.T) {
 	})
 }
 
+// It holds for a TLS handshake and for sessions in HTTP too.
+func TestStrangersGiveWay(t *testing.T) {
+	t.Run("RTMPS", func(t *testing.T) {
+		s := MustServeTLS(t, Config{MaxStrangersPerIP: 1}, newRecorder())
+		var conns [2]net.Conn
+		for i := range conns {
+			conn, err := net.Dial("tcp", s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conns[i] = conn
+		}
+		if n, err := conns[0].Read(make([]byte, 1)); err == nil {
+			t.Errorf("the first got %d bytes", n)
+		}
+		s.log.await(t, "connection refused", "protocol=rtmps", "reason=crowded", conns[0].LocalAddr().String())
+	})
+	t.Run("RTMPT", func(t *testing.T) {
+		s := MustTunnel(t, Config{MaxStrangersPerIP: 1}, newRecorder())
+		MustOpen(t, s.addr)
+		MustShakeHands(t, MustOpen(t, s.addr)).publish(s.rec.key)
+		s.log.await(t, "connection refused", "protocol=rtmpt", "reason=crowded")
+	})
+}
+
 // Neither many idle connections of one address nor of many keep a publisher out, or disturb one that is live.
 func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	const idle = 2000

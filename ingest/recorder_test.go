@@ -61,11 +61,14 @@ func (r *recorder) noteLocked(format string, args ...any) {
 }
 
 func (r *recorder) AuthorizeKey(_ context.Context, key string) (media.Stream, error) {
-	stream, ok := r.stream, true
-	if stream.Path = r.path; key != r.key {
-		if stream.Path, ok = r.others[key]; !ok {
+	stream := r.stream
+	stream.Path = r.path
+	if key != r.key {
+		other, ok := r.others[key]
+		if !ok {
 			return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrDenied)
 		}
+		stream.Path = other
 	}
 	return stream, nil
 }

@@ -123,7 +123,8 @@ func pause(ctx context.Context, d time.Duration) {
 // logCrowd logs and counts a connection that the limits forbid.
 func (s *Server) logCrowd(remote, protocol, reason string) {
 	s.metrics.refuse(reason)
-	s.complain(s.logger, slog.LevelWarn, remote, "connection refused", "remote", remote, "protocol", protocol, "reason", reason)
+	s.complain(s.logger, slog.LevelWarn, remote, "connection refused",
+		"remote", remote, "protocol", protocol, "reason", reason)
 }
 
 // origin is what connections are counted by: an IPv4 address, or the /64 that an IPv6 host has to itself.

@@ -109,8 +109,8 @@ type srtRequest struct {
 
 // Faults of encryption.
 var (
-	errSRTPlain      = errors.New("not encrypted: set the SRT passphrase of the stream, or the server's, in the encoder")
-	errSRTEncrypted  = errors.New("encrypted, but neither stream nor server has an SRT passphrase: remove it from the encoder")
+	errSRTPlain      = errors.New("not encrypted: set the stream's SRT passphrase, or else the server's, in the encoder")
+	errSRTEncrypted  = errors.New("encrypted, but the stream has no SRT passphrase: remove it from the encoder")
 	errSRTPassphrase = errors.New("wrong SRT passphrase")
 )
 

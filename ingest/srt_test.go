@@ -513,7 +513,8 @@ func FuzzSRTStreamID(f *testing.F) {
 			}
 			return
 		}
-		if _, err := media.ParseStreamPath(got.path.String()); err != nil || got.key == "" || len(got.key) > maxKey {
+		if _, err := media.ParseStreamPath(got.path.String()); err != nil || got.key == "" || len(got.key) > maxKey ||
+			got.program < 0 || got.program > 65535 {
 			t.Errorf("%q: %+v", id, got)
 		}
 	})

@@ -113,8 +113,8 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 	return updated, nil
 }
 
-// SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next connection
-// on; empty has them use the server's.
+// SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next
+// connection on; empty has them use the server's.
 func (db *DB) SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error) {
 	if err := media.CheckSRTPassphrase(passphrase); err != nil {
 		return media.Stream{}, fmt.Errorf("set passphrase of stream %s: %w", shown(path.String()), err)
