@@ -79,6 +79,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
 		m.mediaBytes, m.repairs, m.srtPackets)
+	for _, what := range []string{
+		"received", "lost", "retransmitted", "discarded", "undecrypted", "missing", "overflow",
+	} {
+		m.srtPackets.WithLabelValues(what) // zero is a figure too
+	}
 	return m
 }
 
