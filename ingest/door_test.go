@@ -143,7 +143,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := newRecorder()
 			rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
-			s := MustServe(t, Config{}, rec)
+			s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
 			live := MustDial(t, s.addr)
 			live.publish("other")
 			for i := range idle {
@@ -184,7 +184,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 func TestFloodOfWrongKeys(t *testing.T) {
 	rec := newRecorder()
 	rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
-	s := MustServe(t, Config{}, rec)
+	s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
 	live := MustDial(t, s.addr)
 	live.publish("other")
 	const guesses, each = 20, 30
