@@ -130,11 +130,12 @@ func (d *damper) line(from netip.Prefix, now time.Time) (unlogged int, ok bool) 
 
 // damp delays the answer to a wrong key. The connection keeps its place, and so counts, while it waits; an SRT client,
 // which waits for 3 s only, has its answer in time since ctx ends sooner.
-func (s *Server) damp(ctx context.Context, remote string, err error) {
+func (s *Server) damp(ctx context.Context, req request, err error) {
 	if !errors.Is(err, media.ErrDenied) {
 		return
 	}
-	if delay := s.damper.guessed(origin(remote), time.Now()); delay > 0 {
+	if delay := s.damper.guessed(origin(req.remote), time.Now()); delay > 0 {
+		req.place.yield()
 		s.metrics.delayed.Inc()
 		pause(ctx, delay)
 	}

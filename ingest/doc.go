@@ -31,7 +31,7 @@
 //  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.
 //  9. A frame that lacks a part is dropped and counted, never handed over.
-//  10. Every wait has a deadline, and no connection ends without a log line, or being counted among those of its address
-//     that had too many.
+//  10. Every wait has a deadline, and no connection ends without a log line, or being counted in one when its address
+//     has too many.
 //  11. Connections that have not published give way to new ones; those that have do not. A right key is never delayed.
 package ingest

@@ -21,7 +21,7 @@ type door struct {
 		sync.Mutex
 		open      int
 		from      map[netip.Prefix]*crowd
-		strangers list.List // of *visit, by age
+		strangers list.List // of *visit, by age, behind those that yield
 	}
 }
 
@@ -106,6 +106,18 @@ func (v *visit) publishes() bool {
 	}
 	v.knownLocked()
 	return true
+}
+
+// yield makes a stranger the next that gives way: it has shown that it has no key.
+func (v *visit) yield() {
+	if v == nil {
+		return
+	}
+	v.door.mu.Lock()
+	defer v.door.mu.Unlock()
+	if v.stranger != nil {
+		v.door.mu.strangers.MoveToFront(v.stranger)
+	}
 }
 
 func (v *visit) knownLocked() {

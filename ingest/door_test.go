@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -47,6 +49,16 @@ func TestDoor(t *testing.T) {
 		if third.reason != "" || !dropped(first) || dropped(second) {
 			t.Errorf("%q, dropped %v %v", third.reason, dropped(first), dropped(second))
 		}
+	})
+	t.Run("who has a wrong key gives way first", func(t *testing.T) {
+		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 10, strangersPerIP: 3})
+		first, guesser, third := enter(d, a), enter(d, a), enter(d, a)
+		guesser.yield()
+		enter(d, a)
+		if dropped(first) || !dropped(guesser) || dropped(third) {
+			t.Errorf("dropped %v %v %v", dropped(first), dropped(guesser), dropped(third))
+		}
+		guesser.yield() // too late to matter
 	})
 	t.Run("publishers do not give way", func(t *testing.T) {
 		d := newDoor(doorLimits{all: 3, perIP: 2, strangers: 10, strangersPerIP: 10})
@@ -131,7 +143,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := newRecorder()
 			rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
-			s := MustServe(t, Config{}, rec)
+			s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
 			live := MustDial(t, s.addr)
 			live.publish("other")
 			for i := range idle {
@@ -165,5 +177,59 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 				t.Errorf("%d lines were logged", lines)
 			}
 		})
+	}
+}
+
+// A flood of wrong keys waits, gives way and is not logged; who comes with a right key meanwhile is not held up.
+func TestFloodOfWrongKeys(t *testing.T) {
+	rec := newRecorder()
+	rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
+	s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
+	live := MustDial(t, s.addr)
+	live.publish("other")
+	const guesses, each = 20, 30
+	var flood sync.WaitGroup
+	begun := make(chan struct{}, guesses*each)
+	for range guesses {
+		flood.Go(func() {
+			for range each {
+				dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+				conn, err := dialer.Dial("tcp", s.addr)
+				if err != nil {
+					t.Error(err)
+					begun <- struct{}{}
+					continue
+				}
+				defer conn.Close() // after the others: they wait for their answers all the while
+				hello := append([]byte{rtmpVersion}, make([]byte, 2*handshakeSize)...)
+				hello = appendMessage(hello, 3, message{
+					kind: typeCommandAMF0, payload: appendAMF0(nil, "connect", 1.0, amfObject{{"app", "live"}}),
+				}, defaultChunkSize)
+				hello = appendMessage(hello, 3, message{
+					kind: typeCommandAMF0, stream: 1, payload: appendAMF0(nil, "publish", 2.0, nil, "wrong", "live"),
+				}, defaultChunkSize)
+				_, _ = conn.Write(hello)
+				begun <- struct{}{}
+			}
+		})
+	}
+	for range guesses * each / 2 {
+		<-begun
+	}
+	began := time.Now()
+	c := MustDial(t, s.addr)
+	c.publish(rec.key)
+	t.Logf("the right key took %v", time.Since(began))
+	flood.Wait()
+	for _, c := range []*testClient{live, c} {
+		c.send(typeDataAMF0, 1, 0, onlyAudio)
+		c.send(typeAudio, 1, 0, audioConfig(testASC))
+		c.send(typeAudio, 1, 0, audioUnit(1))
+	}
+	rec.await(t, "both are heard", func() bool {
+		return len(rec.publs) == 2 && len(rec.publs[0].frames) == 1 && len(rec.publs[1].frames) == 1
+	})
+	if lines := strings.Count(s.log.String(), "\n"); lines > 50 {
+		t.Errorf("%d lines were logged", lines)
 	}
 }

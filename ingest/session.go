@@ -78,7 +78,7 @@ type session struct {
 func (s *Server) open(ctx context.Context, req request, stop context.CancelCauseFunc) (*session, error) {
 	stream, err := s.authorize(ctx, req.target)
 	if err != nil {
-		s.damp(ctx, req.remote, err)
+		s.damp(ctx, req, err)
 		return nil, fmt.Errorf("authorise: %w", err)
 	}
 	path := stream.Path
@@ -87,7 +87,7 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 			return nil, fmt.Errorf("publish %s: %w", path, err)
 		}
 	}
-	settled, err := s.admit(stream)
+	settled, err := s.countIn(stream)
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", path, err)
 	}
@@ -127,10 +127,10 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 	}, nil
 }
 
-// admit holds the publisher's limit of streams against those that are live on this node, and counts this one among them
-// until settled is called: by then it has its seat, or it failed. It is the one place that knows where "live" is looked
-// up.
-func (s *Server) admit(stream media.Stream) (settled func(), err error) {
+// countIn holds the publisher's limit of streams against those that are live on this node, and counts this one among
+// them until settled is called: by then it has its seat, or it failed. It is the one place that knows where "live" is
+// looked up.
+func (s *Server) countIn(stream media.Stream) (settled func(), err error) {
 	live, settled := s.seats.reserve(stream.Path)
 	if most := stream.Settings.MaxStreams; most > 0 && live >= most {
 		settled()
