@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +101,7 @@ func (s *Server) serveSRT(ctx context.Context, req *srtRequest) {
 		demuxer: newTSDemuxer(session, s.cfg.MaxFrame), idle: s.cfg.IdleTimeout,
 		bytes: s.metrics.bytes.WithLabelValues("srt"),
 	}
+	session.quality.transport = p.transport
 	err = p.run(ctx)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -202,6 +204,9 @@ func (p *srtPublisher) takeBatch() error {
 func (p *srtPublisher) watch() error {
 	p.poll()
 	now := time.Now()
+	if p.session.quality.due(now) { // silence must be judged, too
+		p.session.review(now)
+	}
 	switch f := p.counted; {
 	case f.latency > maxSRTLatency:
 		return fmt.Errorf("%w: a latency of %v: set the encoder's to %v at most", media.ErrTooLarge, f.latency, maxSRTLatency)
@@ -242,6 +247,20 @@ func (p *srtPublisher) poll() {
 		}
 	}
 	p.counted, p.overflow = f, overflow
+}
+
+// transport tells of the connection below the session, as of the last poll.
+func (p *srtPublisher) transport() media.IngestTransport {
+	f := p.counted
+	return media.IngestTransport{
+		ReceivedBytes: f.bytes, NotTaken: slices.Clone(p.demuxer.skipped),
+		SRT: &media.SRTReport{
+			RTTMS: round(float64(f.roundTrip)/float64(time.Millisecond), 10), LatencyMS: f.latency.Milliseconds(),
+			BufferBytes: f.held, BufferMS: f.heldFor.Milliseconds(), Received: f.received, Lost: f.lost,
+			Retransmitted: f.retransmitted, Discarded: f.discarded, Undecrypted: f.undecrypted, Missing: f.missing,
+			Overflow: p.overflow,
+		},
+	}
 }
 
 // attrs is what the log says of the connection at its end.
