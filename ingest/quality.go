@@ -47,7 +47,7 @@ type quality struct {
 	damaged  int64 // repairs that cost media
 	skews    [skewsKept]time.Duration
 	skewed   int // skews so far
-	averages [6]int64
+	averages [6]int64 // of video, in bits per second of media, over ten seconds each
 	averaged int // averages so far
 
 	// The second reviewed last is at index; window is how many of those before it belong to the ten seconds, and span
@@ -188,8 +188,9 @@ func (q *quality) close(elapsed time.Duration) {
 		q.sum.missing, q.sum.overflow = q.sum.missing+s.missing, q.sum.overflow+s.overflow
 		q.window++
 	}
-	if q.reviews%qualityWindow == 0 {
-		q.averages[q.averaged%len(q.averages)] = bitrate(q.sum.bytes, q.span)
+	if q.reviews%qualityWindow == 0 && q.video != nil {
+		sum := q.video.meter.recent(q.index, q.window)
+		q.averages[q.averaged%len(q.averages)] = bitrate(sum.bytes, sum.media)
 		q.averaged++
 	}
 }
@@ -208,7 +209,8 @@ func (q *quality) compare(slots []*slot, elapsed time.Duration) {
 		}
 		first = false
 		second = max(second, m.past[q.index].media)
-		window = max(window, m.recent(q.index, q.window).media)
+		sum := m.recent(q.index, q.window)
+		window = max(window, sum.media+sum.pause)
 	}
 	q.pace = window.Seconds() / q.span.Seconds()
 	if q.reviews > 3 && second-elapsed > burst { // encoders begin with what they held back

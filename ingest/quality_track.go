@@ -51,12 +51,14 @@ type trackMeter struct {
 type trackSecond struct {
 	bytes, frames int64
 	media         time.Duration // by which the track's clock went on, jumps left out
-	steps         int64         // of which that is the sum
+	pause         time.Duration // the same, while it was away
+	steps         int64         // of which media is the sum
 	uneven        int64         // of those, the ones that are too short or too long
 }
 
 func (s *trackSecond) add(o trackSecond) {
-	s.bytes, s.frames, s.media = s.bytes+o.bytes, s.frames+o.frames, s.media+o.media
+	s.bytes, s.frames = s.bytes+o.bytes, s.frames+o.frames
+	s.media, s.pause = s.media+o.media, s.pause+o.pause
 	s.steps, s.uneven = s.steps+o.steps, s.uneven+o.uneven
 }
 
@@ -91,11 +93,15 @@ func (m *trackMeter) follow(step, wait time.Duration) {
 	if step < 0 {
 		m.backward++
 	}
-	// A track that pauses comes back as much later as it was away: no jump.
 	if step < -jumpLimit || step-max(wait, m.step) > jumpLimit {
 		m.jumps++
 		m.jumpedAt = m.arrived + wait
 		m.shift += step - m.step
+		m.keys.open = false
+		return
+	}
+	if step > jumpLimit { // it comes back as much later as it was away
+		m.now.pause += step
 		m.keys.open = false
 		return
 	}
@@ -115,6 +121,7 @@ func (m *trackMeter) follow(step, wait time.Duration) {
 // review closes a second: elapsed is how long it was, at its index in past.
 func (m *trackMeter) review(index int, elapsed time.Duration) {
 	m.flowing = m.now.frames > 0
+	m.now.pause = min(m.now.pause, elapsed) // the rest was before, while others came
 	m.past[index], m.now = m.now, trackSecond{}
 	if !m.flowing {
 		return
