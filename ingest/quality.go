@@ -46,9 +46,9 @@ type quality struct {
 	repairs  map[string]int64
 	damaged  int64 // repairs that cost media
 	skews    [skewsKept]time.Duration
-	skewed   int // skews so far
+	skewed   int      // skews so far
 	averages [6]int64 // of video, in bits per second of media, over ten seconds each
-	averaged int // averages so far
+	averaged int      // averages so far
 
 	// The second reviewed last is at index; window is how many of those before it belong to the ten seconds, and span
 	// how long they were.
