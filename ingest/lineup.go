@@ -249,9 +249,7 @@ func (l *lineup) setTracks() error {
 func (l *lineup) deliver(s *slot, frame *media.Frame) error {
 	frame.Track = s.index
 	l.quality.frame(&s.meter, frame)
-	if l.quality.due(frame.Wall) {
-		l.review(frame.Wall)
-	}
+	l.tick(frame.Wall)
 	if err := l.out.WriteFrame(frame); err != nil {
 		return fmt.Errorf("write frame of %s: %w", s.track.Name, err)
 	}

@@ -125,9 +125,15 @@ func (q *quality) repaired(what string) {
 	}
 }
 
-// due says that a second has passed since the last review.
-func (q *quality) due(wall time.Time) bool {
-	return !q.start.IsZero() && wall.Sub(q.start)-q.now >= reviewEvery
+// tick reviews the stream once a second. Who calls it without a frame has silence judged, too.
+func (l *lineup) tick(wall time.Time) {
+	q := l.quality
+	if q.start.IsZero() {
+		q.start = wall
+	}
+	if wall.Sub(q.start)-q.now >= reviewEvery {
+		l.review(wall)
+	}
 }
 
 // review sums up what came since the last one, judges it and publishes the report.

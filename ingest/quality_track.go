@@ -97,12 +97,12 @@ func (m *trackMeter) follow(step, wait time.Duration) {
 		m.jumps++
 		m.jumpedAt = m.arrived + wait
 		m.shift += step - m.step
-		m.keys.open = false
+		m.keys.running = false
 		return
 	}
 	if step > jumpLimit { // it comes back as much later as it was away
 		m.now.pause += step
-		m.keys.open = false
+		m.keys.running = false
 		return
 	}
 	m.now.steps++
@@ -154,8 +154,9 @@ func (m *trackMeter) configured(at time.Duration) {
 // keyMeter measures how far random access points are apart.
 type keyMeter struct {
 	count     int64
-	open      bool          // since is a random access point's DTS, and no jump came since
-	since     time.Duration // media time
+	running   bool          // no jump or pause came since the last frame
+	keyed     bool          // since is a random access point's
+	since     time.Duration // DTS
 	frames    int64         // since then
 	dts       time.Duration // the last frame's
 	last      keyInterval
@@ -174,11 +175,14 @@ type keyInterval struct {
 
 func (k *keyMeter) frame(f *media.Frame, arrived time.Duration) {
 	k.dts = f.DTS
+	if !k.running {
+		k.running, k.keyed, k.since, k.frames = true, false, f.DTS, 0
+	}
 	if !f.Sync && !f.Recovery {
 		k.frames++
 		return
 	}
-	if k.open {
+	if k.keyed {
 		k.last = keyInterval{media: f.DTS - k.since, frames: k.frames}
 		k.intervals[k.kept%intervalsKept] = k.last.media
 		k.kept++
@@ -190,16 +194,13 @@ func (k *keyMeter) frame(f *media.Frame, arrived time.Duration) {
 		slot.media, slot.frames = max(slot.media, k.last.media), max(slot.frames, k.last.frames)
 	}
 	k.count++
-	k.open, k.since, k.frames = true, f.DTS, 1
+	k.keyed, k.since, k.frames = true, f.DTS, 1
 }
 
 func decadeOf(arrived time.Duration) int64 { return int64(max(arrived, 0)/(10*time.Second)) + 1 }
 
-// current gives the interval under way.
+// current gives the interval under way, or what came without any random access point.
 func (k *keyMeter) current() keyInterval {
-	if !k.open {
-		return keyInterval{frames: k.frames}
-	}
 	return keyInterval{media: k.dts - k.since, frames: k.frames}
 }
 

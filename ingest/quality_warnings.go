@@ -11,21 +11,22 @@ import (
 
 // Limits past which a stream is warned of.
 const (
-	longInterval   = 4 * time.Second // between key frames
-	noKeyInterval  = 30 * time.Second
-	noKeyAtStart   = 10 * time.Second
-	unevenFrames   = 0.05
-	unevenKeys     = 2    // of intervalsKept
-	nearMaxBitrate = 0.9  // of the publisher's
-	slowPace       = 0.97 // seconds of media in a second
-	fastPace       = 1.2
-	slowLag        = 500 * time.Millisecond
-	skewLimit      = 100 * time.Millisecond
-	lossLimit      = 0.01
-	latencyTrips   = 4 // round trips in SRT's latency
-	damageLimit    = 3 // faults in ten seconds
-	recently       = time.Minute
-	calm           = 10 * time.Second // a condition must be over for this long
+	longInterval     = 4 * time.Second // between key frames
+	veryLongInterval = 10 * time.Second
+	noKeyInterval    = 30 * time.Second
+	noKeyAtStart     = 10 * time.Second
+	unevenFrames     = 0.05
+	unevenKeys       = 2    // of intervalsKept
+	nearMaxBitrate   = 0.9  // of the publisher's
+	slowPace         = 0.97 // seconds of media in a second
+	fastPace         = 1.2
+	slowLag          = 500 * time.Millisecond
+	skewLimit        = 100 * time.Millisecond
+	lossLimit        = 0.01
+	latencyTrips     = 4 // round trips in SRT's latency
+	damageLimit      = 3 // faults in ten seconds
+	recently         = time.Minute
+	calm             = 10 * time.Second // a condition must be over for this long
 )
 
 // alarm is one warning and its state.
@@ -135,10 +136,8 @@ func noKeyFrames(q *quality) string {
 		return ""
 	}
 	keys := &q.video.meter.keys
-	if came := q.arrived; keys.count == 0 && came >= noKeyAtStart {
-		return fmt.Sprintf("no key frame came in %d s: %s", came/time.Second, setKeyInterval)
-	}
-	if current := keys.current().media; current >= noKeyInterval {
+	current := keys.current().media
+	if current >= noKeyInterval || keys.count == 0 && current >= noKeyAtStart {
 		return fmt.Sprintf("no key frame came for %d s: %s", current/time.Second, setKeyInterval)
 	}
 	return ""
@@ -150,11 +149,15 @@ func longKeyInterval(q *quality) string {
 	}
 	keys := &q.video.meter.keys
 	current := keys.current().media
-	interval := max(keys.last.media, current)
-	if interval <= longInterval || current >= noKeyInterval {
+	switch {
+	case current >= noKeyInterval || keys.count == 0: // that is said otherwise
 		return ""
+	case keys.last.media > longInterval:
+		return fmt.Sprintf("key-frame interval %.3g s: %s", keys.last.media.Seconds(), setKeyInterval)
+	case current > veryLongInterval: // else its end is awaited, for the figure
+		return fmt.Sprintf("key-frame interval over %d s: %s", veryLongInterval/time.Second, setKeyInterval)
 	}
-	return fmt.Sprintf("key-frame interval %.3g s: %s", interval.Seconds(), setKeyInterval)
+	return ""
 }
 
 func irregularKeyFrames(q *quality) string {

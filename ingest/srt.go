@@ -204,9 +204,7 @@ func (p *srtPublisher) takeBatch() error {
 func (p *srtPublisher) watch() error {
 	p.poll()
 	now := time.Now()
-	if p.session.quality.due(now) { // silence must be judged, too
-		p.session.review(now)
-	}
+	p.session.tick(now)
 	switch f := p.counted; {
 	case f.latency > maxSRTLatency:
 		return fmt.Errorf("%w: a latency of %v: set the encoder's to %v at most", media.ErrTooLarge, f.latency, maxSRTLatency)
