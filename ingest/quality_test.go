@@ -235,7 +235,7 @@ func TestWarnings(t *testing.T) {
 			},
 			mend: func(s *synthetic) { s.perSecond = func(r *media.SRTReport) { r.Received += 300 } },
 		}, {
-			code: "packets_missing", within: 3 * time.Second, text: "latency higher, to 1000 ms",
+			code: "packets_missing", within: 3 * time.Second, text: "set the encoder's latency to 1000 ms",
 			fault: func(s *synthetic) {
 				s.transport.SRT = srt()
 				s.perSecond = func(r *media.SRTReport) { r.Missing++ }

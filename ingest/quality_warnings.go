@@ -210,8 +210,9 @@ func fallingBehind(q *quality) string {
 	if !q.full() || q.pace >= slowPace || q.lag < slowLag {
 		return ""
 	}
-	return fmt.Sprintf("the connection carries %.0f %% of what the encoder makes and is %.1f s behind: lower the bitrate, "+
-		"or use a faster connection; if the encoder is overloaded lower its resolution", 100*q.pace, q.lag.Seconds())
+	return fmt.Sprintf("the connection carries %.0f %% of what the encoder makes and is %.1f s behind: lower the "+
+		"bitrate, or use a faster connection; if the encoder is overloaded lower its resolution",
+		100*q.pace, q.lag.Seconds())
 }
 
 func fasterThanRealTime(q *quality) string {
@@ -320,7 +321,7 @@ func packetsMissing(q *quality) string {
 		return ""
 	}
 	srt := q.below.SRT
-	return fmt.Sprintf("%d packets were lost for good in the last 10 s: set the encoder's latency higher, to %d ms or more",
+	return fmt.Sprintf("%d packets were lost for good in the last 10 s: set the encoder's latency to %d ms or more",
 		q.sum.missing, max(2*srt.LatencyMS, int64(latencyTrips*srt.RTTMS)))
 }
 

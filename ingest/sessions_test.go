@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"io"
+	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,4 +105,56 @@ func TestGoodPublishersAreNotWarned(t *testing.T) {
 			t.Logf("lag %d ms, pace %v, skew %d ms, jitter %v and %v ms", last.LagMS, last.Pace, last.AVSkewMS, video.JitterMS, audio.JitterMS)
 		})
 	}
+}
+
+// slowRelay passes a TCP connection on to a server, so many bytes a second.
+func slowRelay(tb testing.TB, server string, rate int) (address string) {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	back, err := net.Dial("tcp", server)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var relays sync.WaitGroup
+	tb.Cleanup(func() {
+		_, _ = listener.Close(), back.Close()
+		relays.Wait()
+	})
+	relays.Go(func() {
+		front, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer back.Close()
+		defer front.Close()
+		relays.Go(func() { _, _ = io.Copy(front, back) })
+		const every = 20 * time.Millisecond
+		beat := time.NewTicker(every)
+		defer beat.Stop()
+		for range beat.C {
+			if _, err := io.CopyN(back, front, int64(rate)*int64(every)/int64(time.Second)); err != nil {
+				return
+			}
+		}
+	})
+	return listener.Addr().String()
+}
+
+// TestSlowConnectionIsTold has an encoder send more than its network carries.
+func TestSlowConnectionIsTold(t *testing.T) {
+	t.Parallel()
+	s := MustServe(t, Config{}, newRecorder())
+	target := "rtmp://" + slowRelay(t, s.addr, 30_000) + "/live/" + s.rec.key
+	f := MustFFmpeg(t, encoderArgs(target, "-b:v", "600k", "-filter:v", "realtime", "-filter:a", "arealtime", "-t", "60")...)
+	t.Log(s.log.await(t, "ingest warning", "code=falling_behind"))
+	for _, code := range []string{"av_skew", "timestamps_jump", "fps_unstable"} {
+		if strings.Contains(s.log.String(), "code="+code) {
+			t.Errorf("warned of %s", code)
+		}
+	}
+	_ = f.cmd.Process.Kill()
+	_, _ = f.wait() // killed
 }
