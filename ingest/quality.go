@@ -35,18 +35,15 @@ type quality struct {
 	// corrections, if the publication has them, tells of the packager's repairs by track.
 	corrections func() map[string]map[string]int64
 
-	start    time.Time     // arrival of the first frame
+	start    time.Time     // of the first tick, the first frame's arrival mostly
 	arrived  time.Duration // the last frame's, since start
 	now      time.Duration // of the last review
-	gaps     int64
-	longest  time.Duration
-	gapAt    time.Duration
+	gaps     gapMeter
 	bursts   int64
 	reviews  int
 	repairs  map[string]int64
 	damaged  int64 // repairs that cost media
-	skews    [skewsKept]time.Duration
-	skewed   int      // skews so far
+	skews    skews
 	averages [6]int64 // of video, in bits per second of media, over ten seconds each
 	averaged int      // averages so far
 
@@ -61,7 +58,7 @@ type quality struct {
 	below   media.IngestTransport
 
 	video, audio *slot // the first of each kind that is not silent
-	lag, skew    time.Duration
+	lag          time.Duration
 	pace         float64
 	missing      map[media.Kind]time.Duration // for how long a kind is silent that should not be
 	corrected    map[string]map[string]int64
@@ -71,6 +68,34 @@ type quality struct {
 
 	heard     atomic.Int64 // arrival of the last frame, Unix nanoseconds
 	published atomic.Pointer[media.IngestReport]
+}
+
+// gapMeter counts the times in which nothing came.
+type gapMeter struct {
+	count   int64
+	longest time.Duration
+	last    time.Duration // end of the last one, since start
+}
+
+// skews are how much later video came than audio, by second. Their median is told: a burst of one is no skew.
+type skews struct {
+	kept  [skewsKept]time.Duration
+	count int
+}
+
+func (s *skews) add(v time.Duration) {
+	s.kept[s.count%skewsKept] = v
+	s.count++
+}
+
+func (s *skews) median() time.Duration {
+	sorted := s.kept
+	kept := sorted[:min(s.count, skewsKept)]
+	if len(kept) == 0 {
+		return 0
+	}
+	slices.Sort(kept)
+	return kept[len(kept)/2]
 }
 
 // sessionSecond is what happened to a session between two reviews.
@@ -106,9 +131,8 @@ func (q *quality) frame(m *trackMeter, f *media.Frame) {
 		q.start = f.Wall
 	}
 	arrived := f.Wall.Sub(q.start)
-	if gap := arrived - q.arrived; gap >= dataGap {
-		q.gaps++
-		q.longest, q.gapAt = max(q.longest, gap), arrived
+	if gap := arrived - q.arrived; gap >= dataGap && q.identity.Frames > 0 {
+		q.gaps = gapMeter{count: q.gaps.count + 1, longest: max(q.gaps.longest, gap), last: arrived}
 	}
 	q.arrived = max(q.arrived, arrived)
 	q.identity.Frames++
@@ -227,12 +251,7 @@ func (q *quality) compare(slots []*slot, elapsed time.Duration) {
 	}
 	// By DTS, which is what muxers interleave by: with PTS reordered pictures would look early.
 	v, a := &q.video.meter, &q.audio.meter
-	q.skews[q.skewed%skewsKept] = (v.delay - v.shift) - (a.delay - a.shift)
-	q.skewed++
-	sorted := q.skews
-	kept := sorted[:min(q.skewed, skewsKept)]
-	slices.Sort(kept)
-	q.skew = kept[len(kept)/2]
+	q.skews.add((v.delay - v.shift) - (a.delay - a.shift))
 }
 
 // seek looks for kinds of track that should come and don't.
@@ -249,7 +268,7 @@ func (q *quality) seek(l *lineup) {
 			silent = 0
 		}
 		if q.missing[kind] = silent; silent > 0 {
-			q.skewed, q.skew = 0, 0
+			q.skews = skews{}
 		}
 	}
 }

@@ -318,6 +318,24 @@ func TestAnnouncedAudioThatNeverComes(t *testing.T) {
 	}
 }
 
+// SRT's silence is judged before the first frame: what comes late is no gap.
+func TestSilenceBeforeTheFirstFrame(t *testing.T) {
+	s := newSynthetic(t, 0)
+	s.transport = media.IngestTransport{NotTaken: []string{"DTS audio"}, SRT: &media.SRTReport{RTTMS: 20, LatencyMS: 500}}
+	for range 4 {
+		s.l.tick(s.start.Add(s.wall))
+		s.wall += time.Second
+	}
+	if codes := s.codes(); !slices.Equal(codes, []string{"unsupported_streams"}) {
+		t.Errorf("warned of %v", codes)
+	}
+	s.transport.NotTaken = nil
+	s.run(t, 20*time.Second)
+	if r := s.report(); r.DataGaps != 0 || len(r.Warnings) != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // A condition that comes and goes is told once.
 func TestWarningsDoNotFlap(t *testing.T) {
 	s := newSynthetic(t, 0)

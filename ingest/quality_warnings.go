@@ -120,7 +120,7 @@ func (q *quality) end() []any {
 		repairs += n
 	}
 	attrs := []any{"bitrate_bps", bitrate(q.identity.Bytes, q.arrived), "lag_ms", q.lag.Milliseconds(),
-		"av_skew_ms", q.skew.Milliseconds(), "data_gaps", q.gaps, "repairs", repairs}
+		"av_skew_ms", q.skews.median().Milliseconds(), "data_gaps", q.gaps.count, "repairs", repairs}
 	if len(q.raised) > 0 {
 		attrs = append(attrs, "warnings", strings.Join(q.raised, ","))
 	}
@@ -223,11 +223,11 @@ func fasterThanRealTime(q *quality) string {
 }
 
 func dataGaps(q *quality) string {
-	if q.gaps == 0 || q.now-q.gapAt > recently {
+	if q.gaps.count == 0 || q.now-q.gaps.last > recently {
 		return ""
 	}
 	return fmt.Sprintf("nothing came for up to %.1f s, %d times so far: check the connection, use a cable instead of "+
-		"wireless, or SRT with more latency", q.longest.Seconds(), q.gaps)
+		"wireless, or SRT with more latency", q.gaps.longest.Seconds(), q.gaps.count)
 }
 
 func skewed(q *quality) string {
@@ -236,11 +236,12 @@ func skewed(q *quality) string {
 	}
 	// Some muxers send a frame when the next one is there.
 	limit := max(skewLimit, 2*q.video.meter.step, 2*q.audio.meter.step)
+	skew := q.skews.median()
 	late, other := "video", "audio"
-	if q.skew < 0 {
+	if skew < 0 {
 		late, other = other, late
 	}
-	if by := max(q.skew, -q.skew); by > limit {
+	if by := max(skew, -skew); by > limit {
 		return fmt.Sprintf("%s comes %d ms later than the %s of its time: set the encoder's sync offset to 0 and let one "+
 			"device or program take both", late, by.Milliseconds(), other)
 	}

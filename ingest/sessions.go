@@ -98,8 +98,8 @@ func (q *quality) publish(slots []*slot, wall time.Time) {
 	r.BitrateBPS = bitrate(q.seconds[q.index].bytes, q.seconds[q.index].elapsed)
 	r.Bitrate10sBPS = bitrate(q.sum.bytes, q.span)
 	r.MaxBitrateBPS = q.maxBitrate
-	r.LagMS, r.Pace, r.AVSkewMS = q.lag.Milliseconds(), round(q.pace, 1000), q.skew.Milliseconds()
-	r.DataGaps, r.LongestGapMS, r.Bursts = q.gaps, q.longest.Milliseconds(), q.bursts
+	r.LagMS, r.Pace, r.AVSkewMS = q.lag.Milliseconds(), round(q.pace, 1000), q.skews.median().Milliseconds()
+	r.DataGaps, r.LongestGapMS, r.Bursts = q.gaps.count, q.gaps.longest.Milliseconds(), q.bursts
 	r.Repairs = maps.Clone(q.repairs)
 	r.Tracks = make([]media.IngestTrack, len(slots))
 	for i, s := range slots {
