@@ -31,7 +31,8 @@ check: ## Format, lint, import rules
 	go vet ./...
 	go run $(GOLANGCI) run ./...
 
-e2e: tools build ## The whole-system tests alone, with their figures
+e2e: export OXBOW_MATRIX := full
+e2e: tools build ## The whole-system tests alone, with their figures and every publisher that Debian has
 	CGO_ENABLED=1 go test -race -count=1 -v -timeout 18m ./test/...
 
 bench: ## Benchmarks with allocations

@@ -220,7 +220,7 @@ func (q *quality) close(elapsed time.Duration) {
 	}
 	if q.reviews%qualityWindow == 0 && q.video != nil {
 		sum := q.video.meter.recent(q.index, q.window)
-		q.averages[q.averaged%len(q.averages)] = bitrate(sum.bytes, sum.media)
+		q.averages[q.averaged%len(q.averages)] = bitsPerSecond(sum.bytes, sum.media)
 		q.averaged++
 	}
 }

@@ -237,8 +237,8 @@ func (m *trackMeter) report(s *slot, q *quality) media.IngestTrack {
 	t := media.IngestTrack{
 		Name: s.track.Name, Kind: s.track.Kind, Codec: s.track.Codec, Width: s.track.Width, Height: s.track.Height,
 		Bytes: m.bytes, Frames: m.frames,
-		BitrateBPS:    bitrate(m.past[q.index].bytes, q.seconds[q.index].elapsed),
-		Bitrate10sBPS: bitrate(sum.bytes, q.span),
+		BitrateBPS:    bitsPerSecond(m.past[q.index].bytes, q.seconds[q.index].elapsed),
+		Bitrate10sBPS: bitsPerSecond(sum.bytes, q.span),
 		LagMS:         m.lag.Milliseconds(), JitterMS: round(float64(m.jitter)/float64(time.Millisecond), 10),
 		TimestampJumps: m.jumps, TimestampsBackward: m.backward, ConfigChanges: m.configs,
 		Repairs: q.corrected[s.track.Name],
@@ -258,8 +258,7 @@ func (m *trackMeter) report(s *slot, q *quality) media.IngestTrack {
 	return t
 }
 
-// bitrate is in bits per second.
-func bitrate(bytes int64, elapsed time.Duration) int64 {
+func bitsPerSecond(bytes int64, elapsed time.Duration) int64 {
 	if elapsed <= 0 {
 		return 0
 	}

@@ -119,7 +119,7 @@ func (q *quality) end() []any {
 	for _, n := range q.repairs {
 		repairs += n
 	}
-	attrs := []any{"bitrate_bps", bitrate(q.identity.Bytes, q.arrived), "lag_ms", q.lag.Milliseconds(),
+	attrs := []any{"bitrate_bps", bitsPerSecond(q.identity.Bytes, q.arrived), "lag_ms", q.lag.Milliseconds(),
 		"av_skew_ms", q.skews.median().Milliseconds(), "data_gaps", q.gaps.count, "repairs", repairs}
 	if len(q.raised) > 0 {
 		attrs = append(attrs, "warnings", strings.Join(q.raised, ","))
@@ -184,7 +184,7 @@ func unstableFPS(q *quality) string {
 }
 
 func highBitrate(q *quality) string {
-	now := bitrate(q.sum.bytes, q.span)
+	now := bitsPerSecond(q.sum.bytes, q.span)
 	if q.maxBitrate == 0 || !q.full() || float64(now) <= nearMaxBitrate*float64(q.maxBitrate) {
 		return ""
 	}

@@ -95,8 +95,8 @@ func (q *quality) snapshot(now time.Time) media.IngestReport {
 func (q *quality) publish(slots []*slot, wall time.Time) {
 	r := q.identity
 	r.UpdatedAt = wall.UTC().Truncate(time.Millisecond)
-	r.BitrateBPS = bitrate(q.seconds[q.index].bytes, q.seconds[q.index].elapsed)
-	r.Bitrate10sBPS = bitrate(q.sum.bytes, q.span)
+	r.BitrateBPS = bitsPerSecond(q.seconds[q.index].bytes, q.seconds[q.index].elapsed)
+	r.Bitrate10sBPS = bitsPerSecond(q.sum.bytes, q.span)
 	r.MaxBitrateBPS = q.maxBitrate
 	r.LagMS, r.Pace, r.AVSkewMS = q.lag.Milliseconds(), round(q.pace, 1000), q.skews.median().Milliseconds()
 	r.DataGaps, r.LongestGapMS, r.Bursts = q.gaps.count, q.gaps.longest.Milliseconds(), q.bursts

@@ -113,7 +113,8 @@ func (d *tsDemuxer) aacFrame(f adtsFrame, unit []byte, wall time.Time) error {
 	}
 	if !a.known || a.config != f.config {
 		a.known, a.config = true, f.config
-		if err := d.sink.configure(trackID{kind: media.Audio}, media.Track{Codec: media.AAC, Config: f.config[:]}); err != nil {
+		err := d.sink.configure(trackID{kind: media.Audio}, media.Track{Codec: media.AAC, Config: f.config[:]})
+		if err != nil {
 			return err
 		}
 	}

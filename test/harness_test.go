@@ -247,10 +247,11 @@ func (o *oxbow) waitState(id, state string, limit time.Duration) recording {
 // process is a tool that runs beside the test: a publisher, a player, a browser.
 type process struct {
 	tb   testing.TB
-	cmd  *exec.Cmd
+	name string
 	out  *output
 	done chan struct{}
 	err  error
+	stop func() // without a goodbye
 }
 
 // publish starts ffmpeg with the arguments.
@@ -263,7 +264,10 @@ func publish(tb testing.TB, args ...string) *process {
 // startProcess starts the command; it is killed at the test's end, and if the test failed its output is shown.
 func startProcess(tb testing.TB, cmd *exec.Cmd) *process {
 	tb.Helper()
-	p := &process{tb: tb, cmd: cmd, out: &output{}, done: make(chan struct{})}
+	p := &process{
+		tb: tb, name: filepath.Base(cmd.Path), out: &output{}, done: make(chan struct{}),
+		stop: func() { _ = cmd.Process.Kill() },
+	}
 	cmd.Stdout, cmd.Stderr = p.out, p.out
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
@@ -272,18 +276,35 @@ func startProcess(tb testing.TB, cmd *exec.Cmd) *process {
 		defer close(p.done)
 		p.err = cmd.Wait()
 	}()
-	tb.Cleanup(func() {
+	p.cleanup()
+	return p
+}
+
+// startTask runs a publisher of ours beside the test, as if it were a process.
+func startTask(tb testing.TB, name string, task func(ctx context.Context) error) *process {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{tb: tb, name: name, out: &output{}, done: make(chan struct{}), stop: cancel}
+	go func() {
+		defer close(p.done)
+		p.err = task(ctx)
+	}()
+	p.cleanup()
+	return p
+}
+
+func (p *process) cleanup() {
+	p.tb.Cleanup(func() {
 		p.kill()
-		if tb.Failed() {
-			tb.Logf("%s's output:\n%s", filepath.Base(cmd.Path), p.out.tail(30))
+		if p.tb.Failed() {
+			p.tb.Logf("%s's output:\n%s", p.name, p.out.tail(30))
 		}
 	})
-	return p
 }
 
 // kill ends the process without a goodbye.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
+	p.stop()
 	<-p.done
 }
 
@@ -294,7 +315,7 @@ func (p *process) wait(limit time.Duration) error {
 	case <-p.done:
 		return p.err
 	case <-time.After(limit):
-		p.tb.Fatalf("%s did not end within %v:\n%s", filepath.Base(p.cmd.Path), limit, p.out.tail(20))
+		p.tb.Fatalf("%s did not end within %v:\n%s", p.name, limit, p.out.tail(20))
 		return nil
 	}
 }

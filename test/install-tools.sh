@@ -9,6 +9,13 @@ command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
+if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers of make e2e
+  command -v gst-launch-1.0 >/dev/null 2>&1 || missing="$missing gstreamer1.0-tools gstreamer1.0-plugins-base \
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+  command -v obs >/dev/null 2>&1 || missing="$missing obs-studio"
+  command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
+  command -v srt-live-transmit >/dev/null 2>&1 || missing="$missing srt-tools"
+fi
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     export DEBIAN_FRONTEND=noninteractive

@@ -11,8 +11,8 @@
 // Invariants:
 //
 //  1. Input is a network's: nothing is allocated past a stated limit, and no input panics.
-//  2. A payload is borrowed. What Read gives lies in the caller's buffer, changed in place, or in the stream's own, and is
-//     valid until the next call.
+//  2. A payload is borrowed. What Read gives lies in the caller's buffer, changed in place, or in the stream's own, and
+//     is valid until the next call.
 //  3. A sample has NAL units behind 4-byte lengths (AVC, HEVC), or low-overhead OBUs (AV1), or the frame as it is (VP9,
 //     audio), without delimiters, fillers and the parameter sets that its configuration has (CMF-14).
 //  4. A configuration is the body of the MP4 box that holds it, in one form: equal parameter sets give equal bytes.

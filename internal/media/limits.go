@@ -4,7 +4,30 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
+
+// Lengths of an SRT passphrase in bytes (HAICRYPT_SECRET_MAX_SZ).
+const (
+	minSRTPassphrase = 10
+	maxSRTPassphrase = 79
+)
+
+// CheckSRTPassphrase says what is wrong with a passphrase, without repeating it. Empty is none, and right.
+func CheckSRTPassphrase(s string) error {
+	if s == "" {
+		return nil
+	}
+	if len(s) < minSRTPassphrase || len(s) > maxSRTPassphrase {
+		return &FieldError{Field: "srt_passphrase", Want: fmt.Sprintf("%d bytes: use %d to %d, or \"\" for none of its own",
+			len(s), minSRTPassphrase, maxSRTPassphrase)}
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return &FieldError{Field: "srt_passphrase", Want: "use printable characters"}
+	}
+	return nil
+}
 
 // Bounds of the limits themselves.
 const (

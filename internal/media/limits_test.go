@@ -1,6 +1,25 @@
 package media
 
-import "testing"
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestSRTPassphraseIsCheckedAndNotRepeated(t *testing.T) {
+	for _, good := range []string{"", "0123456789", "correct horse battery", "pässwörter", strings.Repeat("x", 79)} {
+		if err := CheckSRTPassphrase(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"012345678", strings.Repeat("x", 80), "0123456789\n", "0123456789\xff"} {
+		err := CheckSRTPassphrase(bad)
+		var field *FieldError
+		if !errors.As(err, &field) || field.Field != "srt_passphrase" || strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
 
 func TestParseResolution(t *testing.T) {
 	for text, want := range map[string][2]int{"": {}, "1920x1080": {1920, 1080}, "1x16384": {1, 16384}} {
