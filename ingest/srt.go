@@ -103,7 +103,6 @@ func (s *Server) serveSRT(ctx context.Context, req *srtRequest, place *visit) {
 		demuxer: newTSDemuxer(session, s.cfg.MaxFrame), idle: s.cfg.IdleTimeout,
 		bytes: s.metrics.bytes.WithLabelValues("srt"),
 	}
-	session.quality.transport = p.transport
 	err = p.run(ctx)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -150,6 +149,7 @@ func (p *srtPublisher) run(ctx context.Context) error {
 	tick := time.NewTicker(min(time.Second, p.idle/4))
 	defer tick.Stop()
 	p.lastData, p.lastMedia = time.Now(), time.Now()
+	p.session.quality.transport = p.transport
 	for {
 		select {
 		case <-ctx.Done():
