@@ -68,6 +68,8 @@ type Deps struct {
 	Nodes func(ctx context.Context) ([]string, error)
 	// Current gives the recording that is live now, before its row is in the catalog; nil when nobody here knows.
 	Current func(ctx context.Context, path media.StreamPath) (media.RecordingID, bool)
+	// Sessions tells of the publishers that are connected; nil is of none.
+	Sessions Sessions
 	// Kick ends the stream's connection, because the key it came with may be void; it does not wait. Nil does nothing.
 	Kick func(path media.StreamPath)
 	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
@@ -116,6 +118,9 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
+	if deps.Sessions == nil {
+		deps.Sessions = noSessions{}
+	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()

@@ -23,7 +23,7 @@ func (s *Server) rest(router chi.Router) {
 			Info: &huma.Info{
 				Title:       "Oxbow",
 				Version:     s.cfg.Version,
-				Description: "Publishers, streams, keys and recordings of an Oxbow live video CDN.",
+				Description: "Publishers, streams, keys, recordings and live sessions of an Oxbow live video CDN.",
 			},
 			Components: &huma.Components{
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
@@ -40,6 +40,7 @@ func (s *Server) rest(router chi.Router) {
 	s.streamRoutes(v1)
 	s.keyRoutes(v1)
 	s.recordingRoutes(v1)
+	s.sessionRoutes(v1)
 	s.listingRoute(v1)
 
 	doc, err := json.Marshal(v1.OpenAPI())

@@ -11,6 +11,7 @@
 //	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
 //	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
+//	quality         what a session's frames tell of encoder and network, and its warnings (quality*.go, sessions.go)
 //	door, damper    who may be connected, and who is answered late (door.go, damper.go)
 //	Publication     the packager's side
 //
@@ -34,4 +35,5 @@
 //  10. Every wait has a deadline, and no connection ends without a log line, or being counted in one when its address
 //     has too many.
 //  11. Connections that have not published give way to new ones; those that have do not. A right key is never delayed.
+//  12. A warning is logged once when it is raised and once when it is over.
 package ingest

@@ -71,8 +71,9 @@ type lineup struct {
 	heldBytes int
 	orphan    time.Time // when a frame first came without any configuration
 
-	frames int64
-	bytes  int64
+	frames  int64
+	bytes   int64
+	quality *quality
 }
 
 // slot is one configured track.
@@ -81,6 +82,7 @@ type slot struct {
 	track    media.Track
 	index    int // in the tracks set last
 	counters kindCounters
+	meter    trackMeter
 }
 
 type heldFrame struct {
@@ -91,6 +93,7 @@ type heldFrame struct {
 func newLineup(cfg Config, out Publication, metrics *metrics) lineup {
 	return lineup{
 		cfg: cfg, out: out, metrics: metrics, expected: map[media.Kind]int{media.Video: 1, media.Audio: 1},
+		quality: newQuality(out, metrics),
 	}
 }
 
@@ -104,7 +107,10 @@ func (l *lineup) slot(id trackID) *slot {
 	return nil
 }
 
-func (l *lineup) repaired(what string) { l.metrics.repairs.WithLabelValues(what).Inc() }
+func (l *lineup) repaired(what string) {
+	l.metrics.repairs.WithLabelValues(what).Inc()
+	l.quality.repaired(what)
+}
 
 func (l *lineup) announce(video, audio int) {
 	if video < 1 && audio < 1 {
@@ -134,6 +140,7 @@ func (l *lineup) configure(id trackID, track media.Track) error {
 	}
 	track.Config = bytes.Clone(track.Config)
 	s.track = track
+	s.meter.configured(l.quality.arrived)
 	l.changed = true
 	return nil
 }
@@ -241,6 +248,8 @@ func (l *lineup) setTracks() error {
 
 func (l *lineup) deliver(s *slot, frame *media.Frame) error {
 	frame.Track = s.index
+	l.quality.frame(&s.meter, frame)
+	l.tick(frame.Wall)
 	if err := l.out.WriteFrame(frame); err != nil {
 		return fmt.Errorf("write frame of %s: %w", s.track.Name, err)
 	}

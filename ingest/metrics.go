@@ -46,6 +46,9 @@ type metrics struct {
 	mediaBytes  *prometheus.CounterVec
 	repairs     *prometheus.CounterVec
 	srtPackets  *prometheus.CounterVec
+
+	warnings      *prometheus.GaugeVec
+	warningsTotal *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -76,9 +79,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		srtPackets: counter("srt_packets_total",
 			"SRT data packets: received, lost at first, retransmitted, discarded as doubled or late, undecrypted, "+
 				"missing in the end, and dropped since a queue was full (overflow); broken handshakes.", "what"),
+		warnings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: "warnings", Help: "Publishers that are warned of it now.",
+		}, []string{"code"}),
+		warningsTotal: counter("warnings_total", "Warnings of publishers' streams raised.", "code"),
 	}
 	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
-		m.mediaBytes, m.repairs, m.srtPackets)
+		m.mediaBytes, m.repairs, m.srtPackets, m.warnings, m.warningsTotal)
 	for _, what := range []string{
 		"received", "lost", "retransmitted", "discarded", "undecrypted", "missing", "overflow",
 	} {

@@ -144,6 +144,7 @@ func (c *rtmpConn) publish(ctx context.Context, name string) error {
 		media: c.server.cfg.MaxFrame + messageOverhead, data: maxData, command: maxCommand,
 		memory: c.server.cfg.MaxMemory,
 	}
+	session.quality.transport = c.transport
 	c.lastMedia = time.Now()
 	c.wire.expectWithin(c.server.cfg.IdleTimeout)
 
@@ -153,6 +154,11 @@ func (c *rtmpConn) publish(ctx context.Context, name string) error {
 	c.wire.queueCommand(chunkStreamStatus, c.stream,
 		statusOf("status", "NetStream.Publish.Start", session.path.String()+" is being published")...)
 	return c.wire.answer()
+}
+
+// transport tells of the connection below the session.
+func (c *rtmpConn) transport() media.IngestTransport {
+	return media.IngestTransport{ReceivedBytes: int64(c.wire.received)}
 }
 
 // unpublish ends the session in peace. The connection stays: some encoders publish again on it.

@@ -27,6 +27,7 @@ type Server struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	seats    seats
+	sessions sessions
 	door     *door
 	damper   damper
 }

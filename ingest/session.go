@@ -120,11 +120,17 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 	logger.Info("publisher came", "encoder", req.encoder, "epoch", epoch)
 	s.metrics.published.WithLabelValues(req.protocol).Inc()
 	s.metrics.publishers.Inc()
-	return &session{
+	accepted := &session{
 		lineup: newLineup(s.cfg, publication, s.metrics),
 		server: s, path: path, epoch: epoch, seat: taken, logger: logger, opened: time.Now(),
 		bitrate: bitrate{limit: stream.Settings.MaxBitrate},
-	}, nil
+	}
+	accepted.quality.begin(media.IngestReport{
+		Publisher: path.Publisher, Stream: path.Stream, Protocol: req.protocol, Remote: req.remote, Encoder: req.encoder,
+		Epoch: epoch, StartedAt: accepted.opened.UTC().Truncate(time.Millisecond),
+	}, stream.Settings.MaxBitrate, logger)
+	s.sessions.enter(accepted.quality)
+	return accepted, nil
 }
 
 // countIn holds the publisher's limit of streams against those that are live on this node, and counts this one among
@@ -173,6 +179,7 @@ func (s *session) close(ctx context.Context, cause error) {
 	if clean || isLoss(cause) || errors.Is(cause, os.ErrDeadlineExceeded) { // else the packager wants no more
 		failed = s.flush()
 	}
+	s.server.sessions.leave(s.quality)
 	failed = errors.Join(failed, s.out.Close(clean))
 	s.server.release(ctx, s.path, s.epoch)
 	s.server.seats.leave(s.path, s.seat)
@@ -182,6 +189,7 @@ func (s *session) close(ctx context.Context, cause error) {
 	s.metrics.left.WithLabelValues(strings.ReplaceAll(how, " ", "_")).Inc()
 	attrs := []any{"how", how, "dur", time.Since(s.opened).Round(time.Millisecond), "frames", s.frames,
 		"bytes", s.bytes}
+	attrs = append(attrs, s.quality.end()...)
 	attrs = append(attrs, s.figures...)
 	if cause != nil {
 		attrs = append(attrs, "err", cause)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -148,6 +149,7 @@ func (p *srtPublisher) run(ctx context.Context) error {
 	tick := time.NewTicker(min(time.Second, p.idle/4))
 	defer tick.Stop()
 	p.lastData, p.lastMedia = time.Now(), time.Now()
+	p.session.quality.transport = p.transport
 	for {
 		select {
 		case <-ctx.Done():
@@ -204,6 +206,7 @@ func (p *srtPublisher) takeBatch() error {
 func (p *srtPublisher) watch() error {
 	p.poll()
 	now := time.Now()
+	p.session.tick(now)
 	switch f := p.counted; {
 	case f.latency > maxSRTLatency:
 		return fmt.Errorf("%w: a latency of %v: set the encoder's to %v at most", media.ErrTooLarge, f.latency, maxSRTLatency)
@@ -244,6 +247,20 @@ func (p *srtPublisher) poll() {
 		}
 	}
 	p.counted, p.overflow = f, overflow
+}
+
+// transport tells of the connection below the session, as of the last poll.
+func (p *srtPublisher) transport() media.IngestTransport {
+	f := p.counted
+	return media.IngestTransport{
+		ReceivedBytes: f.bytes, NotTaken: slices.Clone(p.demuxer.skipped),
+		SRT: &media.SRTReport{
+			RTTMS: round(float64(f.roundTrip)/float64(time.Millisecond), 10), LatencyMS: f.latency.Milliseconds(),
+			BufferBytes: f.held, BufferMS: f.heldFor.Milliseconds(), Received: f.received, Lost: f.lost,
+			Retransmitted: f.retransmitted, Discarded: f.discarded, Undecrypted: f.undecrypted, Missing: f.missing,
+			Overflow: p.overflow,
+		},
+	}
 }
 
 // attrs is what the log says of the connection at its end.

@@ -230,8 +230,11 @@ func (s *srtSocket) close() {
 type srtFigures struct {
 	received, lost, retransmitted, discarded, undecrypted, missing int64
 
-	held    int64 // bytes held back
-	latency time.Duration
+	bytes     int64 // received, headers and all
+	held      int64 // bytes held back
+	heldFor   time.Duration
+	latency   time.Duration
+	roundTrip time.Duration
 }
 
 func (s *srtSocket) figures() srtFigures {
@@ -241,7 +244,10 @@ func (s *srtSocket) figures() srtFigures {
 	return srtFigures{
 		received: int64(sum.PktRecv), lost: int64(sum.PktRecvLoss), retransmitted: int64(sum.PktRecvRetrans),
 		discarded: int64(sum.PktRecvDrop), undecrypted: int64(sum.PktRecvUndecrypt), missing: s.missing.Load(),
-		held: int64(now.ByteRecvBuf), latency: time.Duration(now.MsRecvTsbPdDelay) * time.Millisecond,
+		bytes: int64(sum.ByteRecv), held: int64(now.ByteRecvBuf),
+		heldFor:   time.Duration(now.MsRecvBuf) * time.Millisecond,
+		latency:   time.Duration(now.MsRecvTsbPdDelay) * time.Millisecond,
+		roundTrip: time.Duration(now.MsRTT * float64(time.Millisecond)),
 	}
 }
 

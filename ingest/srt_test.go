@@ -308,7 +308,7 @@ func TestSRTFFmpegThroughLoss(t *testing.T) {
 	t.Parallel()
 	rec := newRecorder()
 	s := MustServeSRT(t, Config{}, rec)
-	args := srtArgs(s, "publish:acme/show:"+strings.ReplaceAll(rec.key, "+", "%2B"), "-t", "3")
+	args := srtArgs(s, "publish:acme/show:"+strings.ReplaceAll(rec.key, "+", "%2B"), "-t", "5")
 	last := &args[len(args)-1]
 	*last = strings.Replace(*last, s.addr, lossyRelay(t, s.addr, 12), 1)
 	if out, err := MustFFmpeg(t, append([]string{"-re"}, args...)...).wait(); err != nil {
@@ -323,7 +323,10 @@ func TestSRTFFmpegThroughLoss(t *testing.T) {
 	line := s.log.await(t, "publisher left", "how=clean")
 	t.Log(line)
 	// If the very last packet is the one that is lost, there is none behind it to tell.
-	if video < 73 || !strings.Contains(line, "srt_packets.missing=0") || strings.Contains(line, "srt_packets.retransmitted=0") {
+	if !strings.Contains(line, "packet_loss") {
+		t.Error("the publisher was not warned")
+	}
+	if video < 123 || !strings.Contains(line, "srt_packets.missing=0") || strings.Contains(line, "srt_packets.retransmitted=0") {
 		t.Errorf("%d pictures", video)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/oxbow-video/oxbow/api"
 	"github.com/oxbow-video/oxbow/ingest"
@@ -23,8 +24,9 @@ func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Serv
 			}
 			return urls, err
 		},
-		Current: func(_ context.Context, path media.StreamPath) (media.RecordingID, bool) { return p.Current(path) },
-		Kick:    func(path media.StreamPath) { publishers.Kick(path) },
+		Current:  func(_ context.Context, path media.StreamPath) (media.RecordingID, bool) { return p.Current(path) },
+		Sessions: liveSessions{publishers},
+		Kick:     func(path media.StreamPath) { publishers.Kick(path) },
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {
 				return errors.New("starting")
@@ -33,4 +35,30 @@ func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Serv
 		},
 		Assets: web.Dist(),
 	}, n.logger, n.metrics)
+}
+
+// liveSessions gives the API this node's publishers.
+type liveSessions struct{ ingest *ingest.Server }
+
+func (l liveSessions) Sessions(context.Context) ([]media.IngestReport, error) {
+	return l.ingest.Sessions(), nil
+}
+
+func (l liveSessions) Session(_ context.Context, path media.StreamPath) (media.IngestReport, error) {
+	report, ok := l.ingest.Session(path)
+	if !ok {
+		return media.IngestReport{}, notLive(path)
+	}
+	return report, nil
+}
+
+func (l liveSessions) EndSession(_ context.Context, path media.StreamPath, reason string) error {
+	if !l.ingest.KickFor(path, reason) {
+		return notLive(path)
+	}
+	return nil
+}
+
+func notLive(path media.StreamPath) error {
+	return fmt.Errorf("%w: nobody publishes %s now", media.ErrNotFound, path)
 }
