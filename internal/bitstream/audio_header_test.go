@@ -166,7 +166,7 @@ func eac3Syncframe(kind, id, blocks, mode byte, chanmap uint16) []byte {
 	b[4], b[5] = blocks<<4|mode<<1, 16<<3
 	if kind == eac3Dependent {
 		// 5 bits of level from bit 45 on, no compression, chanmape, chanmap.
-		v := uint32(1<<16|uint32(chanmap)) << (32 - 17 - 3)
+		v := (1<<16 | uint32(chanmap)) << (32 - 17 - 3)
 		b[6] = byte(v >> 24)
 		b[7], b[8] = byte(v>>16), byte(v>>8)
 		b[6] = byte(v>>24) & 0x1f
