@@ -38,7 +38,7 @@ var amfCases = []struct {
 	{"a torn long string", "\x0c\xff\xff\xff\xffhi", nil, media.ErrInvalid},
 	{"an object without an end", "\x03\x00\x01a\x05", nil, media.ErrInvalid},
 	{"a reference", "\x07\x00\x00", nil, media.ErrUnsupported},
-	{"AMF3 inside", "\x11\x01", nil, media.ErrInvalid},
+	{"a change to AMF3", "\x11\x04\x05\x05", []any{5.0, nil}, nil},
 	{"an array that claims too much", "\x0a\x7f\xff\xff\xff\x05", nil, media.ErrTooLarge},
 	{"too deep", strings.Repeat("\x03\x00\x01a", 100), nil, media.ErrTooLarge},
 	{"arrays too deep", strings.Repeat("\x0a\x00\x00\x00\x01", 100), nil, media.ErrTooLarge},

@@ -10,9 +10,15 @@ type clock struct {
 }
 
 func (c *clock) unwrap(timestamp uint32) time.Duration {
+	at := c.peek(timestamp)
+	c.started, c.last = true, at.Milliseconds()
+	return at
+}
+
+// peek unwraps a timestamp that may be far from the media's, as those of metadata that is sent again are.
+func (c *clock) peek(timestamp uint32) time.Duration {
 	if !c.started {
-		c.started, c.last = true, int64(timestamp)
+		return time.Duration(timestamp) * time.Millisecond
 	}
-	c.last += int64(int32(timestamp - uint32(c.last)))
-	return time.Duration(c.last) * time.Millisecond
+	return time.Duration(c.last+int64(int32(timestamp-uint32(c.last)))) * time.Millisecond
 }

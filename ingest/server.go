@@ -27,6 +27,7 @@ type Server struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	seats    seats
+	callers  callers
 
 	mu struct {
 		sync.Mutex

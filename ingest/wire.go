@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,8 +30,9 @@ type wire struct {
 	writeTimeout time.Duration
 	bytes        prometheus.Counter
 
-	idle  time.Duration // read timeout, renewed by every read; zero keeps the deadline set last
-	armed time.Time     // when the deadline was renewed
+	idle    time.Duration // read timeout, renewed by every read; zero keeps the deadline set last
+	timeout time.Duration // the one set last, of either kind
+	armed   time.Time     // when the deadline was renewed
 
 	received uint64
 	acked    uint64
@@ -38,17 +41,22 @@ type wire struct {
 
 	out       []byte
 	chunkSize int
+
+	urgent struct {
+		sync.Mutex
+		bytes []byte // for the reader to send
+	}
 }
 
 // expectBy gives the peer a time until which the next phase must be over.
 func (w *wire) expectBy(timeout time.Duration) error {
-	w.idle = 0
+	w.idle, w.timeout = 0, timeout
 	return w.conn.SetReadDeadline(time.Now().Add(timeout))
 }
 
 // expectWithin gives the peer a time that starts again with every byte.
 func (w *wire) expectWithin(idle time.Duration) {
-	w.idle, w.armed = idle, time.Time{}
+	w.idle, w.timeout, w.armed = idle, idle, time.Time{}
 }
 
 // Read implements io.Reader.
@@ -65,7 +73,13 @@ func (w *wire) Read(p []byte) (int, error) {
 		return 0, errStopped
 	default:
 	}
+	if err := w.sendUrgent(); err != nil {
+		return 0, err
+	}
 	n, err := w.conn.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.isUrgent() {
+		return w.Read(p)
+	}
 	w.received += uint64(n)
 	w.bytes.Add(float64(n))
 	// Half a window early, since a sender may wait at its end.
@@ -73,6 +87,40 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.ack()
 	}
 	return n, err
+}
+
+// urge has the reader send bytes as soon as it can, though it waits for the peer. It may be called on any goroutine,
+// while the peer is expected within a time.
+func (w *wire) urge(b []byte) {
+	w.urgent.Lock()
+	defer w.urgent.Unlock()
+	w.urgent.bytes = append(w.urgent.bytes, b...)
+	_ = w.conn.SetReadDeadline(time.Unix(1, 0)) // the reader looks again, and sets another
+}
+
+func (w *wire) isUrgent() bool {
+	w.urgent.Lock()
+	defer w.urgent.Unlock()
+	return len(w.urgent.bytes) > 0
+}
+
+// sendUrgent sends what urge left. The deadline is set under the lock, so that urge's is not taken for the peer's.
+func (w *wire) sendUrgent() error {
+	w.urgent.Lock()
+	b := w.urgent.bytes
+	w.urgent.bytes = nil
+	var err error
+	if len(b) > 0 {
+		w.armed = time.Now()
+		err = w.conn.SetReadDeadline(w.armed.Add(w.timeout))
+	}
+	w.urgent.Unlock()
+	if len(b) == 0 || err != nil {
+		return err
+	}
+	w.out = append(w.out, b...)
+	w.mute = w.flush(ackTimeout) != nil
+	return nil
 }
 
 // ack sends an Acknowledgement (RTMP 1.0, section 5.4.3). A peer that has not read for so long that the socket is full
