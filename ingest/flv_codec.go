@@ -63,7 +63,16 @@ func fourCCsOf(kind media.Kind) []string {
 
 // newVideo makes the reader of a codec's coded video.
 func newVideo(codec media.Codec) bitstream.Video {
-	return &bitstream.AVC{}
+	switch codec {
+	case media.HEVC:
+		return &bitstream.HEVC{}
+	case media.AV1:
+		return &bitstream.AV1{}
+	case media.VP9:
+		return &bitstream.VP9{}
+	default:
+		return &bitstream.AVC{}
+	}
 }
 
 // composed says that coded frames of a codec come behind a composition time.

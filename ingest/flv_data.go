@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strconv"
 	"strings"
@@ -190,26 +191,26 @@ func promises(object amfObject, names ...string) int {
 	return 0
 }
 
-// captionsOf finds cc_data() (ATSC A/53, 6.2.3.1) in onCaptionInfo of type 708. Its data is in base64 and begins with the
-// registered user data, from the country code, the ATSC identifier or cc_data() itself.
+// captionsOf finds captions in onCaptionInfo of type 708, in the form that bitstream.Unit gives them. Its data is in
+// base64: registered user data (ATSC A/53, 6.2.3), from the country code, the ATSC identifier or the captions on.
 func captionsOf(value any) []byte {
 	object, _ := value.(amfObject)
 	if object.text("type") != "708" {
 		return nil
 	}
-	data, _ := base64Of(object.text("data"))
-	text, _ := strings.CutPrefix(string(data), "\xb5\x00\x31")
-	text, atsc := strings.CutPrefix(text, "GA94")
-	if atsc {
-		if text, atsc = strings.CutPrefix(text, "\x03"); !atsc {
+	b, _ := base64Of(object.text("data"))
+	b = bytes.TrimPrefix(b, []byte("\xb5\x00\x31"))
+	if text, atsc := bytes.CutPrefix(b, []byte("GA94")); atsc {
+		if b, atsc = bytes.CutPrefix(text, []byte{3}); !atsc {
 			return nil // bar data
 		}
 	}
-	if len(text) < 2 {
+	const head, process = 2, 0x40
+	if len(b) < head || b[0]&process == 0 {
 		return nil
 	}
-	if size := 2 + 3*int(text[0]&0x1f); size > 2 && size <= len(text) {
-		return []byte(text[:size])
+	if size := 3 * int(b[0]&0x1f); size > 0 && head+size <= len(b) {
+		return b[head : head+size]
 	}
 	return nil
 }

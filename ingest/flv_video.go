@@ -53,12 +53,11 @@ func (d *flvDemuxer) videoTrack(p *flvPacket) *flvVideo {
 func (d *flvDemuxer) videoConfig(p *flvPacket) error {
 	t := d.videoTrack(p)
 	config, fault := t.stream.SetConfig(p.body)
-	if config == nil {
+	if fault != "" {
 		d.sink.repaired(string(fault))
-		return nil
 	}
-	if t.codec == media.VP9 {
-		return nil // says no size: a key frame gives the configuration again, and the size
+	if config == nil {
+		return nil
 	}
 	return d.configureVideo(t, p.number, &bitstream.Unit{Config: config})
 }
