@@ -66,8 +66,7 @@ func (o amfObject) text(name string) string {
 	return s
 }
 
-// amfReader decodes AMF0 values: float64, bool, string, nil (null, undefined, unsupported), amfObject, []any, amfDate;
-// of AMF3 among them []byte, too.
+// amfReader decodes AMF0 values: float64, bool, string, nil (null, undefined, unsupported), amfObject, []any, amfDate.
 type amfReader struct {
 	rest   []byte
 	values int

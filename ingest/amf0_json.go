@@ -51,7 +51,7 @@ func appendJSON(dst []byte, value any, limit int) (_ []byte, ok bool) {
 			return appendScalar(dst, nil, limit)
 		}
 		return appendScalar(dst, v, limit)
-	default: // bool, nil, bytes of AMF3
+	default: // bool, nil
 		return appendScalar(dst, v, limit)
 	}
 	return dst, len(dst) <= limit

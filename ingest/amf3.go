@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"encoding/base64"
 	"fmt"
+	"math"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -29,8 +31,8 @@ type amf3Traits struct {
 	dynamic bool
 }
 
-// amf3Reader decodes the AMF3 value that an AMF0 value may change to (AMF0, section 3.1): to the types of decodeAMF0, and
-// a ByteArray to []byte. It resolves references to strings and traits; one to an object is nil, so that no value can hold
+// amf3Reader decodes the AMF3 value that an AMF0 value may change to (AMF0, section 3.1): to the types of decodeAMF0, a
+// ByteArray to a string in base64. It resolves references to strings and traits; one to an object is nil, so that no value can hold
 // itself. Externalizable objects, vectors and dictionaries are refused.
 type amf3Reader struct {
 	*amfReader
@@ -65,7 +67,7 @@ func (r *amf3Reader) value(depth int) (any, error) {
 		}
 		b, err := r.take(size)
 		if marker[0] == amf3Bytes {
-			return b, err
+			return base64.StdEncoding.EncodeToString(b), err
 		}
 		return string(b), err
 	case amf3Date:
@@ -130,10 +132,19 @@ func (r *amf3Reader) text() (string, error) {
 	return string(b), nil
 }
 
+// name reads a member's name, which is no longer than one of AMF0.
+func (r *amf3Reader) name() (string, error) {
+	name, err := r.text()
+	if err == nil && len(name) > math.MaxUint16 {
+		err = fmt.Errorf("%w: AMF3 name of %d bytes", media.ErrTooLarge, len(name))
+	}
+	return name, err
+}
+
 // members reads names and values up to the empty name.
 func (r *amf3Reader) members(object amfObject, depth int) (amfObject, error) {
 	for {
-		name, err := r.text()
+		name, err := r.name()
 		if err != nil || name == "" {
 			return object, err
 		}
@@ -209,7 +220,7 @@ func (r *amf3Reader) traitsOf(n int) (amf3Traits, error) {
 		return amf3Traits{}, err
 	}
 	for range n >> 3 {
-		name, err := r.text()
+		name, err := r.name()
 		if err != nil {
 			return amf3Traits{}, err
 		}

@@ -70,6 +70,31 @@ func MustEncode(tb testing.TB, fourCC, box string, args ...string) coded {
 	return t
 }
 
+// MustEncodeAll encodes a track of every codec that E-RTMP carries, H.264, HEVC, AV1, VP9, AAC, Opus, FLAC, AC-3, E-AC-3
+// and MP3, pictures with more arguments.
+func MustEncodeAll(tb testing.TB, more ...string) []coded {
+	tb.Helper()
+	video := func(fourCC, box string, args ...string) coded {
+		args = append([]string{"-f", "lavfi", "-i", lavfiVideo, "-pix_fmt", "yuv420p", "-g", "25", "-c:v"}, args...)
+		return MustEncode(tb, fourCC, box, append(args, more...)...)
+	}
+	audio := func(fourCC, box string, args ...string) coded {
+		return MustEncode(tb, fourCC, box, append([]string{"-f", "lavfi", "-i", lavfiAudio, "-ar", "48000", "-c:a"}, args...)...)
+	}
+	return []coded{
+		video("avc1", "avcC", "libx264", "-preset", "ultrafast", "-bf", "2"),
+		video("hvc1", "hvcC", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error", "-tag:v", "hvc1"),
+		video("av01", "av1C", "libsvtav1", "-preset", "12"),
+		video("vp09", "vpcC", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+		audio("mp4a", "esds", "aac", "-b:a", "96k"),
+		audio("Opus", "dOps", "libopus"),
+		audio("fLaC", "dfLa", "flac", "-strict", "-2"),
+		audio("ac-3", "", "ac3"),
+		audio("ec-3", "", "eac3"),
+		audio(".mp3", "", "libmp3lame"),
+	}
+}
+
 // startOf makes the body of a sequence start of what an MP4 box has.
 func startOf(fourCC string, box []byte) []byte {
 	switch fourCC {
@@ -168,22 +193,8 @@ func (c *testClient) publishCoded(key string, tracks ...coded) {
 
 // Real encoders' output arrives as it left: every frame, its bytes, its times, its key frames.
 func TestEnhancedPublish(t *testing.T) {
-	source := func(more ...string) []string {
-		return append([]string{"-f", "lavfi", "-i", lavfiVideo, "-pix_fmt", "yuv420p", "-g", "25"}, more...)
-	}
-	sound := func(more ...string) []string {
-		return append([]string{"-f", "lavfi", "-i", lavfiAudio, "-ar", "48000"}, more...)
-	}
-	avc := MustEncode(t, "avc1", "avcC", source("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2")...)
-	hevc := MustEncode(t, "hvc1", "hvcC", source("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error", "-tag:v", "hvc1")...)
-	av1 := MustEncode(t, "av01", "av1C", source("-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "rc=0")...)
-	vp9 := MustEncode(t, "vp09", "vpcC", source("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")...)
-	aac := MustEncode(t, "mp4a", "esds", sound("-c:a", "aac", "-b:a", "96k")...)
-	opus := MustEncode(t, "Opus", "dOps", sound("-c:a", "libopus")...)
-	flac := MustEncode(t, "fLaC", "dfLa", sound("-c:a", "flac", "-strict", "-2")...)
-	ac3 := MustEncode(t, "ac-3", "", sound("-c:a", "ac3")...)
-	eac3 := MustEncode(t, "ec-3", "", sound("-c:a", "eac3")...)
-	mp3 := MustEncode(t, ".mp3", "", sound("-c:a", "libmp3lame")...)
+	all := MustEncodeAll(t)
+	avc, hevc, av1, vp9, aac, opus, flac, ac3, eac3, mp3 := all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8], all[9]
 	for _, tt := range []struct {
 		name   string
 		tracks []coded
