@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// appendJSON writes a decoded AMF0 value as JSON, objects in the order of the wire. ok is false past the limit in bytes.
-// Numbers that JSON lacks are null.
+// appendJSON writes a decoded AMF0 value as JSON, objects in the order of the wire. ok is false past the limit in
+// bytes. Numbers that JSON lacks are null.
 func appendJSON(dst []byte, value any, limit int) (_ []byte, ok bool) {
 	switch v := value.(type) {
 	case amfObject:

@@ -32,8 +32,8 @@ type amf3Traits struct {
 }
 
 // amf3Reader decodes the AMF3 value that an AMF0 value may change to (AMF0, section 3.1): to the types of decodeAMF0, a
-// ByteArray to a string in base64. It resolves references to strings and traits; one to an object is nil, so that no value can hold
-// itself. Externalizable objects, vectors and dictionaries are refused.
+// ByteArray to a string in base64. It resolves references to strings and traits; one to an object is nil, so that no
+// value can hold itself. Externalizable objects, vectors and dictionaries are refused.
 type amf3Reader struct {
 	*amfReader
 	strings []string

@@ -17,6 +17,7 @@ import (
 // coded is one track that ffmpeg encoded.
 type coded struct {
 	fourCC  string
+	legacy  byte   // FLV codec id to send it by; zero sends the FourCC
 	start   []byte // body of the sequence start; nil if the codec has none
 	samples []codedSample
 }
@@ -119,6 +120,9 @@ var testASC48k = []byte{0x11, 0x88} // AAC LC, 48000 Hz, mono
 
 // exBody makes the E-RTMP message of a packet: of track 0 the plain form, of another one's the multitrack form.
 func (t coded) exBody(number int, packet byte, key bool, body []byte) []byte {
+	if t.legacy != 0 && packet == packetStart {
+		return ex(0x10|t.legacy, "\x00\x00\x00\x00", body)
+	}
 	isVideo := t.isVideo()
 	flags, multitrack := byte(0x90), byte(packetAudioTracks)
 	if isVideo {
@@ -140,6 +144,13 @@ func (t coded) isVideo() bool {
 // frame makes the E-RTMP message of a sample.
 func (t coded) frame(number int, s codedSample) []byte {
 	switch {
+	case t.legacy != 0:
+		head := byte(0x20)
+		if s.sync {
+			head = 0x10
+		}
+		c := s.composition
+		return ex(head|t.legacy, string([]byte{packetFrames, byte(c >> 16), byte(c >> 8), byte(c)}), s.payload)
 	case t.fourCC != "avc1" && t.fourCC != "hvc1":
 		return t.exBody(number, packetFrames, s.sync, s.payload)
 	case s.composition == 0:
@@ -195,12 +206,15 @@ func (c *testClient) publishCoded(key string, tracks ...coded) {
 func TestEnhancedPublish(t *testing.T) {
 	all := MustEncodeAll(t)
 	avc, hevc, av1, vp9, aac, opus, flac, ac3, eac3, mp3 := all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7], all[8], all[9]
+	legacyHEVC := hevc
+	legacyHEVC.legacy = 12
 	for _, tt := range []struct {
 		name   string
 		tracks []coded
 		codecs []media.Codec
 	}{
 		{"HEVC and Opus", []coded{hevc, opus}, []media.Codec{media.HEVC, media.Opus}},
+		{"HEVC by the legacy id", []coded{legacyHEVC, aac}, []media.Codec{media.HEVC, media.AAC}},
 		{"AV1 and FLAC", []coded{av1, flac}, []media.Codec{media.AV1, media.FLAC}},
 		{"VP9 and AC-3", []coded{vp9, ac3}, []media.Codec{media.VP9, media.AC3}},
 		{"only E-AC-3", []coded{eac3}, []media.Codec{media.EAC3}},

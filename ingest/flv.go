@@ -121,8 +121,8 @@ func (d *flvDemuxer) audio(timestamp uint32, body []byte, wall time.Time) error 
 	return d.audioPacket(&p)
 }
 
-// configure tells the sink of a track's configuration, with the name that the metadata gave it. told is what it was told
-// last, and is set.
+// configure tells the sink of a track's configuration, with the name that the metadata gave it. told is what it was
+// told last, and is set.
 func (d *flvDemuxer) configure(id trackID, told *media.Track, track media.Track) error {
 	name := d.names[id]
 	track.Language, track.Label = name.language, name.label
