@@ -24,8 +24,8 @@
 //     publishes (or TakeoverTimeout has passed; then the epoch fences it).
 //  4. A session is one goroutine. While a frame is being taken nothing is read: that is RTMP's back-pressure. SRT knows
 //     none: a second goroutine drains it into a queue with a limit, past which packets are dropped and counted.
-//  5. The wire's clock is kept: DTS is the RTMP timestamp, with E-RTMP's nanoseconds, or the PES packet's DTS, unwrapped
-//     once for all tracks; PTS is DTS plus their signed difference. Repairs belong to the packager.
+//  5. The wire's clock is kept: DTS is the RTMP timestamp, with E-RTMP's nanoseconds, or the PES packet's DTS,
+//     unwrapped once for all tracks; PTS is DTS plus their signed difference. Repairs belong to the packager.
 //  6. Tracks are set before the first frame, and a frame's track indexes the tracks set last.
 //  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.
