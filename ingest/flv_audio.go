@@ -66,7 +66,11 @@ func (d *flvDemuxer) audioConfig(t *flvAudio, p *flvPacket) error {
 			return nil
 		}
 	case media.FLAC:
-		if config, unit, ok := bitstream.FLACOfHeader(p.body); ok {
+		header := p.body
+		if len(header) == 34 { // ffmpeg's extradata: STREAMINFO alone
+			header = append([]byte("fLaC\x80\x00\x00\x22"), header...)
+		}
+		if config, unit, ok := bitstream.FLACOfHeader(header); ok {
 			return d.configureAudio(t, p.number, media.Track{Codec: media.FLAC, Config: config, Unit: unit})
 		}
 	default:

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -31,7 +33,7 @@ func (d *flvDemuxer) data(timestamp uint32, body []byte, wall time.Time) error {
 	}
 	name, _ := values[0].(string)
 	value := values[1]
-	pts := d.clock.peek(timestamp)
+	pts := d.clock.near(timestamp)
 	switch name {
 	case "onMetaData":
 		if object, ok := value.(amfObject); ok {
@@ -76,7 +78,7 @@ func (d *flvDemuxer) videoMetadata(p *flvPacket) error {
 		d.sink.repaired(repairBadMetadata)
 		return nil
 	}
-	return d.tellJSON(media.OnMeta, d.clock.peek(p.timestamp), object, p.wall)
+	return d.tellJSON(media.OnMeta, d.clock.near(p.timestamp), object, p.wall)
 }
 
 func (d *flvDemuxer) tellJSON(kind media.MetadataKind, pts time.Duration, value any, wall time.Time) error {
@@ -135,19 +137,30 @@ func (d *flvDemuxer) announceMore(names map[trackID]trackName, kind media.Kind, 
 	return count
 }
 
+// nameOf reads what a track is called. Languages that are no tags are left out, and of labels what no playlist could
+// quote.
 func nameOf(object amfObject) trackName {
-	clean := func(s string) string { return strings.ToValidUTF8(clip(s, maxTrackName), "") }
-	label := object.text("label")
-	for _, other := range []string{"name", "title"} {
-		if label == "" {
-			label = object.text(other)
+	first := func(names ...string) string {
+		for _, name := range names {
+			if text := object.text(name); text != "" {
+				return clip(text, maxTrackName)
+			}
 		}
+		return ""
 	}
-	language := object.text("language")
-	if language == "" {
-		language = object.text("lang")
+	language := first("language", "lang")
+	if strings.ContainsFunc(language, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		language = ""
 	}
-	return trackName{language: clean(language), label: clean(label)}
+	label := strings.Map(func(r rune) rune {
+		if r == '"' || unicode.IsControl(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, first("label", "name", "title"))
+	return trackName{language: language, label: label}
 }
 
 // rename tells the sink of configured tracks that are called something else now.

@@ -55,6 +55,10 @@ var dataCases = []struct {
 		{kind: typeDataAMF0, ms: 0x10, body: event("onTextData", amfObject{{"text", "hi"}})},
 		{kind: typeDataAMF0, ms: 0xfffffff0, body: event("onCaption", "text")},
 	}, want: "text@1193h2m47.312s {\"text\":\"hi\"}\ntext@1193h2m47.28s \"text\""},
+	{name: "a time that is far from the media's is the media's", tags: []tag{
+		video(60000, videoConfig(testRecord)), video(60000, videoUnit(0, idr(1))), data(event("onTextData", "a")),
+		{kind: typeDataAMF0, ms: 50000, body: event("onTextData", "b")}, {kind: typeDataAMF0, ms: 70001, body: event("onTextData", "c")},
+	}, want: "text@1m0s \"a\"\ntext@50s \"b\"\ntext@1m0s \"c\""},
 	{name: "cue points", tags: []tag{
 		data(event("onCuePoint", amfObject{{"name", "ad"}, {"parameters", amfObject{{"duration", 30.0}}}})),
 		data(event("onCuePoint", amfObject{{"name", "scte35"}, {"parameters", amfObject{{"message", testSplice}}}})),

@@ -66,7 +66,7 @@ var exTracks = metadata(
 	amfProperty{"videocodecid", float64(fourAVC)}, amfProperty{"audiocodecid", float64(fourOpus)},
 	amfProperty{"videoTrackIdInfoMap", amfObject{{"1", amfObject{{"width", 640.0}}}}},
 	amfProperty{"audioTrackIdInfoMap", amfObject{
-		{"0", amfObject{{"language", "en"}}}, {"1", amfObject{{"language", "de"}, {"label", "Deutsch"}}},
+		{"0", amfObject{{"language", "en"}, {"lang", "x"}}}, {"1", amfObject{{"language", "de"}, {"label", "Deut\"\nsch\xff"}}},
 		{"9", amfObject{}}, {"x", amfObject{}}, {"-1", amfObject{}},
 	}},
 )
@@ -127,6 +127,9 @@ var exCases = []struct {
 		data(onlyAudio), audio(0, ex(0x90, "fLaC", []byte("flac"))), audio(0, ex(0x90, "fLaC", []byte(flacStart))),
 		audio(85, ex(0x91, "fLaC", []byte{0xff, 0xf8})),
 	}, want: "audio:flac/4096 | audio@85ms", repair: string(bitstream.BadConfig)},
+	{name: "FLAC with nothing but STREAMINFO", tags: []tag{
+		data(onlyAudio), audio(0, ex(0x90, "fLaC", []byte(flacStart[8:]))), audio(0, ex(0x91, "fLaC", []byte{0xff, 0xf8})),
+	}, want: "audio:flac/4096 | audio@0s"},
 	{name: "MP3 is its own configuration", tags: []tag{
 		data(onlyAudio), audio(0, ex(0x2f, "", mp3Frame)), audio(26, ex(0x91, ".mp3", mp3Frame)),
 		audio(52, ex(0x2f, "", join(mp3Frame, mp3Frame))), audio(104, ex(0x2f, "", mp3Frame[:100])), audio(104, ex(0x2f, "", []byte{1})),
@@ -168,6 +171,22 @@ func TestEnhancedFLV(t *testing.T) {
 				t.Errorf("no %s was counted", tt.repair)
 			}
 		})
+	}
+}
+
+func TestTrackNames(t *testing.T) {
+	for _, tt := range []struct {
+		object amfObject
+		want   trackName
+	}{
+		{nil, trackName{}},
+		{amfObject{{"language", "pt-BR"}, {"title", "Português"}}, trackName{language: "pt-BR", label: "Português"}},
+		{amfObject{{"lang", "\",URI=\"x"}, {"label", ""}, {"name", "a\"b\r\nc\xff"}}, trackName{label: "abc"}},
+		{amfObject{{"language", 1.0}, {"label", strings.Repeat("x", 200)}}, trackName{label: strings.Repeat("x", maxTrackName)}},
+	} {
+		if got := nameOf(tt.object); got != tt.want {
+			t.Errorf("%v: got %+v, want %+v", tt.object, got, tt.want)
+		}
 	}
 }
 

@@ -67,14 +67,14 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 		w.armed = now
 	}
+	if err := w.sendUrgent(); err != nil {
+		return 0, err
+	}
 	// After the deadline is set: whoever stops the connection closes done first and then sets a deadline in the past.
 	select {
 	case <-w.done:
 		return 0, errStopped
 	default:
-	}
-	if err := w.sendUrgent(); err != nil {
-		return 0, err
 	}
 	n, err := w.conn.Read(p)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.isUrgent() {
@@ -119,7 +119,7 @@ func (w *wire) sendUrgent() error {
 		return err
 	}
 	w.out = append(w.out, b...)
-	w.mute = w.flush(ackTimeout) != nil
+	w.mute = w.flush(ackTimeout) != nil || w.mute
 	return nil
 }
 
