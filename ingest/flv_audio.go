@@ -45,7 +45,7 @@ func (d *flvDemuxer) audioPacket(p *flvPacket) error {
 	return nil
 }
 
-// audioConfig reads a sequence start. AC-3, E-AC-3 and MP3 have none.
+// audioConfig reads a sequence start. Those of AC-3, E-AC-3 and MP3, if there are any, are empty.
 func (d *flvDemuxer) audioConfig(t *flvAudio, p *flvPacket) error {
 	switch p.codec {
 	case media.AAC:
@@ -74,7 +74,6 @@ func (d *flvDemuxer) audioConfig(t *flvAudio, p *flvPacket) error {
 			return d.configureAudio(t, p.number, media.Track{Codec: media.FLAC, Config: config, Unit: unit})
 		}
 	default:
-		d.sink.repaired(repairUnknownPacket)
 		return nil
 	}
 	d.sink.repaired(string(bitstream.BadConfig))
