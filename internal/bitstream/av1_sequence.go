@@ -4,13 +4,11 @@ import "encoding/binary"
 
 // av1Head is what a record repeats from a sequence header.
 type av1Head struct {
-	profile, level, tier   byte
-	depth                  byte // bits
-	mono                   byte
-	subX, subY, position   byte // chroma_sample_position
-	still                  bool // reduced_still_picture_header
-	orderHint, decoderRate bool
-	delayBits              int
+	profile, level, tier byte
+	depth                byte // bits
+	mono                 byte
+	subX, subY, position byte // chroma_sample_position
+	still                bool // reduced_still_picture_header
 }
 
 // record makes an AV1CodecConfigurationRecord with the sequence header in it.
@@ -50,7 +48,7 @@ func parseAV1Sequence(body []byte) (h av1Head, ok bool) {
 	}
 	r.skip(3) // use_128x128_superblock, enable_filter_intra, enable_intra_edge_filter
 	if !h.still {
-		h.tools(&r)
+		skipAV1Tools(&r)
 	}
 	r.skip(3) // enable_superres, enable_cdef, enable_restoration
 	h.colours(&r)
@@ -59,13 +57,14 @@ func parseAV1Sequence(body []byte) (h av1Head, ok bool) {
 }
 
 func (h *av1Head) operatingPoints(r *bits) {
+	decoderModel, delayBits := false, 0
 	if r.flag() { // timing_info_present_flag
 		r.skip(32 + 32)
 		if r.flag() {
 			r.exp() // num_ticks_per_picture_minus_1
 		}
-		if h.decoderRate = r.flag(); h.decoderRate {
-			h.delayBits = int(r.read(5)) + 1
+		if decoderModel = r.flag(); decoderModel {
+			delayBits = int(r.read(5)) + 1
 			r.skip(32 + 5 + 5)
 		}
 	}
@@ -79,8 +78,8 @@ func (h *av1Head) operatingPoints(r *bits) {
 		if i == 0 {
 			h.level, h.tier = level, tier
 		}
-		if h.decoderRate && r.flag() {
-			r.skip(2*h.delayBits + 1)
+		if decoderModel && r.flag() {
+			r.skip(2*delayBits + 1)
 		}
 		if displayDelay && r.flag() {
 			r.skip(4)
@@ -88,22 +87,26 @@ func (h *av1Head) operatingPoints(r *bits) {
 	}
 }
 
-// tools goes past what says which tools of coding are in use.
-func (h *av1Head) tools(r *bits) {
+// skipAV1Tools goes past what says which tools of coding are in use.
+func skipAV1Tools(r *bits) {
 	r.skip(4) // interintra, masked, warped, dual filter
-	if h.orderHint = r.flag(); h.orderHint {
+	orderHint := r.flag()
+	if orderHint {
 		r.skip(2) // enable_jnt_comp, enable_ref_frame_mvs
 	}
-	screenContent := r.flag() || r.flag() // chosen by each frame, or forced
-	if screenContent && !r.flag() {       // seq_choose_integer_mv
+	screenContent := r.flag() // seq_choose_screen_content_tools: each frame says
+	if !screenContent {
+		screenContent = r.flag() // seq_force_screen_content_tools
+	}
+	if screenContent && !r.flag() { // seq_choose_integer_mv
 		r.skip(1)
 	}
-	if h.orderHint {
+	if orderHint {
 		r.skip(3) // order_hint_bits_minus_1
 	}
 }
 
-// colours reads color_config (5.5.2).
+// colours reads the colour configuration (5.5.2).
 func (h *av1Head) colours(r *bits) {
 	h.depth = 8
 	if r.flag() {
@@ -119,10 +122,10 @@ func (h *av1Head) colours(r *bits) {
 	if r.flag() {
 		colour = r.read(24) // primaries, transfer, matrix
 	}
-	const sRGB = 1<<16 | 13<<8 | 0
+	const sRGB = 1<<16 | 13<<8 // and the identity matrix, 0
 	switch {
 	case h.mono == 1:
-		r.skip(1) // color_range
+		r.skip(1) // range
 		h.subX, h.subY = 1, 1
 		return
 	case colour == sRGB:

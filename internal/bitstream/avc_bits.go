@@ -15,8 +15,8 @@ func avcParameterSetID(unit []byte) (id uint32, ok bool) {
 	return id, !r.bad && id <= limit
 }
 
-// avcHighProfile reads what the record of a High profile repeats from the SPS: chroma_format_idc and the bit depths less
-// 8.
+// avcHighProfile reads what the record of a High profile repeats from the SPS: chroma_format_idc and the bit depths
+// less 8.
 func avcHighProfile(sps []byte) (chroma, luma, chromaDepth byte, ok bool) {
 	switch sps[1] {
 	case 100, 110, 122, 144:

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// ByteStream appends the NAL units of a byte stream (annex B of H.264 and H.265), each behind a 4-byte length instead of
-// its start code. It is false if they are longer than the limit.
+// ByteStream appends the NAL units of a byte stream (annex B of H.264 and H.265), each behind a 4-byte length instead
+// of its start code. It is false if they are longer than the limit.
 func ByteStream(dst, stream []byte, limit int) ([]byte, bool) {
 	code := [...]byte{0, 0, 1}
 	at := bytes.Index(stream, code[:])

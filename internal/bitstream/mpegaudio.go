@@ -5,8 +5,9 @@ import "github.com/oxbow-video/oxbow/internal/media"
 // MPEGAudioHeader is the bytes that ParseMPEGAudio needs.
 const MPEGAudioHeader = 4
 
-// ParseMPEGAudio reads the header of a frame of layer III or II (ISO/IEC 11172-3, 2.4.2.3; 13818-3; MPEG-2.5 is Fraunhofer's).
-// Layer I, which no encoder of today makes, and free format, whose length is not told, are refused.
+// ParseMPEGAudio reads the header of a frame of layer III or II (ISO/IEC 11172-3, 2.4.2.3; 13818-3; MPEG-2.5 is
+// Fraunhofer's), of at least MPEGAudioHeader bytes. Layer I, which no encoder of today makes, and free format, whose
+// length is not told, are refused.
 func ParseMPEGAudio(b []byte) (AudioFrame, bool) {
 	const mpeg1, layerII, layerIII = 3, 2, 1
 	if len(b) < MPEGAudioHeader || b[0] != 0xff || b[1]&0xe0 != 0xe0 {

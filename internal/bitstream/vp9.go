@@ -9,17 +9,16 @@ import (
 
 // VP9 follows one VP9 stream. The zero value is ready.
 type VP9 struct {
-	raw    []byte     // the last record that came, to know it again
-	record [8]byte    // what it said
-	told   bool       // there was one
-	given  [8]byte    // the configuration given last; of a stream that has none, zeros
-	size   [2]int     // that went with it
-	head   vp9KeyHead // the last key frame's
+	raw    []byte  // the last record that came, to know it again
+	record [8]byte // what it said
+	told   bool    // there was one
+	given  [8]byte // the configuration given last; zeros before any
+	size   [2]int  // width and height that went with it
 }
 
-// SetConfig takes a VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding, 2.2), with or without the box's
-// version and flags, or nothing at all. The configuration comes with the next key frame, which has the picture's size and
-// whatever the record says but its level and colours.
+// SetConfig takes a VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding, 2.2), with or without the
+// box's version and flags, or nothing at all: some senders have none. The configuration comes with the next key frame,
+// which tells the picture's size and all that the record says but its level and colours.
 func (s *VP9) SetConfig(record []byte) (config []byte, fault Fault) {
 	const size, fullBox = 8, 4
 	if s.raw != nil && bytes.Equal(record, s.raw) {
@@ -94,7 +93,7 @@ const (
 // vp9KeyHead is what the uncompressed header of a key frame says.
 type vp9KeyHead struct {
 	profile, depth     byte
-	space, subsampling byte // color_space; chroma subsampling as a record has it
+	space, subsampling byte // of colours; of chroma, as a record has it
 	fullRange          byte
 	width, height      int
 }
@@ -148,7 +147,7 @@ func parseVP9(b []byte) (h vp9KeyHead, kind vp9Kind) {
 	return h, vp9Key
 }
 
-// colours gives primaries, transfer and matrix (ISO/IEC 23091-2) of color_space.
+// colours gives primaries, transfer and matrix (ISO/IEC 23091-2) of the colour space.
 func (h vp9KeyHead) colours() [3]byte {
 	return [...][3]byte{
 		{2, 2, 2}, {6, 6, 6}, {1, 1, 1}, {6, 6, 6}, {7, 7, 7}, {9, 2, 9}, {2, 2, 2}, {1, 13, 0},
