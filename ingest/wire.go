@@ -37,7 +37,7 @@ type wire struct {
 	received uint64
 	acked    uint64
 	window   uint64 // acknowledge after this many bytes; zero never does
-	mute     bool   // the peer does not read: no more acknowledgements
+	mute     bool   // the peer does not read: no more answers
 
 	out       []byte
 	chunkSize int
@@ -119,19 +119,22 @@ func (w *wire) sendUrgent() error {
 		return err
 	}
 	w.out = append(w.out, b...)
-	w.mute = w.flush(ackTimeout) != nil || w.mute
+	w.offer()
 	return nil
 }
 
-// ack sends an Acknowledgement (RTMP 1.0, section 5.4.3). A peer that has not read for so long that the socket is full
-// (some cameras never do) gets no more of them; its stream goes on.
+// ack sends an Acknowledgement (RTMP 1.0, section 5.4.3).
 func (w *wire) ack() {
 	w.acked = w.received
 	var total [4]byte
 	binary.BigEndian.PutUint32(total[:], uint32(w.received))
 	w.queue(chunkStreamControl, message{kind: typeAck, payload: total[:]})
-	w.mute = w.flush(ackTimeout) != nil
+	w.offer()
 }
+
+// offer sends what was queued from inside Read. A peer that has not read for so long that the socket is full (some
+// cameras never do) gets no more answers; its stream goes on.
+func (w *wire) offer() { w.mute = w.flush(ackTimeout) != nil || w.mute }
 
 // setWindow obeys the peer's Window Acknowledgement Size.
 func (w *wire) setWindow(size uint32) { w.window = uint64(max(size, minAckWindow)) }
