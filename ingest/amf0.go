@@ -26,6 +26,7 @@ const (
 	amfUnsupported = 0x0d
 	amfXML         = 0x0f
 	amfTypedObject = 0x10
+	amfToAMF3      = 0x11
 )
 
 // Limits of one AMF0 message; its size is limited where its chunks are read.
@@ -91,11 +92,8 @@ func (r *amfReader) value(depth int) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.values++; r.values > amfMaxValues {
-		return nil, fmt.Errorf("%w: more than %d AMF0 values in a message", media.ErrTooLarge, amfMaxValues)
-	}
-	if depth > amfMaxDepth {
-		return nil, fmt.Errorf("%w: AMF0 values nested deeper than %d", media.ErrTooLarge, amfMaxDepth)
+	if err := r.count(depth); err != nil {
+		return nil, err
 	}
 	switch marker[0] {
 	case amfNumber:
@@ -133,11 +131,24 @@ func (r *amfReader) value(depth int) (any, error) {
 		return r.object(depth, true)
 	case amfStrictArray:
 		return r.array(depth)
+	case amfToAMF3:
+		return (&amf3Reader{amfReader: r}).value(depth)
 	case amfReference:
 		return nil, fmt.Errorf("%w: AMF0 reference", media.ErrUnsupported)
 	default:
 		return nil, fmt.Errorf("%w: AMF0 marker 0x%02x", media.ErrInvalid, marker[0])
 	}
+}
+
+// count counts a value against the limits.
+func (r *amfReader) count(depth int) error {
+	if r.values++; r.values > amfMaxValues {
+		return fmt.Errorf("%w: more than %d AMF values in a message", media.ErrTooLarge, amfMaxValues)
+	}
+	if depth > amfMaxDepth {
+		return fmt.Errorf("%w: AMF values nested deeper than %d", media.ErrTooLarge, amfMaxDepth)
+	}
+	return nil
 }
 
 func (r *amfReader) take(n int) ([]byte, error) {

@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"math"
 	"strings"
 	"testing"
 
+	"github.com/bluenviron/gortmplib/pkg/amf0"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -38,7 +40,24 @@ var amfCases = []struct {
 	{"a torn long string", "\x0c\xff\xff\xff\xffhi", nil, media.ErrInvalid},
 	{"an object without an end", "\x03\x00\x01a\x05", nil, media.ErrInvalid},
 	{"a reference", "\x07\x00\x00", nil, media.ErrUnsupported},
-	{"AMF3 inside", "\x11\x01", nil, media.ErrInvalid},
+	{"AMF3: undefined, null, false, true", "\x11\x00\x11\x01\x11\x02\x11\x03", []any{nil, nil, false, true}, nil},
+	{"AMF3: integers", "\x11\x04\x81\x00\x11\x04\xff\xff\xff\xff\x11\x04\xbf\xff\xff\xff", []any{128.0, -1.0, 268435455.0}, nil},
+	{"AMF3: a double, a date, a date again", "\x11\x05\x3f\xf0\x00\x00\x00\x00\x00\x00\x11\x08\x01\x3f\xf0\x00\x00\x00\x00\x00\x00\x11\x08\x00", []any{1.0, amfDate(1), nil}, nil},
+	{"AMF3: XML and bytes", "\x11\x07\x09<a/>\x11\x0b\x09<b/>\x11\x0c\x05\xfc\x30\x11\x0c\x00", []any{"<a/>", "<b/>", "/DA=", nil}, nil},
+	{"AMF3: an array, and strings again", "\x11\x09\x07\x01\x06\x05hi\x06\x00\x06\x01", []any{[]any{"hi", "hi", ""}}, nil},
+	{"AMF3: an array with names", "\x11\x09\x03\x03a\x04\x01\x01\x04\x02", []any{amfObject{{"a", 1.0}}}, nil},
+	{"AMF3: objects of the same traits", "\x11\x09\x05\x01\x0a\x1b\x03C\x03a\x04\x01\x03b\x04\x02\x01\x0a\x01\x04\x03\x01",
+		[]any{[]any{amfObject{{"a", 1.0}, {"b", 2.0}}, amfObject{{"a", 3.0}}}}, nil},
+	{"AMF3: an object that holds itself", "\x11\x0a\x0b\x01\x03a\x0a\x00\x01", []any{amfObject{{"a", nil}}}, nil},
+	{"AMF3: a string that was not", "\x11\x06\x04", nil, media.ErrInvalid},
+	{"AMF3: traits that were not", "\x11\x0a\x05", nil, media.ErrInvalid},
+	{"AMF3: an externalizable object", "\x11\x0a\x07\x01", nil, media.ErrUnsupported},
+	{"AMF3: a vector", "\x11\x0d\x01", nil, media.ErrUnsupported},
+	{"AMF3: an array that claims too much", "\x11\x09\xff\xff\xff\xff\x01\x01", nil, media.ErrInvalid},
+	{"AMF3: too many traits", "\x11\x0a\xff\xff\xff\xfb\x01" + strings.Repeat("\x01", 5000), nil, media.ErrTooLarge},
+	{"AMF3: too deep", "\x11" + strings.Repeat("\x09\x03\x01", 100), nil, media.ErrTooLarge},
+	{"AMF3: torn", "\x11\x0a\x0b\x01\x03a", nil, media.ErrInvalid},
+	{"a change to AMF3", "\x11\x04\x05\x05", []any{5.0, nil}, nil},
 	{"an array that claims too much", "\x0a\x7f\xff\xff\xff\x05", nil, media.ErrTooLarge},
 	{"too deep", strings.Repeat("\x03\x00\x01a", 100), nil, media.ErrTooLarge},
 	{"arrays too deep", strings.Repeat("\x0a\x00\x00\x00\x01", 100), nil, media.ErrTooLarge},
@@ -69,6 +88,82 @@ func TestAMF0NamesOfAnyCase(t *testing.T) {
 	}
 }
 
+// What another implementation reads, ours reads alike, and so it does what ours writes.
+func TestAMF0LikeGortmplib(t *testing.T) {
+	theirs := amf0.Data{
+		"onMetaData", 1.5, true, nil,
+		amf0.Object{{Key: "a", Value: "b"}, {Key: "c", Value: amf0.StrictArray{1.0, "x", amf0.ECMAArray{{Key: "d", Value: false}}}}},
+	}
+	data, err := theirs.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := decodeAMF0(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fromGortmplib(theirs), ours, cmp.AllowUnexported(amfProperty{})); diff != "" {
+		t.Error(diff)
+	}
+	again, err := amf0.Unmarshal(appendAMF0(nil, ours...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(ours, fromGortmplib(again), cmp.AllowUnexported(amfProperty{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// fromGortmplib gives values in our types.
+func fromGortmplib(values []any) (ours []any) {
+	object := func(entries []amf0.ObjectEntry) amfObject {
+		o := amfObject{}
+		for _, e := range entries {
+			o = append(o, amfProperty{name: e.Key, value: fromGortmplib([]any{e.Value})[0]})
+		}
+		return o
+	}
+	for _, v := range values {
+		switch v := v.(type) {
+		case amf0.Object:
+			ours = append(ours, object(v))
+		case amf0.ECMAArray:
+			ours = append(ours, object(v))
+		case amf0.StrictArray:
+			ours = append(ours, append([]any{}, fromGortmplib(v)...))
+		case amf0.Undefined:
+			ours = append(ours, nil)
+		default:
+			ours = append(ours, v)
+		}
+	}
+	return ours
+}
+
+// FuzzAMF0LikeGortmplib: what both read, both read alike.
+func FuzzAMF0LikeGortmplib(f *testing.F) {
+	for _, tt := range amfCases {
+		f.Add([]byte(tt.data))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<10 {
+			return // they have no limit of depth
+		}
+		ours, err := decodeAMF0(data)
+		if err != nil || bytes.Contains(data, []byte{0, 0}) { // an empty name ends an object for them
+			return
+		}
+		theirs, err := amf0.Unmarshal(data)
+		if err != nil {
+			return
+		}
+		sameNaN := cmp.Comparer(func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) })
+		if diff := cmp.Diff(fromGortmplib(theirs), ours, cmp.AllowUnexported(amfProperty{}), sameNaN, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
+
 // FuzzAMF0: no input panics or makes more values than the limit, and what is decoded survives a round trip.
 func FuzzAMF0(f *testing.F) {
 	for _, tt := range amfCases {
@@ -79,6 +174,9 @@ func FuzzAMF0(f *testing.F) {
 		values, err := decodeAMF0(data)
 		if n := count(values); n > amfMaxValues {
 			t.Fatalf("%d values", n)
+		}
+		if text, ok := appendJSON(nil, values, media.MaxMetadata); ok && (!json.Valid(text) || len(text) > media.MaxMetadata) {
+			t.Fatalf("%d bytes of JSON: %s", len(text), text)
 		}
 		encoded := appendAMF0(nil, values...)
 		again, err2 := decodeAMF0(encoded)

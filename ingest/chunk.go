@@ -48,7 +48,7 @@ type message struct {
 
 // chunkLimits bound what a peer may make us hold.
 type chunkLimits struct {
-	media   int // largest audio or video message; zero drops them unread
+	media   int // largest audio, video or aggregate message; zero drops them unread
 	data    int // largest data message
 	command int // largest command
 	memory  int // all buffers of the connection
@@ -59,13 +59,13 @@ func (l chunkLimits) keep(kind byte) (limit int, keep bool) {
 	switch kind {
 	case typeSetChunkSize, typeAbort, typeAck, typeUserControl, typeWindowAckSize, typePeerBandwidth:
 		return 64, true
-	case typeAudio, typeVideo:
+	case typeAudio, typeVideo, typeAggregate:
 		return l.media, l.media > 0
 	case typeDataAMF0, typeDataAMF3:
 		return l.data, true
 	case typeCommandAMF0, typeCommandAMF3:
 		return l.command, true
-	default: // shared objects, aggregates, unknown kinds
+	default: // shared objects, unknown kinds
 		return 0, false
 	}
 }

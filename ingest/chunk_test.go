@@ -265,7 +265,9 @@ func BenchmarkReadVideoMessage(b *testing.B) {
 			if err := d.video(0, videoConfig(recordOf(testSPS, testPPS)), testWall); err != nil {
 				b.Fatal(err)
 			}
-			d.data(metadata(amfProperty{"videocodecid", 7.0}))
+			if err := d.data(0, metadata(amfProperty{"videocodecid", 7.0}), testWall); err != nil {
+				b.Fatal(err)
+			}
 			b.SetBytes(int64(len(frame.payload)))
 			b.ReportAllocs()
 			for b.Loop() {

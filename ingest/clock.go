@@ -10,9 +10,25 @@ type clock struct {
 }
 
 func (c *clock) unwrap(timestamp uint32) time.Duration {
+	at := c.peek(timestamp)
+	c.started, c.last = true, at.Milliseconds()
+	return at
+}
+
+func (c *clock) peek(timestamp uint32) time.Duration {
 	if !c.started {
-		c.started, c.last = true, int64(timestamp)
+		return time.Duration(timestamp) * time.Millisecond
 	}
-	c.last += int64(int32(timestamp - uint32(c.last)))
-	return time.Duration(c.last) * time.Millisecond
+	return time.Duration(c.last+int64(int32(timestamp-uint32(c.last)))) * time.Millisecond
+}
+
+// near unwraps the timestamp of what is no media. Some encoders write zero there, or the time when they began: what is
+// far from the media belongs to the media that came last.
+func (c *clock) near(timestamp uint32) time.Duration {
+	const far = 10 * time.Second
+	at, last := c.peek(timestamp), time.Duration(c.last)*time.Millisecond
+	if c.started && (at-last).Abs() > far {
+		return last
+	}
+	return at
 }

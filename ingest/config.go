@@ -31,6 +31,9 @@ type Config struct {
 	// TrackWait is how long the first frames are held, in media time or wall time, for a track that the metadata
 	// announced; zero is 500 ms.
 	TrackWait time.Duration
+	// ReconnectWait is how long a stopping server waits for RTMP clients that can be asked to reconnect, and were, to
+	// leave by themselves; zero is 2 s.
+	ReconnectWait time.Duration
 	// ConfigTimeout is how long frames may come without any decoder configuration; zero is 10 s.
 	ConfigTimeout time.Duration
 	// MaxFrame is the largest access unit in bytes; zero is 16 MiB.
@@ -60,6 +63,7 @@ func (c Config) withDefaults() Config {
 	c.ServiceTimeout = cmp.Or(c.ServiceTimeout, 10*time.Second)
 	c.TakeoverTimeout = cmp.Or(c.TakeoverTimeout, 5*time.Second)
 	c.TrackWait = cmp.Or(c.TrackWait, 500*time.Millisecond)
+	c.ReconnectWait = cmp.Or(c.ReconnectWait, 2*time.Second)
 	c.ConfigTimeout = cmp.Or(c.ConfigTimeout, 10*time.Second)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)
 	c.MaxMemory = cmp.Or(c.MaxMemory, 40<<20)

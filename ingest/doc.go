@@ -6,8 +6,8 @@
 //	Server.Serve    accepts connections within limits, one goroutine each; ServeTLS is RTMPS (tls.go)
 //	Tunnel          RTMPT: HTTP requests as one more kind of connection (tunnel*.go)
 //	Server.ServeSRT the same for SRT, on one UDP port
-//	rtmpConn        handshake, chunks, AMF0 commands (rtmp*.go, chunk*.go, amf0*.go, handshake.go, wire.go)
-//	flvDemuxer      FLV bodies to configs and frames (flv*.go, h264.go, aac.go)
+//	rtmpConn        handshake, chunks, AMF commands (rtmp*.go, chunk*.go, amf*.go, handshake.go, wire.go)
+//	flvDemuxer      FLV and E-RTMP bodies to configurations, frames and timed metadata (flv*.go, aac.go)
 //	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
 //	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
@@ -26,8 +26,8 @@
 //     publishes (or TakeoverTimeout has passed; then the epoch fences it).
 //  4. A session is one goroutine. While a frame is being taken nothing is read: that is RTMP's back-pressure. SRT knows
 //     none: a second goroutine drains it into a queue with a limit, past which packets are dropped and counted.
-//  5. The wire's clock is kept: DTS is the RTMP timestamp or the PES packet's DTS, unwrapped once for all tracks; PTS
-//     is DTS plus their signed difference. Repairs belong to the packager.
+//  5. The wire's clock is kept: DTS is the RTMP timestamp, with E-RTMP's nanoseconds, or the PES packet's DTS,
+//     unwrapped once for all tracks; PTS is DTS plus their signed difference. Repairs belong to the packager.
 //  6. Tracks are set before the first frame, and a frame's track indexes the tracks set last.
 //  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.

@@ -49,7 +49,7 @@ func (d *flvDemuxer) feed(tags ...tag) error {
 		case typeAudio:
 			err = d.audio(t.ms, body, testWall.Add(t.wall))
 		default:
-			d.data(body)
+			err = d.data(t.ms, body, testWall.Add(t.wall))
 		}
 		if err != nil {
 			return err
@@ -209,7 +209,7 @@ var flvCases = []struct {
 		video(40, append([]byte("\xa3avc1"), unitsOf(slice(1))...)),
 		audio(40, []byte("\x91mp4a\x01\x02")), video(40, []byte("\x94avc1")), video(40, []byte("\x92avc1")),
 		video(80, append([]byte("\xa7\x02\x01\x02\x03\x03avc1"), unitsOf(slice(1))...)), // ModEx before coded frames X
-	}, want: "tracks video+audio: 0s* 40ms 40ms* 80ms", repair: repairUnknownPacket},
+	}, want: "tracks video+audio: 0s* 40ms 40ms* 80.066051ms", repair: repairBadMetadata},
 }
 
 func TestFLV(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	repairBadMetadata    = "bad_metadata"    // metadata that does not parse; passed over
 	repairMessage        = "ignored_message" // a message of a kind that is read past
 	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
+	repairTrackLimit     = "ignored_track"   // a track past the limit of its kind; its frames are passed over
+	repairAudioFrame     = "audio_frame"     // audio that is no frame of its codec; dropped
 
 	// Of MPEG transport streams.
 	repairSRTGap       = "srt_gap"       // SRT gave packets up, or they came faster than they could be taken

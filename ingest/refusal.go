@@ -80,6 +80,7 @@ func refuse(err error) *refusal {
 		{errKicked, "kicked", srtForbidden, "the administrator closed this connection"},
 		{errCrowded, "crowded", srtOverload, ""},
 		{errClosing, "stopping", srtDown, "the server is stopping: connect again"},
+		{errReconnect, "reconnect", srtDown, "the server asked to connect again"},
 		{errSilent, "silent", srtUnacceptable, "no audio or video came in time"},
 		{errTwice, "twice", srtConflict, "this connection publishes already: use one connection for each stream"},
 		{media.ErrDenied, "wrong key", srtUnauthorized, wrongKey},

@@ -126,13 +126,13 @@ func TestUnknownCodecs(t *testing.T) {
 		body []byte
 		says []string
 	}{
-		{"HEVC by the legacy id", typeVideo, []byte{0x1c, 0, 0, 0, 0, 1}, []string{"HEVC", "H.264"}},
-		{"HEVC by FourCC", typeVideo, []byte("\x90hvc1\x01\x02"), []string{"hvc1", "HEVC", "H.264"}},
+		{"VVC by FourCC", typeVideo, []byte("\x90vvc1\x01\x02"), []string{"VVC", "HEVC"}},
+		{"VP8 by FourCC", typeVideo, []byte("\x90vp08\x01\x02"), []string{"VP8", "VP9"}},
 		{"Sorenson", typeVideo, []byte{0x12, 0, 0}, []string{"Sorenson", "H.264"}},
 		{"a FourCC nobody knows", typeVideo, []byte("\x90\x01\x02\x03\x04"), []string{`\x01\x02`, "H.264"}},
-		{"MP3", typeAudio, []byte{0x2f, 0xff, 0xfb}, []string{"MP3", "AAC"}},
-		{"Opus", typeAudio, []byte("\x90Opus"), []string{"Opus", "AAC"}},
-		{"multitrack", typeVideo, []byte("\x96\x00avc1"), []string{"multitrack"}},
+		{"Speex", typeAudio, []byte{0xb2, 1, 2}, []string{"Speex", "AAC"}},
+		{"G.711", typeAudio, []byte{0x72, 1, 2}, []string{"G.711 A-law", "AAC"}},
+		{"a second track of VVC", typeVideo, []byte("\x96\x00vvc1\x01"), []string{"VVC", "H.264"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := MustServe(t, Config{}, newRecorder())

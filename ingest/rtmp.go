@@ -43,6 +43,8 @@ type rtmpConn struct {
 
 	app, tcURL, encoder string // what connect said
 
+	capabilities capabilities // of the client, by Enhanced RTMP
+
 	streams uint32 // message streams created
 
 	session   *session // nil when it does not publish
@@ -58,19 +60,25 @@ func (s *Server) serveRTMP(ctx context.Context, conn net.Conn, place *visit) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	remote, protocol := remoteOf(conn), protocolOf(conn)
+	stopped, left := make(chan struct{}), make(chan struct{})
 	c := &rtmpConn{
 		server: s, stop: stop, place: place, remote: remote,
 		protocol: protocol, logger: s.logger.With("remote", remote, "protocol", protocol),
 		wire: wire{
-			conn: conn, done: ctx.Done(), writeTimeout: s.cfg.WriteTimeout, chunkSize: defaultChunkSize,
+			conn: conn, done: stopped, writeTimeout: s.cfg.WriteTimeout, chunkSize: defaultChunkSize,
 			bytes: s.metrics.bytes.WithLabelValues(protocol),
 		},
 	}
 	unhook := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), errClosing) && s.callers.ask(c, "", "the server is stopping") {
+			wait(left, s.cfg.ReconnectWait)
+		}
+		close(stopped)
 		_ = conn.SetReadDeadline(time.Unix(1, 0))
 		_ = conn.SetWriteDeadline(time.Now().Add(farewellTimeout))
 	})
 	err := c.run(ctx)
+	close(left)
 	unhook()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // the read only failed for it
@@ -122,8 +130,10 @@ func (c *rtmpConn) handle(ctx context.Context, m message) error {
 	switch m.kind {
 	case typeVideo, typeAudio:
 		return c.media(m)
+	case typeAggregate:
+		return c.aggregate(m)
 	case typeCommandAMF3, typeDataAMF3:
-		// AMF3 messages begin with a zero and go on in AMF0.
+		// AMF3 messages begin with a zero, their format, and go on in AMF0, whose values may change to AMF3.
 		if len(m.payload) > 0 && m.payload[0] == 0 {
 			m.payload = m.payload[1:]
 		}
@@ -134,8 +144,8 @@ func (c *rtmpConn) handle(ctx context.Context, m message) error {
 			return err
 		}
 	case typeDataAMF0, typeDataAMF3:
-		if c.session != nil {
-			c.demuxer.data(m.payload)
+		if err := c.media(m); err != nil {
+			return err
 		}
 	case typeWindowAckSize:
 		if len(m.payload) >= 4 {
@@ -152,19 +162,54 @@ func (c *rtmpConn) handle(ctx context.Context, m message) error {
 	return nil
 }
 
+// media hands a message of the publisher's stream to the demuxer.
 func (c *rtmpConn) media(m message) error {
 	if c.session == nil {
 		return nil
 	}
 	now := time.Now()
 	var err error
-	if m.kind == typeVideo {
+	switch m.kind {
+	case typeVideo:
 		err = c.demuxer.video(m.timestamp, m.payload, now)
-	} else {
+	case typeAudio:
 		err = c.demuxer.audio(m.timestamp, m.payload, now)
+	default:
+		return c.demuxer.data(m.timestamp, m.payload, now)
 	}
 	c.lastMedia = time.Now() // not now: the packager may have held us back
 	return err
+}
+
+// aggregate takes an aggregate message apart (RTMP 1.0, section 7.1.6): messages behind FLV tag headers, whose
+// timestamps count from the aggregate's own.
+func (c *rtmpConn) aggregate(m message) error {
+	const header, backPointer = 11, 4
+	var offset uint32
+	for rest, first := m.payload, true; len(rest) > 0; first = false {
+		if len(rest) < header || len(rest)-header < uint24(rest[1:]) {
+			c.chunks.dropped(m.kind)
+			return nil
+		}
+		size := uint24(rest[1:])
+		part := message{
+			kind: rest[0], stream: m.stream, payload: rest[header : header+size : header+size],
+			timestamp: uint32(rest[7])<<24 | uint32(uint24(rest[4:])),
+		}
+		if first {
+			offset = m.timestamp - part.timestamp
+		}
+		part.timestamp += offset
+		rest = rest[min(header+size+backPointer, len(rest)):]
+		if part.kind != typeVideo && part.kind != typeAudio && part.kind != typeDataAMF0 {
+			c.chunks.dropped(part.kind)
+			continue
+		}
+		if err := c.media(part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // userControl answers a ping; the other events are of no interest to a server.
@@ -181,6 +226,7 @@ func (c *rtmpConn) userControl(payload []byte) error {
 // end closes the session, logs, and tells the client why.
 func (c *rtmpConn) end(ctx context.Context, err error) {
 	published := c.session != nil
+	_ = c.server.callers.leave(c)
 	if published {
 		c.session.close(ctx, err)
 		c.session = nil

@@ -106,8 +106,9 @@ func (c *rtmpConn) connect(transaction float64, object amfObject) {
 	if c.wire.window == 0 {
 		c.wire.window = answerWindow
 	}
+	c.capabilities = capabilitiesOf(object)
 	c.wire.queueCommand(chunkStreamCommand, 0, "_result", transaction,
-		amfObject{{"fmsVer", "FMS/3,0,1,123"}, {"capabilities", 31.0}},
+		append(amfObject{{"fmsVer", "FMS/3,0,1,123"}, {"capabilities", 31.0}}, c.capabilities.answer()...),
 		amfObject{
 			{"level", "status"}, {"code", "NetConnection.Connect.Success"},
 			{"description", "Connection succeeded."}, {"objectEncoding", 0.0},
@@ -140,6 +141,7 @@ func (c *rtmpConn) publish(ctx context.Context, name string) error {
 	c.asked.path = session.path
 	c.session, c.served = session, true
 	c.demuxer = flvDemuxer{sink: session, maxFrame: c.server.cfg.MaxFrame}
+	c.server.callers.enter(c)
 	c.chunks.limits = chunkLimits{
 		media: c.server.cfg.MaxFrame + messageOverhead, data: maxData, command: maxCommand,
 		memory: c.server.cfg.MaxMemory,
@@ -164,7 +166,8 @@ func (c *rtmpConn) transport() media.IngestTransport {
 // unpublish ends the session in peace. The connection stays: some encoders publish again on it.
 func (c *rtmpConn) unpublish(ctx context.Context, name string, transaction float64) {
 	if c.session != nil {
-		c.session.close(ctx, nil)
+		// A client that was asked to reconnect says goodbye to this connection, not to its show.
+		c.session.close(ctx, c.server.callers.leave(c))
 		c.session = nil
 		c.chunks.limits.media = 0
 		if name == "FCUnpublish" {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,27 +30,33 @@ type wire struct {
 	writeTimeout time.Duration
 	bytes        prometheus.Counter
 
-	idle  time.Duration // read timeout, renewed by every read; zero keeps the deadline set last
-	armed time.Time     // when the deadline was renewed
+	idle    time.Duration // read timeout, renewed by every read; zero keeps the deadline set last
+	timeout time.Duration // the one set last, of either kind
+	armed   time.Time     // when the deadline was renewed
 
 	received uint64
 	acked    uint64
 	window   uint64 // acknowledge after this many bytes; zero never does
-	mute     bool   // the peer does not read: no more acknowledgements
+	mute     bool   // the peer does not read: no more answers
 
 	out       []byte
 	chunkSize int
+
+	urgent struct {
+		sync.Mutex
+		bytes []byte // for the reader to send
+	}
 }
 
 // expectBy gives the peer a time until which the next phase must be over.
 func (w *wire) expectBy(timeout time.Duration) error {
-	w.idle = 0
+	w.idle, w.timeout = 0, timeout
 	return w.conn.SetReadDeadline(time.Now().Add(timeout))
 }
 
 // expectWithin gives the peer a time that starts again with every byte.
 func (w *wire) expectWithin(idle time.Duration) {
-	w.idle, w.armed = idle, time.Time{}
+	w.idle, w.timeout, w.armed = idle, idle, time.Time{}
 }
 
 // Read implements io.Reader.
@@ -59,6 +67,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 		w.armed = now
 	}
+	if err := w.sendUrgent(); err != nil {
+		return 0, err
+	}
 	// After the deadline is set: whoever stops the connection closes done first and then sets a deadline in the past.
 	select {
 	case <-w.done:
@@ -66,6 +77,9 @@ func (w *wire) Read(p []byte) (int, error) {
 	default:
 	}
 	n, err := w.conn.Read(p)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && w.isUrgent() {
+		return w.Read(p)
+	}
 	w.received += uint64(n)
 	w.bytes.Add(float64(n))
 	// Half a window early, since a sender may wait at its end.
@@ -75,15 +89,52 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ack sends an Acknowledgement (RTMP 1.0, section 5.4.3). A peer that has not read for so long that the socket is full
-// (some cameras never do) gets no more of them; its stream goes on.
+// urge has the reader send bytes as soon as it can, though it waits for the peer. It may be called on any goroutine,
+// while the peer is expected within a time.
+func (w *wire) urge(b []byte) {
+	w.urgent.Lock()
+	defer w.urgent.Unlock()
+	w.urgent.bytes = append(w.urgent.bytes, b...)
+	_ = w.conn.SetReadDeadline(time.Unix(1, 0)) // the reader looks again, and sets another
+}
+
+func (w *wire) isUrgent() bool {
+	w.urgent.Lock()
+	defer w.urgent.Unlock()
+	return len(w.urgent.bytes) > 0
+}
+
+// sendUrgent sends what urge left. The deadline is set under the lock, so that urge's is not taken for the peer's.
+func (w *wire) sendUrgent() error {
+	w.urgent.Lock()
+	b := w.urgent.bytes
+	w.urgent.bytes = nil
+	var err error
+	if len(b) > 0 {
+		w.armed = time.Now()
+		err = w.conn.SetReadDeadline(w.armed.Add(w.timeout))
+	}
+	w.urgent.Unlock()
+	if len(b) == 0 || err != nil {
+		return err
+	}
+	w.out = append(w.out, b...)
+	w.offer()
+	return nil
+}
+
+// ack sends an Acknowledgement (RTMP 1.0, section 5.4.3).
 func (w *wire) ack() {
 	w.acked = w.received
 	var total [4]byte
 	binary.BigEndian.PutUint32(total[:], uint32(w.received))
 	w.queue(chunkStreamControl, message{kind: typeAck, payload: total[:]})
-	w.mute = w.flush(ackTimeout) != nil
+	w.offer()
 }
+
+// offer sends what was queued from inside Read. A peer that has not read for so long that the socket is full (some
+// cameras never do) gets no more answers; its stream goes on.
+func (w *wire) offer() { w.mute = w.flush(ackTimeout) != nil || w.mute }
 
 // setWindow obeys the peer's Window Acknowledgement Size.
 func (w *wire) setWindow(size uint32) { w.window = uint64(max(size, minAckWindow)) }

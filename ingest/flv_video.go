@@ -1,0 +1,103 @@
+package ingest
+
+import (
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/bitstream"
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// flvVideo is one track of video.
+type flvVideo struct {
+	codec  media.Codec
+	stream bitstream.Video
+	track  media.Track // what the sink was told last; Codec is another one while its configuration is awaited
+}
+
+func (d *flvDemuxer) videoPacket(p *flvPacket) error {
+	switch p.kind {
+	case packetStart:
+		return d.videoConfig(p)
+	case packetFrames:
+		if !composed(p.codec) {
+			return d.videoUnit(p, 0)
+		}
+		if len(p.body) < 3 {
+			d.sink.repaired(repairEmptyFrame)
+			return nil
+		}
+		composition := signed24(p.body)
+		p.body = p.body[3:]
+		return d.videoUnit(p, composition)
+	case packetFramesX:
+		return d.videoUnit(p, 0)
+	case packetEnd:
+		return nil
+	}
+	d.sink.repaired(repairUnknownPacket) // AV1 of MPEG-2 transport streams, what is to come
+	return nil
+}
+
+// videoTrack finds a packet's track, which begins anew with another codec.
+func (d *flvDemuxer) videoTrack(p *flvPacket) *flvVideo {
+	t := &d.videos[p.number]
+	if t.codec != p.codec {
+		t.codec, t.stream = p.codec, newVideo(p.codec)
+	}
+	if d.fault == nil {
+		d.fault = func(f bitstream.Fault) { d.sink.repaired(string(f)) }
+	}
+	return t
+}
+
+func (d *flvDemuxer) videoConfig(p *flvPacket) error {
+	t := d.videoTrack(p)
+	config, fault := t.stream.SetConfig(p.body)
+	if fault != "" {
+		d.sink.repaired(string(fault))
+	}
+	if config == nil {
+		return nil
+	}
+	return d.configureVideo(t, p.number, &bitstream.Unit{Config: config})
+}
+
+func (d *flvDemuxer) configureVideo(t *flvVideo, number int, unit *bitstream.Unit) error {
+	return d.configure(trackID{kind: media.Video, number: number}, &t.track,
+		media.Track{Codec: t.codec, Config: unit.Config, Width: unit.Width, Height: unit.Height})
+}
+
+func (d *flvDemuxer) videoUnit(p *flvPacket, composition int32) error {
+	t := d.videoTrack(p)
+	unit, err := t.stream.Read(p.body, d.maxFrame, d.fault)
+	if err != nil {
+		return err
+	}
+	if unit.Config != nil {
+		if err := d.configureVideo(t, p.number, &unit); err != nil {
+			return err
+		}
+	}
+	if !unit.Picture {
+		d.sink.repaired(string(bitstream.NoPicture))
+		return nil
+	}
+	if t.track.Config != nil && t.track.Codec != t.codec {
+		d.sink.repaired(repairNoConfig)
+		return nil
+	}
+	dts := d.clock.unwrap(p.timestamp) + p.nano
+	pts := dts + time.Duration(composition)*time.Millisecond
+	// Renditions of one picture have the same captions.
+	if len(unit.Captions) > 0 && p.number == 0 {
+		if err := d.tell(media.Captions, pts, unit.Captions, p.wall); err != nil {
+			return err
+		}
+	}
+	d.frame = media.Frame{
+		DTS: dts, PTS: pts,
+		Sync: unit.Sync, Recovery: unit.Recovery || p.key && !unit.Sync, Leading: unit.Leading,
+		Payload: unit.Payload, Wall: p.wall,
+	}
+	return d.sink.write(trackID{kind: media.Video, number: p.number}, &d.frame)
+}
