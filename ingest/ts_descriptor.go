@@ -72,7 +72,7 @@ var tsTypes = []struct {
 	{tsTypeH264, carriesAVC, "H.264"},
 	{0x20, carriesNothing, "H.264 MVC"},
 	{0x21, carriesNothing, "JPEG 2000"},
-	{tsTypeHEVC, carriesNothing, "HEVC (H.265)"},
+	{tsTypeHEVC, carriesHEVC, "HEVC (H.265)"},
 	{0x33, carriesNothing, "VVC (H.266)"},
 	{0x80, carriesNothing, "LPCM"},
 	{0x81, carriesAC3, "AC-3"},
@@ -91,7 +91,7 @@ var tsFormats = []struct {
 	name    string
 }{
 	{"Opus", carriesOpus, "Opus"},
-	{"HEVC", carriesNothing, "HEVC (H.265)"},
+	{"HEVC", carriesHEVC, "HEVC (H.265)"},
 	{"AC-3", carriesAC3, "AC-3"},
 	{"EAC3", carriesAC3, "E-AC-3"},
 	{"KLVA", carriesKLV, "KLV"},

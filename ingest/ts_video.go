@@ -16,6 +16,9 @@ type tsPicture struct {
 
 func newTSPicture(carries tsCarries, repaired func(string)) *tsPicture {
 	p := &tsPicture{codec: media.H264, video: &bitstream.AVC{}, fault: func(f bitstream.Fault) { repaired(string(f)) }}
+	if carries == carriesHEVC {
+		p.codec, p.video = media.HEVC, &bitstream.HEVC{}
+	}
 	return p
 }
 
