@@ -76,7 +76,7 @@ func (d *tsDemuxer) audioPacket(s *tsStream) error {
 	at, stamped := 0, !s.head.timed
 	for len(a.buf)-at >= a.header {
 		if at >= rest && !stamped {
-			a.stamp(d.clock.unwrap(s.head.pts))
+			a.stamp(s.head.pts)
 			stamped = true
 		}
 		f, ok := a.parse(a.buf[at:])
@@ -185,7 +185,7 @@ func (d *tsDemuxer) writeAudio(s *tsStream, changed bool, samples, rate int64, u
 func (d *tsDemuxer) opusPacket(s *tsStream) error {
 	a := s.audio
 	if s.head.timed {
-		a.stamp(d.clock.unwrap(s.head.pts))
+		a.stamp(s.head.pts)
 	} else if !a.timed {
 		d.sink.repaired(repairTSUntimed)
 		return nil

@@ -37,7 +37,7 @@ func (d *tsDemuxer) dataPacket(s *tsStream) error {
 	pts := d.now()
 	switch {
 	case s.head.timed:
-		pts = d.clock.unwrap(s.head.pts)
+		pts = s.head.pts
 	case !d.clock.started:
 		d.sink.repaired(repairTSUntimed)
 		return nil

@@ -55,20 +55,53 @@ func (m *tsMux) pat(pids ...int) {
 
 // pmt writes a PMT of pairs of stream type and PID.
 func (m *tsMux) pmt(pid, program int, version byte, streams ...int) {
-	body := []byte{0xff, 0xff, 0xf0, 0}
+	var list []tsMuxed
 	for i := 0; i < len(streams); i += 2 {
-		body = append(body, byte(streams[i]), 0xe0|byte(streams[i+1]>>8), byte(streams[i+1]), 0xf0, 0)
+		list = append(list, tsMuxed{kind: byte(streams[i]), pid: streams[i+1]})
+	}
+	m.pmtOf(pid, program, version, list...)
+}
+
+// tsMuxed is an entry of a PMT.
+type tsMuxed struct {
+	kind        byte
+	pid         int
+	descriptors []byte
+}
+
+func (m *tsMux) pmtOf(pid, program int, version byte, streams ...tsMuxed) {
+	body := []byte{0xff, 0xff, 0xf0, 0}
+	for _, s := range streams {
+		body = append(body, s.kind, 0xe0|byte(s.pid>>8), byte(s.pid), 0xf0|byte(len(s.descriptors)>>8), byte(len(s.descriptors)))
+		body = append(body, s.descriptors...)
 	}
 	m.section(pid, tableIDPMT, program, version, body)
 }
 
+// descriptor writes a descriptor of bytes.
+func descriptor(tag byte, body string) []byte { return append([]byte{tag, byte(len(body))}, body...) }
+
+// pes writes a PES packet whose length is left open.
 func (m *tsMux) pes(pid int, pts, dts int64, data []byte) {
-	stamp := func(mark byte, t int64) []byte {
-		return []byte{mark<<4 | byte(t>>29)&0x0e | 1, byte(t >> 22), byte(t>>14) | 1, byte(t >> 7), byte(t<<1) | 1}
-	}
 	p := []byte{0, 0, 1, 0xe0, 0, 0, 0x80, 0xc0, 10}
-	p = append(append(p, stamp(3, pts)...), stamp(1, dts)...)
+	p = append(append(p, stamp33(3, pts)...), stamp33(1, dts)...)
 	m.packets(pid, true, append(p, data...))
+}
+
+// sized writes a PES packet that says its length; with a negative time it has none.
+func (m *tsMux) sized(pid int, pts int64, data []byte) {
+	p := []byte{0, 0, 1, 0xbd, 0, 0, 0x80, 0, 0}
+	if pts >= 0 {
+		p[7], p[8] = 0x80, 5
+		p = append(p, stamp33(2, pts)...)
+	}
+	p = append(p, data...)
+	binary.BigEndian.PutUint16(p[4:], uint16(len(p)-6))
+	m.packets(pid, true, p)
+}
+
+func stamp33(mark byte, t int64) []byte {
+	return []byte{mark<<4 | byte(t>>29)&0x0e | 1, byte(t >> 22), byte(t>>14) | 1, byte(t >> 7), byte(t<<1) | 1}
 }
 
 func annexB(units ...[]byte) (stream []byte) {

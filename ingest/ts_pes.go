@@ -148,6 +148,14 @@ func (d *tsDemuxer) beginPES(s *tsStream) error {
 		return nil
 	}
 	s.headed = true
+	if head.timed {
+		head.pts -= head.dts
+		head.dts = d.clock.unwrap(head.dts)
+		head.pts = head.dts + signed33(head.pts)
+		if s.picture != nil && s.id.number == 0 {
+			d.picture, d.shown = head.pts, true
+		}
+	}
 	payload := packet[size:]
 	if s.picture == nil {
 		s.head, s.buf = head, s.buf[:0]
@@ -220,7 +228,7 @@ func (d *tsDemuxer) endPES(s *tsStream) error {
 // pesHeader is what a PES packet's header says.
 type pesHeader struct {
 	timed    bool
-	pts, dts int64 // 33 bits
+	pts, dts int64 // 90 kHz, 33 bits of it before they are unwrapped
 }
 
 // parsePES reads a header that is complete.

@@ -30,6 +30,8 @@ func newTestTS(tb testing.TB, out Publication) (*tsDemuxer, *lineup) {
 type tsFrames struct {
 	tracks       []media.Track
 	video, audio []media.Frame
+	sets         [][]media.Track // as they were set, the last of them being tracks
+	metadata     []media.TimedMetadata
 }
 
 // demuxTS feeds the pieces and gives what came out. An empty piece stands for a gap that was told.
@@ -51,7 +53,7 @@ func demuxTS(tb testing.TB, pieces ...[]byte) (tsFrames, *tsDemuxer, *lineup) {
 	if err := l.flush(); err != nil {
 		tb.Fatal(err)
 	}
-	var got tsFrames
+	got := tsFrames{sets: p.tracks, metadata: p.metadata}
 	if len(p.tracks) > 0 {
 		got.tracks = p.tracks[len(p.tracks)-1]
 	}

@@ -61,14 +61,9 @@ func (d *tsDemuxer) endUnit(s *tsStream) error {
 }
 
 func (d *tsDemuxer) writePicture(s *tsStream, unit *bitstream.Unit) error {
-	dts := d.clock.unwrap(s.head.dts)
-	pts := dts + signed33(s.head.pts-s.head.dts)
-	if s.id.number == 0 {
-		d.picture, d.shown = pts, true
-		if unit.Captions != nil {
-			if err := d.tell(media.Captions, pts, unit.Captions, s.wall); err != nil {
-				return err
-			}
+	if s.id.number == 0 && unit.Captions != nil {
+		if err := d.tell(media.Captions, s.head.pts, unit.Captions, s.wall); err != nil {
+			return err
 		}
 	}
 	// The transport's word for a random access point counts only of a stream that has none of its own: some multiplexers
@@ -76,7 +71,7 @@ func (d *tsDemuxer) writePicture(s *tsStream, unit *bitstream.Unit) error {
 	p := s.picture
 	p.marked = p.marked || unit.Sync || unit.Recovery
 	d.frame = media.Frame{
-		DTS: media.Duration(dts, 90000), PTS: media.Duration(pts, 90000), Sync: unit.Sync,
+		DTS: media.Duration(s.head.dts, 90000), PTS: media.Duration(s.head.pts, 90000), Sync: unit.Sync,
 		Recovery: unit.Recovery || s.random && !p.marked, Leading: unit.Leading, Payload: unit.Payload, Wall: s.wall,
 	}
 	d.emitted++
