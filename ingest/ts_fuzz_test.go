@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +10,11 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
+
+// encodedSeeds is a little of every codec as ffmpeg writes it.
+//
+//go:embed testdata/ts/*.ts
+var encodedSeeds embed.FS
 
 // FuzzTS: no bytes panic, are held past the limits, or become a frame that is not units behind 4-byte lengths.
 func FuzzTS(f *testing.F) {
@@ -22,11 +28,32 @@ func FuzzTS(f *testing.F) {
 	m.pes(0x101, 0, 0, annexB(testSPS, testPPS, []byte{0x65, 0x88, 1}))
 	m.pes(0x102, 0, 0, adts([]byte{1, 2, 3}))
 	f.Add(m.out, uint16(4))
+	files, err := encodedSeeds.ReadDir("testdata/ts")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(mustRead(f, "testdata/ts/"+file.Name()), uint16(1316))
+	}
+	var data tsMux
+	data.pat(0x100)
+	data.pmtOf(0x100, 1, 0, tsMuxed{kind: tsTypeH264, pid: 0x101}, tsMuxed{kind: tsTypeSCTE35, pid: 0x102},
+		tsMuxed{tsTypeMetadata, 0x103, descriptor(tagMetadata, "\xff\xffID3 \xffID3 \x00\x0f")},
+		tsMuxed{tsTypePrivate, 0x104, descriptor(tagRegistration, "KLVA")},
+		tsMuxed{tsTypeMetadata, 0x105, descriptor(tagMetadata, "\x01\x00\xffKLVA\x00\x0f")})
+	data.pes(0x101, 0, 0, annexB(testSPS, testPPS, []byte{0x65, 0x88, 1}))
+	for _, text := range []string{cueSignal, cueInsert} {
+		data.packets(0x102, true, append([]byte{0}, cueOf(f, text, func([]byte) {})...))
+	}
+	data.sized(0x103, 1, id3("one"))
+	data.sized(0x104, -1, klv("a"))
+	data.sized(0x105, 1, append(cell(0, 2, klv("a")[:9]), cell(1, 1, klv("a")[9:])...))
+	f.Add(data.out, uint16(188))
 	f.Fuzz(func(t *testing.T, stream []byte, size uint16) {
 		rec := newRecorder()
 		p := &recPublication{rec: rec}
 		rec.onFrame = func(frame *media.Frame) error {
-			if p.tracks[len(p.tracks)-1][frame.Track].Kind == media.Video {
+			if p.tracks[len(p.tracks)-1][frame.Track].Codec == media.H264 {
 				return checkUnits(frame.Payload)
 			}
 			return nil
