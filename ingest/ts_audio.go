@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"errors"
+
 	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -141,10 +143,12 @@ func (d *tsDemuxer) audioFrame(s *tsStream, f bitstream.AudioFrame, frame []byte
 func (d *tsDemuxer) latmFrame(s *tsStream, frame []byte) error {
 	a := s.audio
 	units, track, changed, err := a.latm.Read(frame)
-	if err != nil {
+	if errors.Is(err, bitstream.ErrLATM) {
 		a.timed = false // it is not known how long they are
 		d.note("AAC in a form of LATM that is not supported")
 		return nil
+	} else if err != nil {
+		return err
 	}
 	if changed {
 		a.track = track

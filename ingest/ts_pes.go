@@ -9,8 +9,12 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// maxAudioPES bounds a PES packet of audio in bytes: one that gives its length has at most 64 KiB, as it must.
-const maxAudioPES = 1 << 20
+const (
+	// maxAudioPES bounds a PES packet of audio in bytes: one that gives its length has at most 64 KiB, as it must.
+	maxAudioPES = 1 << 20
+	// maxTSHeld bounds what all streams together hold in bytes: a few of the largest access units.
+	maxTSHeld = 64 << 20
+)
 
 // tsStream puts the PES packets of one PID together (2.4.3.6).
 //
@@ -181,7 +185,7 @@ func (d *tsDemuxer) hold(s *tsStream, body []byte) error {
 		body = body[:min(len(body), s.left)]
 		s.left -= len(body)
 	}
-	if len(s.buf)+len(body) > s.limit {
+	if need := len(s.buf) + len(body); need > s.limit || need > cap(s.buf) && d.held()+need > maxTSHeld {
 		d.sink.repaired(repairTSTooLarge)
 		s.damaged = true
 		return nil
@@ -191,6 +195,14 @@ func (d *tsDemuxer) hold(s *tsStream, body []byte) error {
 		return d.endPES(s)
 	}
 	return nil
+}
+
+// held is the bytes of memory that the streams have.
+func (d *tsDemuxer) held() (sum int) {
+	for _, s := range d.streams {
+		sum += cap(s.buf)
+	}
+	return sum
 }
 
 // endPES takes the open PES packet as complete: either it is by its length, or the next one begins.

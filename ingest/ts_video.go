@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"errors"
+
 	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -44,9 +46,11 @@ func (d *tsDemuxer) endUnit(s *tsStream) error {
 	}
 	p := s.picture
 	unit, err := p.video.Read(d.units, d.maxFrame, p.fault)
-	if err != nil {
+	if errors.Is(err, media.ErrTooLarge) {
 		d.sink.repaired(repairTSTooLarge)
 		return nil
+	} else if err != nil {
+		return err
 	}
 	if unit.Config != nil {
 		if err := d.sink.configure(s.id, media.Track{Codec: p.codec, Config: unit.Config}); err != nil {
