@@ -20,8 +20,10 @@ const (
 // tsDemuxer takes media out of an MPEG transport stream (ISO/IEC 13818-1, which the sections below are of). Every byte
 // is looked at a bounded number of times, and nothing is allocated once the buffers have grown to the stream's frames.
 //
-// One program is taken: the one that was asked for, else the first whose PMT names a stream that we support; of that all
-// streams that we support. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
+// One program is taken: the one that was asked for, else the first whose PMT names a stream that we support; of that
+// all streams that we support. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
+// A sample of video is what lies between one PES packet with a time and the next: two fields that come in one packet are
+// one sample, in two packets they are two.
 type tsDemuxer struct {
 	sink     sink
 	maxFrame int

@@ -152,9 +152,9 @@ func (d *tsDemuxer) isTable(pid int) bool {
 	return slices.ContainsFunc(d.programs, func(p *tsProgram) bool { return p.pid == pid })
 }
 
-// follow takes these streams from now on. A PID that goes on keeps its track's number; a number that is free goes to the
-// next PID of the kind. A track whose PID went is removed unless another PID has its number now: then it is configured
-// anew when that sends.
+// follow takes these streams from now on. A PID that goes on keeps its track's number; a number that is free goes to
+// the next PID of the kind. A track whose PID went is removed unless another PID has its number now: then it is
+// configured anew when that sends.
 func (d *tsDemuxer) follow(found tsMap) error {
 	var kept, left []*tsStream
 	for _, s := range d.streams {
