@@ -22,8 +22,8 @@ const (
 //
 // One program is taken: the one that was asked for, else the first whose PMT names a stream that we support; of that
 // all streams that we support. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
-// A sample of video is what lies between one PES packet with a time and the next: two fields that come in one packet are
-// one sample, in two packets they are two.
+// A sample of video is what lies between one PES packet with a time and the next: two fields that come in one packet
+// are one sample, in two packets they are two.
 type tsDemuxer struct {
 	sink     sink
 	maxFrame int
