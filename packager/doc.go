@@ -4,7 +4,7 @@
 //
 // Flow of a frame, on the connection's goroutine, under the stream's lock:
 //
-//	Publication.WriteFrame   inspect NAL units, follow parameter sets      publication.go, h264.go
+//	Publication.WriteFrame   follow tracks and their configurations        publication.go, format.go
 //	observer                 until a take can begin: copy and wait         observe.go, constants.go
 //	take                     DTS to ticks, AAC onto its grid               take.go, clock.go, aac.go
 //	leader                   where video's parts and segments end          leader.go, gop.go

@@ -75,7 +75,7 @@ func appendTkhd(b []byte, f *format) []byte {
 		b = u32(b, 0, 0, trackID, 0, 0) // times, id, reserved, duration
 		b = u32(b, 0, 0)
 		volume, group := uint16(0), uint16(0)
-		if f.sets.sps == nil {
+		if !f.video() {
 			volume, group = 0x100, 1
 		}
 		b = u16(b, 0, group, volume, 0)
@@ -90,7 +90,7 @@ func appendMdia(b []byte, f *format) []byte {
 		return u16(b, language(f.track.Language), 0)
 	})
 	handler, name := "vide", "VideoHandler"
-	if f.sets.sps == nil {
+	if !f.video() {
 		handler, name = "soun", "SoundHandler"
 	}
 	b = fullBox(b, "hdlr", 0, 0, func(b []byte) []byte {
@@ -101,7 +101,7 @@ func appendMdia(b []byte, f *format) []byte {
 		return append(b, 0)
 	})
 	return box(b, "minf", func(b []byte) []byte {
-		if f.sets.sps != nil {
+		if f.video() {
 			b = fullBox(b, "vmhd", 0, 1, func(b []byte) []byte { return u32(b, 0, 0) })
 		} else {
 			b = fullBox(b, "smhd", 0, 0, func(b []byte) []byte { return u32(b, 0) })
@@ -115,7 +115,7 @@ func appendMdia(b []byte, f *format) []byte {
 		return box(b, "stbl", func(b []byte) []byte {
 			b = fullBox(b, "stsd", 0, 0, func(b []byte) []byte {
 				b = u32(b, 1)
-				if f.sets.sps != nil {
+				if f.video() {
 					return appendAVC1(b, f)
 				}
 				return appendMP4A(b, f)

@@ -20,6 +20,8 @@ type lane struct {
 	msn     media.MSN
 	parts   int // parts of the open segment so far
 	segSync bool
+	// passed: video had another random access point than its first, so that leading pictures can be decoded.
+	passed bool
 
 	// What follows is of lanes that follow the leader.
 

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// absentAfter is how long an announced track is waited for (MV-2), and how long a stream is searched for an IDR
-	// before a recovery point or a frame that the container calls a key frame may begin it.
+	// absentAfter is how long an announced track is waited for (MV-2), and how long a stream is searched for a
+	// random access point before a recovery point may begin it.
 	absentAfter = 2 * time.Second
 	// longestGOP is how long the end of the first GOP is waited for: 250 frames at 24 Hz, the encoders' usual default.
 	longestGOP = 10500 * time.Millisecond
@@ -22,7 +22,7 @@ const (
 // observer holds a connection's frames until a take can begin with them: until there is a frame to begin with, and
 // for a new recording until its tracks and GOPs are known.
 type observer struct {
-	frames []waiting
+	frames []media.Frame // copies
 	bytes  int
 	began  time.Time
 	seen   []bool // by the publication's track
@@ -30,14 +30,8 @@ type observer struct {
 	high   time.Duration // the span of stamps
 
 	start int             // index of the frame that the take begins with; -1 if it has not come
-	idrs  []time.Duration // DTS of the IDRs from start on
+	idrs  []time.Duration // DTS of the random access points from start on
 	last  time.Duration   // DTS of the last video frame
-}
-
-// waiting is a frame that was copied.
-type waiting struct {
-	frame media.Frame
-	au    accessUnit
 }
 
 func newObserver(tracks int, now time.Time) *observer {
@@ -45,7 +39,7 @@ func newObserver(tracks int, now time.Time) *observer {
 }
 
 // add copies a frame. now is the local clock.
-func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.Time) {
+func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	if !o.anySeen() {
 		o.began, o.low, o.high = now, f.DTS, f.DTS
 	}
@@ -53,20 +47,19 @@ func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.
 	o.low, o.high = min(o.low, f.DTS), max(o.high, f.DTS)
 	if kind == media.Video {
 		if o.start < 0 {
-			begins := au.idr || (o.waited(now) && (au.recovery || f.Sync))
-			if !begins {
+			if !f.Sync && !(o.waited(now) && f.Recovery) {
 				return
 			}
 			o.start = len(o.frames)
 		}
 		o.last = f.DTS
-		if au.idr {
+		if f.Sync {
 			o.idrs = append(o.idrs, f.DTS)
 		}
 	}
-	w := waiting{frame: *f, au: au}
-	w.frame.Payload = bytes.Clone(f.Payload)
-	o.frames = append(o.frames, w)
+	held := *f
+	held.Payload = bytes.Clone(f.Payload)
+	o.frames = append(o.frames, held)
 	o.bytes += len(f.Payload)
 	if o.start < 0 {
 		o.prune(f.DTS - earlyAudio)
@@ -76,8 +69,8 @@ func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.
 // prune forgets audio from before a time.
 func (o *observer) prune(before time.Duration) {
 	drop := 0
-	for drop < len(o.frames)-1 && (o.frames[drop].frame.DTS < before || o.bytes > maxObserved/8) {
-		o.bytes -= len(o.frames[drop].frame.Payload)
+	for drop < len(o.frames)-1 && (o.frames[drop].DTS < before || o.bytes > maxObserved/8) {
+		o.bytes -= len(o.frames[drop].Payload)
 		drop++
 	}
 	o.frames = o.frames[drop:]
@@ -108,11 +101,11 @@ func (o *observer) waited(now time.Time) bool {
 
 // gopsKnown says that the first GOPs have told enough for a segment of at least the wanted length.
 func (o *observer) gopsKnown(least time.Duration) bool {
-	span := o.last - o.frames[o.start].frame.DTS
+	span := o.last - o.frames[o.start].DTS
 	if span >= longestGOP || o.bytes > maxObserved {
 		return true
 	}
-	if !o.frames[o.start].au.idr && len(o.idrs) == 0 {
+	if !o.frames[o.start].Sync && len(o.idrs) == 0 {
 		return span >= least // intra refresh: no GOP will end
 	}
 	n := len(o.idrs)
@@ -129,8 +122,8 @@ func (o *observer) result() observed {
 		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
 	}
 	for i := o.start; i < len(o.frames); i++ {
-		if w := &o.frames[i]; w.frame.Track == o.frames[o.start].frame.Track {
-			r.stamps = append(r.stamps, w.frame.DTS)
+		if f := &o.frames[i]; f.Track == o.frames[o.start].Track {
+			r.stamps = append(r.stamps, f.DTS)
 		}
 	}
 	return r
@@ -142,10 +135,10 @@ func (o *observer) plan(video int, r rules) layout {
 	if o.start < 0 {
 		return m.layout
 	}
-	first := o.frames[o.start].frame.DTS
+	first := o.frames[o.start].DTS
 	for i := o.start; i < len(o.frames); i++ {
-		if w := &o.frames[i]; w.frame.Track == video {
-			m.add(media.Ticks(w.frame.DTS-first, videoTimescale), w.au.idr, r.part, r.floor)
+		if f := &o.frames[i]; f.Track == video {
+			m.add(media.Ticks(f.DTS-first, videoTimescale), f.Sync, r.part, r.floor)
 			if m.layout.gop > 0 {
 				break
 			}
@@ -181,4 +174,4 @@ func (o *observer) ready(formats []*format, known bool, s media.Settings, now ti
 }
 
 // first is the frame that the take begins with.
-func (o *observer) first() *media.Frame { return &o.frames[max(o.start, 0)].frame }
+func (o *observer) first() *media.Frame { return &o.frames[max(o.start, 0)] }

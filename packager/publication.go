@@ -19,9 +19,8 @@ type Publication struct {
 
 	formats []*format // by the publication's track
 	lanes   []int     // the take's lane of each; -1 if the take is without
-	// sets are parameter sets that came in-band, to be tried at the next IDR; nil if none.
-	sets *parameterSets
-	// stale marks tracks whose configuration changed since the take began: the next take begins at the next IDR.
+	// stale marks tracks whose configuration changed since the take began: the next take begins at video's next random
+	// access point.
 	stale    []bool
 	observer *observer // set while no take runs
 	// continues is the recording that was left because it was full.
@@ -79,11 +78,10 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 	p.formats = formats
 	p.stale = make([]bool, len(formats))
 	p.lanes = nil
-	p.sets = nil
 	p.observer = newObserver(len(formats), time.Now())
 }
 
-// WriteFrame takes one access unit; the payload is borrowed. A frame that does not parse is counted and dropped. An
+// WriteFrame takes one access unit; the payload is borrowed. An
 // error ends the connection: media.ErrTakenOver, media.ErrFenced, media.ErrUnavailable (no recording could be begun),
 // media.ErrTooLarge.
 func (p *Publication) WriteFrame(frame *media.Frame) error {
@@ -100,24 +98,13 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 	if f.Wall.IsZero() {
 		f.Wall = time.Now()
 	}
-	var au accessUnit
-	if p.formats[f.Track].track.Kind == media.Video {
-		var err error
-		if au, err = p.inspectLocked(&f); errors.Is(err, media.ErrTooLarge) {
-			return err
-		} else if err != nil {
-			s.packager.metrics.repairs.WithLabelValues(string(media.Video), "damaged").Inc()
-			return nil
-		}
-		if !au.vcl {
-			return nil
-		}
-	} else if len(f.Payload) == 0 {
+	switch {
+	case len(f.Payload) == 0:
 		return nil // CMF-18
-	} else if len(f.Payload) > maxAccessUnit {
+	case len(f.Payload) > maxAccessUnit:
 		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
 	}
-	return p.routeLocked(&f, au)
+	return p.routeLocked(&f)
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed.
@@ -132,70 +119,37 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 	return nil
 }
 
-// inspectLocked looks into a video frame and follows in-band parameter sets: changed ones take effect at the next IDR.
-func (p *Publication) inspectLocked(f *media.Frame) (accessUnit, error) {
-	old := p.formats[f.Track]
-	au, err := inspect(f.Payload, old.sets)
-	if err != nil {
-		return au, err
-	}
-	if au.foreign {
-		if sets, ok := old.sets.merge(f.Payload); ok {
-			p.sets = &sets
-		}
-	}
-	if !au.idr || p.sets == nil {
-		return au, nil
-	}
-	sets := *p.sets
-	p.sets = nil
-	if sets.equal(old.sets) {
-		return au, nil
-	}
-	changed := &format{track: old.track}
-	if err := changed.setAVC(sets); err != nil {
-		return au, err
-	}
-	p.formats[f.Track] = changed
-	p.stale[f.Track] = true
-	if p.observer != nil {
-		p.observer = newObserver(len(p.formats), time.Now())
-		clear(p.stale)
-	}
-	return au, nil
-}
-
 // routeLocked brings a frame to the running take, or to the observer that waits to begin one.
-func (p *Publication) routeLocked(f *media.Frame, au accessUnit) error {
+func (p *Publication) routeLocked(f *media.Frame) error {
 	s := p.stream
 	video := p.formats[f.Track].track.Kind == media.Video
-	if s.take != nil && p.endsTakeLocked(f, au, video) {
+	if s.take != nil && p.endsTakeLocked(f, video) {
 		s.closeTakeLocked()
 		p.observer = newObserver(len(p.formats), time.Now())
 		clear(p.stale)
 	}
 	if s.take == nil {
-		p.observer.add(f, p.formats[f.Track].track.Kind, au, time.Now())
+		p.observer.add(f, p.formats[f.Track].track.Kind, time.Now())
 		return p.beginLocked(time.Now(), false)
 	}
 	if p.stale[f.Track] {
-		return nil // until the next IDR, where its new configuration begins
+		return nil // until the take ends at a random access point: its new configuration holds already
 	}
 	if video {
-		s.take.writeVideo(f, au.idr)
+		s.take.writeVideo(f)
 		return nil
 	}
 	if s.take.writeAudio(p.lanes[f.Track], f) {
 		s.closeTakeLocked()
 		p.observer = newObserver(len(p.formats), time.Now())
-		return p.routeLocked(f, au)
+		return p.routeLocked(f)
 	}
 	return nil
 }
 
 // endsTakeLocked says whether a frame can't be in the running take: a track that was held absent, a clock that
 // jumped, a new configuration that begins here, or files that need another take.
-func (p *Publication) endsTakeLocked(f *media.Frame, au accessUnit, video bool) bool {
+func (p *Publication) endsTakeLocked(f *media.Frame, video bool) bool {
 	s := p.stream
 	if p.lanes[f.Track] < 0 {
 		return true
@@ -206,7 +160,10 @@ func (p *Publication) endsTakeLocked(f *media.Frame, au accessUnit, video bool) 
 	if !video {
 		return false
 	}
-	return s.take.jumps(f) || (au.idr && (slices.Contains(p.stale, true) || s.retryStorageLocked()))
+	if s.take.jumps(f) || (f.Sync && s.retryStorageLocked()) {
+		return true
+	}
+	return (f.Sync || f.Recovery) && slices.Contains(p.stale, true)
 }
 
 // beginLocked begins a take if the observer has seen enough; final says that nothing more will come.
@@ -240,8 +197,7 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	}
 	p.lanes, p.observer = lanes, nil
 	for i := range o.frames {
-		w := &o.frames[i]
-		if err := p.routeLocked(&w.frame, w.au); err != nil {
+		if err := p.routeLocked(&o.frames[i]); err != nil {
 			return err
 		}
 	}

@@ -73,8 +73,13 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 func (t *take) jumps(f *media.Frame) bool { return t.leader.held && t.clock.jumps(f.DTS) }
 
 // writeVideo takes a video frame.
-func (t *take) writeVideo(f *media.Frame, idr bool) {
+func (t *take) writeVideo(f *media.Frame) {
 	l := t.video
+	if f.Leading && !l.passed {
+		t.show.repaired(l.index, "leading", 1) // decoding begins behind what it refers to
+		return
+	}
+	l.passed = l.passed || (f.Sync && t.leader.held)
 	var at stamp
 	if !t.leader.held {
 		ahead := min(aheadLimit, media.Duration(t.leader.limit, videoTimescale))
@@ -87,12 +92,12 @@ func (t *take) writeVideo(f *media.Frame, idr bool) {
 		held := &l.frag.samples[l.n]
 		held.duration = at.dts - held.dts
 	}
-	before, after := t.leader.push(at.dts, idr)
+	before, after := t.leader.push(at.dts, f.Sync)
 	t.applyHeld(before)
 	if after.cut != noCut {
 		t.cut(after, at.dts)
 	}
-	l.frag.add(appendSample(l.frag.next(), f.Payload, l.format.sets), sample{dts: at.dts, cto: at.cto, sync: idr})
+	l.frag.add(append(l.frag.next(), f.Payload...), sample{dts: at.dts, cto: at.cto, sync: f.Sync, leading: f.Leading})
 	t.lead(at.dts)
 }
 
