@@ -27,9 +27,11 @@ func (f *format) readAAC() error {
 	}
 	f.entry, f.box = "mp4a", "esds"
 	t := &f.track
-	t.Timescale = int64(asc.SampleRate)
-	t.SampleRate = asc.SampleRate
-	t.Channels = aacChannels(asc.ChannelConfig)
+	unit := int64(1024)
+	if asc.FrameLengthFlag {
+		unit = 960
+	}
+	f.setSound(asc.SampleRate, aacChannels(asc.ChannelConfig), unit)
 	// Explicit signalling of SBR or PS (object types 5, 29) names the extension; the core is always LC.
 	object := asc.Type
 	if asc.ExtensionType != 0 {
@@ -37,10 +39,6 @@ func (f *format) readAAC() error {
 		t.SampleRate = asc.ExtensionSampleRate
 	}
 	t.CodecString = fmt.Sprintf("mp4a.40.%d", object)
-	f.unit = 1024
-	if asc.FrameLengthFlag {
-		f.unit = 960
-	}
 	f.silence = silentAAC(asc.ChannelConfig)
 	return nil
 }

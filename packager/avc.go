@@ -27,10 +27,7 @@ func (f *format) readAVC() error {
 			ratio = aspect{int(v.AspectRatioIdc), int(v.SarWidth), int(v.SarHeight)}
 		}
 		if v.VideoSignalTypePresentFlag && v.ColourDescriptionPresentFlag {
-			f.colour = colour{
-				known: true, primaries: v.ColourPrimaries, transfer: v.TransferCharacteristics, matrix: v.MatrixCoefficients,
-				full: v.VideoFullRangeFlag,
-			}
+			f.setColour(v.ColourPrimaries, v.TransferCharacteristics, v.MatrixCoefficients, v.VideoFullRangeFlag)
 		}
 	}
 	return f.setPicture(sps.Width(), sps.Height(), ratio, sps.FPS())

@@ -49,8 +49,15 @@ func newFormat(t media.Track) (*format, error) {
 		return nil, fmt.Errorf("track %s: %w: configuration of %d bytes", t.Name, media.ErrInvalid, len(t.Config))
 	}
 	readers := map[media.Kind]map[media.Codec]func(*format) error{
-		media.Video: {media.H264: (*format).readAVC},
-		media.Audio: {media.AAC: (*format).readAAC},
+		media.Video: {
+			media.H264: (*format).readAVC, media.HEVC: (*format).readHEVC, media.AV1: (*format).readAV1,
+			media.VP9: (*format).readVP9,
+		},
+		media.Audio: {
+			media.AAC: (*format).readAAC, media.Opus: (*format).readOpus, media.FLAC: (*format).readFLAC,
+			media.AC3: (*format).readAC3, media.EAC3: (*format).readEAC3, media.MP3: (*format).readMPEGAudio,
+			media.MP2: (*format).readMPEGAudio,
+		},
 	}
 	read, ok := readers[t.Kind][t.Codec]
 	if !ok {
@@ -80,6 +87,24 @@ type colour struct {
 	known                       bool
 	primaries, transfer, matrix uint8
 	full                        bool
+}
+
+// setColour notes colours, and the dynamic range for playlists (MV-16).
+func (f *format) setColour(primaries, transfer, matrix uint8, full bool) {
+	const pq, hlg = 16, 18
+	f.colour = colour{known: true, primaries: primaries, transfer: transfer, matrix: matrix, full: full}
+	switch transfer {
+	case pq:
+		f.track.VideoRange = "PQ"
+	case hlg:
+		f.track.VideoRange = "HLG"
+	}
+}
+
+// setSound takes what all audio has. Time counts in samples (CMF-15).
+func (f *format) setSound(rate, channels int, unit int64) {
+	f.track.Timescale, f.track.SampleRate, f.track.Channels = int64(rate), rate, channels
+	f.unit = unit
 }
 
 // aspect is a sample aspect ratio as a VUI has it.
