@@ -31,6 +31,8 @@ type lane struct {
 	bounds, partBounds []int64
 	// paired says that a part has room for what begins between two of the leader's cuts, so that parts end together.
 	paired bool
+	// behind is set for video: it follows the leader otherwise than audio.
+	behind *follower
 	// last is the last unit's payload: it is repeated where no silence can be made.
 	last []byte
 }

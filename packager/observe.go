@@ -29,9 +29,11 @@ type observer struct {
 	low    time.Duration
 	high   time.Duration // the span of stamps
 
-	start int             // index of the frame that the take begins with; -1 if it has not come
-	idrs  []time.Duration // DTS of the random access points from start on
-	last  time.Duration   // DTS of the last video frame
+	start int // index of the frame that the take begins with; -1 if it has not come
+	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
+	lead int
+	idrs []time.Duration // DTS of the random access points from start on
+	last time.Duration   // DTS of the last video frame
 }
 
 func newObserver(tracks int, now time.Time) *observer {
@@ -46,15 +48,17 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	o.seen[f.Track] = true
 	o.low, o.high = min(o.low, f.DTS), max(o.high, f.DTS)
 	if kind == media.Video {
-		if o.start < 0 {
-			if !f.Sync && !(o.waited(now) && f.Recovery) {
-				return
-			}
-			o.start = len(o.frames)
+		switch begins := f.Sync || (f.Recovery && o.waited(now)); {
+		case begins && (o.start < 0 || f.Track < o.lead):
+			o.start, o.lead, o.idrs = len(o.frames), f.Track, nil
+		case o.start < 0:
+			return
 		}
-		o.last = f.DTS
-		if f.Sync {
-			o.idrs = append(o.idrs, f.DTS)
+		if f.Track == o.lead {
+			o.last = f.DTS
+			if f.Sync {
+				o.idrs = append(o.idrs, f.DTS)
+			}
 		}
 	}
 	held := *f
@@ -122,22 +126,33 @@ func (o *observer) result() observed {
 		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
 	}
 	for i := o.start; i < len(o.frames); i++ {
-		if f := &o.frames[i]; f.Track == o.frames[o.start].Track {
+		if f := &o.frames[i]; f.Track == o.lead {
 			r.stamps = append(r.stamps, f.DTS)
 		}
 	}
 	return r
 }
 
+// frameTime is the usual distance of a video track's frames; zero if it is unknown.
+func (o *observer) frameTime(track int) time.Duration {
+	var r observed
+	for i := range o.frames {
+		if f := &o.frames[i]; f.Track == track {
+			r.stamps = append(r.stamps, f.DTS)
+		}
+	}
+	return r.frame()
+}
+
 // plan lays out the first GOP, which has been seen.
-func (o *observer) plan(video int, r rules) layout {
+func (o *observer) plan(r rules) layout {
 	var m gopMeter
 	if o.start < 0 {
 		return m.layout
 	}
 	first := o.frames[o.start].DTS
 	for i := o.start; i < len(o.frames); i++ {
-		if f := &o.frames[i]; f.Track == video {
+		if f := &o.frames[i]; f.Track == o.lead {
 			m.add(media.Ticks(f.DTS-first, videoTimescale), f.Sync, r.part, r.floor)
 			if m.layout.gop > 0 {
 				break
@@ -148,13 +163,17 @@ func (o *observer) plan(video int, r rules) layout {
 }
 
 // ready says that a take can begin with the formats, which are those of the tracks that have come, or of a known show.
-// A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with.
-func (o *observer) ready(formats []*format, known bool, s media.Settings, now time.Time, final bool) bool {
+// A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with. lead
+// is the track that must lead.
+func (o *observer) ready(formats []*format, lead int, known bool, s media.Settings, now time.Time, final bool) bool {
 	if len(formats) == 0 || len(o.frames) == 0 {
 		return false
 	}
 	video := formats[0].track.Kind == media.Video
-	if video && o.start < 0 {
+	if video && (o.start < 0 || o.lead != lead) {
+		if o.bytes > maxObserved {
+			o.frames, o.bytes, o.start, o.idrs = nil, 0, -1, nil
+		}
 		return false
 	}
 	if known || final {

@@ -9,6 +9,9 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
+// maxTracks bounds a connection's tracks of one kind.
+const maxTracks = 8
+
 // Publication is one publishing connection. Its methods are called by one goroutine; the stream's lock guards it.
 type Publication struct {
 	stream   *stream
@@ -32,16 +35,20 @@ type Publication struct {
 // media.ErrFenced end the connection.
 func (p *Publication) SetTracks(tracks []media.Track) error {
 	formats := make([]*format, len(tracks))
-	kinds := make(map[media.Kind]bool)
+	counts := make(map[media.Kind]int)
+	names := make(map[string]bool)
 	for i, t := range tracks {
 		f, err := newFormat(t)
 		if err != nil {
 			return err
 		}
-		if kinds[t.Kind] {
-			return fmt.Errorf("track %s: %w: more than one %s track", t.Name, media.ErrUnsupported, t.Kind)
+		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
+			return fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
 		}
-		kinds[t.Kind] = true
+		if names[t.Name] {
+			return fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
+		}
+		names[t.Name] = true
 		formats[i] = f
 	}
 	if len(formats) == 0 {
@@ -136,7 +143,7 @@ func (p *Publication) routeLocked(f *media.Frame) error {
 		return nil // until the take ends at a random access point: its new configuration holds already
 	}
 	if video {
-		s.take.writeVideo(f)
+		s.take.writeVideo(p.lanes[f.Track], f)
 		return nil
 	}
 	if s.take.writeAudio(p.lanes[f.Track], f) {
@@ -157,7 +164,7 @@ func (p *Publication) endsTakeLocked(f *media.Frame, video bool) bool {
 	if s.take.video == nil {
 		return slices.Contains(p.stale, true)
 	}
-	if !video {
+	if !video || p.lanes[f.Track] != 0 {
 		return false
 	}
 	if s.take.jumps(f) || (f.Sync && s.retryStorageLocked()) {
@@ -176,18 +183,18 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
-	if !o.ready(formats, known, p.settings, now, final) {
+	if !o.ready(formats, slices.Index(lanes, 0), known, p.settings, now, final) {
 		return nil
 	}
 	if !known {
-		if err := s.beginShowLocked(p, formats, o); err != nil {
+		if err := s.beginShowLocked(p, formats, lanes, o); err != nil {
 			return err
 		}
 	}
 	start := o.first()
 	var plan layout
 	if s.show.plan.gop == 0 {
-		plan = o.plan(slices.Index(lanes, 0), newRules(s.show.constants, videoTimescale, 0))
+		plan = o.plan(newRules(s.show.constants, videoTimescale, 0))
 	} else {
 		plan = s.show.plan
 	}

@@ -247,6 +247,20 @@ func (s *Show) finishSegment(index int, duration int64, sync bool) {
 	s.listed(index)
 }
 
+// finishGap lists the open segment of a rendition, which has no media, and opens the next.
+func (s *Show) finishGap(index int, duration int64) {
+	r := s.renditions[index]
+	o := r.open
+	seg := media.Segment{MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Date: o.Date, Gap: true}
+	s.recorder.finishSegment(index, seg)
+	r.segments = append(r.segments, seg)
+	s.keepParts(r, nil)
+	s.memory.finish(index, media.Duration(duration, o.timescale), false, 0)
+	s.metrics.segment(r.kind)
+	s.open(index, seg.DTS+seg.Duration, false)
+	s.listed(index)
+}
+
 func (s *Show) forcedCut(msn media.MSN) {
 	s.metrics.dependent.Inc()
 	if s.dependent {

@@ -38,15 +38,22 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 	for i, f := range formats {
 		l := newLane(show, i, f, first)
 		t.lanes = append(t.lanes, l)
-		if f.track.Kind == media.Video {
+		switch {
+		case !f.video():
+			unit = max(unit, f.unitTime())
+		case i == 0:
 			t.video = l
-			continue
+		default:
+			unit = max(unit, media.Duration(alignSlack, videoTimescale))
 		}
-		unit = max(unit, media.Duration(f.unit, f.track.Timescale))
 	}
 	for _, l := range t.lanes {
-		if l != t.video {
-			l.clock = newAudioClock(l.format, media.Ticks(base, l.format.track.Timescale), start.PTS, t.video == nil)
+		switch begin := media.Ticks(base, l.format.track.Timescale); {
+		case l == t.video:
+		case l.format.video():
+			l.behind = newFollower(l, begin, start.PTS, newRules(show.constants, videoTimescale, 0))
+		default:
+			l.clock = newAudioClock(l.format, begin, start.PTS, t.video == nil)
 		}
 	}
 	if t.video == nil {
@@ -73,8 +80,13 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 func (t *take) jumps(f *media.Frame) bool { return t.leader.held && t.clock.jumps(f.DTS) }
 
 // writeVideo takes a video frame.
-func (t *take) writeVideo(f *media.Frame) {
-	l := t.video
+func (t *take) writeVideo(index int, f *media.Frame) {
+	l := t.lanes[index]
+	if v := l.behind; v != nil {
+		v.write(f, max(t.leader.heldDTS, t.clock.base))
+		t.followVideo(v)
+		return
+	}
 	if f.Leading && !l.passed {
 		t.show.repaired(l.index, "leading", 1) // decoding begins behind what it refers to
 		return
@@ -134,10 +146,21 @@ func (t *take) cut(b boundary, dts int64) {
 	}
 }
 
+// followVideo lets a follower go on as far as the leader is.
+func (t *take) followVideo(v *follower) {
+	if t.leader.held {
+		v.follow(t.leader.heldDTS, media.Ticks(t.lag, videoTimescale))
+	}
+}
+
 // lead lets the followers go on up to the leader's first undecided sample, and silence stand in for what is late.
 func (t *take) lead(frontier int64) {
 	for _, l := range t.lanes {
 		if l == t.video {
+			continue
+		}
+		if l.behind != nil {
+			t.followVideo(l.behind)
 			continue
 		}
 		to := l.toTicks(frontier)
@@ -227,7 +250,11 @@ func (t *take) split() bool {
 	}
 	t.cut(boundary{cutSegment, listed}, t.leader.heldDTS)
 	for _, l := range t.lanes {
-		if l != t.video {
+		switch {
+		case l == t.video:
+		case l.behind != nil:
+			l.behind.follow(t.leader.heldDTS, -1)
+		default:
 			l.fillTo(l.toTicks(t.leader.heldDTS))
 			l.follow(l.toTicks(t.leader.heldDTS))
 		}
@@ -258,7 +285,11 @@ func (t *take) close() {
 	t.applyHeld(before)
 	t.cut(boundary{cutSegment, !t.leader.unlisted}, end)
 	for _, f := range t.lanes {
-		if f != l {
+		switch {
+		case f == l:
+		case f.behind != nil:
+			f.behind.end()
+		default:
 			f.end(f.toTicks(end))
 		}
 	}
