@@ -75,11 +75,12 @@ func (f *format) video() bool { return f.track.Kind == media.Video }
 // unitTime is how long an access unit of audio lasts.
 func (f *format) unitTime() time.Duration { return media.Duration(f.unit, f.track.Timescale) }
 
-// sameConfig says that both give the same init section and playlists.
+// sameConfig says that a decoder need not be told of the other. A language or a name that comes late is no reason for a
+// discontinuity: it waits for the next take.
 func (f *format) sameConfig(g *format) bool {
 	a, b := &f.track, &g.track
 	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
-		a.Height == b.Height && a.Language == b.Language && a.Label == b.Label
+		a.Height == b.Height
 }
 
 // colour is what a stream says of its colours (ITU-T H.273), for a player that would else guess SDR.

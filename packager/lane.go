@@ -25,7 +25,8 @@ type lane struct {
 
 	// What follows is of lanes that follow the leader.
 
-	clock audioClock
+	clock     audioClock
+	leadScale int64 // the leader's timescale
 	// bounds are where the leader's segments end, as the first tick that is past each, oldest first; partBounds the
 	// same for its parts in mid-segment.
 	bounds, partBounds []int64
@@ -135,9 +136,6 @@ func (l *lane) fill(count int) {
 	if payload == nil {
 		payload, repair = l.last, "repeat"
 	}
-	if len(payload) == 0 {
-		payload, repair = silentAAC(2), "silence"
-	}
 	for range count {
 		l.frag.add(append(l.frag.next(), payload...), sample{dts: l.clock.next, duration: l.format.unit, sync: true})
 		l.clock.advance(1)
@@ -179,6 +177,6 @@ func (l *lane) end(ticks int64) {
 
 // toTicks turns a time of the leader's into the first tick of the lane's that is not before it.
 func (l *lane) toTicks(leader int64) int64 {
-	scale := l.format.track.Timescale
-	return leader/videoTimescale*scale + (leader%videoTimescale*scale+videoTimescale-1)/videoTimescale
+	scale, from := l.format.track.Timescale, l.leadScale
+	return leader/from*scale + (leader%from*scale+from-1)/from
 }

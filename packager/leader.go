@@ -83,6 +83,9 @@ func (l *leader) push(dts int64, sync bool) (before, after boundary) {
 		l.apply(after.cut, dts, sync)
 	} else {
 		l.meter.add(dts, sync, l.part, l.floor)
+		if sync {
+			l.next = 0
+		}
 		l.apply(cutSegment, dts, sync)
 	}
 	l.held, l.heldDTS, l.heldSync = true, dts, sync

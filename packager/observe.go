@@ -29,6 +29,8 @@ type observer struct {
 	low    time.Duration
 	high   time.Duration // the span of stamps
 
+	units [][]byte // by track: the first unit of audio
+
 	start int // index of the frame that the take begins with; -1 if it has not come
 	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
 	lead int
@@ -37,7 +39,7 @@ type observer struct {
 }
 
 func newObserver(tracks int, now time.Time) *observer {
-	return &observer{seen: make([]bool, tracks), began: now, start: -1}
+	return &observer{seen: make([]bool, tracks), units: make([][]byte, tracks), began: now, start: -1}
 }
 
 // add copies a frame. now is the local clock.
@@ -64,6 +66,9 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	held := *f
 	held.Payload = bytes.Clone(f.Payload)
 	o.frames = append(o.frames, held)
+	if kind == media.Audio && o.units[f.Track] == nil {
+		o.units[f.Track] = held.Payload
+	}
 	o.bytes += len(f.Payload)
 	if o.start < 0 {
 		o.prune(f.DTS - earlyAudio)

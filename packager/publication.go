@@ -28,6 +28,8 @@ type Publication struct {
 	observer *observer // set while no take runs
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
+	metadata  heldMetadata
+	repairs   repairs
 }
 
 // SetTracks says what the connection carries. It is called before the first frame, and again when a configuration or
@@ -70,10 +72,8 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 	})
 	if same {
 		for i, f := range formats {
-			if !p.formats[i].sameConfig(f) {
-				p.formats[i] = f
-				p.stale[i] = true
-			}
+			p.stale[i] = p.stale[i] || !p.formats[i].sameConfig(f)
+			p.formats[i] = f
 		}
 		if p.observer != nil && slices.Contains(p.stale, true) {
 			p.observer = newObserver(len(p.formats), time.Now()) // what waits needs the old configuration
@@ -112,18 +112,6 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
 	}
 	return p.routeLocked(&f)
-}
-
-// WriteMetadata takes a piece of timed metadata; the payload is borrowed.
-func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
-	s := p.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.gone != nil {
-		return p.gone
-	}
-	s.packager.metrics.timedMetadata.WithLabelValues(string(m.Kind)).Inc()
-	return nil
 }
 
 // routeLocked brings a frame to the running take, or to the observer that waits to begin one.
@@ -178,7 +166,7 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	s, o := p.stream, p.observer
 	// A known show's silent tracks are filled, so nothing is waited for. Else only what was seen counts.
 	formats, lanes := p.orderLocked(func(int) bool { return true })
-	known := s.show != nil && s.show.carries(formats)
+	known := s.show != nil && s.show.carries(formats) && p.fillableLocked()
 	if !known {
 		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
@@ -203,12 +191,24 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		return err
 	}
 	p.lanes, p.observer = lanes, nil
+	s.take.remember(o.units, lanes)
+	p.releaseMetadataLocked()
 	for i := range o.frames {
 		if err := p.routeLocked(&o.frames[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillableLocked says that every track has come, or that what is missing of it can be made up.
+func (p *Publication) fillableLocked() bool {
+	for i, f := range p.formats {
+		if !f.video() && f.silence == nil && !p.observer.seen[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // orderLocked gives the formats of the tracks to keep in rendition order, video first, and the lane of each track.

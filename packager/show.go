@@ -37,6 +37,8 @@ type Show struct {
 	takes      []media.Take
 	renditions []*rendition
 	rate       rateMeter
+	repairs    repairs // the publication's
+	timeline   timeline
 	// dependent is set by the first segment that begins without an IDR; it is never taken back.
 	dependent bool
 	// listedAt is when the last segment was listed.
@@ -58,6 +60,7 @@ type rendition struct {
 	segments []media.Segment
 	parts    [][]media.Part // of the last len(parts) segments
 	open     *openSegment   // nil between takes
+	rate     rateMeter
 }
 
 func (r *rendition) last() media.MSN { return media.MSN(len(r.segments)) }
@@ -91,7 +94,9 @@ func (s *Show) setTracks(tracks []media.Track) {
 	names := make([]string, len(tracks))
 	for i, t := range tracks {
 		names[i] = t.Name
-		s.renditions = append(s.renditions, &rendition{name: t.Name, kind: t.Kind})
+		s.renditions = append(s.renditions, &rendition{
+			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
+		})
 	}
 	s.memory = newMemory(names, 4*s.constants.TargetDuration, s.limit-s.limit/queueShare)
 }
@@ -302,11 +307,16 @@ func (s *Show) measure() {
 	for ; s.rate.msn < done; s.rate.msn++ {
 		var bytes int64
 		lead := &s.renditions[0].segments[s.rate.msn]
+		length := media.Duration(lead.Duration, s.timescale(lead.Take, s.renditions[0].name))
 		for _, r := range s.renditions {
-			bytes += r.segments[s.rate.msn].Size
+			seg := &r.segments[s.rate.msn]
+			bytes += seg.Size
+			if !seg.Gap {
+				r.rate.add(seg.Size, length)
+			}
 		}
 		if !lead.Gap {
-			s.rate.add(bytes, media.Duration(lead.Duration, s.timescale(lead.Take, s.renditions[0].name)))
+			s.rate.add(bytes, length)
 		}
 	}
 }
@@ -396,9 +406,12 @@ func (s *Show) publish() {
 		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), Takes: s.takes,
 		Renditions: make([]hls.Rendition, len(s.renditions)),
 		Bandwidth:  s.rate.peak(), AverageBandwidth: s.rate.average(), Independent: !s.dependent,
+		Metadata: s.Metadata(),
 	}
 	for i, r := range s.renditions {
-		snap.Renditions[i] = hls.Rendition{Name: r.name, Segments: r.segments, Parts: r.parts}
+		snap.Renditions[i] = hls.Rendition{
+			Name: r.name, Segments: r.segments, Parts: r.parts, Bandwidth: r.rate.peak(), AverageBandwidth: r.rate.average(),
+		}
 		if r.open != nil && s.state == media.Live {
 			open := r.open.OpenSegment
 			snap.Renditions[i].Open = &open

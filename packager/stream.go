@@ -243,6 +243,7 @@ func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media
 		return s.takeFailedLocked(err)
 	}
 	s.pauseRetryLocked(broken)
+	s.show.repairs = p.repairs
 	s.take = newTake(s.show, formats, base, start, plan)
 	if len(s.show.takes) == 1 || s.show.state != media.Live {
 		s.show.setState(media.Live, time.Now(), nil)

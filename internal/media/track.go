@@ -59,8 +59,8 @@ type Track struct {
 	FrameRate   float64 `json:"frame_rate,omitempty"`
 	// VideoRange is "PQ" or "HLG"; empty is SDR.
 	VideoRange string `json:"video_range,omitempty"`
-	SampleRate  int     `json:"sample_rate,omitempty"`
-	Channels    int     `json:"channels,omitempty"`
+	SampleRate int    `json:"sample_rate,omitempty"`
+	Channels   int    `json:"channels,omitempty"`
 	// InitSize is the length in bytes of the init section (ftyp and moov) at the head of the track's file.
 	InitSize int64 `json:"init_size"`
 }
