@@ -95,11 +95,12 @@ func (v *follower) follow(frontier, lag int64) {
 }
 
 func (v *follower) step(frontier, lag int64) bool {
-	bound := int64(math.MaxInt64)
+	const never = math.MaxInt64 / 2
+	bound := int64(never)
 	if len(v.bounds) > 0 {
 		bound = v.bounds[0]
 	}
-	due := bound < math.MaxInt64 && frontier-bound > lag
+	due := bound < never && frontier-bound > lag
 	if v.segDur == 0 { // an empty segment
 		if none := v.pending() == 0; (none && due) || (!none && v.frag.samples[v.n].dts >= bound+alignSlack) {
 			v.gap(bound)
