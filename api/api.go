@@ -31,6 +31,7 @@ type Streams interface {
 	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
 	Streams(ctx context.Context, publisher string, after string, limit int) ([]media.Stream, error)
 	UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (media.Stream, error)
+	SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error)
 	DeleteStream(ctx context.Context, path media.StreamPath) error
 }
 

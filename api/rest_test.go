@@ -97,6 +97,37 @@ func TestStreamLife(t *testing.T) {
 	f.must(204, "DELETE", "/v1/publishers/acme", "")
 }
 
+func TestSRTPassphraseIsSetAndNeverTold(t *testing.T) {
+	f := newFixture(t, nil)
+	const passphrase = "correct horse battery"
+	const one = "/v1/publishers/acme/streams/show"
+	path := media.StreamPath{Publisher: "acme", Stream: "show"}
+	want := func(a answer, encrypted bool, stored string) {
+		t.Helper()
+		if a.json["srt_encrypted"] != encrypted || strings.Contains(a.Body.String(), "horse") {
+			t.Errorf("got %s", a.Body)
+		}
+		if st, err := f.db.Stream(t.Context(), path); err != nil || st.SRTPassphrase != stored {
+			t.Errorf("stored %q, %v", st.SRTPassphrase, err)
+		}
+	}
+	f.must(201, "POST", "/v1/publishers", `{"name":"acme"}`)
+	want(f.must(201, "POST", "/v1/publishers/acme/streams", `{"name":"show","srt_passphrase":"`+passphrase+`"}`), true, passphrase)
+	want(f.must(200, "GET", one, ""), true, passphrase)
+	want(f.must(200, "PATCH", one, `{"listed":true}`), true, passphrase)
+	want(f.must(200, "PATCH", one, `{"srt_passphrase":""}`), false, "")
+	want(f.must(200, "PATCH", one, `{"srt_passphrase":"another horse","max_streams":3}`), true, "another horse")
+	for _, bad := range []string{"bad horse", strings.Repeat("horse", 16)} {
+		a := f.must(422, "PATCH", one, `{"listed":false,"srt_passphrase":"`+bad+`"}`)
+		if !strings.Contains(a.Body.String(), "body.srt_passphrase") || strings.Contains(a.Body.String(), "horse") {
+			t.Errorf("got %s", a.Body)
+		}
+	}
+	if a := f.must(200, "GET", one, ""); a.json["listed"] != true || a.json["max_streams"] != 3.0 {
+		t.Errorf("a refused patch changed it: %s", a.Body)
+	}
+}
+
 // noKeys fails to add keys.
 type noKeys struct{ *catalog.DB }
 

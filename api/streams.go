@@ -20,6 +20,7 @@ type streamRow struct {
 	CreatedAt *time.Time    `json:"created_at"`
 	UpdatedAt *time.Time    `json:"updated_at"`
 	Overrides SettingsPatch `json:"overrides" doc:"The settings that are the stream's own, not its publisher's"`
+	Encrypted bool          `json:"srt_encrypted" doc:"SRT publishers need the stream's own passphrase"`
 	Settings
 }
 
@@ -31,6 +32,7 @@ func (s *Server) newStreamRow(st media.Stream) streamRow {
 		CreatedAt: moment(st.CreatedAt),
 		UpdatedAt: moment(st.UpdatedAt),
 		Overrides: newPatch(st.Overrides),
+		Encrypted: st.SRTPassphrase != "",
 		Settings:  newSettings(st.Settings),
 	}
 }
@@ -55,8 +57,24 @@ type createStreamInput struct {
 	PublisherPath
 	Body struct {
 		Name string `json:"name" doc:"1 to 63 of a-z 0-9 _ -, the first a letter or digit"`
-		SettingsPatch
+		StreamPatch
 	}
+}
+
+// StreamPatch is what a request sets of a stream. A passphrase has 10 to 79 characters; empty is the server's.
+type StreamPatch struct {
+	SRTPassphrase *string `json:"srt_passphrase,omitempty" doc:"What its SRT publishers encrypt with; never told"`
+	SettingsPatch
+}
+
+// check says what is out of its range.
+func (p StreamPatch) check() error {
+	if p.SRTPassphrase != nil {
+		if err := media.CheckSRTPassphrase(*p.SRTPassphrase); err != nil {
+			return err
+		}
+	}
+	return p.media().Check()
 }
 
 type listStreamsInput struct {
@@ -66,7 +84,7 @@ type listStreamsInput struct {
 
 type patchStreamInput struct {
 	StreamPath
-	Body SettingsPatch
+	Body StreamPatch
 }
 
 func (s *Server) streamRoutes(v1 huma.API) {
@@ -86,12 +104,11 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 	if err := media.CheckStreamName(in.Body.Name); err != nil {
 		return nil, at("body.name", err)
 	}
-	patch := in.Body.media()
-	if err := patch.Check(); err != nil {
+	if err := in.Body.check(); err != nil {
 		return nil, err
 	}
 	path := media.StreamPath{Publisher: publisher, Stream: in.Body.Name}
-	st, err := s.deps.Streams.CreateStream(ctx, path, patch)
+	st, err := s.deps.Streams.CreateStream(ctx, path, in.Body.media())
 	switch {
 	case errors.Is(err, media.ErrNotFound):
 		return nil, at("path.publisher", err)
@@ -99,7 +116,10 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		return nil, at("body.name", err)
 	}
 	key := newKey()
-	if _, err := s.deps.Keys.AddKey(ctx, path, firstKeyLabel, key); err != nil {
+	if _, err = s.deps.Keys.AddKey(ctx, path, firstKeyLabel, key); err == nil && in.Body.SRTPassphrase != nil {
+		st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
+	}
+	if err != nil {
 		// A stream without its promised key would make the client's next try an "already exists".
 		if undo := s.deps.Streams.DeleteStream(context.WithoutCancel(ctx), path); undo != nil {
 			err = errors.Join(err, fmt.Errorf("undo creation of stream %s: %w", path, undo))
@@ -142,11 +162,13 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*stream
 	if err != nil {
 		return nil, err
 	}
-	patch := in.Body.media()
-	if err := patch.Check(); err != nil {
+	if err := in.Body.check(); err != nil {
 		return nil, err
 	}
-	st, err := s.deps.Streams.UpdateStream(ctx, path, patch)
+	st, err := s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
+	if err == nil && in.Body.SRTPassphrase != nil {
+		st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
+	}
 	if err != nil {
 		return nil, at("path.stream", err)
 	}

@@ -51,6 +51,10 @@ type SettingsPatch struct {
 	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts in a take's first segment"`
+
+	MaxStreams    *int    `json:"max_streams,omitempty" doc:"The publisher's streams live at once; 0 is no limit"`
+	MaxBitrate    *int64  `json:"max_bitrate,omitempty" doc:"Bits per second of a stream; 0 is no limit"`
+	MaxResolution *string `json:"max_resolution,omitempty" doc:"Picture, either way up, like 1920x1080; empty is no limit"`
 }
 
 func newPatch(p media.SettingsPatch) SettingsPatch {
@@ -67,6 +71,10 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 		Listed:          p.Listed,
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
+
+		MaxStreams:    p.MaxStreams,
+		MaxBitrate:    p.MaxBitrate,
+		MaxResolution: p.MaxResolution,
 	}
 }
 
@@ -84,6 +92,10 @@ func (p SettingsPatch) media() media.SettingsPatch {
 		Listed:          p.Listed,
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
+
+		MaxStreams:    p.MaxStreams,
+		MaxBitrate:    p.MaxBitrate,
+		MaxResolution: p.MaxResolution,
 	}
 }
 
@@ -101,6 +113,10 @@ type Settings struct {
 	Listed          bool   `json:"listed"`
 
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
+
+	MaxStreams    int    `json:"max_streams"`
+	MaxBitrate    int64  `json:"max_bitrate"`
+	MaxResolution string `json:"max_resolution"`
 }
 
 func newSettings(s media.Settings) Settings {
@@ -117,6 +133,10 @@ func newSettings(s media.Settings) Settings {
 		Listed:          s.Listed,
 
 		WholeAfterDiscontinuity: s.WholeAfterDiscontinuity,
+
+		MaxStreams:    s.MaxStreams,
+		MaxBitrate:    s.MaxBitrate,
+		MaxResolution: s.MaxResolution,
 	}
 }
 

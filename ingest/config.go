@@ -11,6 +11,11 @@ type Config struct {
 	MaxConnections int
 	// MaxConnectionsPerIP bounds those of one IPv4 address or one IPv6 /64; zero is 200.
 	MaxConnectionsPerIP int
+	// MaxStrangers bounds the connections that have not published yet; zero is 1000. The oldest of them gives way to a
+	// new one, as it does when one of the other limits is reached.
+	MaxStrangers int
+	// MaxStrangersPerIP bounds those of one IPv4 address or one IPv6 /64, likewise; zero is 50.
+	MaxStrangersPerIP int
 	// HandshakeTimeout bounds the RTMP handshake; zero is 10 s.
 	HandshakeTimeout time.Duration
 	// PublishTimeout bounds the time from the handshake to the publish command; zero is 15 s.
@@ -36,7 +41,8 @@ type Config struct {
 	// SRTLatency is the least time that SRT holds packets back for those that must be sent again; who publishes may ask
 	// for more. Zero is 500 ms: the clocks of both sides drift apart, and nothing corrects that.
 	SRTLatency time.Duration
-	// SRTPassphrase, of 10 to 80 bytes, makes all SRT publishers encrypt with it (AES). Without it none may.
+	// SRTPassphrase, of 10 to 79 bytes, makes SRT publishers encrypt with it (AES) whose stream has no passphrase of its
+	// own. Without either they must not.
 	SRTPassphrase string
 	// SRTReceiveBuffer is what the kernel is asked to hold for the SRT port in bytes; zero is 8 MiB.
 	SRTReceiveBuffer int
@@ -45,6 +51,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.MaxConnections = cmp.Or(c.MaxConnections, 2000)
 	c.MaxConnectionsPerIP = cmp.Or(c.MaxConnectionsPerIP, 200)
+	c.MaxStrangers = cmp.Or(c.MaxStrangers, 1000)
+	c.MaxStrangersPerIP = cmp.Or(c.MaxStrangersPerIP, 50)
 	c.HandshakeTimeout = cmp.Or(c.HandshakeTimeout, 10*time.Second)
 	c.PublishTimeout = cmp.Or(c.PublishTimeout, 15*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 15*time.Second)

@@ -11,6 +11,7 @@
 //	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
 //	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
+//	door, damper    who may be connected, and who is answered late (door.go, damper.go)
 //	Publication     the packager's side
 //
 // The seam for the next protocol: a handler that calls Server.open with a request and feeds the session that it gets
@@ -30,5 +31,7 @@
 //  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.
 //  9. A frame that lacks a part is dropped and counted, never handed over.
-//  10. Every wait has a deadline, and no connection ends without a log line.
+//  10. Every wait has a deadline, and no connection ends without a log line, or being counted in one when its address
+//     has too many.
+//  11. Connections that have not published give way to new ones; those that have do not. A right key is never delayed.
 package ingest

@@ -40,6 +40,7 @@ type metrics struct {
 	published   *prometheus.CounterVec
 	left        *prometheus.CounterVec
 	refused     *prometheus.CounterVec
+	delayed     prometheus.Counter
 	bytes       *prometheus.CounterVec
 	frames      *prometheus.CounterVec
 	mediaBytes  *prometheus.CounterVec
@@ -60,10 +61,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		publishers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "oxbow", Subsystem: "ingest", Name: "publishers", Help: "Publishers connected now.",
 		}),
-		accepted:   counter("connections_total", "Connections accepted.", "protocol"),
-		published:  counter("publishers_total", "Publishes accepted.", "protocol"),
-		left:       counter("publishers_left_total", "Publishers that left, by how.", "how"),
-		refused:    counter("refused_total", "Connections and publishes refused.", "reason"),
+		accepted:  counter("connections_total", "Connections accepted.", "protocol"),
+		published: counter("publishers_total", "Publishes accepted.", "protocol"),
+		left:      counter("publishers_left_total", "Publishers that left, by how.", "how"),
+		refused:   counter("refused_total", "Connections and publishes refused.", "reason"),
+		delayed: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: "delayed_total",
+			Help: "Wrong keys that were answered late, since too many came from their address.",
+		}),
 		bytes:      counter("received_bytes_total", "Bytes received.", "protocol"),
 		frames:     counter("frames_total", "Frames handed to the packager.", "kind"),
 		mediaBytes: counter("frames_bytes_total", "Payload bytes of those frames.", "kind"),
@@ -72,7 +77,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"SRT data packets: received, lost at first, retransmitted, discarded as doubled or late, undecrypted, "+
 				"missing in the end, and dropped since a queue was full (overflow); broken handshakes.", "what"),
 	}
-	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.bytes, m.frames,
+	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
 		m.mediaBytes, m.repairs, m.srtPackets)
 	return m
 }

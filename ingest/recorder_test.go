@@ -22,6 +22,9 @@ import (
 type recorder struct {
 	path media.StreamPath
 	key  string
+	// stream is what is said of every stream beside its path; others are streams with keys of their own.
+	stream media.Stream
+	others map[string]media.StreamPath
 	// onFrame, if set, is called with each frame.
 	onFrame func(*media.Frame) error
 	// onAcquire and onPublish, if set, may fail a publish.
@@ -58,17 +61,24 @@ func (r *recorder) noteLocked(format string, args ...any) {
 }
 
 func (r *recorder) AuthorizeKey(_ context.Context, key string) (media.Stream, error) {
+	stream := r.stream
+	stream.Path = r.path
 	if key != r.key {
-		return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrDenied)
+		other, ok := r.others[key]
+		if !ok {
+			return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrDenied)
+		}
+		stream.Path = other
 	}
-	return media.Stream{Path: r.path}, nil
+	return stream, nil
 }
 
 func (r *recorder) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {
-	if path != r.path {
+	stream, err := r.AuthorizeKey(ctx, key)
+	if err == nil && path != stream.Path {
 		return media.Stream{}, fmt.Errorf("stream %s: %w", path, media.ErrDenied)
 	}
-	return r.AuthorizeKey(ctx, key)
+	return stream, err
 }
 
 func (r *recorder) Acquire(context.Context, media.StreamPath) (uint64, error) {

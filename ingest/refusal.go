@@ -70,7 +70,7 @@ func refuse(err error) *refusal {
 	}{
 		{errNoKey, "no key", srtUnauthorized,
 			"no stream key: publish to rtmp://HOST/live/KEY or rtmp://HOST/PUBLISHER/STREAM?key=KEY"},
-		{errPlay, "play", srtForbidden,
+		{errPlay, "play", srtBadMode,
 			"playback over RTMP is not served: open http://HOST/PUBLISHER/STREAM/index.m3u8"},
 		{errStreamID, "stream id", srtBadRequest, ""},
 		{errMode, "mode", srtBadMode, ""},
@@ -78,6 +78,7 @@ func refuse(err error) *refusal {
 		{errSRTEncrypted, "encryption", srtUnsecure, ""},
 		{errSRTPassphrase, "passphrase", srtBadSecret, ""},
 		{errKicked, "kicked", srtForbidden, "the administrator closed this connection"},
+		{errCrowded, "crowded", srtOverload, ""},
 		{errClosing, "stopping", srtDown, "the server is stopping: connect again"},
 		{errSilent, "silent", srtUnacceptable, "no audio or video came in time"},
 		{errTwice, "twice", srtConflict, "this connection publishes already: use one connection for each stream"},
@@ -115,8 +116,13 @@ func refuse(err error) *refusal {
 	}
 }
 
+// isRefusal says that a publish ended for what the publisher sends, which is as much as a late refusal.
+func isRefusal(err error) bool {
+	return errors.Is(err, media.ErrUnsupported) || errors.Is(err, media.ErrTooLarge) || errors.Is(err, media.ErrLimit)
+}
+
 // logRefusal logs and counts a publish that was refused.
-func (s *Server) logRefusal(logger *slog.Logger, r *refusal, asked target) {
+func (s *Server) logRefusal(logger *slog.Logger, remote string, r *refusal, asked target) {
 	s.metrics.refuse(r.reason)
 	attrs := []any{"reason", r.reason}
 	if asked.path.Publisher != "" {
@@ -127,5 +133,5 @@ func (s *Server) logRefusal(logger *slog.Logger, r *refusal, asked target) {
 	if !errors.Is(r.err, media.ErrDenied) { // it says no more than the reason, and must not repeat the key
 		attrs = append(attrs, "err", r.err)
 	}
-	logger.Warn("publish refused", attrs...)
+	s.complain(logger, slog.LevelWarn, remote, "publish refused", attrs...)
 }

@@ -158,30 +158,28 @@ func TestUnknownCodecs(t *testing.T) {
 }
 
 func TestConnectionLimits(t *testing.T) {
-	s := MustServe(t, Config{MaxConnectionsPerIP: 2}, newRecorder())
-	MustDial(t, s.addr)
-	second := MustDial(t, s.addr)
-	third, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
+	for reason, cfg := range map[string]Config{
+		"too many connections of one address": {MaxConnectionsPerIP: 2},
+		`"too many connections"`:              {MaxConnections: 2},
+	} {
+		rec := newRecorder()
+		rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
+		s := MustServe(t, cfg, rec)
+		MustDial(t, s.addr).publish(rec.key)
+		second := MustDial(t, s.addr)
+		second.publish("other")
+		third, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := third.Read(make([]byte, 1)); err == nil {
+			t.Error("the third was let in")
+		}
+		_ = third.Close()
+		s.log.await(t, "connection refused", reason)
+		_ = second.conn.Close()
+		s.log.await(t, "publisher left", "stream=other")
 	}
-	defer func() { _ = third.Close() }()
-	if _, err := third.Read(make([]byte, 1)); err == nil {
-		t.Error("the third was let in")
-	}
-	s.log.await(t, "connection refused", "too many connections of one address")
-	_ = second.conn.Close()
-	s.log.await(t, "connection closed before a publish", second.conn.LocalAddr().String())
-
-	one := MustServe(t, Config{MaxConnections: 1}, newRecorder())
-	MustDial(t, one.addr)
-	other, err := net.Dial("tcp", one.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Close() }()
-	_, _ = other.Read(make([]byte, 1))
-	one.log.await(t, "connection refused", "too many connections")
 }
 
 func TestPackagerErrors(t *testing.T) {

@@ -36,6 +36,7 @@ type rtmpConn struct {
 	wire     wire
 	chunks   *chunkReader
 	stop     context.CancelCauseFunc
+	place    *visit
 	remote   string
 	protocol string
 	logger   *slog.Logger
@@ -53,12 +54,12 @@ type rtmpConn struct {
 }
 
 // serveRTMP is the handler of one RTMP connection.
-func (s *Server) serveRTMP(ctx context.Context, conn net.Conn) {
+func (s *Server) serveRTMP(ctx context.Context, conn net.Conn, place *visit) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	remote, protocol := remoteOf(conn), protocolOf(conn)
 	c := &rtmpConn{
-		server: s, stop: stop, remote: remote,
+		server: s, stop: stop, place: place, remote: remote,
 		protocol: protocol, logger: s.logger.With("remote", remote, "protocol", protocol),
 		wire: wire{
 			conn: conn, done: ctx.Done(), writeTimeout: s.cfg.WriteTimeout, chunkSize: defaultChunkSize,
@@ -187,7 +188,7 @@ func (c *rtmpConn) end(ctx context.Context, err error) {
 	r := refuse(err)
 	var tell bool
 	switch {
-	case published && (errors.Is(err, media.ErrUnsupported) || errors.Is(err, media.ErrTooLarge)):
+	case published && isRefusal(err):
 		c.logRefusal(r)
 		tell = true
 	case published:
@@ -213,30 +214,36 @@ func (c *rtmpConn) logUnpublished(err error, r *refusal) (tell bool) {
 		return true
 	case errors.Is(err, errClosing):
 		return false
+	case errors.Is(err, errCrowded):
+		c.server.logCrowd(c.remote, c.protocol, r.reason)
 	case c.served && (isLoss(err) || errors.Is(err, os.ErrDeadlineExceeded)):
 		c.logger.Debug("connection closed after its publish")
 	case c.chunks == nil && errors.Is(err, io.EOF) && c.wire.received == 0:
 		c.logger.Debug("connection closed unused") // load balancers look like this
 	case errors.Is(err, errNotRTMP):
 		c.count("not rtmp")
-		c.logger.Info("connection is not RTMP", "err", err)
+		c.complain(slog.LevelInfo, "connection is not RTMP", "err", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.count("timeout")
-		c.logger.Info("connection timed out before a publish", "handshake_done", c.chunks != nil)
+		c.complain(slog.LevelInfo, "connection timed out before a publish", "handshake_done", c.chunks != nil)
 	case isLoss(err):
-		c.logger.Info("connection closed before a publish", "handshake_done", c.chunks != nil)
+		c.complain(slog.LevelInfo, "connection closed before a publish", "handshake_done", c.chunks != nil)
 	case c.chunks == nil:
 		c.count("not rtmp")
-		c.logger.Info("connection is not RTMP", "err", err)
+		c.complain(slog.LevelInfo, "connection is not RTMP", "err", err)
 	default:
 		c.count("broken rtmp")
-		c.logger.Warn("connection closed: broken RTMP", "reason", r.reason, "err", err)
+		c.complain(slog.LevelWarn, "connection closed: broken RTMP", "reason", r.reason, "err", err)
 	}
 	return false
 }
 
 func (c *rtmpConn) logRefusal(r *refusal) {
-	c.server.logRefusal(c.logger.With("encoder", c.encoder), r, c.asked)
+	c.server.logRefusal(c.logger.With("encoder", c.encoder), c.remote, r, c.asked)
+}
+
+func (c *rtmpConn) complain(level slog.Level, message string, attrs ...any) {
+	c.server.complain(c.logger, level, c.remote, message, attrs...)
 }
 
 func (c *rtmpConn) count(reason string) { c.server.metrics.refuse(reason) }

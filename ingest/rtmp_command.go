@@ -132,7 +132,7 @@ func (c *rtmpConn) publish(ctx context.Context, name string) error {
 		return refuse(err)
 	}
 	session, err := c.server.open(ctx, request{
-		target: c.asked, protocol: c.protocol, remote: c.remote, encoder: c.encoder,
+		target: c.asked, protocol: c.protocol, remote: c.remote, encoder: c.encoder, place: c.place,
 	}, c.stop)
 	if err != nil {
 		return refuse(err)

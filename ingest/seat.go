@@ -14,6 +14,36 @@ type seats struct {
 	mu struct {
 		sync.Mutex
 		taken map[media.StreamPath]*seat
+		// reserved counts those that are about to take a place.
+		reserved map[media.StreamPath]int
+	}
+}
+
+// reserve counts the other streams of the publisher that are taken or reserved, and reserves this one until settled is
+// called.
+func (s *seats) reserve(path media.StreamPath) (others int, settled func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for other := range s.mu.taken {
+		if other.Publisher == path.Publisher && other != path {
+			others++
+		}
+	}
+	for other := range s.mu.reserved {
+		if _, counted := s.mu.taken[other]; other.Publisher == path.Publisher && other != path && !counted {
+			others++
+		}
+	}
+	if s.mu.reserved == nil {
+		s.mu.reserved = make(map[media.StreamPath]int)
+	}
+	s.mu.reserved[path]++
+	return others, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.mu.reserved[path]--; s.mu.reserved[path] == 0 {
+			delete(s.mu.reserved, path)
+		}
 	}
 }
 

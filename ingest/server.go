@@ -27,23 +27,26 @@ type Server struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	seats    seats
-
-	mu struct {
-		sync.Mutex
-		open int
-		from map[netip.Prefix]int
-	}
+	door     *door
+	damper   damper
 }
 
 // New makes a Server.
 func New(
 	cfg Config, auth Authorizer, leases Leases, packager Packager, logger *slog.Logger, reg prometheus.Registerer,
 ) *Server {
+	cfg = cfg.withDefaults()
 	s := &Server{
-		cfg: cfg.withDefaults(), auth: auth, leases: leases, packager: packager,
+		cfg: cfg, auth: auth, leases: leases, packager: packager,
 		logger: logger, metrics: newMetrics(reg),
+		door: newDoor(doorLimits{
+			all: cfg.MaxConnections, perIP: cfg.MaxConnectionsPerIP,
+			strangers: cfg.MaxStrangers, strangersPerIP: cfg.MaxStrangersPerIP,
+		}),
 	}
-	s.mu.from = make(map[netip.Prefix]int)
+	s.damper.report = func(from netip.Prefix, unlogged int) {
+		logger.Warn("refusals and broken connections were not logged", "remote", from, "count", unlogged)
+	}
 	return s
 }
 
@@ -59,7 +62,7 @@ func (s *Server) Kick(path media.StreamPath) bool { return s.seats.stop(path, er
 
 // accept runs a handler for each connection of a listener, within the limits.
 func (s *Server) accept(
-	ctx context.Context, listener net.Listener, protocol string, handle func(context.Context, net.Conn),
+	ctx context.Context, listener net.Listener, protocol string, handle func(context.Context, net.Conn, *visit),
 ) error {
 	// Connections end with errClosing, whatever ended ctx.
 	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -88,20 +91,22 @@ func (s *Server) accept(
 			continue
 		}
 		delay = 0
-		from := origin(remoteOf(conn))
-		if reason := s.enter(from); reason != "" {
-			s.metrics.refuse(reason)
-			s.logger.Warn("connection refused", "remote", remoteOf(conn), "protocol", protocol, "reason", reason)
+		own, drop := context.WithCancelCause(life)
+		place, reason := s.door.enter(origin(remoteOf(conn)), drop)
+		if reason != "" {
+			drop(nil)
+			s.logCrowd(remoteOf(conn), protocol, reason)
 			_ = conn.Close()
 			continue
 		}
 		accepted.Inc()
 		connections.Inc()
 		handlers.Go(func() {
+			defer drop(nil)
 			defer connections.Dec()
-			defer s.exit(from)
+			defer place.leave()
 			defer func() { _ = conn.Close() }()
-			handle(life, conn)
+			handle(own, conn, place)
 		})
 	}
 }
@@ -115,28 +120,11 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// enter counts a connection, or says which limit forbids it.
-func (s *Server) enter(from netip.Prefix) (reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.mu.open >= s.cfg.MaxConnections:
-		return "too many connections"
-	case s.mu.from[from] >= s.cfg.MaxConnectionsPerIP:
-		return "too many connections of one address"
-	}
-	s.mu.open++
-	s.mu.from[from]++
-	return ""
-}
-
-func (s *Server) exit(from netip.Prefix) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.open--
-	if s.mu.from[from]--; s.mu.from[from] == 0 {
-		delete(s.mu.from, from)
-	}
+// logCrowd logs and counts a connection that the limits forbid.
+func (s *Server) logCrowd(remote, protocol, reason string) {
+	s.metrics.refuse(reason)
+	s.complain(s.logger, slog.LevelWarn, remote, "connection refused",
+		"remote", remote, "protocol", protocol, "reason", reason)
 }
 
 // origin is what connections are counted by: an IPv4 address, or the /64 that an IPv6 host has to itself.

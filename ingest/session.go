@@ -55,6 +55,9 @@ type request struct {
 	protocol string
 	remote   string
 	encoder  string // what the client says it is
+	place    *visit // of its connection; nil where it came by no listener
+	// consent, if set, is asked before the stream's former publisher is sent away.
+	consent func(media.Stream) error
 }
 
 // session is one accepted publisher. It is used by its connection's goroutine.
@@ -67,6 +70,7 @@ type session struct {
 	logger  *slog.Logger
 	opened  time.Time
 	figures []any // what its protocol adds to the last log line
+	bitrate bitrate
 }
 
 // open accepts a publisher: it checks the key, takes the lease, sends the stream's former publisher away and asks the
@@ -74,9 +78,23 @@ type session struct {
 func (s *Server) open(ctx context.Context, req request, stop context.CancelCauseFunc) (*session, error) {
 	stream, err := s.authorize(ctx, req.target)
 	if err != nil {
+		s.damp(ctx, req, err)
 		return nil, fmt.Errorf("authorise: %w", err)
 	}
 	path := stream.Path
+	if req.consent != nil {
+		if err := req.consent(stream); err != nil {
+			return nil, fmt.Errorf("publish %s: %w", path, err)
+		}
+	}
+	settled, err := s.countIn(stream)
+	if err != nil {
+		return nil, fmt.Errorf("publish %s: %w", path, err)
+	}
+	defer settled()
+	if !req.place.publishes() {
+		return nil, errCrowded
+	}
 	leaseCtx, cancel := context.WithTimeout(ctx, s.cfg.ServiceTimeout)
 	defer cancel()
 	// Before the takeover: while leases cannot be had, who is live stays live.
@@ -105,7 +123,29 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 	return &session{
 		lineup: newLineup(s.cfg, publication, s.metrics),
 		server: s, path: path, epoch: epoch, seat: taken, logger: logger, opened: time.Now(),
+		bitrate: bitrate{limit: stream.Settings.MaxBitrate},
 	}, nil
+}
+
+// countIn holds the publisher's limit of streams against those that are live on this node, and counts this one among
+// them until settled is called: by then it has its seat, or it failed. It is the one place that knows where "live" is
+// looked up.
+func (s *Server) countIn(stream media.Stream) (settled func(), err error) {
+	live, settled := s.seats.reserve(stream.Path)
+	if most := stream.Settings.MaxStreams; most > 0 && live >= most {
+		settled()
+		return nil, fmt.Errorf("%w: %s has %d streams live and may have %d at once: stop another one first",
+			media.ErrLimit, stream.Path.Publisher, live, most)
+	}
+	return settled, nil
+}
+
+// write shadows the lineup's, to hold what comes against the publisher's limit.
+func (s *session) write(id trackID, frame *media.Frame) error {
+	if err := s.bitrate.add(len(frame.Payload), frame.Wall); err != nil {
+		return err
+	}
+	return s.lineup.write(id, frame)
 }
 
 func (s *Server) authorize(ctx context.Context, t target) (media.Stream, error) {

@@ -54,40 +54,42 @@ func (s *Server) ServeSRT(ctx context.Context, listener *SRTListener) error {
 		case err != nil:
 			return fmt.Errorf("accept %s: %w", protocol, err)
 		}
-		from := origin(req.remote)
-		if reason := s.enter(from); reason != "" {
-			s.metrics.refuse(reason)
-			s.logger.Warn("connection refused", "remote", req.remote, "protocol", protocol, "reason", reason)
+		own, drop := context.WithCancelCause(life)
+		place, reason := s.door.enter(origin(req.remote), drop)
+		if reason != "" {
+			drop(nil)
+			s.logCrowd(req.remote, protocol, reason)
 			req.reject(srtOverload)
 			continue
 		}
 		accepted.Inc()
 		connections.Inc()
 		handlers.Go(func() {
+			defer drop(nil)
 			defer connections.Dec()
-			defer s.exit(from)
-			s.serveSRT(life, req)
+			defer place.leave()
+			s.serveSRT(own, req, place)
 		})
 	}
 }
 
-// serveSRT answers one request and publishes what it sends. The key is checked before the answer.
-func (s *Server) serveSRT(ctx context.Context, req *srtRequest) {
+// serveSRT answers one request and publishes what it sends. The key is checked before the answer, and before the
+// passphrase, which is the stream's.
+func (s *Server) serveSRT(ctx context.Context, req *srtRequest, place *visit) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	logger := s.logger.With("remote", req.remote, "protocol", "srt")
 	asked, err := parseStreamID(req.streamID)
-	if err == nil {
-		err = req.decrypt()
-	}
 	var session *session
 	if err == nil {
-		session, err = s.openSRT(ctx, request{target: asked, protocol: "srt", remote: req.remote}, stop)
+		session, err = s.openSRT(ctx, request{
+			target: asked, protocol: "srt", remote: req.remote, place: place, consent: req.decrypt,
+		}, stop)
 	}
 	if err != nil {
 		r := refuse(err)
 		req.reject(r.srt)
-		s.logRefusal(logger.With("code", r.srt), r, asked)
+		s.logRefusal(logger.With("code", r.srt), req.remote, r, asked)
 		return
 	}
 	socket, err := req.accept()
@@ -107,8 +109,8 @@ func (s *Server) serveSRT(ctx context.Context, req *srtRequest) {
 	p.poll()
 	session.figures = p.attrs()
 	session.close(ctx, err)
-	if errors.Is(err, media.ErrUnsupported) || errors.Is(err, media.ErrTooLarge) {
-		s.logRefusal(logger, refuse(err), asked)
+	if isRefusal(err) {
+		s.logRefusal(logger, req.remote, refuse(err), asked)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	gosrt "github.com/datarhei/gosrt"
 	"github.com/datarhei/gosrt/circular"
 	"github.com/datarhei/gosrt/packet"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // This file is all that knows the SRT library, and its traps: deadlines that do nothing, queues that drop silently, a
@@ -106,14 +109,14 @@ type srtRequest struct {
 
 // Faults of encryption.
 var (
-	errSRTPlain      = errors.New("not encrypted: set the server's SRT passphrase in the encoder")
-	errSRTEncrypted  = errors.New("encrypted, but the server has no SRT passphrase: remove it from the encoder")
+	errSRTPlain      = errors.New("not encrypted: set the stream's SRT passphrase, or else the server's, in the encoder")
+	errSRTEncrypted  = errors.New("encrypted, but the stream has no SRT passphrase: remove it from the encoder")
 	errSRTPassphrase = errors.New("wrong SRT passphrase")
 )
 
-// decrypt checks the client's passphrase against the listener's.
-func (r *srtRequest) decrypt() error {
-	switch passphrase := r.listener.passphrase; {
+// decrypt checks the client's passphrase against the stream's, or else the listener's.
+func (r *srtRequest) decrypt(stream media.Stream) error {
+	switch passphrase := cmp.Or(stream.SRTPassphrase, r.listener.passphrase); {
 	case passphrase == "" && r.inner.IsEncrypted():
 		return errSRTEncrypted
 	case passphrase == "":

@@ -168,7 +168,8 @@ func TestSRTRefusals(t *testing.T) {
 		{"another stream", "publish:acme/other:" + rec.key, "", srtUnauthorized, `reason="wrong key"`},
 		{"no key", "publish:acme/show", "", srtUnauthorized, `reason="no key"`},
 		{"no stream id", "", "", srtUnauthorized, `reason="no key"`},
-		{"a player", "#!::r=acme/show,m=request,s=" + rec.key, "", srtForbidden, "reason=play"},
+		{"a player", "#!::r=acme/show,m=request,s=" + rec.key, "", srtBadMode, "reason=play"},
+		{"no mode", "#!::r=acme/show,s=" + rec.key, "", srtBadMode, "reason=mode"},
 		{"both ways", "#!::r=acme/show,m=bidirectional,s=" + rec.key, "", srtBadMode, "reason=mode"},
 		{"a bad name", "publish:" + rec.key, "", srtBadRequest, `reason="bad name"`},
 		{"another form", rec.key, "", srtBadRequest, `reason="stream id"`},
@@ -202,25 +203,57 @@ func TestSRTPackagerRefuses(t *testing.T) {
 }
 
 func TestSRTPassphrase(t *testing.T) {
-	t.Parallel()
-	rec := newRecorder()
-	s := MustServeSRT(t, Config{SRTPassphrase: "correct horse battery"}, rec)
-	id := "publish:acme/show:" + rec.key
-	if _, err := dialSRT(s, id, ""); err == nil {
-		t.Error("accepted without a passphrase")
+	const servers, streams = "correct horse battery", "a stream of its own"
+	for _, tt := range []struct {
+		name                         string
+		server, stream, right, wrong string
+	}{
+		{"of the server", servers, "", servers, "wrong horse battery"},
+		{"of the stream", "", streams, streams, "wrong horse battery"},
+		{"of the stream before the server's", servers, streams, streams, servers},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rec := newRecorder()
+			rec.stream.SRTPassphrase = tt.stream
+			s := MustServeSRT(t, Config{SRTPassphrase: tt.server}, rec)
+			id := "publish:acme/show:" + rec.key
+			if _, err := dialSRT(s, id, ""); err == nil {
+				t.Error("accepted without a passphrase")
+			}
+			s.log.await(t, "publish refused", "reason=encryption", "code=1011")
+			if _, err := dialSRT(s, id, tt.wrong); err == nil {
+				t.Error("accepted with a wrong passphrase")
+			}
+			s.log.await(t, "publish refused", "reason=passphrase", "code=1010")
+			// Who has no key learns nothing of passphrases.
+			if _, err := dialSRT(s, "publish:acme/show:wrong", tt.wrong); err == nil {
+				t.Error("accepted with a wrong key")
+			}
+			s.log.await(t, "publish refused", `reason="wrong key"`, "code=1401")
+			publisher := MustDialSRT(t, s, id, tt.right)
+			sendTS(t, publisher, smallTS)
+			rec.await(t, "pictures come", func() bool { return len(rec.publs) == 1 && len(rec.publs[0].frames) > 40 })
+		})
 	}
-	s.log.await(t, "publish refused", "reason=encryption", "code=1011")
-	if _, err := dialSRT(s, id, "wrong horse battery"); err == nil {
-		t.Error("accepted with a wrong passphrase")
-	}
-	s.log.await(t, "publish refused", "reason=passphrase", "code=1010")
-	args := srtArgs(s, strings.ReplaceAll(id, "+", "%2B"), "-t", "1")
-	args[len(args)-1] += "&passphrase=correct horse battery&pbkeylen=32"
-	if out, err := MustFFmpeg(t, append([]string{"-re"}, args...)...).wait(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if p := rec.publication(t, 0); !p.clean || len(p.frames) < 60 {
-		t.Errorf("clean=%v, %d frames", p.clean, len(p.frames))
+}
+
+func TestSRTFFmpegEncrypts(t *testing.T) {
+	for _, bytes := range []int{16, 24, 32} {
+		t.Run(fmt.Sprintf("AES-%d", 8*bytes), func(t *testing.T) {
+			t.Parallel()
+			rec := newRecorder()
+			rec.stream.SRTPassphrase = "a stream of its own"
+			s := MustServeSRT(t, Config{SRTPassphrase: "correct horse battery"}, rec)
+			args := srtArgs(s, "publish:acme/show:"+strings.ReplaceAll(rec.key, "+", "%2B"), "-t", "1")
+			args[len(args)-1] += fmt.Sprintf("&passphrase=%s&pbkeylen=%d", rec.stream.SRTPassphrase, bytes)
+			if out, err := MustFFmpeg(t, append([]string{"-re"}, args...)...).wait(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if p := rec.publication(t, 0); !p.clean || len(p.frames) < 60 {
+				t.Errorf("clean=%v, %d frames", p.clean, len(p.frames))
+			}
+		})
 	}
 }
 
@@ -434,11 +467,16 @@ var streamIDCases = []struct {
 	{`"publish:/acme/show:key"`, target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "key"}, nil},
 	{"#!::r=acme/show,m=publish,s=key,u=me", target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "key"}, nil},
 	{"%23!::r=acme%2Fshow,m=publish,s=k%2B1", target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "k+1"}, nil},
-	{"#!::u=me,s=k=1,h=host,t=stream,r=/acme/show", target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "k=1"}, nil},
+	{"#!::u=me,s=k=1,h=host,t=stream,m=publish,r=/acme/show", target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "k=1"}, nil},
+	{"#!::r=acme/show,m=publish,s=key,program=2", target{path: media.StreamPath{Publisher: "acme", Stream: "show"}, key: "key", program: 2}, nil},
+	{"#!::r=acme/show,m=publish,s=key,program=0", target{}, media.ErrInvalid},
+	{"#!::r=acme/show,m=publish,s=key,program=secret", target{}, media.ErrInvalid},
+	{"#!::r=acme/show,m=publish,s=key,program=65536", target{}, media.ErrInvalid},
+	{"#!::r=acme/show,s=key", target{}, errMode},
 	{"#!::m=request,r=acme/show,s=key", target{}, errPlay},
 	{"play:acme/show:key", target{}, errPlay},
 	{"#!::m=other,r=acme/show,s=key", target{}, errMode},
-	{"#!::t=file,r=acme/show,s=key", target{}, media.ErrUnsupported},
+	{"#!::t=file,m=publish,r=acme/show,s=key", target{}, media.ErrUnsupported},
 	{"#!:{r: acme/show}", target{}, errStreamID},
 	{"#!::secret", target{}, errStreamID},
 	{"secret", target{}, errStreamID},
@@ -475,7 +513,8 @@ func FuzzSRTStreamID(f *testing.F) {
 			}
 			return
 		}
-		if _, err := media.ParseStreamPath(got.path.String()); err != nil || got.key == "" || len(got.key) > maxKey {
+		if _, err := media.ParseStreamPath(got.path.String()); err != nil || got.key == "" || len(got.key) > maxKey ||
+			got.program < 0 || got.program > 65535 {
 			t.Errorf("%q: %+v", id, got)
 		}
 	})

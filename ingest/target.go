@@ -20,6 +20,8 @@ const maxKey = 512
 type target struct {
 	path media.StreamPath // zero when the key alone names the stream
 	key  string
+	// program is the number of the one program of the transport stream that is wanted; zero leaves the choice.
+	program int
 }
 
 // parseTarget reads the forms that encoders make of the two URLs. They split them between app, tcUrl and the stream's

@@ -16,7 +16,7 @@ import (
 func pipeTo(t *testing.T, s *testServer) net.Conn {
 	ours, theirs := net.Pipe()
 	go func() {
-		s.serveRTMP(context.Background(), theirs)
+		s.serveRTMP(context.Background(), theirs, nil)
 		_ = theirs.Close()
 	}()
 	t.Cleanup(func() { _ = ours.Close() })

@@ -62,14 +62,14 @@ func (s *Server) Tunnel() *Tunnel {
 // Run serves the sessions until ctx ends, which is no error: then they are told, and all goroutines have left when it
 // returns. It can be called once.
 func (t *Tunnel) Run(ctx context.Context) error {
-	return t.server.accept(ctx, tunnelListener{t}, protocolRTMPT, func(ctx context.Context, conn net.Conn) {
+	return t.server.accept(ctx, tunnelListener{t}, protocolRTMPT, func(ctx context.Context, conn net.Conn, place *visit) {
 		c, ok := conn.(*tunnelConn)
 		if !ok {
 			panic(fmt.Sprintf("BUG: a tunnel gave a %T", conn))
 		}
 		c.begin()
 		defer t.forget(c)
-		t.server.serveRTMP(ctx, c)
+		t.server.serveRTMP(ctx, c, place)
 		c.drain()
 	})
 }

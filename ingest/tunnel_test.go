@@ -222,6 +222,7 @@ func TestTunnelRefuses(t *testing.T) {
 		}
 	}
 	first := MustOpen(t, s.addr)
+	MustShakeHands(t, first).publish(s.rec.key)
 	if _, err := openTunnel(s.addr); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("a second session of one address: %v", err)
 	}

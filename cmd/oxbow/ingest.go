@@ -92,8 +92,8 @@ func (n *node) ingestConfig() ingest.Config {
 
 // listenSRT opens the UDP port for SRT.
 func (n *node) listenSRT() (*ingest.SRTListener, error) {
-	if size := len(n.flags.SRTPassphrase); size > 0 && (size < 10 || size > 80) {
-		return nil, fmt.Errorf("--srt-passphrase: %d characters: use 10 to 80", size)
+	if err := media.CheckSRTPassphrase(n.flags.SRTPassphrase); err != nil {
+		return nil, fmt.Errorf("--srt-passphrase: %w", err)
 	}
 	l, err := ingest.ListenSRT(n.ingestConfig(), string(n.flags.SRT), n.logger)
 	if err != nil {

@@ -30,7 +30,7 @@ type serveFlags struct {
 	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers, UDP (default: ${default})."`
 	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private (default: ${default})."`
 
-	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 80 characters with which every SRT publisher must encrypt. Without it none may."`
+	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 79 characters with which SRT publishers must encrypt; a stream may have its own. Without either they must not."`
 	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more (default: ${default})."`
 
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`

@@ -166,6 +166,36 @@ func (s suite) testUpdateMerges(t *testing.T) {
 	same(t, "retention in force", media.Span(time.Minute), stored.Settings.Retention)
 }
 
+func (s suite) testSRTPassphrase(t *testing.T) {
+	ctx := t.Context()
+	db := s.furnished(t)
+	const passphrase = "correct horse battery"
+	_, err := db.AddKey(ctx, show, "", "secret")
+	noError(t, err)
+	set, err := db.SetSRTPassphrase(ctx, show, passphrase)
+	noError(t, err)
+	same(t, "passphrase", passphrase, set.SRTPassphrase)
+	updated, err := db.UpdateStream(ctx, show, media.SettingsPatch{Listed: new(true)})
+	noError(t, err)
+	same(t, "passphrase after an update of settings", passphrase, updated.SRTPassphrase)
+	byKey, err := db.AuthorizeKey(ctx, "secret")
+	noError(t, err)
+	same(t, "stream of a key", updated, byKey)
+	byPath, err := db.AuthorizePath(ctx, show, "secret")
+	noError(t, err)
+	same(t, "stream of a path", updated, byPath)
+
+	for _, bad := range []string{"too short", strings.Repeat("x", 80)} {
+		_, err := db.SetSRTPassphrase(ctx, show, bad)
+		wantField(t, err, "srt_passphrase")
+	}
+	_, err = db.SetSRTPassphrase(ctx, media.StreamPath{Publisher: "acme", Stream: "other"}, passphrase)
+	wantError(t, err, media.ErrNotFound)
+	removed, err := db.SetSRTPassphrase(ctx, show, "")
+	noError(t, err)
+	same(t, "removed passphrase", "", removed.SRTPassphrase)
+}
+
 func (s suite) testDeleteConflicts(t *testing.T) {
 	ctx := t.Context()
 	db := s.furnished(t)

@@ -51,8 +51,9 @@ func OpenSQLite(ctx context.Context, file string, logger *slog.Logger) (*DB, err
 	return db, nil
 }
 
-// makePrivate makes the file, if it is not there, for nobody else to read: it has the hashes of keys. SQLite gives the
-// files beside it the same mode. An existing file is left alone: closing it would drop SQLite's locks on it.
+// makePrivate makes the file, if it is not there, for nobody else to read: it has passphrases, and the hashes of keys.
+// SQLite gives the files beside it the same mode. An existing file is left alone: closing it would drop SQLite's locks
+// on it.
 func makePrivate(file string) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrExist) {

@@ -162,6 +162,29 @@ func TestSQLiteRefusesNewerSchema(t *testing.T) {
 	noError(t, db.CreatePublisher(t.Context(), media.Publisher{Name: "acme"})) // who runs goes on
 }
 
+// A catalog of the first version keeps its streams, which have no passphrase.
+func TestSQLiteMigratesTheFirstVersion(t *testing.T) {
+	const name = "00001_catalog.sql"
+	text, err := migrations.FS.ReadFile(name)
+	noError(t, err)
+	file := newFile(t)
+	raw, err := sql.Open("sqlite", "file:"+file)
+	noError(t, err)
+	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
+	noError(t, old.migrateFrom(t.Context(), goose.DialectSQLite3, fstest.MapFS{name: {Data: text}}))
+	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
+	_, err = raw.ExecContext(t.Context(), `
+		INSERT INTO streams (publisher, name, settings, listed, created_at, updated_at)
+		VALUES ('acme', 'show', '{"latency":"standard"}', false, 1, 1)`)
+	noError(t, err)
+	noError(t, raw.Close())
+
+	s, err := openFile(t, file).Stream(t.Context(), show)
+	noError(t, err)
+	same(t, "passphrase", "", s.SRTPassphrase)
+	same(t, "latency", media.LatencyStandard, s.Settings.Latency)
+}
+
 func TestSQLiteFiles(t *testing.T) {
 	t.Run("only its owner may read it", func(t *testing.T) {
 		file := newFile(t)

@@ -12,7 +12,7 @@ import (
 
 // streamQuery selects streams, as s, with what scanStream reads.
 const streamQuery = `
-	SELECT s.publisher, s.name, s.settings, s.created_at, s.updated_at, p.settings
+	SELECT s.publisher, s.name, s.settings, s.srt_passphrase, s.created_at, s.updated_at, p.settings
 	FROM streams s JOIN publishers p ON p.name = s.publisher `
 
 // CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there.
@@ -113,6 +113,31 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 	return updated, nil
 }
 
+// SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next
+// connection on; empty has them use the server's.
+func (db *DB) SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error) {
+	if err := media.CheckSRTPassphrase(passphrase); err != nil {
+		return media.Stream{}, fmt.Errorf("set passphrase of stream %s: %w", shown(path.String()), err)
+	}
+	var updated media.Stream
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		s, err := lockStream(ctx, tx, path)
+		if err != nil {
+			return err
+		}
+		s.SRTPassphrase, s.UpdatedAt = passphrase, db.clock()
+		updated = s
+		_, err = changed(ctx, tx, `
+			UPDATE streams SET srt_passphrase = $1, updated_at = $2 WHERE publisher = $3 AND name = $4`,
+			passphrase, s.UpdatedAt.UnixMilli(), path.Publisher, path.Stream)
+		return err
+	})
+	if err != nil {
+		return media.Stream{}, db.failed("set passphrase of stream "+shown(path.String()), err)
+	}
+	return updated, nil
+}
+
 // DeleteStream removes a stream and its keys, when it has no recordings but deleted ones; else media.ErrConflict says
 // what it has.
 func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
@@ -154,7 +179,7 @@ func scanStream(row scanner) (media.Stream, error) {
 	var s media.Stream
 	var own, publishers string
 	var created, updated int64
-	err := row.Scan(&s.Path.Publisher, &s.Path.Stream, &own, &created, &updated, &publishers)
+	err := row.Scan(&s.Path.Publisher, &s.Path.Stream, &own, &s.SRTPassphrase, &created, &updated, &publishers)
 	if err != nil {
 		return s, err
 	}

@@ -114,6 +114,9 @@ func TestSettingsOutOfRangeNameTheField(t *testing.T) {
 		"segment_duration": `{"segment_duration":"11s"}`,
 		"latency":          `{"latency":"lowest"}`,
 		"interruption":     `{"interruption":"stop"}`,
+		"max_streams":      `{"max_streams":-1}`,
+		"max_bitrate":      `{"max_bitrate":4000}`,
+		"max_resolution":   `{"max_resolution":"1080p"}`,
 	} {
 		var p SettingsPatch
 		if err := json.Unmarshal([]byte(text), &p); err != nil {

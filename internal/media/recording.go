@@ -65,6 +65,8 @@ type Stream struct {
 	// Overrides are the stream's own settings; Settings are those in force: defaults, publisher, overrides.
 	Overrides SettingsPatch
 	Settings  Settings
+	// SRTPassphrase is what the stream's SRT publishers encrypt with; empty is the server's. It is told to nobody.
+	SRTPassphrase string `json:"-"`
 }
 
 // StreamKey is the record of a key; the key itself is kept only as a hash.

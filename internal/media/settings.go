@@ -72,6 +72,12 @@ type Settings struct {
 	// WholeAfterDiscontinuity lists a take's first segment when it is finished, without its parts, for players that
 	// fail on parts behind a discontinuity, as hls.js before 1.7 does.
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
+	// MaxStreams bounds the publisher's streams that are published at once; zero does not.
+	MaxStreams int `json:"max_streams"`
+	// MaxBitrate bounds what a stream may bring, in bits per second of its coded media; zero does not.
+	MaxBitrate int64 `json:"max_bitrate"`
+	// MaxResolution bounds the picture, upright or on its side, as "1920x1080"; empty does not. ParseResolution reads it.
+	MaxResolution string `json:"max_resolution"`
 }
 
 // DefaultSettings is what a publisher has who sets nothing.
@@ -102,6 +108,10 @@ type SettingsPatch struct {
 	Listed          *bool   `json:"listed,omitempty"`
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty"`
+
+	MaxStreams    *int    `json:"max_streams,omitempty"`
+	MaxBitrate    *int64  `json:"max_bitrate,omitempty"`
+	MaxResolution *string `json:"max_resolution,omitempty"`
 }
 
 // Apply gives the settings with the patch's values over them.
@@ -117,6 +127,9 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.Interruption, p.Interruption)
 	set(&s.WholeAfterDiscontinuity, p.WholeAfterDiscontinuity)
 	set(&s.Listed, p.Listed)
+	set(&s.MaxStreams, p.MaxStreams)
+	set(&s.MaxBitrate, p.MaxBitrate)
+	set(&s.MaxResolution, p.MaxResolution)
 	return s
 }
 
@@ -189,5 +202,5 @@ func (p SettingsPatch) Check() error {
 			return &FieldError{Field: w.field, Want: fmt.Sprintf("%.40q is unknown: use %q or %q", *w.value, w.one, w.other)}
 		}
 	}
-	return nil
+	return p.checkLimits()
 }
