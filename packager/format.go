@@ -150,3 +150,12 @@ func (a aspect) size() (width, height int) {
 	}
 	return w, h
 }
+
+// checkResolution refuses a picture past the publisher's limit, upright or on its side; the limit is as
+// media.Settings.MaxResolution.
+func checkResolution(limit string, width, height int) error {
+	if (media.Settings{MaxResolution: limit}).FitsResolution(width, height) {
+		return nil
+	}
+	return fmt.Errorf("%w: picture of %d x %d: set the encoder's output to %s or less", media.ErrLimit, width, height, limit)
+}

@@ -32,9 +32,9 @@ type Publication struct {
 	repairs   repairs
 }
 
-// SetTracks says what the connection carries. It is called before the first frame, and again when a configuration or
-// the set of tracks changes. media.ErrUnsupported and media.ErrInvalid name the track; media.ErrTakenOver and
-// media.ErrFenced end the connection.
+// SetTracks says what the connection carries, video first. It is called before the first frame, and again before the
+// first frame of a changed configuration or set of tracks. media.ErrUnsupported, media.ErrInvalid and media.ErrLimit (a
+// picture larger than the settings allow) name the track; media.ErrTakenOver and media.ErrFenced end the connection.
 func (p *Publication) SetTracks(tracks []media.Track) error {
 	formats := make([]*format, len(tracks))
 	counts := make(map[media.Kind]int)
@@ -43,6 +43,11 @@ func (p *Publication) SetTracks(tracks []media.Track) error {
 		f, err := newFormat(t)
 		if err != nil {
 			return err
+		}
+		if f.video() {
+			if err := checkResolution(p.settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
+				return fmt.Errorf("track %s: %w", t.Name, err)
+			}
 		}
 		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
 			return fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
