@@ -1,8 +1,10 @@
 package packager
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -215,4 +217,155 @@ func checkTogether(tb rapid.TB, snap *hls.Snapshot) {
 			}
 		}
 	}
+}
+
+// playAll feeds two pictures of the same times and two of sound in real time; second says whether the second picture is
+// sent.
+func (s *stage) playAll(p *Publication, from, to time.Duration, second bool) {
+	s.t.Helper()
+	e := ensemble{videos: []pictures{{fps: 30, period: time.Second}, {fps: 30, period: time.Second}}, units: []int64{1024, 960}}
+	at := from
+	for _, f := range e.frames(to) {
+		if f.DTS < from || (f.Track == 1 && !second) {
+			continue
+		}
+		for ; at < f.DTS; at += 20 * time.Millisecond {
+			s.wait(20 * time.Millisecond)
+		}
+		s.write(p)(f)
+		s.look()
+	}
+}
+
+func TestPicturesThatStopAreGapsBesideTheLeader(t *testing.T) {
+	onStage(t, func(s *stage) {
+		e := ensemble{videos: make([]pictures, 2), units: []int64{1024, 960}}
+		p := s.publish(1, nil)
+		s.tracks(p, e.tracks()...)
+		s.playAll(p, 0, 6*time.Second, true)
+		s.playAll(p, 6*time.Second, 13*time.Second, false)
+		s.playAll(p, 13*time.Second, 20*time.Second, true)
+		s.checkSEQ6()
+		snap := s.newest()
+		gaps := 0
+		for _, seg := range snap.Renditions[1].Segments {
+			if seg.Gap {
+				gaps++
+			}
+		}
+		last := snap.Renditions[1].Segments[len(snap.Renditions[1].Segments)-1]
+		if len(snap.Takes) != 1 || gaps < 2 || gaps > 4 || last.Gap || !last.Sync {
+			t.Errorf("%d takes, %d gaps, last %+v", len(snap.Takes), gaps, last)
+		}
+		if n := p.Repairs()["video2"]["gap"]; n != int64(gaps) {
+			t.Errorf("%d gaps counted, %d listed", n, gaps)
+		}
+		// The publisher is lost, comes back, and all tracks go on together.
+		s.close(p, false)
+		s.wait(3 * time.Second)
+		p = s.publish(2, nil)
+		s.tracks(p, e.tracks()...)
+		s.playAll(p, 30*time.Second, 36*time.Second, true)
+		s.close(p, true)
+		s.checkSEQ6()
+		if snap := s.seen["01k00000000000000000000001"]; len(snap.Takes) != 2 || len(snap.Renditions) != 4 {
+			t.Errorf("%d takes, %d renditions", len(snap.Takes), len(snap.Renditions))
+		} else {
+			checkSameEnds(t, snap)
+		}
+	})
+}
+
+// checkSameEnds says that the renditions of an ended show have the same segments.
+func checkSameEnds(t *testing.T, snap *hls.Snapshot) {
+	t.Helper()
+	for _, r := range snap.Renditions {
+		if r.Last() != snap.Renditions[0].Last() {
+			t.Errorf("%s ends at %d, %s at %d", r.Name, r.Last(), snap.Renditions[0].Name, snap.Renditions[0].Last())
+		}
+	}
+}
+
+func TestChangedConfigurationOfOneOfSeveralTracks(t *testing.T) {
+	onStage(t, func(s *stage) {
+		e := ensemble{videos: make([]pictures, 2), units: []int64{1024, 960}}
+		tracks := e.tracks()
+		p := s.publish(1, nil)
+		s.tracks(p, tracks...)
+		s.playAll(p, 0, 5*time.Second, true)
+		sps := slices.Clone(testSPS)
+		sps[3] = 31
+		tracks[1].Config = videoTrackOf(sps).Config
+		s.tracks(p, tracks...)
+		s.playAll(p, 5*time.Second, 10*time.Second, true)
+		snap := s.newest()
+		if len(snap.Takes) != 2 || snap.Takes[1].Tracks[1].CodecString != "avc1.64001f" || snap.Renditions[1].Segments[4].Gap {
+			t.Errorf("%d takes, %+v", len(snap.Takes), snap.Takes[len(snap.Takes)-1].Tracks[1])
+		}
+		// A label alone is no reason for another take, a track less is one for another recording.
+		tracks[2].Label = "Commentary"
+		s.tracks(p, tracks...)
+		s.playAll(p, 10*time.Second, 13*time.Second, true)
+		if n := len(s.newest().Takes); n != 2 {
+			t.Errorf("%d takes", n)
+		}
+		first := s.show().ID()
+		s.tracks(p, tracks[:2]...)
+		src := &source{fps: 30, gop: 30, audio: -1, start: 13 * time.Second}
+		s.play(p, src, 5*time.Second)
+		if s.show().ID() == first {
+			t.Error("the same recording")
+		}
+		s.close(p, true)
+	})
+}
+
+func TestSoundWithoutSilenceIsRepeated(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		ac3 := media.Track{Name: "audio", Kind: media.Audio, Codec: media.AC3, Config: []byte{0x10, 0x3d, 0xe0}}
+		s.tracks(p, videoTrack(), ac3)
+		src := &source{fps: 30, gop: 30, audio: -1}
+		s.write(p)(audioFrame(1, 0))
+		s.play(p, src, 6*time.Second)
+		if p.Repairs()["audio"]["repeat"] == 0 {
+			t.Errorf("%v", p.Repairs())
+		}
+		// Nothing can stand for sound of which nothing has come: it is waited for, and then it is another show.
+		s.close(p, false)
+		first := s.show().ID()
+		p = s.publish(2, nil)
+		s.tracks(p, videoTrack(), ac3)
+		s.play(p, src, 6*time.Second)
+		if snap := s.newest(); len(snap.Renditions) != 1 || s.show().ID() == first {
+			t.Errorf("%d renditions in %s", len(snap.Renditions), s.show().ID())
+		}
+		s.close(p, true)
+	})
+}
+
+func TestLeadingPicturesAreDroppedBehindATakesBeginOnly(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack())
+		for i := range 150 {
+			f := videoFrame(ms(time.Duration(i)*time.Second/30), i%30 == 0)
+			f.Leading = i%30 == 1 || i%30 == 2
+			s.write(p)(f)
+			s.wait(33 * time.Millisecond)
+		}
+		if got := p.Repairs()["video"]["leading"]; got != 2 {
+			t.Errorf("%d leading pictures were dropped", got)
+		}
+		show := s.show()
+		s.close(p, true)
+		file, err := os.ReadFile(s.file(show, 1, "video"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leading := bytes.Count(file, []byte{5, 1, 0, 0}) // sample flags
+		if leading != 8 {
+			t.Errorf("%d samples are marked", leading)
+		}
+	})
 }
