@@ -34,7 +34,7 @@ func encodings() []encoding {
 		{codec: media.HEVC, name: "hvc1.1.6.L30.90", width: 160, options: list("-c:v libx265 -preset ultrafast -g 25 " +
 			"-tag:v hvc1 -x265-params open-gop=0:log-level=error")},
 		{codec: media.HEVC, name: "hvc1.2.4.L30.90", width: 160, options: list("-c:v libx265 -preset ultrafast -g 25 " +
-			"-tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc " +
+			"-tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc " + //nolint:misspell // ffmpeg's word
 			"-x265-params open-gop=0:log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc")},
 		{codec: media.AV1, name: "av01.0.00M.08", width: 160, options: list("-c:v libaom-av1 -cpu-used 8 -usage realtime " +
 			"-g 25 -pix_fmt yuv420p")},
@@ -229,7 +229,7 @@ func TestInitSectionsOfEveryCodec(t *testing.T) {
 func probe(tb testing.TB, file string) []string {
 	tb.Helper()
 	return strings.Fields(mustRun(tb, "ffprobe", "-v", "error", "-show_entries",
-		"stream=codec_name,codec_tag_string,width,height,sample_rate,channels,color_range,color_space,color_transfer,color_primaries",
+		"stream=codec_name,codec_tag_string,width,height,sample_rate,channels,color_range,color_space,color_transfer,color_primaries", //nolint:misspell // ffprobe's word
 		"-of", "default=noprint_wrappers=1", file))
 }
 

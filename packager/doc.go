@@ -50,9 +50,9 @@
 //     listed whole.
 //  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
 //  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
-//     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), metadata (4096 pieces, 1
-//     MiB), parts in memory and on their way to storage (Config.Memory), storage work
-//     (8192 pieces), rows (65536), events (4096).
+//     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), metadata (4096 pieces,
+//     1 MiB), parts in memory and on their way to storage (Config.Memory), storage work (8192 pieces), rows (65536),
+//     events (4096).
 //  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
 //     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
 //     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and

@@ -157,5 +157,6 @@ func checkResolution(limit string, width, height int) error {
 	if (media.Settings{MaxResolution: limit}).FitsResolution(width, height) {
 		return nil
 	}
-	return fmt.Errorf("%w: picture of %d x %d: set the encoder's output to %s or less", media.ErrLimit, width, height, limit)
+	return fmt.Errorf("%w: picture of %d x %d: set the encoder's output to %s or less", media.ErrLimit, width, height,
+		limit)
 }

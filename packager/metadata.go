@@ -72,8 +72,8 @@ func (s *Show) addMetadata(kind media.MetadataKind, at time.Duration, payload []
 	t.list.Store(&list)
 }
 
-// WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed at
-// the begin of the show. Captions, which stay in the pictures, are only noted.
+// WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
+// at the begin of the show. Captions, which stay in the pictures, are only noted.
 func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 	s := p.stream
 	s.mu.Lock()

@@ -9,8 +9,8 @@ import (
 // readMPEGAudio reads the header of a frame of layer II or III (ISO/IEC 11172-3, 2.4.2.3).
 //
 // The name of MP3 is mp4a.40.34: no browser's media source takes MP3 in MP4 under any name (Chromium 156 refuses
-// mp4a.40.34, mp4a.6B, mp4a.69 and mp3), and hls.js knows this one alone, for which it looks for another way. ffmpeg and
-// native players go by the object type in esds.
+// mp4a.40.34, mp4a.6B, mp4a.69 and mp3), and hls.js knows this one alone, for which it looks for another way. ffmpeg
+// and native players go by the object type in esds.
 func (f *format) readMPEGAudio() error {
 	const layerIII, layerII = 1, 2
 	c := f.track.Config

@@ -168,8 +168,8 @@ func (o *observer) plan(r rules) layout {
 }
 
 // ready says that a take can begin with the formats, which are those of the tracks that have come, or of a known show.
-// A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with. lead
-// is the track that must lead.
+// A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with.
+// lead is the track that must lead.
 func (o *observer) ready(formats []*format, lead int, known bool, s media.Settings, now time.Time, final bool) bool {
 	if len(formats) == 0 || len(o.frames) == 0 {
 		return false

@@ -7,8 +7,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// readOpus reads an OpusSpecificBox ("Encapsulation of Opus in ISO Base Media File Format", 4.3.2). Its pre-skip, some 6
-// ms of the decoder's start, does not shift the track: a publisher's stamps have it in them already (CMF-20).
+// readOpus reads an OpusSpecificBox ("Encapsulation of Opus in ISO Base Media File Format", 4.3.2). Its pre-skip, some
+// 6 ms of the decoder's start, does not shift the track: a publisher's stamps have it in them already (CMF-20).
 func (f *format) readOpus() error {
 	c := f.track.Config
 	if len(c) < 11 || c[0] != 0 || c[1] == 0 {
@@ -98,8 +98,8 @@ func (f *format) readFLAC() error {
 	return nil
 }
 
-// silentFLAC gives a frame of constant subframes (RFC 9639, section 9). Rate and depth are left to STREAMINFO, and it is
-// frame 0: decoders go by the container's times.
+// silentFLAC gives a frame of constant subframes (RFC 9639, section 9). Rate and depth are left to STREAMINFO, and it
+// is frame 0: decoders go by the container's times.
 func silentFLAC(samples, channels, depth int) []byte {
 	var w bitWriter
 	w.write(0xfff8, 16) // sync code, blocks of one size

@@ -19,8 +19,8 @@ type Snapshot struct {
 	Takes []media.Take
 	// Renditions are in the takes' track order: video first. All have the same discontinuities.
 	Renditions []Rendition
-	// Bandwidth and AverageBandwidth are bits per second of the whole show, all tracks together: those of the variant where
-	// there is one track of each kind.
+	// Bandwidth and AverageBandwidth are bits per second of the whole show, all tracks together: those of the variant
+	// where there is one track of each kind.
 	Bandwidth        int64
 	AverageBandwidth int64
 	// Metadata is what the publisher told at points of its time, in the order of arrival.
