@@ -3,6 +3,7 @@ package packager
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -139,7 +141,7 @@ func readClip(tb testing.TB, file string, e encoding) (media.Track, []*media.Fra
 
 func TestEveryCodecIsRecordedAsItCame(t *testing.T) {
 	for _, e := range encodings() {
-		t.Run(string(e.codec)+" "+e.name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s %d", e.codec, e.name, e.unit), func(t *testing.T) {
 			clip := mustEncode(t, e)
 			track, frames := readClip(t, clip, e)
 			st := mustStudio(t, t.TempDir())
@@ -173,6 +175,10 @@ func TestEveryCodecIsRecordedAsItCame(t *testing.T) {
 			} else if n := len(frameHashes(t, file, "0")); n == 0 {
 				t.Error("no sound")
 			}
+			list := mustPlaylists(t, st, show)
+			if want, got := len(frameHashes(t, clip, "0")), len(frameHashes(t, list, "0")); e.width > 0 && got != want {
+				t.Errorf("%d pictures by the playlist, want %d", got, want)
+			}
 			for i, s := range readSamples(t, file) {
 				if e.unit > 0 && s.duration != e.unit {
 					t.Fatalf("unit %d lasts %d samples, want %d", i, s.duration, e.unit)
@@ -182,10 +188,66 @@ func TestEveryCodecIsRecordedAsItCame(t *testing.T) {
 	}
 }
 
+// mustPlaylists writes an ended show's playlists beside its files and gives the multivariant one's path.
+func mustPlaylists(tb testing.TB, st *studio, show *Show) string {
+	tb.Helper()
+	snap, _ := show.Snapshot()
+	dir := filepath.Dir(filepath.Dir(st.file(show, 1, snap.Renditions[0].Name)))
+	for name, text := range hls.Static(snap) {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "index.m3u8")
+}
+
+// Each track of a show of several codecs is decoded by way of the multivariant playlist.
+func TestMultitrackPlaylistsDecode(t *testing.T) {
+	st := mustStudio(t, t.TempDir())
+	p := st.publish(1, nil)
+	var tracks []media.Track
+	var frames []*media.Frame
+	numbers := make(map[media.Kind]int)
+	for _, codec := range []media.Codec{media.H264, media.VP9, media.AAC, media.Opus} {
+		all := encodings()
+		e := all[slices.IndexFunc(all, func(e encoding) bool { return e.codec == codec })]
+		track, of := readClip(t, mustEncode(t, e), e)
+		track.Name = trackName(string(track.Kind), numbers[track.Kind])
+		numbers[track.Kind]++
+		begin := of[0].PTS // an edit list says so
+		for _, f := range of {
+			f.Track, f.DTS, f.PTS = len(tracks), f.DTS-begin, f.PTS-begin
+		}
+		tracks, frames = append(tracks, track), append(frames, of...)
+	}
+	slices.SortStableFunc(frames, func(a, b *media.Frame) int { return int(a.DTS - b.DTS) })
+	st.tracks(p, tracks...)
+	for _, f := range frames {
+		st.write(p)(f)
+	}
+	show := st.show()
+	if err := p.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	list := mustPlaylists(t, st, show)
+	for _, stream := range []string{"v:0", "v:1", "a:0", "a:1"} {
+		want := 120
+		if stream[0] == 'a' {
+			want = 200
+		}
+		if n := len(frameHashes(t, list, stream)); n < want {
+			t.Errorf("%s: %d frames", stream, n)
+		}
+	}
+	if snap, _ := show.Snapshot(); !snap.Independent {
+		t.Error("a segment begins without a key frame, though the tracks are aligned")
+	}
+}
+
 // The sample entries are read by a parser that is not ours, and say what ffmpeg's say.
 func TestInitSectionsOfEveryCodec(t *testing.T) {
 	for _, e := range encodings() {
-		t.Run(string(e.codec)+" "+e.name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s %d", e.codec, e.name, e.unit), func(t *testing.T) {
 			clip := mustEncode(t, e)
 			track, _ := readClip(t, clip, e)
 			f, err := newFormat(track)
@@ -238,7 +300,7 @@ func TestSilenceOfEveryCodecDecodesToSilence(t *testing.T) {
 		if e.width > 0 || e.codec == media.AC3 || e.codec == media.EAC3 {
 			continue
 		}
-		t.Run(string(e.codec)+" "+e.name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %s %d", e.codec, e.name, e.unit), func(t *testing.T) {
 			track, _ := readClip(t, mustEncode(t, e), e)
 			f, err := newFormat(track)
 			if err != nil {
