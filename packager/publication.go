@@ -93,9 +93,8 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 	p.observer = newObserver(len(formats), time.Now())
 }
 
-// WriteFrame takes one access unit; the payload is borrowed. An
-// error ends the connection: media.ErrTakenOver, media.ErrFenced, media.ErrUnavailable (no recording could be begun),
-// media.ErrTooLarge.
+// WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
+// media.ErrFenced, media.ErrUnavailable (no recording could be begun), media.ErrTooLarge.
 func (p *Publication) WriteFrame(frame *media.Frame) error {
 	s := p.stream
 	s.mu.Lock()
