@@ -1,5 +1,13 @@
 package packager
 
+import (
+	"fmt"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
 // Syntactic elements of a raw_data_block (ISO/IEC 14496-3, table 4.85).
 const (
 	idSCE = 0 // single channel
@@ -7,6 +15,43 @@ const (
 	idLFE = 3
 	idEND = 7
 )
+
+// readAAC reads an AudioSpecificConfig.
+func (f *format) readAAC() error {
+	var asc mpeg4audio.AudioSpecificConfig
+	if err := asc.Unmarshal(f.track.Config); err != nil {
+		return fmt.Errorf("%w: audio specific config: %w", media.ErrInvalid, err)
+	}
+	if asc.SampleRate < 7350 || asc.SampleRate > 96000 {
+		return fmt.Errorf("%w: sample rate %d", media.ErrInvalid, asc.SampleRate)
+	}
+	f.entry, f.box = "mp4a", "esds"
+	t := &f.track
+	unit := int64(1024)
+	if asc.FrameLengthFlag {
+		unit = 960
+	}
+	f.setSound(asc.SampleRate, aacChannels(asc.ChannelConfig), unit)
+	// Explicit signalling of SBR or PS (object types 5, 29) names the extension; the core is always LC.
+	object := asc.Type
+	if asc.ExtensionType != 0 {
+		object = asc.ExtensionType
+		t.SampleRate = asc.ExtensionSampleRate
+	}
+	t.CodecString = fmt.Sprintf("mp4a.40.%d", object)
+	f.silence = silentAAC(asc.ChannelConfig)
+	return nil
+}
+
+func aacChannels(config uint8) int {
+	switch config {
+	case 7:
+		return 8
+	case 0: // a program config element says; stereo is the usual guess, for CHANNELS only
+		return 2
+	}
+	return int(config)
+}
 
 // silentAAC gives a raw_data_block of digital silence for a channel configuration: every element present, each with
 // max_sfb = 0, that is without one spectral line. It is right for any sampling rate. A decoder's overlap fades the

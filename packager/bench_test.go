@@ -12,26 +12,20 @@ import (
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
-// benchFrame is a frame of a 6 Mbit/s stream of 30 pictures a second: 25 kB in two slices, with a delimiter, and in an
-// IDR the parameter sets.
+// benchFrame is a frame of a 6 Mbit/s stream of 30 pictures a second: 25 kB in two slices.
 func benchFrame(idr bool) []byte {
 	slice := make([]byte, 12_500)
 	slice[0] = 0x41
 	if idr {
 		slice[0] = 0x65
-		return nals([]byte{9, 0xf0}, testSPS, testPPS, slice, slice)
 	}
-	return nals([]byte{9, 0xf0}, slice, slice)
+	return nals(slice, slice)
 }
 
-// BenchmarkFrameToPart is the path from a frame to a part's bytes in the reused buffer: inspection, timeline,
+// BenchmarkFrameToPart is the path from a frame to a part's bytes in the reused buffer: timeline,
 // segmenter, sample, moof and mdat. One iteration is a part of 15 frames. The copy that memory keeps of each part is
 // not in it: that is one allocation of the part's size (BenchmarkPartToMemory).
 func BenchmarkFrameToPart(b *testing.B) {
-	f, err := newFormat(videoTrack())
-	if err != nil {
-		b.Fatal(err)
-	}
 	c := newConstants(media.DefaultSettings(), observed{gop: time.Second})
 	frag := &fragment{video: true}
 	lead := leader{rules: newRules(c, videoTimescale, 0)}
@@ -40,13 +34,9 @@ func BenchmarkFrameToPart(b *testing.B) {
 	frame, open, bytes := 0, 0, 0
 	feed := func() {
 		for range 15 {
-			payload := slice
-			if frame%30 == 0 {
+			payload, sync := slice, frame%30 == 0
+			if sync {
 				payload = idr
-			}
-			au, err := inspect(payload, f.sets)
-			if err != nil {
-				b.Fatal(err)
 			}
 			dts := time.Duration(frame) * time.Second / 30
 			var at stamp
@@ -58,7 +48,7 @@ func BenchmarkFrameToPart(b *testing.B) {
 				at = clock.start(0, dts, dts, aheadLimit)
 			}
 			had := lead.held
-			before, after := lead.push(at.dts, au.idr)
+			before, after := lead.push(at.dts, sync)
 			if before.cut != noCut {
 				bytes += len(frag.cut(1, open))
 				open = 0
@@ -70,7 +60,7 @@ func BenchmarkFrameToPart(b *testing.B) {
 				bytes += len(frag.cut(1, open))
 				open = 0
 			}
-			frag.add(appendSample(frag.next(), payload, f.sets), sample{dts: at.dts, cto: at.cto, sync: au.idr})
+			frag.add(append(frag.next(), payload...), sample{dts: at.dts, cto: at.cto, sync: sync})
 			frame++
 		}
 	}
@@ -197,7 +187,6 @@ func TestFrameToPartAllocatesNothing(t *testing.T) {
 	frag := &fragment{video: true}
 	lead := leader{rules: rules{target: 180000, limit: 220000, part: 45000, floor: 38250, least: 1, early: 45000, listed: true}}
 	payload := benchFrame(false)
-	sets := parameterSets{sps: [][]byte{testSPS}, pps: [][]byte{testPPS}}
 	frame, open := int64(0), 0
 	step := func() {
 		had := lead.held
@@ -214,10 +203,7 @@ func TestFrameToPartAllocatesNothing(t *testing.T) {
 				open++
 			}
 		}
-		if _, err := inspect(payload, sets); err != nil {
-			t.Fatal(err)
-		}
-		frag.add(appendSample(frag.next(), payload, sets), sample{dts: frame * 3000, sync: frame%60 == 0})
+		frag.add(append(frag.next(), payload...), sample{dts: frame * 3000, sync: frame%60 == 0})
 		frame++
 	}
 	for range 300 {

@@ -4,13 +4,18 @@
 //
 // Flow of a frame, on the connection's goroutine, under the stream's lock:
 //
-//	Publication.WriteFrame   inspect NAL units, follow parameter sets      publication.go, h264.go
+//	Publication.WriteFrame   follow tracks and their configurations        publication.go, format.go
 //	observer                 until a take can begin: copy and wait         observe.go, constants.go
-//	take                     DTS to ticks, AAC onto its grid               take.go, clock.go, aac.go
-//	leader                   where video's parts and segments end          leader.go, gop.go
+//	take                     DTS to ticks, audio onto its grid             take.go, clock.go
+//	leader                   where the first video's parts, segments end   leader.go, gop.go
 //	lane                     audio follows the leader's cuts               lane.go
+//	follower                 so does other video                           follower.go
 //	fragment                 samples to moof+mdat in a reused buffer       fragment.go, init.go
 //	Show                     onto storage, into memory, into a snapshot    show.go, recorder.go, memory.go
+//
+// What a codec's configuration says, and its silence: format.go, a file per codec. Frames are taken as they are said to
+// be, for nothing here looks into them: Sync is a random access point, the payload a finished sample. Timed metadata is
+// mapped to media time and kept for players (metadata.go).
 //
 // Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
 // (recorder.go, jobs.go); the goroutine writes it in order (tape.go).
@@ -33,7 +38,9 @@
 //     for longer than 200 ms; then memory alone serves viewers, and it has no offset. What waits is written in its
 //     order when storage goes on, and snapshots learn its offset; what fails, or finds the queue full, is a gap in the
 //     recording. A segment whose parts are not listed is waited for at its end.
-//  4. All renditions have the same MSNs. Between takes all have the same number of segments.
+//  4. All renditions have the same MSNs. Between takes all have the same number of segments. The first track leads, and
+//     the others' segments end at its cuts: a unit behind at most, video 20 ms before to 100 ms behind. Video that has
+//     nothing for a segment has a gap there.
 //  5. In a take, tfdt of a part is the end of the one before, to the tick (CMF-5). A take begins right
 //     behind what is listed, fillers included, so that tfdt never goes back (LIF-1).
 //  6. Media time to date is one mapping per take, by presentation time, and dates never go back (PDT-2, PDT-3,
@@ -43,8 +50,9 @@
 //     listed whole.
 //  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
 //  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
-//     MiB), pending audio (2048 units), parts in memory and on their way to storage (Config.Memory), storage work
-//     (8192 pieces), rows (65536), events (4096).
+//     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), metadata (4096 pieces,
+//     1 MiB), parts in memory and on their way to storage (Config.Memory), storage work (8192 pieces), rows (65536),
+//     events (4096).
 //  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
 //     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
 //     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and

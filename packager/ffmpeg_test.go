@@ -13,6 +13,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -37,6 +38,8 @@ func readFLV(tb testing.TB, file string) (tracks []media.Track, frames []*media.
 	}
 	video, audio := media.Track{Name: "video", Kind: media.Video, Codec: media.H264},
 		media.Track{Name: "audio", Kind: media.Audio, Codec: media.AAC}
+	var avc bitstream.AVC
+	repaired := func(bitstream.Fault) {}
 	for b = b[13:]; len(b) > 15; {
 		kind, size := b[0], int(b[1])<<16|int(b[2])<<8|int(b[3])
 		dts := time.Duration(int(b[7])<<24|int(b[4])<<16|int(b[5])<<8|int(b[6])) * time.Millisecond
@@ -44,11 +47,15 @@ func readFLV(tb testing.TB, file string) (tracks []media.Track, frames []*media.
 		b = b[11+size+4:]
 		switch {
 		case kind == 9 && body[1] == 0:
-			video.Config = body[5:]
+			video.Config, _ = avc.SetConfig(body[5:])
 		case kind == 9 && body[1] == 1:
 			cto := int32(binary.BigEndian.Uint32([]byte{body[2], body[3], body[4], 0})) >> 8
+			u, err := avc.Read(body[5:], maxAccessUnit, repaired)
+			if err != nil || !u.Picture || u.Config != nil {
+				tb.Fatalf("%+v, %v", u, err)
+			}
 			frames = append(frames, &media.Frame{DTS: dts, PTS: dts + time.Duration(cto)*time.Millisecond,
-				Sync: body[0]>>4 == 1, Payload: body[5:]})
+				Sync: u.Sync, Payload: u.Payload})
 		case kind == 8 && body[1] == 0:
 			audio.Config = body[2:]
 		case kind == 8:

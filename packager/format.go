@@ -3,28 +3,38 @@ package packager
 import (
 	"bytes"
 	"fmt"
-
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// videoTimescale is the ticks per second of every video track.
-const videoTimescale = 90000
-
-// maxFrameRate is the most that a VUI's timing is believed; some encoders write a clock there.
-const maxFrameRate = 300
+const (
+	// videoTimescale is the ticks per second of every video track.
+	videoTimescale = 90000
+	// maxFrameRate is the most that a stream's own timing is believed; some encoders write a clock there.
+	maxFrameRate = 300
+	// maxConfig bounds a decoder configuration in bytes.
+	maxConfig = 64 << 10
+	// maxAccessUnit bounds a sample in bytes.
+	maxAccessUnit = 16 << 20
+)
 
 // format is what a track's decoder configuration says. It is never modified once made.
 type format struct {
 	track media.Track
-	// sets are the parameter sets of the init section: H.264 only.
-	sets parameterSets
+	// entry is the kind of the sample entry, and box that of the box with the configuration in it.
+	entry, box string
+
+	// Video.
+
 	// codedWidth and codedHeight are the picture after cropping, before the sample aspect ratio.
 	codedWidth, codedHeight int
-	// unit is the samples in an access unit: audio only.
-	unit int64
+	pixel                   [2]int // the sample aspect ratio; zero is square
+	colour                  colour
+
+	// Audio.
+
+	unit int64 // samples in an access unit
 	// silence is an access unit of digital silence; nil if none can be made.
 	silence []byte
 }
@@ -35,114 +45,118 @@ func newFormat(t media.Track) (*format, error) {
 	if err := media.CheckStreamName(t.Name); err != nil { // a track's name becomes a file's and a URL's
 		return nil, fmt.Errorf("track: %w", err)
 	}
-	f := &format{track: t}
-	var err error
-	switch {
-	case t.Kind == media.Video && t.Codec == media.H264:
-		err = f.readAVC()
-	case t.Kind == media.Audio && t.Codec == media.AAC:
-		err = f.readAAC()
-	default:
-		err = fmt.Errorf("%w: %.20q as %.20q", media.ErrUnsupported, t.Codec, t.Kind)
+	if len(t.Config) > maxConfig {
+		return nil, fmt.Errorf("track %s: %w: configuration of %d bytes", t.Name, media.ErrInvalid, len(t.Config))
 	}
-	if err != nil {
+	readers := map[media.Kind]map[media.Codec]func(*format) error{
+		media.Video: {
+			media.H264: (*format).readAVC, media.HEVC: (*format).readHEVC, media.AV1: (*format).readAV1,
+			media.VP9: (*format).readVP9,
+		},
+		media.Audio: {
+			media.AAC: (*format).readAAC, media.Opus: (*format).readOpus, media.FLAC: (*format).readFLAC,
+			media.AC3: (*format).readAC3, media.EAC3: (*format).readEAC3, media.MP3: (*format).readMPEGAudio,
+			media.MP2: (*format).readMPEGAudio,
+		},
+	}
+	read, ok := readers[t.Kind][t.Codec]
+	if !ok {
+		return nil, fmt.Errorf("track %s: %w: %.20q as %.20q", t.Name, media.ErrUnsupported, t.Codec, t.Kind)
+	}
+	f := &format{track: t}
+	if err := read(f); err != nil {
 		return nil, fmt.Errorf("track %s: %w", t.Name, err)
 	}
 	return f, nil
 }
 
-// sameConfig says that both give the same init section.
+func (f *format) video() bool { return f.track.Kind == media.Video }
+
+// unitTime is how long an access unit of audio lasts.
+func (f *format) unitTime() time.Duration { return media.Duration(f.unit, f.track.Timescale) }
+
+// sameConfig says that a decoder need not be told of the other. A language or a name that comes late is no reason for a
+// discontinuity: it waits for the next take.
 func (f *format) sameConfig(g *format) bool {
-	return f.track.Codec == g.track.Codec && bytes.Equal(f.track.Config, g.track.Config)
+	a, b := &f.track, &g.track
+	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
+		a.Height == b.Height
 }
 
-func (f *format) readAVC() error {
-	sets, err := parseAVCConfig(f.track.Config)
-	if err != nil {
-		return err
-	}
-	return f.setAVC(sets)
+// colour is what a stream says of its colours (ITU-T H.273), for a player that would else guess SDR.
+type colour struct {
+	known                       bool
+	primaries, transfer, matrix uint8
+	full                        bool
 }
 
-// setAVC takes the parameter sets and writes the configuration anew, with 4-byte lengths, so that equal sets give equal
-// init sections whatever the publisher's container wrote around them.
-func (f *format) setAVC(sets parameterSets) error {
-	var sps h264.SPS
-	if err := sps.Unmarshal(sets.sps[0]); err != nil {
-		return fmt.Errorf("%w: sequence parameter set: %w", media.ErrInvalid, err)
+// setColour notes colours, and the dynamic range for playlists (MV-16).
+func (f *format) setColour(primaries, transfer, matrix uint8, full bool) {
+	const pq, hlg = 16, 18
+	f.colour = colour{known: true, primaries: primaries, transfer: transfer, matrix: matrix, full: full}
+	switch transfer {
+	case pq:
+		f.track.VideoRange = "PQ"
+	case hlg:
+		f.track.VideoRange = "HLG"
 	}
-	f.sets = sets
-	f.codedWidth, f.codedHeight = sps.Width(), sps.Height()
-	if f.codedWidth < 1 || f.codedHeight < 1 || f.codedWidth > 1<<15 || f.codedHeight > 1<<15 {
-		return fmt.Errorf("%w: picture of %d x %d", media.ErrInvalid, f.codedWidth, f.codedHeight)
+}
+
+// setSound takes what all audio has. Time counts in samples (CMF-15).
+func (f *format) setSound(rate, channels int, unit int64) {
+	f.track.Timescale, f.track.SampleRate, f.track.Channels = int64(rate), rate, channels
+	f.unit = unit
+}
+
+// aspect is a sample aspect ratio as a VUI has it.
+type aspect struct{ idc, width, height int }
+
+// setPicture takes a picture's size after cropping, the shape of its samples (MV-4), and the frame rate that the
+// stream says, zero for none.
+func (f *format) setPicture(width, height int, ratio aspect, rate float64) error {
+	if width < 1 || height < 1 || width > 1<<15 || height > 1<<15 {
+		return fmt.Errorf("%w: picture of %d x %d", media.ErrInvalid, width, height)
 	}
 	t := &f.track
-	t.Config = appendAVCConfig(nil, sets, &sps)
 	t.Timescale = videoTimescale
-	t.CodecString = fmt.Sprintf("avc1.%02x%02x%02x", sets.sps[0][1], sets.sps[0][2], sets.sps[0][3])
-	t.Width, t.Height = displaySize(&sps, f.codedWidth, f.codedHeight)
-	if fps := sps.FPS(); fps > 0 && fps <= maxFrameRate {
-		t.FrameRate = fps
+	f.codedWidth, f.codedHeight = width, height
+	t.Width, t.Height = width, height
+	if w, h := ratio.size(); w != h {
+		f.pixel = [2]int{w, h}
+		t.Width = (width*w + h/2) / h
+	}
+	if rate > 0 && rate <= maxFrameRate {
+		t.FrameRate = rate
 	}
 	return nil
 }
 
-// displaySize applies the sample aspect ratio (MV-4).
-func displaySize(sps *h264.SPS, width, height int) (int, int) {
-	if sps.VUI == nil || !sps.VUI.AspectRatioInfoPresentFlag {
-		return width, height
-	}
-	// ITU-T H.264 table E-1.
+// size gives the ratio's two sides; 1:1 for what can't be.
+func (a aspect) size() (width, height int) {
+	// ITU-T H.264 and H.265 table E-1.
 	ratios := [...][2]int{
 		{1, 1}, {1, 1}, {12, 11}, {10, 11}, {16, 11}, {40, 33}, {24, 11}, {20, 11}, {32, 11}, {80, 33}, {18, 11}, {15, 11},
 		{64, 33}, {160, 99}, {4, 3}, {3, 2}, {2, 1},
 	}
 	w, h := 1, 1
-	switch idc := int(sps.VUI.AspectRatioIdc); {
-	case idc < len(ratios):
-		w, h = ratios[idc][0], ratios[idc][1]
-	case idc == 255:
-		w, h = int(sps.VUI.SarWidth), int(sps.VUI.SarHeight)
+	switch {
+	case a.idc >= 0 && a.idc < len(ratios):
+		w, h = ratios[a.idc][0], ratios[a.idc][1]
+	case a.idc == 255:
+		w, h = a.width, a.height
 	}
 	if w < 1 || h < 1 || w > 8*h || h > 8*w {
-		return width, height
+		return 1, 1
 	}
-	return (width*w + h/2) / h, height
+	return w, h
 }
 
-func (f *format) readAAC() error {
-	var asc mpeg4audio.AudioSpecificConfig
-	if err := asc.Unmarshal(f.track.Config); err != nil {
-		return fmt.Errorf("%w: audio specific config: %w", media.ErrInvalid, err)
+// checkResolution refuses a picture past the publisher's limit, upright or on its side; the limit is as
+// media.Settings.MaxResolution.
+func checkResolution(limit string, width, height int) error {
+	if (media.Settings{MaxResolution: limit}).FitsResolution(width, height) {
+		return nil
 	}
-	if asc.SampleRate < 7350 || asc.SampleRate > 96000 {
-		return fmt.Errorf("%w: sample rate %d", media.ErrInvalid, asc.SampleRate)
-	}
-	t := &f.track
-	t.Timescale = int64(asc.SampleRate)
-	t.SampleRate = asc.SampleRate
-	t.Channels = channels(asc.ChannelConfig)
-	// Explicit signalling of SBR or PS (object types 5, 29) names the extension; the core is always LC.
-	object := asc.Type
-	if asc.ExtensionType != 0 {
-		object = asc.ExtensionType
-		t.SampleRate = asc.ExtensionSampleRate
-	}
-	t.CodecString = fmt.Sprintf("mp4a.40.%d", object)
-	f.unit = 1024
-	if asc.FrameLengthFlag {
-		f.unit = 960
-	}
-	f.silence = silentAAC(asc.ChannelConfig)
-	return nil
-}
-
-func channels(config uint8) int {
-	switch config {
-	case 7:
-		return 8
-	case 0: // a program config element says; stereo is the usual guess, for CHANNELS only
-		return 2
-	}
-	return int(config)
+	return fmt.Errorf("%w: picture of %d x %d: set the encoder's output to %s or less", media.ErrLimit, width, height,
+		limit)
 }

@@ -6,6 +6,7 @@ import "encoding/binary"
 const (
 	flagsSync    = 0x02000000 // depends on no other
 	flagsNonSync = 0x01010000 // depends on others, non-sync
+	flagsLeading = 0x04000000 // leading, not to be decoded when decoding begins at the sync sample before
 )
 
 // sample is one access unit in a fragment. Times are ticks.
@@ -15,6 +16,7 @@ type sample struct {
 	cto      int32
 	size     uint32
 	sync     bool
+	leading  bool
 }
 
 // fragment collects the samples of a track and gives them out as moof+mdat, oldest first. Its buffers are reused: after
@@ -115,6 +117,9 @@ func (f *fragment) appendMoof(b []byte, sequence uint32, samples []sample) []byt
 		flags := uint32(flagsNonSync) // CMF-8
 		if s.sync {
 			flags = flagsSync
+		}
+		if s.leading {
+			flags |= flagsLeading
 		}
 		b = be32(be32(b, uint32(s.duration)), s.size)
 		b = be32(be32(b, flags), uint32(s.cto))

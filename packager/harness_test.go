@@ -31,9 +31,11 @@ var (
 	testPPS = []byte{0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0}
 )
 
-func videoTrack() media.Track {
-	config := []byte{1, testSPS[1], testSPS[2], testSPS[3], 0xff, 0xe1, 0, byte(len(testSPS))}
-	config = append(config, testSPS...)
+func videoTrack() media.Track { return videoTrackOf(testSPS) }
+
+func videoTrackOf(sps []byte) media.Track {
+	config := []byte{1, sps[1], sps[2], sps[3], 0xff, 0xe1, 0, byte(len(sps))}
+	config = append(config, sps...)
 	config = append(config, 1, 0, byte(len(testPPS)))
 	config = append(config, testPPS...)
 	return media.Track{Name: "video", Kind: media.Video, Codec: media.H264, Config: config}
@@ -53,7 +55,7 @@ func nals(units ...[]byte) []byte {
 	return b
 }
 
-func idrPayload(n int) []byte   { return nals([]byte{9, 0xf0}, append([]byte{0x65}, make([]byte, n)...)) }
+func idrPayload(n int) []byte   { return nals(append([]byte{0x65}, make([]byte, n)...)) }
 func slicePayload(n int) []byte { return nals(append([]byte{0x41}, make([]byte, n)...)) }
 
 // videoFrame makes a frame of track 0.

@@ -1,6 +1,11 @@
 package packager
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
 
 // appendInit appends a track's init section: ftyp and moov, nothing else (CMF-1), mvex and trex, durations zero
 // (CMF-2). The bytes follow from the format alone.
@@ -75,7 +80,7 @@ func appendTkhd(b []byte, f *format) []byte {
 		b = u32(b, 0, 0, trackID, 0, 0) // times, id, reserved, duration
 		b = u32(b, 0, 0)
 		volume, group := uint16(0), uint16(0)
-		if f.sets.sps == nil {
+		if !f.video() {
 			volume, group = 0x100, 1
 		}
 		b = u16(b, 0, group, volume, 0)
@@ -90,7 +95,7 @@ func appendMdia(b []byte, f *format) []byte {
 		return u16(b, language(f.track.Language), 0)
 	})
 	handler, name := "vide", "VideoHandler"
-	if f.sets.sps == nil {
+	if !f.video() {
 		handler, name = "soun", "SoundHandler"
 	}
 	b = fullBox(b, "hdlr", 0, 0, func(b []byte) []byte {
@@ -101,7 +106,7 @@ func appendMdia(b []byte, f *format) []byte {
 		return append(b, 0)
 	})
 	return box(b, "minf", func(b []byte) []byte {
-		if f.sets.sps != nil {
+		if f.video() {
 			b = fullBox(b, "vmhd", 0, 1, func(b []byte) []byte { return u32(b, 0, 0) })
 		} else {
 			b = fullBox(b, "smhd", 0, 0, func(b []byte) []byte { return u32(b, 0) })
@@ -115,10 +120,10 @@ func appendMdia(b []byte, f *format) []byte {
 		return box(b, "stbl", func(b []byte) []byte {
 			b = fullBox(b, "stsd", 0, 0, func(b []byte) []byte {
 				b = u32(b, 1)
-				if f.sets.sps != nil {
-					return appendAVC1(b, f)
+				if f.video() {
+					return appendVideoEntry(b, f)
 				}
-				return appendMP4A(b, f)
+				return appendAudioEntry(b, f)
 			})
 			b = fullBox(b, "stts", 0, 0, func(b []byte) []byte { return u32(b, 0) })
 			b = fullBox(b, "stsc", 0, 0, func(b []byte) []byte { return u32(b, 0) })
@@ -130,7 +135,7 @@ func appendMdia(b []byte, f *format) []byte {
 
 // language packs an ISO 639-2/T code into 15 bits; "und" for anything else.
 func language(code string) uint16 {
-	if len(code) != 3 {
+	if len(code) != 3 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
 		code = "und"
 	}
 	var packed uint16
@@ -140,8 +145,9 @@ func language(code string) uint16 {
 	return packed
 }
 
-func appendAVC1(b []byte, f *format) []byte {
-	return box(b, "avc1", func(b []byte) []byte {
+// appendVideoEntry writes a VisualSampleEntry with the configuration, the samples' shape and the colours.
+func appendVideoEntry(b []byte, f *format) []byte {
+	return box(b, f.entry, func(b []byte) []byte {
 		b = u16(b, 0, 0, 0, 1) // reserved, data reference
 		b = u32(b, 0, 0, 0, 0)
 		b = u16(b, uint16(f.codedWidth), uint16(f.codedHeight))
@@ -149,12 +155,32 @@ func appendAVC1(b []byte, f *format) []byte {
 		b = u16(b, 1)                     // a frame in a sample
 		b = append(b, make([]byte, 32)...)
 		b = u16(b, 0x18, 0xffff)
-		return box(b, "avcC", func(b []byte) []byte { return append(b, f.track.Config...) })
+		b = box(b, f.box, func(b []byte) []byte {
+			if f.box == "vpcC" {
+				b = u32(b, 1<<24) // version 1
+			}
+			return append(b, f.track.Config...)
+		})
+		if f.pixel != [2]int{} {
+			b = box(b, "pasp", func(b []byte) []byte { return u32(b, uint32(f.pixel[0]), uint32(f.pixel[1])) })
+		}
+		if f.colour.known {
+			b = box(b, "colr", func(b []byte) []byte {
+				b = append(b, "nclx"...)
+				b = u16(b, uint16(f.colour.primaries), uint16(f.colour.transfer), uint16(f.colour.matrix))
+				if f.colour.full {
+					return append(b, 0x80)
+				}
+				return append(b, 0)
+			})
+		}
+		return b
 	})
 }
 
-func appendMP4A(b []byte, f *format) []byte {
-	return box(b, "mp4a", func(b []byte) []byte {
+// appendAudioEntry writes an AudioSampleEntry with the configuration.
+func appendAudioEntry(b []byte, f *format) []byte {
+	return box(b, f.entry, func(b []byte) []byte {
 		b = u16(b, 0, 0, 0, 1)
 		b = u32(b, 0, 0)
 		b = u16(b, uint16(f.track.Channels), 16, 0, 0)
@@ -164,25 +190,35 @@ func appendMP4A(b []byte, f *format) []byte {
 			rate = 0
 		}
 		b = u32(b, rate<<16)
-		return fullBox(b, "esds", 0, 0, func(b []byte) []byte { return appendES(b, f.track.Config) })
+		switch f.box {
+		case "esds":
+			return fullBox(b, f.box, 0, 0, func(b []byte) []byte { return appendES(b, f) })
+		case "dfLa": // metadata blocks, STREAMINFO the first and last
+			return fullBox(b, f.box, 0, 0, func(b []byte) []byte {
+				return append(u32(b, 0x80<<24|uint32(len(f.track.Config))), f.track.Config...)
+			})
+		}
+		return box(b, f.box, func(b []byte) []byte { return append(b, f.track.Config...) })
 	})
 }
 
 // appendES writes an ES_Descriptor (ISO/IEC 14496-1, 7.2.6.5). Sizes have the four-byte form, which every reader takes.
-func appendES(b []byte, config []byte) []byte {
+func appendES(b []byte, f *format) []byte {
 	descriptor := func(b []byte, tag byte, size int) []byte {
 		return append(b, tag, 0x80|byte(size>>21), 0x80|byte(size>>14), 0x80|byte(size>>7), byte(size&127))
 	}
 	const head = 5
-	specific := head + len(config)
-	decoder := head + 13 + specific
+	var specific []byte // MPEG-1 and -2 audio has none: each frame says it
+	if f.track.Codec == media.AAC {
+		specific = append(descriptor(nil, 5, len(f.track.Config)), f.track.Config...)
+	}
+	decoder := head + 13 + len(specific)
 	b = descriptor(b, 3, 3+decoder+head+1)
 	b = append(b, 0, trackID, 0)
-	b = descriptor(b, 4, 13+specific)
-	b = append(b, 0x40, 5<<2|1, 0, 0, 0) // MPEG-4 audio, audio stream, buffer size
-	b = u32(b, 0, 0)                     // bit rates unknown
-	b = descriptor(b, 5, len(config))
-	b = append(b, config...)
+	b = descriptor(b, 4, 13+len(specific))
+	b = append(b, f.objectType(), 5<<2|1, 0, 0, 0) // audio stream, buffer size
+	b = u32(b, 0, 0)                               // bit rates unknown
+	b = append(b, specific...)
 	b = descriptor(b, 6, 1)
 	return append(b, 2) // predefined: MP4
 }

@@ -20,15 +20,20 @@ type lane struct {
 	msn     media.MSN
 	parts   int // parts of the open segment so far
 	segSync bool
+	// passed: video had another random access point than its first, so that leading pictures can be decoded.
+	passed bool
 
 	// What follows is of lanes that follow the leader.
 
-	clock audioClock
+	clock     audioClock
+	leadScale int64 // the leader's timescale
 	// bounds are where the leader's segments end, as the first tick that is past each, oldest first; partBounds the
 	// same for its parts in mid-segment.
 	bounds, partBounds []int64
 	// paired says that a part has room for what begins between two of the leader's cuts, so that parts end together.
 	paired bool
+	// behind is set for video: it follows the leader otherwise than audio.
+	behind *follower
 	// last is the last unit's payload: it is repeated where no silence can be made.
 	last []byte
 }
@@ -131,9 +136,6 @@ func (l *lane) fill(count int) {
 	if payload == nil {
 		payload, repair = l.last, "repeat"
 	}
-	if len(payload) == 0 {
-		payload, repair = silentAAC(2), "silence"
-	}
 	for range count {
 		l.frag.add(append(l.frag.next(), payload...), sample{dts: l.clock.next, duration: l.format.unit, sync: true})
 		l.clock.advance(1)
@@ -175,6 +177,6 @@ func (l *lane) end(ticks int64) {
 
 // toTicks turns a time of the leader's into the first tick of the lane's that is not before it.
 func (l *lane) toTicks(leader int64) int64 {
-	scale := l.format.track.Timescale
-	return leader/videoTimescale*scale + (leader%videoTimescale*scale+videoTimescale-1)/videoTimescale
+	scale, from := l.format.track.Timescale, l.leadScale
+	return leader/from*scale + (leader%from*scale+from-1)/from
 }

@@ -24,6 +24,8 @@ type rules struct {
 	least  int64 // the shortest segment: an audio unit, so that every segment of every track has a sample
 	early  int64 // the shortest segment that an unexpected IDR may end
 	listed bool  // parts are listed at all
+	// follows: another track says where segments end, and only parts are decided on.
+	follows bool
 }
 
 // leader decides where the segments and parts of the track that leads end; the others follow. It sees one sample ahead:
@@ -81,6 +83,9 @@ func (l *leader) push(dts int64, sync bool) (before, after boundary) {
 		l.apply(after.cut, dts, sync)
 	} else {
 		l.meter.add(dts, sync, l.part, l.floor)
+		if sync {
+			l.next = 0
+		}
 		l.apply(cutSegment, dts, sync)
 	}
 	l.held, l.heldDTS, l.heldSync = true, dts, sync
@@ -116,8 +121,10 @@ func (l *leader) usual() int64 {
 // admit decides on a boundary before the held sample, now that its duration is known, and puts it into the open part.
 func (l *leader) admit(duration int64) (before boundary) {
 	switch {
-	case l.segDur > 0 && l.segDur+duration > l.limit, l.partIndex >= maxPartIndex:
+	case !l.follows && (l.partIndex >= maxPartIndex || (l.segDur > 0 && l.segDur+duration > l.limit)):
 		before.cut = cutSegment
+	case l.partIndex >= maxPartIndex:
+		l.unlisted = true // the last part takes the rest
 	case l.partDur > 0 && l.partDur+duration > l.part:
 		before.cut = cutPart
 		if !l.closable() {
@@ -172,7 +179,7 @@ func (l *leader) atIDR() cut {
 	gop := l.meter.layout.gop
 	t := l.segDur
 	switch {
-	case t < l.least:
+	case l.follows, t < l.least:
 	case !l.segSync: // begin segments with an IDR again as soon as one is there
 		return cutSegment
 	case t >= l.target-max(gop/2, l.part/10), t >= l.early && t+gop > l.limit:
@@ -182,7 +189,7 @@ func (l *leader) atIDR() cut {
 	case l.partDur == 0:
 		return noCut
 	case l.partIndex >= maxPartIndex-1:
-		return cutSegment
+		return l.segment()
 	case l.partSync:
 		if !l.partHead || l.partDur+gop+stampSlack > l.part {
 			return cutPart
@@ -191,9 +198,17 @@ func (l *leader) atIDR() cut {
 	case l.partDur >= l.floor, l.unlisted:
 		return cutPart
 	case t >= l.early:
-		return cutSegment
+		return l.segment()
 	}
 	return noCut
+}
+
+// segment ends the segment, unless that is for another track to say.
+func (l *leader) segment() cut {
+	if l.follows {
+		return noCut
+	}
+	return cutSegment
 }
 
 // apply opens what follows a boundary at dts.

@@ -346,13 +346,13 @@ func TestLIF2ChangedParameterSetsBeginATake(t *testing.T) {
 		s.play(p, src, 5*time.Second)
 		sps := slices.Clone(testSPS)
 		sps[3] = 31 // another level
+		told := false
 		changed := func(f *media.Frame) {
-			if f.Track == 0 && f.Sync {
-				f.Payload = nals(sps, testPPS, []byte{0x65, 1, 2, 3})
+			if f.Track == 0 && f.Sync && !told {
+				told = true
+				s.tracks(p, videoTrackOf(sps), audioTrack())
 			}
-			if err := p.WriteFrame(f); err != nil {
-				t.Fatal(err)
-			}
+			s.write(p)(f)
 			s.look()
 		}
 		src.until(12*time.Second, changed)
@@ -506,9 +506,7 @@ func TestIntraRefreshWithoutIDRStarts(t *testing.T) {
 		for i := range 300 {
 			at := ms(time.Duration(i) * time.Second / 30)
 			f := videoFrame(at, false)
-			if i%30 == 0 {
-				f.Payload = nals([]byte{6, 6, 1, 0x84, 0x80}, []byte{0x41, 1})
-			}
+			f.Recovery = i%30 == 0
 			s.write(p)(f)
 			s.wait(33 * time.Millisecond)
 		}

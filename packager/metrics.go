@@ -22,6 +22,8 @@ type metrics struct {
 	saveErrors    prometheus.Counter
 	eventsDropped prometheus.Counter
 	timedMetadata *prometheus.CounterVec // by kind
+
+	metadataDropped prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -51,9 +53,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		saveErrors:    counter("save_errors_total", "Failed writes of recordings' rows and events."),
 		eventsDropped: counter("events_dropped_total", "Events that a full queue dropped."),
 		timedMetadata: vec("timed_metadata_total", "Pieces of timed metadata taken.", "kind"),
+
+		metadataDropped: counter("timed_metadata_dropped_total", "Pieces of timed metadata without room or time."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
-		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata)
+		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped)
 	return m
 }
 
@@ -63,8 +67,3 @@ func (m *metrics) part(kind media.Kind, size int) {
 }
 
 func (m *metrics) segment(kind media.Kind) { m.segments.WithLabelValues(string(kind)).Inc() }
-
-// repaired counts samples whose time was repaired.
-func (s *Show) repaired(index int, repair string, count int) {
-	s.metrics.repairs.WithLabelValues(string(s.renditions[index].kind), repair).Add(float64(count))
-}

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// absentAfter is how long an announced track is waited for (MV-2), and how long a stream is searched for an IDR
-	// before a recovery point or a frame that the container calls a key frame may begin it.
+	// absentAfter is how long an announced track is waited for (MV-2), and how long a stream is searched for a
+	// random access point before a recovery point may begin it.
 	absentAfter = 2 * time.Second
 	// longestGOP is how long the end of the first GOP is waited for: 250 frames at 24 Hz, the encoders' usual default.
 	longestGOP = 10500 * time.Millisecond
@@ -22,51 +22,53 @@ const (
 // observer holds a connection's frames until a take can begin with them: until there is a frame to begin with, and
 // for a new recording until its tracks and GOPs are known.
 type observer struct {
-	frames []waiting
+	frames []media.Frame // copies
 	bytes  int
 	began  time.Time
 	seen   []bool // by the publication's track
 	low    time.Duration
 	high   time.Duration // the span of stamps
 
-	start int             // index of the frame that the take begins with; -1 if it has not come
-	idrs  []time.Duration // DTS of the IDRs from start on
-	last  time.Duration   // DTS of the last video frame
-}
+	units [][]byte // by track: the first unit of audio
 
-// waiting is a frame that was copied.
-type waiting struct {
-	frame media.Frame
-	au    accessUnit
+	start int // index of the frame that the take begins with; -1 if it has not come
+	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
+	lead int
+	idrs []time.Duration // DTS of the random access points from start on
+	last time.Duration   // DTS of the last video frame
 }
 
 func newObserver(tracks int, now time.Time) *observer {
-	return &observer{seen: make([]bool, tracks), began: now, start: -1}
+	return &observer{seen: make([]bool, tracks), units: make([][]byte, tracks), began: now, start: -1}
 }
 
 // add copies a frame. now is the local clock.
-func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.Time) {
+func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	if !o.anySeen() {
 		o.began, o.low, o.high = now, f.DTS, f.DTS
 	}
 	o.seen[f.Track] = true
 	o.low, o.high = min(o.low, f.DTS), max(o.high, f.DTS)
 	if kind == media.Video {
-		if o.start < 0 {
-			begins := au.idr || (o.waited(now) && (au.recovery || f.Sync))
-			if !begins {
-				return
-			}
-			o.start = len(o.frames)
+		switch begins := f.Sync || (f.Recovery && o.waited(now)); {
+		case begins && (o.start < 0 || f.Track < o.lead):
+			o.start, o.lead, o.idrs = len(o.frames), f.Track, nil
+		case o.start < 0:
+			return
 		}
-		o.last = f.DTS
-		if au.idr {
-			o.idrs = append(o.idrs, f.DTS)
+		if f.Track == o.lead {
+			o.last = f.DTS
+			if f.Sync {
+				o.idrs = append(o.idrs, f.DTS)
+			}
 		}
 	}
-	w := waiting{frame: *f, au: au}
-	w.frame.Payload = bytes.Clone(f.Payload)
-	o.frames = append(o.frames, w)
+	held := *f
+	held.Payload = bytes.Clone(f.Payload)
+	o.frames = append(o.frames, held)
+	if kind == media.Audio && o.units[f.Track] == nil {
+		o.units[f.Track] = held.Payload
+	}
 	o.bytes += len(f.Payload)
 	if o.start < 0 {
 		o.prune(f.DTS - earlyAudio)
@@ -76,8 +78,8 @@ func (o *observer) add(f *media.Frame, kind media.Kind, au accessUnit, now time.
 // prune forgets audio from before a time.
 func (o *observer) prune(before time.Duration) {
 	drop := 0
-	for drop < len(o.frames)-1 && (o.frames[drop].frame.DTS < before || o.bytes > maxObserved/8) {
-		o.bytes -= len(o.frames[drop].frame.Payload)
+	for drop < len(o.frames)-1 && (o.frames[drop].DTS < before || o.bytes > maxObserved/8) {
+		o.bytes -= len(o.frames[drop].Payload)
 		drop++
 	}
 	o.frames = o.frames[drop:]
@@ -108,11 +110,11 @@ func (o *observer) waited(now time.Time) bool {
 
 // gopsKnown says that the first GOPs have told enough for a segment of at least the wanted length.
 func (o *observer) gopsKnown(least time.Duration) bool {
-	span := o.last - o.frames[o.start].frame.DTS
+	span := o.last - o.frames[o.start].DTS
 	if span >= longestGOP || o.bytes > maxObserved {
 		return true
 	}
-	if !o.frames[o.start].au.idr && len(o.idrs) == 0 {
+	if !o.frames[o.start].Sync && len(o.idrs) == 0 {
 		return span >= least // intra refresh: no GOP will end
 	}
 	n := len(o.idrs)
@@ -129,23 +131,34 @@ func (o *observer) result() observed {
 		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
 	}
 	for i := o.start; i < len(o.frames); i++ {
-		if w := &o.frames[i]; w.frame.Track == o.frames[o.start].frame.Track {
-			r.stamps = append(r.stamps, w.frame.DTS)
+		if f := &o.frames[i]; f.Track == o.lead {
+			r.stamps = append(r.stamps, f.DTS)
 		}
 	}
 	return r
 }
 
+// frameTime is the usual distance of a video track's frames; zero if it is unknown.
+func (o *observer) frameTime(track int) time.Duration {
+	var r observed
+	for i := range o.frames {
+		if f := &o.frames[i]; f.Track == track {
+			r.stamps = append(r.stamps, f.DTS)
+		}
+	}
+	return r.frame()
+}
+
 // plan lays out the first GOP, which has been seen.
-func (o *observer) plan(video int, r rules) layout {
+func (o *observer) plan(r rules) layout {
 	var m gopMeter
 	if o.start < 0 {
 		return m.layout
 	}
-	first := o.frames[o.start].frame.DTS
+	first := o.frames[o.start].DTS
 	for i := o.start; i < len(o.frames); i++ {
-		if w := &o.frames[i]; w.frame.Track == video {
-			m.add(media.Ticks(w.frame.DTS-first, videoTimescale), w.au.idr, r.part, r.floor)
+		if f := &o.frames[i]; f.Track == o.lead {
+			m.add(media.Ticks(f.DTS-first, videoTimescale), f.Sync, r.part, r.floor)
 			if m.layout.gop > 0 {
 				break
 			}
@@ -156,12 +169,16 @@ func (o *observer) plan(video int, r rules) layout {
 
 // ready says that a take can begin with the formats, which are those of the tracks that have come, or of a known show.
 // A new recording waits for the announced tracks and for the first GOPs; a known one only for a frame to begin with.
-func (o *observer) ready(formats []*format, known bool, s media.Settings, now time.Time, final bool) bool {
+// lead is the track that must lead.
+func (o *observer) ready(formats []*format, lead int, known bool, s media.Settings, now time.Time, final bool) bool {
 	if len(formats) == 0 || len(o.frames) == 0 {
 		return false
 	}
 	video := formats[0].track.Kind == media.Video
-	if video && o.start < 0 {
+	if video && (o.start < 0 || o.lead != lead) {
+		if o.bytes > maxObserved {
+			o.frames, o.bytes, o.start, o.idrs = nil, 0, -1, nil
+		}
 		return false
 	}
 	if known || final {
@@ -181,4 +198,4 @@ func (o *observer) ready(formats []*format, known bool, s media.Settings, now ti
 }
 
 // first is the frame that the take begins with.
-func (o *observer) first() *media.Frame { return &o.frames[max(o.start, 0)].frame }
+func (o *observer) first() *media.Frame { return &o.frames[max(o.start, 0)] }

@@ -214,7 +214,7 @@ func (p *Packager) Publish(ctx context.Context, info media.Stream, epoch uint64)
 		if err != nil {
 			return nil, err
 		}
-		pub := &Publication{stream: s, settings: info.Settings, epoch: epoch}
+		pub := &Publication{stream: s, settings: info.Settings, epoch: epoch, repairs: make(repairs)}
 		s.mu.Lock()
 		if s.dead { // forgotten since it was looked up
 			s.mu.Unlock()

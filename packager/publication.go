@@ -9,6 +9,9 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
+// maxTracks bounds a connection's tracks of one kind.
+const maxTracks = 8
+
 // Publication is one publishing connection. Its methods are called by one goroutine; the stream's lock guards it.
 type Publication struct {
 	stream   *stream
@@ -19,30 +22,40 @@ type Publication struct {
 
 	formats []*format // by the publication's track
 	lanes   []int     // the take's lane of each; -1 if the take is without
-	// sets are parameter sets that came in-band, to be tried at the next IDR; nil if none.
-	sets *parameterSets
-	// stale marks tracks whose configuration changed since the take began: the next take begins at the next IDR.
+	// stale marks tracks whose configuration changed since the take began: the next take begins at video's next random
+	// access point.
 	stale    []bool
 	observer *observer // set while no take runs
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
+	metadata  heldMetadata
+	repairs   repairs
 }
 
-// SetTracks says what the connection carries. It is called before the first frame, and again when a configuration or
-// the set of tracks changes. media.ErrUnsupported and media.ErrInvalid name the track; media.ErrTakenOver and
-// media.ErrFenced end the connection.
+// SetTracks says what the connection carries, video first. It is called before the first frame, and again before the
+// first frame of a changed configuration or set of tracks. media.ErrUnsupported, media.ErrInvalid and media.ErrLimit (a
+// picture larger than the settings allow) name the track; media.ErrTakenOver and media.ErrFenced end the connection.
 func (p *Publication) SetTracks(tracks []media.Track) error {
 	formats := make([]*format, len(tracks))
-	kinds := make(map[media.Kind]bool)
+	counts := make(map[media.Kind]int)
+	names := make(map[string]bool)
 	for i, t := range tracks {
 		f, err := newFormat(t)
 		if err != nil {
 			return err
 		}
-		if kinds[t.Kind] {
-			return fmt.Errorf("track %s: %w: more than one %s track", t.Name, media.ErrUnsupported, t.Kind)
+		if f.video() {
+			if err := checkResolution(p.settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
+				return fmt.Errorf("track %s: %w", t.Name, err)
+			}
 		}
-		kinds[t.Kind] = true
+		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
+			return fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
+		}
+		if names[t.Name] {
+			return fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
+		}
+		names[t.Name] = true
 		formats[i] = f
 	}
 	if len(formats) == 0 {
@@ -64,10 +77,8 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 	})
 	if same {
 		for i, f := range formats {
-			if !p.formats[i].sameConfig(f) {
-				p.formats[i] = f
-				p.stale[i] = true
-			}
+			p.stale[i] = p.stale[i] || !p.formats[i].sameConfig(f)
+			p.formats[i] = f
 		}
 		if p.observer != nil && slices.Contains(p.stale, true) {
 			p.observer = newObserver(len(p.formats), time.Now()) // what waits needs the old configuration
@@ -79,13 +90,11 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 	p.formats = formats
 	p.stale = make([]bool, len(formats))
 	p.lanes = nil
-	p.sets = nil
 	p.observer = newObserver(len(formats), time.Now())
 }
 
-// WriteFrame takes one access unit; the payload is borrowed. A frame that does not parse is counted and dropped. An
-// error ends the connection: media.ErrTakenOver, media.ErrFenced, media.ErrUnavailable (no recording could be begun),
-// media.ErrTooLarge.
+// WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
+// media.ErrFenced, media.ErrUnavailable (no recording could be begun), media.ErrTooLarge.
 func (p *Publication) WriteFrame(frame *media.Frame) error {
 	s := p.stream
 	s.mu.Lock()
@@ -100,102 +109,46 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 	if f.Wall.IsZero() {
 		f.Wall = time.Now()
 	}
-	var au accessUnit
-	if p.formats[f.Track].track.Kind == media.Video {
-		var err error
-		if au, err = p.inspectLocked(&f); errors.Is(err, media.ErrTooLarge) {
-			return err
-		} else if err != nil {
-			s.packager.metrics.repairs.WithLabelValues(string(media.Video), "damaged").Inc()
-			return nil
-		}
-		if !au.vcl {
-			return nil
-		}
-	} else if len(f.Payload) == 0 {
+	switch {
+	case len(f.Payload) == 0:
 		return nil // CMF-18
-	} else if len(f.Payload) > maxAccessUnit {
+	case len(f.Payload) > maxAccessUnit:
 		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
 	}
-	return p.routeLocked(&f, au)
-}
-
-// WriteMetadata takes a piece of timed metadata; the payload is borrowed.
-func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
-	s := p.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.gone != nil {
-		return p.gone
-	}
-	s.packager.metrics.timedMetadata.WithLabelValues(string(m.Kind)).Inc()
-	return nil
-}
-
-// inspectLocked looks into a video frame and follows in-band parameter sets: changed ones take effect at the next IDR.
-func (p *Publication) inspectLocked(f *media.Frame) (accessUnit, error) {
-	old := p.formats[f.Track]
-	au, err := inspect(f.Payload, old.sets)
-	if err != nil {
-		return au, err
-	}
-	if au.foreign {
-		if sets, ok := old.sets.merge(f.Payload); ok {
-			p.sets = &sets
-		}
-	}
-	if !au.idr || p.sets == nil {
-		return au, nil
-	}
-	sets := *p.sets
-	p.sets = nil
-	if sets.equal(old.sets) {
-		return au, nil
-	}
-	changed := &format{track: old.track}
-	if err := changed.setAVC(sets); err != nil {
-		return au, err
-	}
-	p.formats[f.Track] = changed
-	p.stale[f.Track] = true
-	if p.observer != nil {
-		p.observer = newObserver(len(p.formats), time.Now())
-		clear(p.stale)
-	}
-	return au, nil
+	return p.routeLocked(&f)
 }
 
 // routeLocked brings a frame to the running take, or to the observer that waits to begin one.
-func (p *Publication) routeLocked(f *media.Frame, au accessUnit) error {
+func (p *Publication) routeLocked(f *media.Frame) error {
 	s := p.stream
 	video := p.formats[f.Track].track.Kind == media.Video
-	if s.take != nil && p.endsTakeLocked(f, au, video) {
+	if s.take != nil && p.endsTakeLocked(f, video) {
 		s.closeTakeLocked()
 		p.observer = newObserver(len(p.formats), time.Now())
 		clear(p.stale)
 	}
 	if s.take == nil {
-		p.observer.add(f, p.formats[f.Track].track.Kind, au, time.Now())
+		p.observer.add(f, p.formats[f.Track].track.Kind, time.Now())
 		return p.beginLocked(time.Now(), false)
 	}
 	if p.stale[f.Track] {
-		return nil // until the next IDR, where its new configuration begins
+		return nil // until the take ends at a random access point: its new configuration holds already
 	}
 	if video {
-		s.take.writeVideo(f, au.idr)
+		s.take.writeVideo(p.lanes[f.Track], f)
 		return nil
 	}
 	if s.take.writeAudio(p.lanes[f.Track], f) {
 		s.closeTakeLocked()
 		p.observer = newObserver(len(p.formats), time.Now())
-		return p.routeLocked(f, au)
+		return p.routeLocked(f)
 	}
 	return nil
 }
 
 // endsTakeLocked says whether a frame can't be in the running take: a track that was held absent, a clock that
 // jumped, a new configuration that begins here, or files that need another take.
-func (p *Publication) endsTakeLocked(f *media.Frame, au accessUnit, video bool) bool {
+func (p *Publication) endsTakeLocked(f *media.Frame, video bool) bool {
 	s := p.stream
 	if p.lanes[f.Track] < 0 {
 		return true
@@ -203,10 +156,13 @@ func (p *Publication) endsTakeLocked(f *media.Frame, au accessUnit, video bool) 
 	if s.take.video == nil {
 		return slices.Contains(p.stale, true)
 	}
-	if !video {
+	if !video || p.lanes[f.Track] != 0 {
 		return false
 	}
-	return s.take.jumps(f) || (au.idr && (slices.Contains(p.stale, true) || s.retryStorageLocked()))
+	if s.take.jumps(f) || (f.Sync && s.retryStorageLocked()) {
+		return true
+	}
+	return (f.Sync || f.Recovery) && slices.Contains(p.stale, true)
 }
 
 // beginLocked begins a take if the observer has seen enough; final says that nothing more will come.
@@ -214,23 +170,23 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	s, o := p.stream, p.observer
 	// A known show's silent tracks are filled, so nothing is waited for. Else only what was seen counts.
 	formats, lanes := p.orderLocked(func(int) bool { return true })
-	known := s.show != nil && s.show.carries(formats)
+	known := s.show != nil && s.show.carries(formats) && p.fillableLocked()
 	if !known {
 		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
-	if !o.ready(formats, known, p.settings, now, final) {
+	if !o.ready(formats, slices.Index(lanes, 0), known, p.settings, now, final) {
 		return nil
 	}
 	if !known {
-		if err := s.beginShowLocked(p, formats, o); err != nil {
+		if err := s.beginShowLocked(p, formats, lanes, o); err != nil {
 			return err
 		}
 	}
 	start := o.first()
 	var plan layout
 	if s.show.plan.gop == 0 {
-		plan = o.plan(slices.Index(lanes, 0), newRules(s.show.constants, videoTimescale, 0))
+		plan = o.plan(newRules(s.show.constants, videoTimescale, 0))
 	} else {
 		plan = s.show.plan
 	}
@@ -239,13 +195,24 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		return err
 	}
 	p.lanes, p.observer = lanes, nil
+	s.take.remember(o.units, lanes)
+	p.releaseMetadataLocked()
 	for i := range o.frames {
-		w := &o.frames[i]
-		if err := p.routeLocked(&w.frame, w.au); err != nil {
+		if err := p.routeLocked(&o.frames[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fillableLocked says that every track has come, or that what is missing of it can be made up.
+func (p *Publication) fillableLocked() bool {
+	for i, f := range p.formats {
+		if !f.video() && f.silence == nil && !p.observer.seen[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // orderLocked gives the formats of the tracks to keep in rendition order, video first, and the lane of each track.

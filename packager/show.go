@@ -2,7 +2,6 @@ package packager
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -37,6 +36,8 @@ type Show struct {
 	takes      []media.Take
 	renditions []*rendition
 	rate       rateMeter
+	repairs    repairs // the publication's
+	timeline   timeline
 	// dependent is set by the first segment that begins without an IDR; it is never taken back.
 	dependent bool
 	// listedAt is when the last segment was listed.
@@ -58,6 +59,7 @@ type rendition struct {
 	segments []media.Segment
 	parts    [][]media.Part // of the last len(parts) segments
 	open     *openSegment   // nil between takes
+	rate     rateMeter
 }
 
 func (r *rendition) last() media.MSN { return media.MSN(len(r.segments)) }
@@ -91,7 +93,9 @@ func (s *Show) setTracks(tracks []media.Track) {
 	names := make([]string, len(tracks))
 	for i, t := range tracks {
 		names[i] = t.Name
-		s.renditions = append(s.renditions, &rendition{name: t.Name, kind: t.Kind})
+		s.renditions = append(s.renditions, &rendition{
+			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
+		})
 	}
 	s.memory = newMemory(names, 4*s.constants.TargetDuration, s.limit-s.limit/queueShare)
 }
@@ -288,11 +292,16 @@ func (s *Show) measure() {
 	for ; s.rate.msn < done; s.rate.msn++ {
 		var bytes int64
 		lead := &s.renditions[0].segments[s.rate.msn]
+		length := media.Duration(lead.Duration, s.timescale(lead.Take, s.renditions[0].name))
 		for _, r := range s.renditions {
-			bytes += r.segments[s.rate.msn].Size
+			seg := &r.segments[s.rate.msn]
+			bytes += seg.Size
+			if !seg.Gap {
+				r.rate.add(seg.Size, length)
+			}
 		}
 		if !lead.Gap {
-			s.rate.add(bytes, media.Duration(lead.Duration, s.timescale(lead.Take, s.renditions[0].name)))
+			s.rate.add(bytes, length)
 		}
 	}
 }
@@ -304,34 +313,6 @@ func (s *Show) endTake() {
 	}
 	s.recorder.seal()
 	s.publish()
-}
-
-// addGaps lists a segment of absence in every rendition: from where each ends to d after the last's end.
-func (s *Show) addGaps(d time.Duration) error {
-	var errs []error
-	end := s.end() + d
-	msn := s.nextMSN()
-	take := &s.takes[len(s.takes)-1]
-	for i, r := range s.renditions {
-		seg := media.Segment{MSN: msn, Take: take.Number, Gap: true, Filler: true}
-		timescale := s.timescale(take.Number, r.name)
-		if n := len(r.segments); n > 0 {
-			seg.DTS = r.segments[n-1].DTS + r.segments[n-1].Duration
-		}
-		seg.Duration = min(media.Ticks(end, timescale)-seg.DTS, media.Ticks(s.constants.TargetDuration+overshoot, timescale))
-		seg.Date = dateOf(take, seg.DTS, timescale)
-		// Written before announced; what can't be written is listed all the same, for the live path depends on nothing.
-		if err := s.recorder.appendGap(i, seg); err != nil {
-			errs = append(errs, err)
-		}
-		r.segments = append(r.segments, seg)
-		s.keepParts(r, nil)
-		s.memory.open(i, take.Number, msn)
-		s.memory.finish(i, d, false, 0)
-	}
-	s.metrics.fillers.Inc()
-	s.listed(0)
-	return errors.Join(errs...)
 }
 
 // settle tells where segments are that were listed before storage had them.
@@ -382,9 +363,12 @@ func (s *Show) publish() {
 		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), Takes: s.takes,
 		Renditions: make([]hls.Rendition, len(s.renditions)),
 		Bandwidth:  s.rate.peak(), AverageBandwidth: s.rate.average(), Independent: !s.dependent,
+		Metadata: s.Metadata(),
 	}
 	for i, r := range s.renditions {
-		snap.Renditions[i] = hls.Rendition{Name: r.name, Segments: r.segments, Parts: r.parts}
+		snap.Renditions[i] = hls.Rendition{
+			Name: r.name, Segments: r.segments, Parts: r.parts, Bandwidth: r.rate.peak(), AverageBandwidth: r.rate.average(),
+		}
 		if r.open != nil && s.state == media.Live {
 			open := r.open.OpenSegment
 			snap.Renditions[i].Open = &open

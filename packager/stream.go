@@ -127,7 +127,8 @@ func (s *stream) patience() time.Duration {
 }
 
 // beginShowLocked begins a new recording; the stream's show, if there is one, ends, and the new one continues it.
-func (s *stream) beginShowLocked(p *Publication, formats []*format, o *observer) error {
+// lanes is the format of each track of the publication.
+func (s *stream) beginShowLocked(p *Publication, formats []*format, lanes []int, o *observer) error {
 	before := p.continues
 	p.continues = ""
 	if s.show != nil {
@@ -135,12 +136,16 @@ func (s *stream) beginShowLocked(p *Publication, formats []*format, o *observer)
 		s.endShowLocked()
 	}
 	seen := observed{}
-	if formats[0].track.Kind == media.Video {
+	if formats[0].video() {
 		seen = o.result()
-		setFrameRate(formats[0], seen.frame())
 	}
-	if last := formats[len(formats)-1]; last.track.Kind == media.Audio {
-		seen.unit, seen.rate = last.unit, last.track.Timescale
+	for track, lane := range lanes {
+		if lane >= 0 && formats[lane].video() {
+			setFrameRate(formats[lane], o.frameTime(track))
+		}
+	}
+	if i := slices.IndexFunc(formats, func(f *format) bool { return !f.video() }); i >= 0 {
+		seen.unit, seen.rate = formats[i].unit, formats[i].track.Timescale
 	}
 	return s.createShowLocked(p, formats, newConstants(p.settings, seen), o.first().Wall, before)
 }
@@ -238,6 +243,7 @@ func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media
 		return s.takeFailedLocked(err)
 	}
 	s.pauseRetryLocked(broken)
+	s.show.repairs = p.repairs
 	s.take = newTake(s.show, formats, base, start, plan)
 	if len(s.show.takes) == 1 || s.show.state != media.Live {
 		s.show.setState(media.Live, time.Now(), nil)

@@ -28,33 +28,45 @@ type take struct {
 	// selfBound is the length of a segment in ticks when audio leads itself.
 	selfBound int64
 	lag       time.Duration
+	// base is the take's begin in media time, and origin on the publisher's clock.
+	base, origin time.Duration
 }
 
 // newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order.
 func newTake(show *Show, formats []*format, base time.Duration, start *media.Frame, plan layout) *take {
-	t := &take{show: show}
+	t := &take{show: show, base: base, origin: start.PTS}
 	first := show.nextMSN()
 	var unit time.Duration
 	for i, f := range formats {
 		l := newLane(show, i, f, first)
+		l.leadScale = formats[0].track.Timescale
 		t.lanes = append(t.lanes, l)
-		if f.track.Kind == media.Video {
+		switch {
+		case !f.video():
+			unit = max(unit, f.unitTime())
+		case i == 0:
 			t.video = l
-			continue
+		default:
+			unit = max(unit, media.Duration(alignSlack, videoTimescale))
 		}
-		unit = max(unit, media.Duration(f.unit, f.track.Timescale))
 	}
 	for _, l := range t.lanes {
-		if l != t.video {
-			l.clock = newAudioClock(l.format, media.Ticks(base, l.format.track.Timescale), start.PTS, t.video == nil)
+		switch begin := media.Ticks(base, l.format.track.Timescale); {
+		case l == t.video:
+		case l.format.video():
+			l.behind = newFollower(l, begin, start.PTS, newRules(show.constants, videoTimescale, 0))
+		default:
+			l.clock = newAudioClock(l.format, begin, start.PTS, l == t.lanes[0])
 		}
 	}
+	// Tracks must not hold the playlists back for longer than players wait (SEQ-6).
+	t.lag = min(audioLag, show.constants.TargetDuration/2)
 	if t.video == nil {
 		l := t.lanes[0]
 		t.selfBound = media.Ticks(show.constants.SegmentDuration, l.format.track.Timescale)
 		if l.paired { // whole parts, so that no segment ends in a part of a few units
 			whole := (t.selfBound + l.part - 1) / l.part * l.part
-			if whole > media.Ticks(show.constants.TargetDuration+overshoot, l.format.track.Timescale) {
+			if whole > media.Ticks(show.constants.TargetDuration+overshoot-unit, l.format.track.Timescale) {
 				whole -= l.part
 			}
 			t.selfBound = whole
@@ -63,18 +75,35 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 	}
 	t.leader.rules = newRules(show.constants, videoTimescale, unit)
 	t.leader.meter.layout = plan
-	// Audio must not hold the playlists back for longer than players wait (SEQ-6).
-	t.lag = min(audioLag, show.constants.TargetDuration/2)
 	t.clock = videoClock{base: media.Ticks(base, videoTimescale)}
 	return t
+}
+
+// remember gives each lane that can't make silence a unit to repeat. units and lanes are by the publication's track.
+func (t *take) remember(units [][]byte, lanes []int) {
+	for track, lane := range lanes {
+		if lane >= 0 && t.lanes[lane].format.silence == nil {
+			t.lanes[lane].last = append(t.lanes[lane].last, units[track]...)
+		}
+	}
 }
 
 // jumps says that a video frame's stamp can't continue the take.
 func (t *take) jumps(f *media.Frame) bool { return t.leader.held && t.clock.jumps(f.DTS) }
 
 // writeVideo takes a video frame.
-func (t *take) writeVideo(f *media.Frame, idr bool) {
-	l := t.video
+func (t *take) writeVideo(index int, f *media.Frame) {
+	l := t.lanes[index]
+	if v := l.behind; v != nil {
+		v.write(f, max(t.leader.heldDTS, t.clock.base))
+		t.followVideo(v)
+		return
+	}
+	if f.Leading && !l.passed {
+		t.show.repaired(l.index, "leading", 1) // decoding begins behind what it refers to
+		return
+	}
+	l.passed = l.passed || (f.Sync && t.leader.held)
 	var at stamp
 	if !t.leader.held {
 		ahead := min(aheadLimit, media.Duration(t.leader.limit, videoTimescale))
@@ -87,12 +116,12 @@ func (t *take) writeVideo(f *media.Frame, idr bool) {
 		held := &l.frag.samples[l.n]
 		held.duration = at.dts - held.dts
 	}
-	before, after := t.leader.push(at.dts, idr)
+	before, after := t.leader.push(at.dts, f.Sync)
 	t.applyHeld(before)
 	if after.cut != noCut {
 		t.cut(after, at.dts)
 	}
-	l.frag.add(appendSample(l.frag.next(), f.Payload, l.format.sets), sample{dts: at.dts, cto: at.cto, sync: idr})
+	l.frag.add(append(l.frag.next(), f.Payload...), sample{dts: at.dts, cto: at.cto, sync: f.Sync, leading: f.Leading})
 	t.lead(at.dts)
 }
 
@@ -129,10 +158,21 @@ func (t *take) cut(b boundary, dts int64) {
 	}
 }
 
+// followVideo lets a follower go on as far as the leader is.
+func (t *take) followVideo(v *follower) {
+	if t.leader.held {
+		v.follow(t.leader.heldDTS, media.Ticks(t.lag, videoTimescale))
+	}
+}
+
 // lead lets the followers go on up to the leader's first undecided sample, and silence stand in for what is late.
 func (t *take) lead(frontier int64) {
 	for _, l := range t.lanes {
 		if l == t.video {
+			continue
+		}
+		if l.behind != nil {
+			t.followVideo(l.behind)
 			continue
 		}
 		to := l.toTicks(frontier)
@@ -177,7 +217,7 @@ func (t *take) writeAudio(index int, f *media.Frame) (jump bool) {
 		}
 		return false
 	}
-	t.followSelf(l)
+	t.followSelf()
 	return false
 }
 
@@ -195,25 +235,54 @@ func (t *take) allow(l *lane, off int64) {
 
 // followSelf cuts an audio-only take: a segment ends before the first unit that begins target after the segment's
 // begin.
-func (t *take) followSelf(l *lane) {
+func (t *take) followSelf() {
+	l := t.lanes[0]
 	for l.pending() > 0 {
+		at := l.frag.samples[l.n].dts
 		if len(l.bounds) == 0 {
-			l.bounds = append(l.bounds, l.frag.samples[l.n].dts+t.selfBound)
+			for _, f := range t.lanes {
+				f.bounds = append(f.bounds, f.toTicks(at+t.selfBound))
+			}
 		}
-		l.follow(l.frag.samples[l.n].dts + 1)
+		l.follow(at + 1)
+	}
+	for _, f := range t.lanes[1:] {
+		to := f.toTicks(l.clock.next)
+		if to-f.clock.next > media.Ticks(t.lag, f.format.track.Timescale) {
+			f.fillTo(to)
+		}
+		f.follow(to)
+	}
+}
+
+// endSelf ends an audio-only take's open segments where the leading lane is.
+func (t *take) endSelf(end func(f *lane, ticks int64)) {
+	l := t.lanes[0]
+	open := l.segDur > 0
+	if open {
+		l.bounds = l.bounds[:0]
+		l.closePart(t.show.constants.PartTarget > 0)
+		l.closeSegment()
+	}
+	for _, f := range t.lanes[1:] {
+		ticks := f.toTicks(l.clock.next)
+		if open { // instead of the end that was to come
+			f.bounds[len(f.bounds)-1] = ticks
+		}
+		end(f, ticks)
 	}
 }
 
 // split ends the open segments where media stopped coming, though the take may go on. It says whether it could.
 func (t *take) split() bool {
 	if t.video == nil {
-		l := t.lanes[0]
-		if l.segDur == 0 {
+		if t.lanes[0].segDur == 0 {
 			return false
 		}
-		l.bounds = l.bounds[:0]
-		l.closePart(t.show.constants.PartTarget > 0)
-		l.closeSegment()
+		t.endSelf(func(f *lane, ticks int64) {
+			f.fillTo(ticks)
+			f.follow(ticks)
+		})
 		return true
 	}
 	listed := !t.leader.unlisted
@@ -222,7 +291,11 @@ func (t *take) split() bool {
 	}
 	t.cut(boundary{cutSegment, listed}, t.leader.heldDTS)
 	for _, l := range t.lanes {
-		if l != t.video {
+		switch {
+		case l == t.video:
+		case l.behind != nil:
+			l.behind.follow(t.leader.heldDTS, -1)
+		default:
 			l.fillTo(l.toTicks(t.leader.heldDTS))
 			l.follow(l.toTicks(t.leader.heldDTS))
 		}
@@ -233,12 +306,7 @@ func (t *take) split() bool {
 // close ends the take: everything that came is in a segment, and all tracks end together.
 func (t *take) close() {
 	if t.video == nil {
-		for _, l := range t.lanes {
-			l.closePart(t.show.constants.PartTarget > 0)
-			if l.segDur > 0 {
-				l.closeSegment()
-			}
-		}
+		t.endSelf((*lane).end)
 		return
 	}
 	l := t.video
@@ -253,7 +321,11 @@ func (t *take) close() {
 	t.applyHeld(before)
 	t.cut(boundary{cutSegment, !t.leader.unlisted}, end)
 	for _, f := range t.lanes {
-		if f != l {
+		switch {
+		case f == l:
+		case f.behind != nil:
+			f.behind.end()
+		default:
 			f.end(f.toTicks(end))
 		}
 	}

@@ -120,6 +120,34 @@ func TestMV9_LanguageOfAPublisherCantBreakOut(t *testing.T) {
 	}
 }
 
+func TestMV2_MV8_MV16_MultitrackMultivariant(t *testing.T) {
+	small := videoTrack()
+	small.Name, small.CodecString, small.Width, small.Height = "video2", "hvc1.2.4.L93.B0", 640, 360
+	small.Codec, small.VideoRange, small.FrameRate = media.HEVC, "PQ", 29.97
+	german, opus, label := audioTrack(), audioTrack(), audioTrack()
+	german.Name, german.Language, german.CodecString = "audio2", "de", "mp4a.40.5"
+	opus.Name, opus.Codec, opus.CodecString, opus.Channels = "audio3", media.Opus, "Opus", 6
+	label.Name, label.Language, label.Label = "audio4", "en", " Director\"s\ncut "
+	again := label
+	again.Name = "audio5"
+	s := newSim(lowConstants(), videoTrack(), small, audioTrack(), german, opus, label, again)
+	s.snap.Renditions[1].Bandwidth, s.snap.Renditions[1].AverageBandwidth = 900_000, 800_000
+	s.snap.Renditions[4].Bandwidth, s.snap.Renditions[4].AverageBandwidth = 320_000, 310_000
+	s.run(2, true)
+	text := AppendMultivariant(nil, s.publish(), "live/")
+	golden(t, "index_multitrack.m3u8", text)
+	var m playlist.Multivariant
+	if err := m.Unmarshal(text); err != nil || len(m.Variants) != 4 || len(m.Renditions) != 5 {
+		t.Errorf("%v: %d variants, %d renditions", err, len(m.Variants), len(m.Renditions))
+	}
+	sound := newSim(lowConstants(), audioTrack(), opus, german)
+	sound.run(2, true)
+	golden(t, "index_multitrack_audio.m3u8", AppendMultivariant(nil, sound.publish(), ""))
+	pictures := newSim(lowConstants(), videoTrack(), small)
+	pictures.run(2, true)
+	golden(t, "index_multitrack_video.m3u8", AppendMultivariant(nil, pictures.publish(), ""))
+}
+
 func TestMV8_SecondAudioTrackIsNoDefault(t *testing.T) {
 	second := audioTrack()
 	second.Name, second.Language = "audio2", "de"

@@ -60,7 +60,11 @@ func newSim(c media.Constants, tracks ...media.Track) *sim {
 	}
 	s.snap.Takes = []media.Take{{Number: 1, Anchor: s.anchor, FirstMSN: 1, Tracks: tracks}}
 	for _, tr := range tracks {
-		s.snap.Renditions = append(s.snap.Renditions, Rendition{Name: tr.Name})
+		r := Rendition{Name: tr.Name, Bandwidth: 4_100_000, AverageBandwidth: 3_800_000}
+		if tr.Kind == media.Audio {
+			r.Bandwidth, r.AverageBandwidth = 140_000, 130_000
+		}
+		s.snap.Renditions = append(s.snap.Renditions, r)
 		st := simTrack{partTicks: 45000, perPart: 250_000, offset: tr.InitSize}
 		if tr.Kind == media.Audio {
 			st.partTicks, st.perPart = 23*1024, 8_000

@@ -19,12 +19,24 @@ type Snapshot struct {
 	Takes []media.Take
 	// Renditions are in the takes' track order: video first. All have the same discontinuities.
 	Renditions []Rendition
-	// Bandwidth and AverageBandwidth are bits per second of the whole show, all tracks together.
+	// Bandwidth and AverageBandwidth are bits per second of the whole show, all tracks together: those of the variant
+	// where there is one track of each kind.
 	Bandwidth        int64
 	AverageBandwidth int64
+	// Metadata is what the publisher told at points of its time, in the order of arrival.
+	Metadata []Metadata
 	// Independent says that every segment so far began with a random access point, and that the packager means to
 	// keep it so.
 	Independent bool
+}
+
+// Metadata is a piece of timed metadata. Its payload is never modified.
+type Metadata struct {
+	Kind media.MetadataKind
+	// MediaTime is on the recording's timeline, and Date the wall clock there.
+	MediaTime time.Duration
+	Date      time.Time
+	Payload   []byte
 }
 
 // Rendition is one track's side of a snapshot.
@@ -38,6 +50,9 @@ type Rendition struct {
 	Parts [][]media.Part
 	// Open is the segment being written; nil between takes and once the recording ended.
 	Open *OpenSegment
+	// Bandwidth and AverageBandwidth are its bits per second.
+	Bandwidth        int64
+	AverageBandwidth int64
 }
 
 // OpenSegment is the segment at the live edge.

@@ -153,6 +153,7 @@ func (s *Snapshot) Measure() {
 	s.Bandwidth, s.AverageBandwidth = 0, 0
 	for i := range s.Renditions {
 		peak, average := s.rates(&s.Renditions[i])
+		s.Renditions[i].Bandwidth, s.Renditions[i].AverageBandwidth = peak, average
 		s.Bandwidth += peak
 		s.AverageBandwidth += average
 	}

@@ -57,8 +57,10 @@ type Track struct {
 	Width       int     `json:"width,omitempty"`
 	Height      int     `json:"height,omitempty"`
 	FrameRate   float64 `json:"frame_rate,omitempty"`
-	SampleRate  int     `json:"sample_rate,omitempty"`
-	Channels    int     `json:"channels,omitempty"`
+	// VideoRange is "PQ" or "HLG"; empty is SDR.
+	VideoRange string `json:"video_range,omitempty"`
+	SampleRate int    `json:"sample_rate,omitempty"`
+	Channels   int    `json:"channels,omitempty"`
 	// InitSize is the length in bytes of the init section (ftyp and moov) at the head of the track's file.
 	InitSize int64 `json:"init_size"`
 }

@@ -1,0 +1,50 @@
+package packager
+
+import (
+	"errors"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// finishGap lists the open segment of a rendition, which has no media, and opens the next.
+func (s *Show) finishGap(index int, duration int64) {
+	r := s.renditions[index]
+	o := r.open
+	seg := media.Segment{MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Date: o.Date, Gap: true}
+	s.recorder.finishSegment(index, seg)
+	r.segments = append(r.segments, seg)
+	s.keepParts(r, nil)
+	s.memory.finish(index, media.Duration(duration, o.timescale), false, 0)
+	s.metrics.segment(r.kind)
+	s.open(index, seg.DTS+seg.Duration, false)
+	s.listed(index)
+}
+
+// addGaps lists a segment of absence in every rendition: from where each ends to d after the last's end.
+func (s *Show) addGaps(d time.Duration) error {
+	var errs []error
+	end := s.end() + d
+	msn := s.nextMSN()
+	take := &s.takes[len(s.takes)-1]
+	for i, r := range s.renditions {
+		seg := media.Segment{MSN: msn, Take: take.Number, Gap: true, Filler: true}
+		timescale := s.timescale(take.Number, r.name)
+		if n := len(r.segments); n > 0 {
+			seg.DTS = r.segments[n-1].DTS + r.segments[n-1].Duration
+		}
+		seg.Duration = min(media.Ticks(end, timescale)-seg.DTS, media.Ticks(s.constants.TargetDuration+overshoot, timescale))
+		seg.Date = dateOf(take, seg.DTS, timescale)
+		// Written before announced; what can't be written is listed all the same, for the live path depends on nothing.
+		if err := s.recorder.appendGap(i, seg); err != nil {
+			errs = append(errs, err)
+		}
+		r.segments = append(r.segments, seg)
+		s.keepParts(r, nil)
+		s.memory.open(i, take.Number, msn)
+		s.memory.finish(i, d, false, 0)
+	}
+	s.metrics.fillers.Inc()
+	s.listed(0)
+	return errors.Join(errs...)
+}
