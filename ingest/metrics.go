@@ -31,6 +31,8 @@ const (
 	repairTSUntimed    = "ts_untimed"    // a PES packet without a time; dropped
 	repairTSSkipped    = "ts_skipped"    // a stream or program that is not taken
 	repairADTSSync     = "adts_sync"     // no ADTS header where one must be; the next was searched for
+
+	repairHLSGap = "hls_gap" // segments of a source are lost
 )
 
 type metrics struct {
@@ -45,6 +47,9 @@ type metrics struct {
 	mediaBytes  *prometheus.CounterVec
 	repairs     *prometheus.CounterVec
 	srtPackets  *prometheus.CounterVec
+
+	sources       *prometheus.GaugeVec
+	sourceRetries prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -72,6 +77,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"SRT data packets: received, lost at first, retransmitted, discarded as doubled or late, undecrypted, "+
 				"missing in the end, and dropped since a queue was full (overflow); broken handshakes.", "what"),
 	}
+	m.sources = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "oxbow", Subsystem: "ingest", Name: "sources", Help: "Enabled sources by what they do now.",
+	}, []string{"state"})
+	m.sourceRetries = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "oxbow", Subsystem: "ingest", Name: "source_retries_total",
+		Help: "Tries of sources that failed or ended, and are made again.",
+	})
+	for _, state := range media.SourceStates() {
+		m.sources.WithLabelValues(string(state))
+	}
+	reg.MustRegister(m.sources, m.sourceRetries)
 	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.bytes, m.frames,
 		m.mediaBytes, m.repairs, m.srtPackets)
 	return m
