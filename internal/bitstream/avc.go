@@ -30,6 +30,7 @@ type AVC struct {
 	configured bool // a configuration was given
 	changed    bool // the parameter sets are no longer those given last
 	scratch    []byte
+	sei        sei
 }
 
 type parameterSet struct {
@@ -132,6 +133,7 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 		payload = s.scratch
 	}
 	var u Unit
+	s.sei.captions = s.sei.captions[:0]
 	foreign := false // parameter sets that the configuration lacks are kept
 	payload, err := filter(payload, repaired, func(unit []byte) bool {
 		switch kind := unit[0] & 0x1f; {
@@ -140,7 +142,7 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 		case kind >= avcSlice && kind < avcIDR:
 			u.Picture = true
 		case kind == avcSEI:
-			u.Recovery = u.Recovery || hasRecoveryPoint(unit[1:])
+			u.Recovery = s.sei.read(unit[1:]) || u.Recovery
 		case kind == avcSPS || kind == avcPPS:
 			sets := &s.sps
 			if kind == avcPPS {
@@ -171,7 +173,7 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 			})
 		}
 	}
-	u.Payload = payload
+	u.Payload, u.Captions = payload, s.sei.take()
 	return u, nil
 }
 
@@ -252,35 +254,4 @@ func appendSets(dst []byte, sets []parameterSet) []byte {
 		dst = append(dst, p.unit...)
 	}
 	return dst
-}
-
-// hasRecoveryPoint looks for a recovery point in an SEI message list (7.3.2.3.1). Emulation prevention can only
-// lengthen payloads that come before, which at worst hides one.
-func hasRecoveryPoint(b []byte) bool {
-	const recoveryPoint = 6
-	for len(b) > 2 {
-		kind, size := 0, 0
-		for len(b) > 0 && b[0] == 0xff {
-			kind, b = kind+255, b[1:]
-		}
-		if len(b) == 0 {
-			return false
-		}
-		kind, b = kind+int(b[0]), b[1:]
-		for len(b) > 0 && b[0] == 0xff {
-			size, b = size+255, b[1:]
-		}
-		if len(b) == 0 {
-			return false
-		}
-		size, b = size+int(b[0]), b[1:]
-		if kind == recoveryPoint {
-			return true
-		}
-		if size > len(b) {
-			return false
-		}
-		b = b[size:]
-	}
-	return false
 }

@@ -38,14 +38,16 @@ type Unit struct {
 	Config []byte
 	// Width and Height go with Config where it does not tell the picture's size: VP9.
 	Width, Height int
-	// Captions is the cc_data of CEA-608/708 (ATSC A/53) in the unit; nil if there is none.
+	// Captions is the CEA-608/708 captions (ATSC A/53) in the unit, three bytes each as cc_data_pkt has them: flags and
+	// cc_type, cc_data_1, cc_data_2. It is nil if there are none, and borrowed as Payload is.
 	Captions []byte
 }
 
 // Video follows one video stream.
 type Video interface {
 	// SetConfig takes the decoder configuration of a container and gives it in its one form if it says something new;
-	// else the fault says why not.
+	// else the fault says why not. Both are empty if the record was taken but the configuration comes with the next key
+	// frame (VP9, whose record does not tell the picture's size).
 	SetConfig(record []byte) (config []byte, fault Fault)
 	// Read reads one access unit, of at most limit bytes, as the container has it: NAL units behind lengths, OBUs, a
 	// frame. repaired is told of every fault that was passed over. The error is media.ErrTooLarge.
