@@ -123,6 +123,16 @@ func (t *fmp4Track) readVideo(kind string, entry []byte) error {
 	switch kind {
 	case "avc1", "avc3":
 		t.track.Codec, t.video, config = media.H264, &bitstream.AVC{}, "avcC"
+	case "hvc1", "hev1":
+		t.track.Codec, t.video, config = media.HEVC, &bitstream.HEVC{}, "hvcC"
+	case "av01":
+		t.track.Codec, t.video, config = media.AV1, &bitstream.AV1{}, "av1C"
+	case "vp09":
+		const full = 4
+		t.track.Codec, t.video = media.VP9, &bitstream.VP9{}
+		t.track.Width = int(binary.BigEndian.Uint16(entry[24:]))
+		t.track.Height = int(binary.BigEndian.Uint16(entry[26:]))
+		return t.readConfig(entry[fixed:], "vpcC", full)
 	default:
 		return fmt.Errorf("%w: video %.4q of the source is not taken", media.ErrUnsupported, kind)
 	}
