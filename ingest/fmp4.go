@@ -127,7 +127,8 @@ func (d *fmp4Demuxer) setInit(section []byte) error {
 		}
 	}
 	for _, t := range d.tracks {
-		if t.track.Kind == media.Video {
+		// The samples of the others say how long a unit is.
+		if t.track.Kind == media.Video || t.track.Codec == media.AAC || t.track.Unit > 0 {
 			if err := d.configure(t, t.track.Config); err != nil {
 				return err
 			}

@@ -2,10 +2,13 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -107,7 +110,11 @@ func (q *hlsQueue) load(c hlsChunk) error {
 		if err := q.mp4.setInit(c.init); err != nil {
 			return fmt.Errorf("init section: %w", err)
 		}
-		return q.mp4.feed(c.data, time.Time{})
+		if err := q.mp4.feed(c.data, time.Time{}); err != nil {
+			return err
+		}
+		q.interleave()
+		return nil
 	case len(c.data) > 0 && c.data[0] == tsSync:
 		if q.ts == nil {
 			q.ts = newTSDemuxer(q, q.maxFrame)
@@ -120,6 +127,27 @@ func (q *hlsQueue) load(c hlsChunk) error {
 		return q.ts.flush()
 	}
 	return fmt.Errorf("%w: the source's segments are neither fragmented MP4 nor MPEG-TS", media.ErrUnsupported)
+}
+
+// interleave puts the frames of a segment, in which each track may lie in one piece, in the order of their decode times.
+// What stands before a frame stays there.
+func (q *hlsQueue) interleave() {
+	type timed struct {
+		event hlsEvent
+		dts   time.Duration
+	}
+	list := make([]timed, len(q.events))
+	next := time.Duration(math.MaxInt64)
+	for i, e := range slices.Backward(q.events) {
+		if e.frame != nil {
+			next = e.frame.DTS
+		}
+		list[i] = timed{e, next}
+	}
+	slices.SortStableFunc(list, func(a, b timed) int { return cmp.Compare(a.dts, b.dts) })
+	for i := range list {
+		q.events[i] = list[i].event
+	}
 }
 
 // peek gives the decode time of the next frame, after handing out what needs no time.
