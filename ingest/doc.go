@@ -10,6 +10,8 @@
 //	flvDemuxer      FLV bodies to configs and frames (flv*.go, h264.go, aac.go)
 //	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
 //	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
+//	Puller          streams that are fetched: one pull for each source, which connects, publishes, waits, tries again
+//	feed            a source that was reached: HLS (pull_hls*.go, fmp4*.go), RTMP (pull_rtmp.go), SRT (pull_srt.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	Publication     the packager's side
 //
@@ -30,5 +32,7 @@
 //  7. A payload is borrowed: it lies in the demuxer's buffer and is valid until the call returns.
 //  8. A key is never logged, nor an error or URL that may hold one: only the stream that it opened, or a hash.
 //  9. A frame that lacks a part is dropped and counted, never handed over.
-//  10. Every wait has a deadline, and no connection ends without a log line.
+//  10. A source never takes a stream from who is live: it looks before it acquires, stands by, and tries again later.
+//  11. Of a source's URL only its redacted form is shown or logged.
+//  12. Every wait has a deadline, and no connection ends without a log line.
 package ingest

@@ -18,6 +18,9 @@ type fmp4Demuxer struct {
 	init     []byte // the section that tracks is of
 	tracks   []*fmp4Track
 	frame    media.Frame // reused
+
+	// What the segment may still give, so that runs that overlap are not worth their while.
+	samples, bytes int
 }
 
 // fmp4Track is one track of the init section.
@@ -36,7 +39,7 @@ type fmp4Track struct {
 	next int64 // decode time after the last sample, for fragments without tfdt
 }
 
-// maxFMP4Samples bounds the samples of one run: it is counted by its bytes too, but default sizes take none.
+// maxFMP4Samples bounds the samples of one segment. Their bytes are bounded by the segment's.
 const maxFMP4Samples = 1 << 16
 
 var errMP4 = fmt.Errorf("%w: torn MP4 boxes", media.ErrInvalid)
@@ -175,6 +178,7 @@ func (d *fmp4Demuxer) readTrex(body []byte) error {
 
 // feed takes a whole segment.
 func (d *fmp4Demuxer) feed(segment []byte, wall time.Time) error {
+	d.samples, d.bytes = maxFMP4Samples, len(segment)
 	var moof []byte
 	moofAt := 0
 	for rest := segment; len(rest) > 0; {
@@ -295,9 +299,10 @@ func (d *fmp4Demuxer) run(f *fmp4Fragment, segment, body []byte, wall time.Time)
 		}
 		rest = rest[4:]
 	}
-	if f.at < 0 || count > maxFMP4Samples {
+	if f.at < 0 || int64(count) > int64(d.samples) {
 		return errMP4
 	}
+	d.samples -= int(count)
 	for range count {
 		sample := fmp4Sample{duration: f.duration, size: f.size}
 		for _, field := range []struct {
@@ -312,9 +317,10 @@ func (d *fmp4Demuxer) run(f *fmp4Fragment, segment, body []byte, wall time.Time)
 			}
 			*field.into, rest = binary.BigEndian.Uint32(rest), rest[4:]
 		}
-		if uint64(f.at)+uint64(sample.size) > uint64(len(segment)) {
+		if uint64(f.at)+uint64(sample.size) > uint64(len(segment)) || int64(sample.size) > int64(d.bytes) {
 			return errMP4
 		}
+		d.bytes -= int(sample.size)
 		payload := segment[f.at : f.at+int(sample.size)]
 		f.at += int(sample.size)
 		if err := d.sample(f, sample, payload, wall); err != nil {

@@ -91,6 +91,9 @@ type hlsParser struct {
 }
 
 func (p *hlsParser) tag(name, value string) error {
+	if len(p.playlist.segments) > 0 && strings.HasSuffix(name, "-SEQUENCE") {
+		return nil // they stand before the first segment (RFC 8216bis, 4.4.3)
+	}
 	var err error
 	switch name {
 	case "#EXT-X-STREAM-INF":

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -18,10 +19,20 @@ func (p *Puller) dialRTMPSource(ctx context.Context, target string) (feed, error
 		return nil, err
 	}
 	cfg := p.server.cfg
+	f := &rtmpFeed{client: client, cfg: cfg}
 	if err := client.Play(ctx, cfg.MaxFrame+messageOverhead); err != nil {
-		return nil, errors.Join(err, client.conn.Close())
+		return nil, errors.Join(f.withoutName(err), client.conn.Close())
 	}
-	return &rtmpFeed{client: client, cfg: cfg}, nil
+	return f, nil
+}
+
+// withoutName takes the stream's name, which may be secret, out of a server's words.
+func (f *rtmpFeed) withoutName(err error) error {
+	var status *RTMPStatusError
+	if name, _, _ := strings.Cut(f.client.name, "?"); name != "" && errors.As(err, &status) {
+		status.Description = strings.ReplaceAll(status.Description, name, "(name)")
+	}
+	return err
 }
 
 func (f *rtmpFeed) ended() string { return "" }
@@ -37,7 +48,7 @@ func (f *rtmpFeed) run(ctx context.Context, out *session) error {
 		case errors.Is(err, errGoodbye):
 			return nil
 		case err != nil:
-			return err
+			return f.withoutName(err)
 		case m.kind == typeVideo:
 			err = demuxer.video(m.timestamp, m.payload, now)
 		case m.kind == typeAudio:

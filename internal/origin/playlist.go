@@ -11,8 +11,10 @@ import (
 
 // multivariant answers for a stream or a recording.
 func (x *exchange) multivariant(t target) error {
-	wanted := x.h.wanted(t.path)
-	if t.kind == kindStream {
+	if t.kind == kindRecording {
+		x.h.watched(t.ref)
+	} else {
+		wanted := x.h.wanted(t.path)
 		id, err := x.h.resolve(x.r.Context(), t.path, wanted)
 		if err != nil {
 			return err
@@ -56,6 +58,16 @@ func begun(v *version) (hls.Decision, error) {
 // wanted tells the stream's source, if it has one, that somebody watches; it says whether it is about to be live.
 func (h *Handler) wanted(path media.StreamPath) bool {
 	return h.cfg.Wanted != nil && h.cfg.Wanted(path)
+}
+
+// watched tells the stream's source, if it has one, that somebody watches, unless it is a show of the past.
+func (h *Handler) watched(r ref) {
+	if h.cfg.Wanted == nil || h.live == nil {
+		return
+	}
+	if id, ok := h.live.Current(r.path); ok && id == r.id {
+		h.cfg.Wanted(r.path)
+	}
 }
 
 // resolve gives the recording that a stream's URL leads to. While a source is about to bring the stream it waits:
@@ -107,7 +119,7 @@ func (h *Handler) awaitLive(ctx context.Context, path media.StreamPath) (media.R
 
 // playlist answers for one rendition, obeying delivery directives.
 func (x *exchange) playlist(t target, kind hls.Kind) error {
-	x.h.wanted(t.path)
+	x.h.watched(t.ref)
 	directives, badDirectives := hls.ParseDirectives(x.r.URL.RawQuery)
 	rendition := 0
 	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) {
