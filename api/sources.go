@@ -33,7 +33,7 @@ type sourceOutput struct {
 type putSourceInput struct {
 	StreamPath
 	Body struct {
-		URL         string  `json:"url" doc:"http(s)://.../x.m3u8, rtmp(s)://HOST/APP/NAME, srt://HOST:PORT?streamid=&passphrase=&latency="`
+		URL         string  `json:"url" doc:"http(s)://HOST/x.m3u8, rtmp(s)://HOST/APP/NAME or srt://HOST:PORT"`
 		Mode        *string `json:"mode,omitempty" doc:"always (the default), or on_demand: while somebody watches"`
 		Enabled     *bool   `json:"enabled,omitempty" doc:"false keeps it and fetches nothing"`
 		IdleTimeout *span   `json:"idle_timeout,omitempty" doc:"How long on_demand goes on unwatched; 1m if not set"`

@@ -11,7 +11,7 @@ import (
 )
 
 // fmp4Demuxer takes media out of fragmented MP4 as HLS has it: an init section, then segments of moof and mdat (ISO/IEC
-// 14496-12, which the section numbers are of). It reads what lies in memory and allocates by the boxes' true sizes only.
+// 14496-12, which the section numbers are of). It reads what lies in memory, and allocates by the boxes' true sizes.
 type fmp4Demuxer struct {
 	sink     sink
 	maxFrame int
@@ -308,7 +308,10 @@ func (d *fmp4Demuxer) run(f *fmp4Fragment, segment, body []byte, wall time.Time)
 		for _, field := range []struct {
 			flag uint32
 			into *uint32
-		}{{duration, &sample.duration}, {size, &sample.size}, {sampleFlags, new(uint32)}, {composition, &sample.composition}} {
+		}{
+			{duration, &sample.duration}, {size, &sample.size}, {sampleFlags, new(uint32)},
+			{composition, &sample.composition},
+		} {
 			if flags&field.flag == 0 {
 				continue
 			}

@@ -20,7 +20,7 @@ func mustMP4(tb testing.TB) (init, segment []byte) {
 	i := fmp4.Init{Tracks: []*fmp4.InitTrack{
 		{ID: 1, TimeScale: 90000, Codec: &codecs.H264{SPS: testSPS, PPS: testPPS}},
 		{ID: 5, TimeScale: 48000, Codec: &codecs.MPEG4Audio{Config: mpeg4audio.AudioSpecificConfig{
-			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2, ChannelCount: 2,
+			Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 2,
 		}}},
 		{ID: 6, TimeScale: 48000, Codec: &codecs.Opus{ChannelCount: 2}},
 	}}

@@ -119,7 +119,7 @@ func (t *fmp4Track) readVideo(kind string, entry []byte) error {
 		return errMP4
 	}
 	t.track.Kind = media.Video
-	config := ""
+	var config string
 	switch kind {
 	case "avc1", "avc3":
 		t.track.Codec, t.video, config = media.H264, &bitstream.AVC{}, "avcC"

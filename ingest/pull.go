@@ -201,8 +201,8 @@ func (p *Puller) Wanted(path media.StreamPath) bool {
 	return q != nil && q.wanted()
 }
 
-// taken says whether somebody publishes the stream. Between the answer and the source's own lease a push may come: it is
-// sent away once then, and when its encoder comes back it is the source that yields.
+// taken says whether somebody publishes the stream. Between the answer and the source's own lease a push may come: it
+// is sent away once then, and when its encoder comes back it is the source that yields.
 func (p *Puller) taken(ctx context.Context, path media.StreamPath) (bool, error) {
 	if p.server.seats.occupied(path) {
 		return true, nil

@@ -18,7 +18,7 @@ import (
 
 // A source of HLS is read by its segments, three target durations behind its live edge, where segments are sure to be:
 // Low-Latency parts of another server would bring its media sooner, but what came as hints may be lost without a word.
-// Each rendition has a goroutine that fetches its segments ahead, a few of them; one goroutine demuxes them and lets the
+// Each rendition has a goroutine that fetches a few of its segments ahead; one goroutine demuxes them and lets the
 // frames go by the wall clock (pull_hls_pace.go).
 //
 // gohlslib's client, which could do the same, gives up when the next segment is late, passes over discontinuities and
@@ -211,7 +211,6 @@ func (f *hlsFeed) follow(ctx context.Context, r *hlsRendition) error {
 type hlsPosition struct {
 	next     int64 // Media Sequence Number; negative before the first playlist
 	restarts int64 // of the source, each of which is a discontinuity
-	sequence int64 // discontinuity of the last segment
 	missing  bool
 }
 

@@ -93,8 +93,7 @@ func (q *hlsQueue) repaired(what string) { q.add(hlsEvent{repair: what}) }
 
 // load demuxes a chunk.
 func (q *hlsQueue) load(c hlsChunk) error {
-	if c.end != nil {
-		q.end = c.end
+	if q.end = c.end; q.end != nil {
 		return nil
 	}
 	q.events, q.at = q.events[:0], 0
@@ -129,8 +128,8 @@ func (q *hlsQueue) load(c hlsChunk) error {
 	return fmt.Errorf("%w: the source's segments are neither fragmented MP4 nor MPEG-TS", media.ErrUnsupported)
 }
 
-// interleave puts the frames of a segment, in which each track may lie in one piece, in the order of their decode times.
-// What stands before a frame stays there.
+// interleave puts the frames of a segment, in which each track may lie in one piece, in the order of their decode
+// times. What stands before a frame stays there.
 func (q *hlsQueue) interleave() {
 	type timed struct {
 		event hlsEvent

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,17 +127,17 @@ func TestSourceIsTriedAgainAtGrowingIntervals(t *testing.T) {
 func TestSourceThatWasGoodIsTriedAgainAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestServer(t, Config{}, newRecorder())
-		good := false
+		var good atomic.Bool
 		f := &stillFeed{end: make(chan error)}
 		p := MustPull(t, s, func(context.Context, media.Source) (feed, error) {
-			if good {
+			if good.Load() {
 				return f, nil
 			}
 			return nil, errors.New("connection refused")
 		}, sourceOf(s.rec, "rtmp://example.com/live/x", media.SourceAlways))
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		good = true
+		good.Store(true)
 		time.Sleep(goodPull + time.Minute)
 		synctest.Wait()
 		if got := p.Status(s.rec.path).State; got != media.SourceLive {
