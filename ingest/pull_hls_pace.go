@@ -93,9 +93,6 @@ func (q *hlsQueue) repaired(what string) { q.add(hlsEvent{repair: what}) }
 
 // load demuxes a chunk.
 func (q *hlsQueue) load(c hlsChunk) error {
-	if q.end = c.end; q.end != nil {
-		return nil
-	}
 	q.events, q.at = q.events[:0], 0
 	q.discontinuity, q.behind = c.discontinuity, c.behind
 	if c.missing {
@@ -192,9 +189,7 @@ func (f *hlsFeed) play(ctx context.Context, out *session) error {
 		// All renditions begin together, unless one does not come.
 		late := time.Since(begun) > connectTimeout
 		if next != nil && (f.started || late || f.complete()) {
-			if !f.started {
-				f.started = true
-			}
+			f.started = true
 			if wait = f.pace.wait(dts, next.discontinuity, next.behind, time.Now()); wait <= 0 {
 				e := &next.events[next.at]
 				next.at++
@@ -250,6 +245,9 @@ func (f *hlsFeed) fill(r *hlsRendition, out sink) (time.Duration, bool, error) {
 		}
 		select {
 		case c := <-r.chunks:
+			if r.end = c.end; r.end != nil {
+				continue
+			}
 			if err := r.load(c); err != nil {
 				return 0, false, err
 			}
