@@ -202,7 +202,7 @@ func audioConfigOfESDS(esds []byte) []byte {
 	}
 	b := esds[4:]
 	for {
-		tag, body, rest, ok := descriptor(b)
+		tag, body, rest, ok := mp4Descriptor(b)
 		if !ok {
 			return nil
 		}
@@ -219,8 +219,8 @@ func audioConfigOfESDS(esds []byte) []byte {
 	}
 }
 
-// descriptor reads one descriptor, whose length has up to four bytes of seven bits.
-func descriptor(b []byte) (tag byte, body, rest []byte, ok bool) {
+// mp4Descriptor reads one descriptor, whose length has up to four bytes of seven bits.
+func mp4Descriptor(b []byte) (tag byte, body, rest []byte, ok bool) {
 	if len(b) < 2 {
 		return 0, nil, nil, false
 	}

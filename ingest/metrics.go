@@ -25,12 +25,12 @@ const (
 	repairTSSync       = "ts_sync"       // no packet where one must be; the next was searched for
 	repairTSPacket     = "ts_packet"     // a packet marked broken, scrambled or that does not parse; dropped
 	repairTSContinuity = "ts_continuity" // packets are missing
-	repairTSDamaged    = "ts_damaged"    // a PES packet with a part missing; dropped
-	repairTSTable      = "ts_table"      // a PAT or PMT with a wrong checksum or length; passed over
+	repairTSDamaged    = "ts_damaged"    // an access unit or PES packet with a part missing; dropped
+	repairTSTable      = "ts_table"      // a section with a wrong checksum or length; passed over
 	repairTSTooLarge   = "ts_too_large"  // an access unit past its limit; dropped
 	repairTSUntimed    = "ts_untimed"    // a PES packet without a time; dropped
 	repairTSSkipped    = "ts_skipped"    // a stream or program that is not taken
-	repairADTSSync     = "adts_sync"     // no ADTS header where one must be; the next was searched for
+	repairAudioSync    = "audio_sync"    // no audio frame where one must begin; the next was searched for
 
 	repairHLSGap = "hls_gap" // segments of a source are lost
 )

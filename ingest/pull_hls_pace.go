@@ -113,7 +113,7 @@ func (q *hlsQueue) load(c hlsChunk) error {
 		return nil
 	case len(c.data) > 0 && c.data[0] == tsSync:
 		if q.ts == nil {
-			q.ts = newTSDemuxer(q, q.maxFrame)
+			q.ts = newTSDemuxer(q, q.maxFrame, 0)
 		}
 		// Segments begin anew as packets go, and mostly as continuity counters go: each is demuxed to its end.
 		q.ts.gap()

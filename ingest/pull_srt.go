@@ -73,7 +73,7 @@ func (f *srtFeed) ended() string { return "" }
 func (f *srtFeed) run(ctx context.Context, out *session) error {
 	p := &srtPublisher{
 		session: out, socket: f.socket, queue: newSRTQueue(srtQueueLimit), metrics: f.server.metrics,
-		demuxer: newTSDemuxer(out, f.server.cfg.MaxFrame), idle: f.server.cfg.IdleTimeout,
+		demuxer: newTSDemuxer(out, f.server.cfg.MaxFrame, 0), idle: f.server.cfg.IdleTimeout,
 		bytes: f.server.metrics.bytes.WithLabelValues("pull_srt"),
 	}
 	err := p.run(ctx)

@@ -97,7 +97,7 @@ func (s *Server) serveSRT(ctx context.Context, req *srtRequest) {
 	}
 	p := &srtPublisher{
 		session: session, socket: socket, queue: newSRTQueue(srtQueueLimit), metrics: s.metrics,
-		demuxer: newTSDemuxer(session, s.cfg.MaxFrame), idle: s.cfg.IdleTimeout,
+		demuxer: newTSDemuxer(session, s.cfg.MaxFrame, 0), idle: s.cfg.IdleTimeout,
 		bytes: s.metrics.bytes.WithLabelValues("srt"),
 	}
 	err = p.run(ctx)

@@ -341,7 +341,7 @@ func TestSRTIdle(t *testing.T) {
 
 	var m tsMux
 	m.pat(0x100)
-	m.pmt(0x100, 1, 0, 0x24, 0x101)
+	m.pmt(0x100, 1, 0, 0x02, 0x101)
 	publisher = MustDialSRT(t, s, "publish:acme/show:"+rec.key, "")
 	stop := make(chan struct{})
 	var sender sync.WaitGroup
@@ -359,7 +359,7 @@ func TestSRTIdle(t *testing.T) {
 			}
 		}
 	})
-	s.log.await(t, "publisher left", "how=unsupported", "nothing but HEVC (H.265) came")
+	s.log.await(t, "publisher left", "how=unsupported", "nothing but MPEG-2 video came")
 	close(stop)
 	sender.Wait()
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -14,15 +13,17 @@ const (
 	tsSync     = 0x47
 	tsPIDPAT   = 0
 	tsPIDNull  = 0x1fff
-	tsNoPID    = 0x2000 // above every PID
-	maxSkipped = 16     // kinds of stream remembered by name
+	tsPIDFirst = 0x10 // those below are the tables'
+	maxSkipped = 16   // kinds of stream remembered by name
 )
 
 // tsDemuxer takes media out of an MPEG transport stream (ISO/IEC 13818-1, which the sections below are of). Every byte
 // is looked at a bounded number of times, and nothing is allocated once the buffers have grown to the stream's frames.
 //
-// One program is taken: the first whose PMT names a stream that we support; of that its first video and its first audio
-// stream. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
+// One program is taken: the one that was asked for, else the first whose PMT names a stream that we support; of that
+// all streams that we support. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
+// A sample of video is what lies between one PES packet with a time and the next: two fields that come in one packet
+// are one sample, in two packets they are two.
 type tsDemuxer struct {
 	sink     sink
 	maxFrame int
@@ -30,24 +31,26 @@ type tsDemuxer struct {
 	carry  []byte // a packet whose end is in the next datagram
 	synced bool
 
-	pat      tsSection
-	programs []tsProgram
+	pat      *tsSection
+	programs []*tsProgram
+	wanted   int // program_number that was asked for; 0 is the first that is supported
 	chosen   int // program_number of the program that is taken; 0 while none is
-	video    tsStream
-	audio    tsStream
-	avc      bitstream.AVC
-	adts     adtsStream
+	streams  []*tsStream
 	clock    tsClock
 
-	units   []byte      // scratch: an access unit with lengths for start codes
-	frame   media.Frame // reused
-	emitted int64       // frames handed to the sink
-	skipped []string    // what was not taken, by name, each once
+	units   []byte              // scratch: an access unit with lengths for start codes
+	frame   media.Frame         // reused
+	datum   media.TimedMetadata // likewise
+	picture int64               // PTS of the last picture of the first video track in 90 kHz, unwrapped
+	shown   bool                // there was one
+	emitted int64               // frames handed to the sink
+	skipped []string            // what was not taken, by name, each once
 }
 
-func newTSDemuxer(out sink, maxFrame int) *tsDemuxer {
-	d := &tsDemuxer{sink: out, maxFrame: maxFrame, carry: make([]byte, 0, tsPacket)}
-	d.video.pid, d.audio.pid = tsNoPID, tsNoPID
+// newTSDemuxer makes a demuxer of one program: that of the number, or with 0 the first that is supported.
+func newTSDemuxer(out sink, maxFrame, program int) *tsDemuxer {
+	d := &tsDemuxer{sink: out, maxFrame: maxFrame, wanted: program, carry: make([]byte, 0, tsPacket)}
+	d.pat = &tsSection{limit: maxTable, repaired: out.repaired, give: d.programTable}
 	return d
 }
 
@@ -103,20 +106,22 @@ func (d *tsDemuxer) feed(data []byte, wall time.Time) error {
 func (d *tsDemuxer) gap() {
 	d.carry = d.carry[:0]
 	d.pat.drop()
-	for i := range d.programs {
-		d.programs[i].pmt.drop()
+	for _, p := range d.programs {
+		p.pmt.drop()
 	}
-	for _, s := range []*tsStream{&d.video, &d.audio} {
-		s.damaged = s.damaged || s.open
+	for _, s := range d.streams {
+		s.lose()
 		s.started = false
 	}
-	d.adts.cut()
 }
 
 // flush hands over the frames whose end only the end of the stream shows.
 func (d *tsDemuxer) flush() error {
-	for _, s := range []*tsStream{&d.video, &d.audio} {
-		if err := d.finish(s); err != nil {
+	for _, s := range d.streams {
+		if err := d.endPES(s); err != nil {
+			return err
+		}
+		if err := d.endUnit(s); err != nil {
 			return err
 		}
 	}
@@ -140,25 +145,30 @@ func (d *tsDemuxer) packet(p []byte, wall time.Time) error {
 			h.broken = true
 			size = len(body) - 1
 		}
-		h.restart = size > 0 && body[1]&0x80 != 0
+		if size > 0 {
+			h.restart, h.random = body[1]&0x80 != 0, body[1]&0x40 != 0
+		}
 		body = body[1+size:]
 	}
 	if p[3]&0x10 == 0 {
 		body = nil // no payload, and then the counter stands still
 	}
-	switch pid {
-	case d.video.pid:
-		return d.elementary(&d.video, h, body, wall)
-	case d.audio.pid:
-		return d.elementary(&d.audio, h, body, wall)
-	case tsPIDPAT:
-		d.pat.feed(h, body, d.sink.repaired, d.programTable)
-	default:
-		for i := range d.programs {
-			if program := &d.programs[i]; program.pid == pid {
-				program.pmt.feed(h, body, d.sink.repaired, func(section []byte) { d.mapTable(program.number, section) })
-				break
-			}
+	for _, s := range d.streams {
+		if s.pid != pid {
+			continue
+		}
+		if s.section != nil {
+			s.wall = wall
+			return s.section.feed(h, body)
+		}
+		return d.elementary(s, h, body, wall)
+	}
+	if pid == tsPIDPAT {
+		return d.pat.feed(h, body)
+	}
+	for _, program := range d.programs {
+		if program.pid == pid {
+			return program.pmt.feed(h, body)
 		}
 	}
 	return nil
@@ -170,6 +180,7 @@ type tsHeader struct {
 	broken    bool // transport_error_indicator, or it does not parse
 	scrambled bool
 	restart   bool // discontinuity_indicator: the counter may jump
+	random    bool // random_access_indicator: decoding may begin here
 	counter   byte
 }
 
@@ -205,16 +216,22 @@ func (c *tsClock) unwrap(timestamp int64) int64 {
 	if !c.started {
 		c.started, c.last = true, timestamp
 	}
-	c.last += signed33(timestamp - c.last)
+	c.last = c.near(timestamp)
 	return c.last
 }
+
+// near unwraps a timestamp that the clock is not set by.
+func (c *tsClock) near(timestamp int64) int64 { return c.last + signed33(timestamp-c.last) }
 
 // signed33 reads the low 33 bits as a signed number.
 func signed33(v int64) int64 { return v << 31 >> 31 }
 
-// note remembers what is not taken, for the publisher's user to read, and counts it.
+// note remembers what is not taken, for the publisher's user to read, and counts it once.
 func (d *tsDemuxer) note(what string) {
-	if len(d.skipped) < maxSkipped && !slices.Contains(d.skipped, what) {
+	if slices.Contains(d.skipped, what) {
+		return
+	}
+	if len(d.skipped) < maxSkipped {
 		d.skipped = append(d.skipped, what)
 	}
 	d.sink.repaired(repairTSSkipped)

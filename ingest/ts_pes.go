@@ -9,33 +9,84 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// pesOverhead is what a PES header may add to an access unit.
-const pesOverhead = 9 + 255
+const (
+	// maxAudioPES bounds a PES packet of audio in bytes: one that gives its length has at most 64 KiB, as it must.
+	maxAudioPES = 1 << 20
+	// maxTSHeld bounds what all streams together hold in bytes: a few of the largest access units.
+	maxTSHeld = 64 << 20
+)
 
 // tsStream puts the PES packets of one PID together (2.4.3.6).
+//
+// Of audio and metadata it holds one PES packet. Of video it holds an access unit: some encoders give one several PES
+// packets, of which only the first has a time, so that an access unit ends where the next begins.
 type tsStream struct {
 	tsContinuity
 	pid     int
-	open    bool // a PES packet has begun
-	damaged bool // and a part of it is missing
-	buf     []byte
-	wall    time.Time // when its last byte so far came
+	form    tsForm
+	id      trackID // without a kind for metadata
+	limit   int     // of what is held, in bytes
+	renamed bool    // the PMT gave another language
+
+	packet []byte // the last one's payload, to know a repeated packet
+	open   bool   // a PES packet has begun
+	headed bool   // and its header was taken off
+	sized  bool   // and says its length
+	left   int    // bytes of it to come then
+	jump   bool   // it began with a random_access_indicator
+	wall   time.Time
+
+	buf     []byte // what is held, and then the open packet's header as long as it is not complete
+	mark    int    // where that begins
+	head    pesHeader
+	random  bool // what is held began with a random_access_indicator
+	pending bool // an access unit is held
+	damaged bool // a part of what is held is missing
+
+	section *tsSection
+	picture *tsPicture
+	audio   *tsAudio
+	data    *tsData
 }
 
-// follow reads another PID from now on, and says whether it is another.
-func (s *tsStream) follow(pid int) bool {
-	if s.pid == pid {
-		return false
+func (d *tsDemuxer) newStream(pid int, id trackID, form tsForm) *tsStream {
+	s := &tsStream{pid: pid, id: id, form: form}
+	switch {
+	case id.kind == media.Video:
+		s.limit = d.maxFrame
+		s.picture = newTSPicture(form.carries, d.sink.repaired)
+	case id.kind == media.Audio:
+		s.limit = min(maxAudioPES, d.maxFrame)
+		s.audio = newTSAudio(form.carries)
+	case form.carries == carriesSCTE35:
+		s.section = &tsSection{limit: maxSection, private: true, repaired: d.sink.repaired}
+		s.data = &tsData{}
+		s.section.give = func(section []byte) error { return d.cue(s.data, section, s.wall) }
+	default:
+		s.limit = min(media.MaxMetadata, d.maxFrame)
+		s.data = &tsData{}
 	}
-	*s = tsStream{pid: pid, buf: s.buf[:0]}
-	return true
+	return s
+}
+
+// lose says that bytes are missing.
+func (s *tsStream) lose() {
+	s.damaged = s.damaged || s.open || s.pending
+	switch {
+	case s.section != nil:
+		s.section.drop()
+	case s.audio != nil:
+		s.audio.cut()
+	case s.data != nil:
+		s.data.cut()
+	}
 }
 
 // elementary takes a packet of a stream.
 func (d *tsDemuxer) elementary(s *tsStream, h tsHeader, body []byte, wall time.Time) error {
 	if h.broken || h.scrambled {
 		d.sink.repaired(repairTSPacket)
-		s.damaged = s.open
+		s.lose()
 		return nil // the counter is not followed: the next packet tells that this one is missing
 	}
 	if body == nil {
@@ -45,150 +96,178 @@ func (d *tsDemuxer) elementary(s *tsStream, h tsHeader, body []byte, wall time.T
 		return nil
 	}
 	missing, again := s.next(h)
-	if again && bytes.HasSuffix(s.buf, body) {
+	if again && bytes.Equal(s.packet, body) {
 		return nil
 	}
+	s.packet = append(s.packet[:0], body...)
 	if missing || again { // the same counter before other bytes: sixteen are missing
 		d.sink.repaired(repairTSContinuity)
-		s.damaged = s.open
-		if s == &d.audio {
-			d.adts.cut()
-		}
+		s.lose()
 	}
 	if h.start {
-		if err := d.finish(s); err != nil {
+		if err := d.endPES(s); err != nil {
 			return err
 		}
-		s.open, s.damaged, s.buf = true, false, s.buf[:0]
+		s.begin(h.random)
 	}
-	if !s.open || s.damaged {
+	if !s.open {
 		return nil
 	}
-	if len(s.buf)+len(body) > d.maxFrame+pesOverhead {
+	s.wall = wall
+	if s.headed {
+		return d.hold(s, body)
+	}
+	s.buf = append(s.buf, body...)
+	return d.beginPES(s)
+}
+
+// begin begins a PES packet.
+func (s *tsStream) begin(random bool) {
+	s.open, s.headed, s.sized, s.jump = true, false, false, random
+	if s.damaged || !s.pending {
+		s.buf = s.buf[:0]
+	}
+	if s.picture == nil {
+		s.damaged = false
+	}
+	s.mark = len(s.buf)
+}
+
+// beginPES takes the header off the open packet once it is complete.
+func (d *tsDemuxer) beginPES(s *tsStream) error {
+	packet := s.buf[s.mark:]
+	if len(packet) < 9 || len(packet) < 9+int(packet[8]) {
+		return nil
+	}
+	size := 9 + int(packet[8])
+	head, ok := parsePES(packet[:size])
+	if length := int(binary.BigEndian.Uint16(packet[4:])); length > 0 {
+		s.sized, s.left = true, 6+length-size
+		ok = ok && s.left >= 0
+	}
+	if !ok {
+		s.buf, s.open = s.buf[:s.mark], false
+		d.sink.repaired(repairTSDamaged)
+		s.lose()
+		return nil
+	}
+	s.headed = true
+	if head.timed {
+		head.pts -= head.dts
+		head.dts = d.clock.unwrap(head.dts)
+		head.pts = head.dts + signed33(head.pts)
+		if s.picture != nil && s.id.number == 0 {
+			d.picture, d.shown = head.pts, true
+		}
+	}
+	payload := packet[size:]
+	if s.picture == nil {
+		s.head, s.buf = head, s.buf[:0]
+		return d.hold(s, payload)
+	}
+	if head.timed || !s.pending || bitstream.IsDelimiter(payload, s.picture.codec) {
+		s.buf = s.buf[:s.mark]
+		if err := d.endUnit(s); err != nil {
+			return err
+		}
+		s.mark, s.head, s.random, s.pending, s.damaged = 0, head, s.jump, true, false
+	}
+	s.buf = s.buf[:s.mark]
+	return d.hold(s, payload) // which lies behind, in the same array
+}
+
+// hold adds to what is held.
+func (d *tsDemuxer) hold(s *tsStream, body []byte) error {
+	if s.damaged {
+		return nil
+	}
+	if s.sized {
+		body = body[:min(len(body), s.left)]
+		s.left -= len(body)
+	}
+	if need := len(s.buf) + len(body); need > s.limit || need > cap(s.buf) && d.held()+need > maxTSHeld {
 		d.sink.repaired(repairTSTooLarge)
 		s.damaged = true
 		return nil
 	}
-	s.buf, s.wall = append(s.buf, body...), wall
-	if size, bounded := pesSize(s.buf); bounded && len(s.buf) >= size {
-		return d.finish(s)
+	s.buf = append(s.buf, body...)
+	if s.sized && s.left == 0 {
+		return d.endPES(s)
 	}
 	return nil
 }
 
-// pesSize gives the length of a PES packet that says it; that of video may be open.
-func pesSize(head []byte) (size int, bounded bool) {
-	if len(head) < 6 {
-		return 0, false
+// held is the bytes of memory that the streams have.
+func (d *tsDemuxer) held() (sum int) {
+	for _, s := range d.streams {
+		sum += cap(s.buf)
 	}
-	size = int(binary.BigEndian.Uint16(head[4:]))
-	return 6 + size, size > 0
+	return sum
 }
 
-// finish takes the open PES packet as complete: either it is by its length, or the next one begins.
-func (d *tsDemuxer) finish(s *tsStream) error {
+// endPES takes the open PES packet as complete: either it is by its length, or the next one begins.
+func (d *tsDemuxer) endPES(s *tsStream) error {
 	if !s.open {
 		return nil
 	}
 	s.open = false
-	packet := s.buf
-	if size, bounded := pesSize(packet); bounded {
-		s.damaged = s.damaged || len(packet) < size
-		packet = packet[:min(size, len(packet))]
+	if !s.headed {
+		s.buf = s.buf[:s.mark]
 	}
-	if s.damaged {
-		d.damaged(s)
+	torn := !s.headed || s.sized && s.left > 0
+	if s.picture != nil {
+		if s.damaged = s.damaged || torn; s.damaged && !s.pending {
+			d.sink.repaired(repairTSDamaged)
+			s.damaged = false
+		}
+		return nil // the access unit may go on
+	}
+	if s.damaged || torn {
+		d.sink.repaired(repairTSDamaged)
+		s.lose()
+		s.damaged = false
 		return nil
 	}
-	pes, ok := parsePES(packet)
-	if !ok {
-		d.damaged(s)
-		return nil
+	switch {
+	case s.audio != nil && s.form.carries == carriesOpus:
+		return d.opusPacket(s)
+	case s.audio != nil:
+		return d.audioPacket(s)
 	}
-	if s == &d.audio {
-		return d.aacPacket(pes, s.wall)
-	}
-	return d.avcPacket(pes, s.wall)
+	return d.dataPacket(s)
 }
 
-// damaged counts a PES packet that is dropped.
-func (d *tsDemuxer) damaged(s *tsStream) {
-	d.sink.repaired(repairTSDamaged)
-	if d.kindOf(s) == media.Audio {
-		d.adts.cut()
-	}
-}
-
-// pesPacket is a PES packet taken apart.
-type pesPacket struct {
+// pesHeader is what a PES packet's header says.
+type pesHeader struct {
 	timed    bool
-	pts, dts int64 // 33 bits
-	data     []byte
+	pts, dts int64 // 90 kHz, 33 bits of it before they are unwrapped
 }
 
-func parsePES(p []byte) (pesPacket, bool) {
-	if len(p) < 9 || p[0] != 0 || p[1] != 0 || p[2] != 1 || p[6]&0xc0 != 0x80 || p[6]&0x30 != 0 {
-		return pesPacket{}, false // not the syntax of audio and video, or scrambled
+// parsePES reads a header that is complete.
+func parsePES(p []byte) (h pesHeader, ok bool) {
+	if p[0] != 0 || p[1] != 0 || p[2] != 1 || p[6]&0xc0 != 0x80 || p[6]&0x30 != 0 {
+		return h, false // not the syntax of audio and video, or scrambled
 	}
-	header := 9 + int(p[8])
-	if header > len(p) {
-		return pesPacket{}, false
-	}
-	pes := pesPacket{data: p[header:]}
-	fields := p[9:header]
+	fields := p[9:]
 	const ptsFlag, dtsFlag = 0x80, 0x40
 	if p[7]&ptsFlag == 0 {
-		return pes, true
+		return h, true
 	}
 	if len(fields) < 5 {
-		return pesPacket{}, false
+		return h, false
 	}
-	pes.timed, pes.pts = true, timestamp33(fields)
-	pes.dts = pes.pts
+	h.timed, h.pts = true, timestamp33(fields)
+	h.dts = h.pts
 	if p[7]&dtsFlag != 0 {
 		if len(fields) < 10 {
-			return pesPacket{}, false
+			return h, false
 		}
-		pes.dts = timestamp33(fields[5:])
+		h.dts = timestamp33(fields[5:])
 	}
-	return pes, true
+	return h, true
 }
 
 // timestamp33 reads a PTS or DTS field: 33 bits between markers.
 func timestamp33(b []byte) int64 {
 	return int64(b[0]>>1&7)<<30 | int64(b[1])<<22 | int64(b[2]>>1)<<15 | int64(b[3])<<7 | int64(b[4]>>1)
-}
-
-// avcPacket takes an H.264 access unit: encoders send each in a PES packet of its own.
-func (d *tsDemuxer) avcPacket(pes pesPacket, wall time.Time) error {
-	if !pes.timed {
-		d.sink.repaired(repairTSUntimed)
-		return nil
-	}
-	var ok bool
-	if d.units, ok = bitstream.ByteStream(d.units[:0], pes.data, d.maxFrame); !ok {
-		d.sink.repaired(repairTSTooLarge)
-		return nil
-	}
-	unit, err := d.avc.Read(d.units, d.maxFrame, func(f bitstream.Fault) { d.sink.repaired(string(f)) })
-	if err != nil {
-		return err
-	}
-	if unit.Config != nil {
-		err := d.sink.configure(trackID{kind: media.Video}, media.Track{Codec: media.H264, Config: unit.Config})
-		if err != nil {
-			return err
-		}
-	}
-	if !unit.Picture {
-		d.sink.repaired(string(bitstream.NoPicture))
-		return nil
-	}
-	dts := d.clock.unwrap(pes.dts)
-	d.frame = media.Frame{
-		DTS: media.Duration(dts, 90000), PTS: media.Duration(dts+signed33(pes.pts-pes.dts), 90000),
-		Sync: unit.Sync, Recovery: unit.Recovery, Leading: unit.Leading, Payload: unit.Payload, Wall: wall,
-	}
-	d.emitted++
-	return d.sink.write(trackID{kind: media.Video}, &d.frame)
 }

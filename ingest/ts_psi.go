@@ -3,69 +3,75 @@ package ingest
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
-	"slices"
-
-	"github.com/oxbow-video/oxbow/internal/media"
 )
 
+// Limits of sections in bytes.
 const (
-	maxSection  = 3 + 1021 // of PAT and PMT (2.4.4.4, 2.4.4.9)
-	maxPrograms = 16
-	tableIDPAT  = 0
-	tableIDPMT  = 2
+	maxTable   = 3 + 1021 // of PAT and PMT (2.4.4.4, 2.4.4.9)
+	maxSection = 3 + 4093 // of private ones (2.4.4.11)
 )
 
-// tsSection puts the sections of one PID together (2.4.4). It gives each section that differs from the last one and
-// whose checksum is right.
+// tsSection puts the sections of one PID together (2.4.4). It gives those whose checksum is right, and of tables only
+// one that differs from the last.
 type tsSection struct {
 	tsContinuity
+	limit    int
+	private  bool // sections are no tables: they have a checksum, but no version
+	repaired func(what string)
+	give     func(section []byte) error
+
 	open bool
 	buf  []byte
-	last []byte // the section given last
+	last []byte // the table given last
 }
 
 // drop forgets a section that is not complete.
 func (s *tsSection) drop() { s.open, s.started = false, false }
 
-func (s *tsSection) feed(h tsHeader, body []byte, repaired func(string), give func(section []byte)) {
+func (s *tsSection) feed(h tsHeader, body []byte) error {
 	if h.broken || h.scrambled {
-		repaired(repairTSPacket)
+		s.repaired(repairTSPacket)
 		s.drop()
-		return
+		return nil
 	}
 	if body == nil {
-		return
+		return nil
 	}
 	missing, again := s.next(h)
 	if again {
-		return
+		return nil
 	}
 	if missing {
-		repaired(repairTSContinuity)
+		s.repaired(repairTSContinuity)
 		s.open = false
 	}
 	if !h.start {
-		s.add(body, repaired, give)
-		return
+		_, err := s.add(body)
+		return err
 	}
 	if len(body) == 0 || int(body[0]) > len(body)-1 {
-		repaired(repairTSPacket)
+		s.repaired(repairTSPacket)
 		s.open = false
-		return
+		return nil
 	}
 	pointer := int(body[0])
-	s.add(body[1:1+pointer], repaired, give)
-	for body = body[1+pointer:]; len(body) > 0 && body[0] != 0xff; { // 0xff is stuffing
-		s.open, s.buf = true, s.buf[:0]
-		body = s.add(body, repaired, give)
+	if _, err := s.add(body[1 : 1+pointer]); err != nil {
+		return err
 	}
+	for body = body[1+pointer:]; len(body) > 0 && body[0] != 0xff; { // 0xff is stuffing
+		var err error
+		s.open, s.buf = true, s.buf[:0]
+		if body, err = s.add(body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add adds to the open section and gives what is left behind its end.
-func (s *tsSection) add(body []byte, repaired func(string), give func([]byte)) (rest []byte) {
+func (s *tsSection) add(body []byte) (rest []byte, err error) {
 	if !s.open {
-		return nil
+		return nil, nil
 	}
 	need := 3
 	if len(s.buf) >= 3 {
@@ -75,13 +81,13 @@ func (s *tsSection) add(body []byte, repaired func(string), give func([]byte)) (
 		n := min(need-len(s.buf), len(body))
 		s.buf, body = append(s.buf, body[:n]...), body[n:]
 		if len(s.buf) < need {
-			return nil
+			return nil, nil
 		}
 		size := sectionSize(s.buf)
-		if size > maxSection {
-			repaired(repairTSTable)
+		if size > s.limit {
+			s.repaired(repairTSTable)
 			s.open = false
-			return nil
+			return nil, nil
 		}
 		if need >= size {
 			break
@@ -89,20 +95,28 @@ func (s *tsSection) add(body []byte, repaired func(string), give func([]byte)) (
 		need = size
 	}
 	s.open = false
+	return body, s.complete()
+}
+
+// complete gives the section if it is good and news.
+func (s *tsSection) complete() error {
 	if bytes.Equal(s.buf, s.last) {
-		return body
+		return nil
 	}
 	// Long sections only have a checksum (section_syntax_indicator), and PAT and PMT are long.
-	if len(s.buf) < 12 || s.buf[1]&0x80 == 0 || crcMPEG(s.buf) != 0 {
-		repaired(repairTSTable)
-		return body
+	table := len(s.buf) >= 12 && s.buf[1]&0x80 != 0
+	if !table && !s.private || crcMPEG(s.buf) != 0 {
+		s.repaired(repairTSTable)
+		return nil
+	}
+	if s.private {
+		return s.give(s.buf)
 	}
 	if s.buf[5]&1 == 0 {
-		return body // announces what will hold later
+		return nil // announces what will hold later
 	}
 	s.last = append(s.last[:0], s.buf...)
-	give(s.buf)
-	return body
+	return s.give(s.buf)
 }
 
 func sectionSize(head []byte) int { return 3 + int(binary.BigEndian.Uint16(head[1:])&0x0fff) }
@@ -118,186 +132,4 @@ func crcMPEG(data []byte) uint32 {
 		}
 	}
 	return crc
-}
-
-// tsProgram is one program of the PAT.
-type tsProgram struct {
-	number int
-	pid    int
-	pmt    tsSection
-	passed bool // it was counted as one that is not taken
-}
-
-// programTable obeys a PAT (2.4.4.3).
-func (d *tsDemuxer) programTable(section []byte) {
-	if section[0] != tableIDPAT {
-		return
-	}
-	if section[6] > 0 { // section_number: a PAT of 250 programs and more
-		d.note("more programs")
-		return
-	}
-	var programs []tsProgram
-	for entry := section[8 : len(section)-4]; len(entry) >= 4; entry = entry[4:] {
-		number := int(binary.BigEndian.Uint16(entry))
-		pid := int(binary.BigEndian.Uint16(entry[2:]) & 0x1fff)
-		if number == 0 { // the network's own PID
-			continue
-		}
-		if len(programs) == maxPrograms {
-			d.note("more programs")
-			break
-		}
-		known := slices.IndexFunc(d.programs, func(p tsProgram) bool { return p.number == number && p.pid == pid })
-		if known >= 0 {
-			programs = append(programs, d.programs[known])
-			continue
-		}
-		programs = append(programs, tsProgram{number: number, pid: pid})
-	}
-	d.programs = programs
-	if !slices.ContainsFunc(programs, func(p tsProgram) bool { return p.number == d.chosen }) {
-		d.unchoose() // its streams go on until another program is found
-	}
-}
-
-// mapTable obeys a PMT (2.4.4.8).
-func (d *tsDemuxer) mapTable(number int, section []byte) {
-	if section[0] != tableIDPMT || int(binary.BigEndian.Uint16(section[3:])) != number || len(section) < 16 {
-		return
-	}
-	entries := section[12 : len(section)-4 : len(section)-4]
-	info := int(binary.BigEndian.Uint16(section[10:]) & 0x0fff)
-	if info > len(entries) {
-		d.sink.repaired(repairTSTable)
-		return
-	}
-	if d.chosen != 0 && d.chosen != number {
-		d.pass(number)
-		return
-	}
-	found := struct{ video, audio int }{tsNoPID, tsNoPID}
-	for entries = entries[info:]; len(entries) >= 5; {
-		kind, pid := entries[0], int(binary.BigEndian.Uint16(entries[1:])&0x1fff)
-		size := 5 + int(binary.BigEndian.Uint16(entries[3:])&0x0fff)
-		if size > len(entries) {
-			d.sink.repaired(repairTSTable)
-			break
-		}
-		descriptors := entries[5:size]
-		entries = entries[size:]
-		switch {
-		case kind == tsTypeH264 && found.video == tsNoPID:
-			found.video = pid
-		case kind == tsTypeADTS && found.audio == tsNoPID && pid != found.video:
-			found.audio = pid
-		case kind == tsTypeH264 || kind == tsTypeADTS:
-			d.note("a second " + tsTypeName(kind, nil) + " stream")
-		default:
-			d.note(tsTypeName(kind, descriptors))
-		}
-	}
-	if found.video == tsNoPID && found.audio == tsNoPID {
-		if d.chosen == 0 {
-			return // another program may have some
-		}
-		d.unchoose()
-	} else {
-		d.chosen = number
-	}
-	d.video.follow(found.video)
-	if d.audio.follow(found.audio) {
-		d.adts.cut()
-	}
-	promised := map[bool]int{true: 1}
-	d.sink.announce(promised[found.video != tsNoPID], promised[found.audio != tsNoPID])
-}
-
-// unchoose has all programs looked at again, those that were passed over too.
-func (d *tsDemuxer) unchoose() {
-	d.chosen = 0
-	for i := range d.programs {
-		d.programs[i].pmt.last = nil
-	}
-}
-
-// pass counts a program that is not taken, once.
-func (d *tsDemuxer) pass(number int) {
-	for i := range d.programs {
-		if p := &d.programs[i]; p.number == number && !p.passed {
-			p.passed = true
-			d.note("a second program")
-		}
-	}
-}
-
-// Stream types (table 2-34).
-const (
-	tsTypeH264    = 0x1b
-	tsTypeADTS    = 0x0f
-	tsTypePrivate = 0x06
-)
-
-// tsTypeName names a stream type for people.
-func tsTypeName(kind byte, descriptors []byte) string {
-	switch kind {
-	case tsTypeH264:
-		return "H.264"
-	case tsTypeADTS:
-		return "AAC"
-	case tsTypePrivate:
-		return privateName(descriptors)
-	}
-	for _, known := range []struct {
-		kind byte
-		name string
-	}{
-		{0x01, "MPEG-1 video"}, {0x02, "MPEG-2 video"}, {0x03, "MPEG-1 audio (MP2, MP3)"}, {0x04, "MPEG-2 audio (MP2, MP3)"},
-		{0x10, "MPEG-4 Part 2 video"}, {0x11, "AAC in LATM"}, {0x15, "timed metadata"}, {0x20, "H.264 MVC"},
-		{0x21, "JPEG 2000"},
-		{0x24, "HEVC (H.265)"}, {0x33, "VVC (H.266)"}, {0x80, "LPCM"}, {0x81, "AC-3"}, {0x82, "DTS"}, {0x86, "SCTE-35 cues"},
-		{0x87, "E-AC-3"}, {0xd1, "Dirac"}, {0xea, "VC-1"},
-	} {
-		if known.kind == kind {
-			return known.name
-		}
-	}
-	return fmt.Sprintf("stream type 0x%02x", kind)
-}
-
-// privateName says what PES private data are, from their descriptors.
-func privateName(descriptors []byte) string {
-	for len(descriptors) >= 2 && int(descriptors[1]) <= len(descriptors)-2 {
-		tag, body := descriptors[0], descriptors[2:2+int(descriptors[1])]
-		descriptors = descriptors[2+len(body):]
-		switch {
-		case tag == 0x05 && bytes.Equal(body, []byte("Opus")):
-			return "Opus"
-		case tag == 0x05 && bytes.HasPrefix(body, []byte("HEVC")):
-			return "HEVC (H.265)"
-		case tag == 0x05 && bytes.HasPrefix(body, []byte("AV01")):
-			return "AV1"
-		case tag == 0x05 && bytes.HasPrefix(body, []byte("BSSD")):
-			return "SMPTE 302M audio"
-		case tag == 0x05 && bytes.HasPrefix(body, []byte("KLVA")):
-			return "KLV metadata"
-		case tag == 0x6a:
-			return "AC-3"
-		case tag == 0x7a:
-			return "E-AC-3"
-		case tag == 0x56:
-			return "teletext"
-		case tag == 0x59:
-			return "DVB subtitles"
-		}
-	}
-	return "private data"
-}
-
-// kindOf is the kind of track that a stream becomes.
-func (d *tsDemuxer) kindOf(s *tsStream) media.Kind {
-	if s == &d.video {
-		return media.Video
-	}
-	return media.Audio
 }

@@ -2,9 +2,6 @@ package bitstream
 
 import (
 	"bytes"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/ac3"
@@ -14,27 +11,6 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
-
-// encoded is what ffmpeg makes of a short tone or test picture in the elementary form of an extension.
-func encoded(tb testing.TB, ext string, args ...string) []byte {
-	tb.Helper()
-	if _, err := exec.LookPath("ffmpeg"); err != nil {
-		if os.Getenv("OXBOW_TEST_REQUIRE") == "all" {
-			tb.Fatal(err)
-		}
-		tb.Skip("no ffmpeg")
-	}
-	out := filepath.Join(tb.TempDir(), "out."+ext)
-	cmd := exec.Command("ffmpeg", append(append([]string{"-hide_banner", "-loglevel", "error", "-nostdin"}, args...), "-y", out)...)
-	if message, err := cmd.CombinedOutput(); err != nil {
-		tb.Skipf("ffmpeg %v: %s", args, message) // an encoder that this one lacks
-	}
-	b, err := os.ReadFile(out)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
 
 func tone(source string, args ...string) []string {
 	return append([]string{"-f", "lavfi", "-i", source}, args...)

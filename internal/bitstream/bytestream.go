@@ -3,6 +3,8 @@ package bitstream
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // ByteStream appends the NAL units of a byte stream (annex B of H.264 and H.265), each behind a 4-byte length instead of
@@ -32,4 +34,18 @@ func ByteStream(dst, stream []byte, limit int) ([]byte, bool) {
 		}
 		stream = stream[next+len(code):]
 	}
+}
+
+// IsDelimiter says whether a byte stream begins with an access unit delimiter of the codec.
+func IsDelimiter(stream []byte, codec media.Codec) bool {
+	head := stream[:min(len(stream), 8)]
+	unit := bytes.TrimLeft(head, "\x00")
+	if len(unit) < 2 || len(head)-len(unit) < 2 || unit[0] != 1 {
+		return false
+	}
+	const hevcDelimiter = 35
+	if codec == media.HEVC {
+		return unit[1]>>1&0x3f == hevcDelimiter
+	}
+	return unit[1]&0x1f == avcDelimiter
 }
