@@ -51,18 +51,34 @@ type Recordings interface {
 	RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error)
 }
 
+// Sources keeps where streams are fetched from, one per stream; what is not there is media.ErrNotFound.
+type Sources interface {
+	PutSource(ctx context.Context, source media.Source) (media.Source, error)
+	Source(ctx context.Context, path media.StreamPath) (media.Source, error)
+	DeleteSource(ctx context.Context, path media.StreamPath) error
+}
+
 // Tokens checks the bearer tokens of the API. A wrong one is media.ErrDenied.
 type Tokens interface {
 	CheckToken(ctx context.Context, token string) error
 }
 
-// Deps is what the server works with. The first five are needed; the catalog is all of them.
+// Deps is what the server works with. The first six are needed; the catalog is all of them.
 type Deps struct {
 	Publishers Publishers
 	Streams    Streams
 	Keys       Keys
 	Recordings Recordings
 	Tokens     Tokens
+	Sources    Sources
+
+	// SourceStatus says what a stream's source does; nil when nobody here knows.
+	SourceStatus func(path media.StreamPath) media.SourceStatus
+	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.
+	SourcesChanged func()
+	// Wanted tells that a viewer asks for a stream, and says whether a source is about to bring it; it does not wait.
+	// Nil is no sources.
+	Wanted func(path media.StreamPath) bool
 
 	// Nodes gives the base URLs of the ingest nodes that serve the cluster's recordings, best first; nil is none.
 	Nodes func(ctx context.Context) ([]string, error)

@@ -58,6 +58,11 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 			current = live
 		}
 	}
+	if id == "" && current == "" && s.deps.Wanted != nil && s.deps.Wanted(path) {
+		// Its source is asked for it. The node holds the viewer's request until there is something to play: a 404, or
+		// the last recording, would be what the player then stays with.
+		return s.begins(ctx, path)
+	}
 	row, err := s.find(ctx, path, id, current)
 	if err != nil && current != "" && (id == "" || id == current) &&
 		!errors.Is(err, media.ErrGone) {
@@ -83,6 +88,23 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		}
 		loc.Nodes = nodes
 	}
+	return loc, nil
+}
+
+// begins is the location of a stream that is about to be live.
+func (s *Server) begins(ctx context.Context, path media.StreamPath) (media.Location, error) {
+	loc := media.Location{Publisher: path.Publisher, Stream: path.Stream, State: media.Live}
+	if s.deps.Nodes == nil {
+		return loc, fmt.Errorf("nodes of %s: %w", path, media.ErrUnavailable)
+	}
+	nodes, err := s.deps.Nodes(ctx)
+	if err == nil && len(nodes) == 0 {
+		err = fmt.Errorf("no ingest node is there: %w", media.ErrUnavailable)
+	}
+	if err != nil {
+		return loc, fmt.Errorf("nodes of %s: %w", path, err)
+	}
+	loc.Nodes = nodes
 	return loc, nil
 }
 

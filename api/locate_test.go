@@ -160,3 +160,21 @@ func TestInternalAndPublicAreApart(t *testing.T) {
 		t.Errorf("internal: got %d", a.Code)
 	}
 }
+
+func TestLocateOfAStreamThatASourceBrings(t *testing.T) {
+	path := media.StreamPath{Publisher: "acme", Stream: "show"}
+	asked := 0
+	rows := rowCatalog{rows: []media.Recording{{ID: recordingID(1), Path: path, State: media.Archived}}}
+	s := New(Config{}, Deps{
+		Recordings: rows,
+		Nodes:      func(context.Context) ([]string, error) { return []string{"http://ingest-1:8081"}, nil },
+		Wanted:     func(p media.StreamPath) bool { asked++; return p == path },
+	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	loc, err := s.locate(t.Context(), path, "")
+	if err != nil || loc.Recording != "" || len(loc.Nodes) != 1 || loc.Archived {
+		t.Errorf("%+v %v", loc, err)
+	}
+	if loc, err := s.locate(t.Context(), path, recordingID(1)); err != nil || loc.Recording != recordingID(1) || asked != 1 {
+		t.Errorf("%+v %v, asked %d times", loc, err, asked)
+	}
+}

@@ -23,7 +23,9 @@ func (s *Server) publicRoutes() http.Handler {
 		if len(s.cfg.AllowOrigins) > 0 {
 			r.Use(cors.Handler(cors.Options{
 				AllowedOrigins: s.cfg.AllowOrigins,
-				AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+				AllowedMethods: []string{
+					http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+				},
 				AllowedHeaders: []string{"Authorization", "Content-Type"},
 				ExposedHeaders: []string{"Location"},
 				MaxAge:         86400,
@@ -119,7 +121,8 @@ func (s *Server) record(status int, r *http.Request, dur time.Duration, bytes in
 	}
 	method := r.Method
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
 	default:
 		method = "other"
 	}

@@ -184,6 +184,7 @@ func (s *Server) deleteStream(ctx context.Context, in *StreamPath) (*nothing, er
 		return nil, at("path.stream", err)
 	}
 	s.kick(path)
+	s.sourcesChanged()
 	return &nothing{}, nil
 }
 

@@ -245,10 +245,13 @@ func (l *locator) request(ctx context.Context, target string) (location media.Lo
 	return location, fmt.Errorf("status %d: %w", resp.StatusCode, media.ErrUnavailable)
 }
 
-// checkLocation refuses an answer about something else, or with nodes that can't be asked.
+// checkLocation refuses an answer about something else, or with nodes that can't be asked. A stream that is about to be
+// live has no recording yet, only the nodes that wait for it.
 func checkLocation(k locationKey, loc media.Location) error {
-	if _, err := media.ParseRecordingID(string(loc.Recording)); err != nil {
-		return err
+	if begins := k.recording == "" && loc.Recording == "" && len(loc.Nodes) > 0; !begins {
+		if _, err := media.ParseRecordingID(string(loc.Recording)); err != nil {
+			return err
+		}
 	}
 	switch {
 	case k.recording != "" && loc.Recording != k.recording,

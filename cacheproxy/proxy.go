@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -81,6 +82,9 @@ func (p *Proxy) Close() error {
 // stream's own URL. Errors are media.ErrNotFound, ErrGone, ErrUnavailable.
 func (p *Proxy) Latest(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 	loc, _, err := p.locator.locate(ctx, locationKey{path: path}, 0)
+	if err == nil && loc.Recording == "" { // it is about to be live
+		err = fmt.Errorf("latest recording of %s: %w", path, media.ErrNotFound)
+	}
 	return loc.Recording, err
 }
 

@@ -33,6 +33,8 @@ const (
 	repairTSUntimed    = "ts_untimed"    // a PES packet without a time; dropped
 	repairTSSkipped    = "ts_skipped"    // a stream or program that is not taken
 	repairAudioSync    = "audio_sync"    // no audio frame where one must begin; the next was searched for
+
+	repairHLSGap = "hls_gap" // segments of a source are lost
 )
 
 type metrics struct {
@@ -51,6 +53,8 @@ type metrics struct {
 
 	warnings      *prometheus.GaugeVec
 	warningsTotal *prometheus.CounterVec
+	sources       *prometheus.GaugeVec
+	sourceRetries prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -93,6 +97,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	} {
 		m.srtPackets.WithLabelValues(what) // zero is a figure too
 	}
+	m.sources = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "oxbow", Subsystem: "ingest", Name: "sources", Help: "Enabled sources by what they do now.",
+	}, []string{"state"})
+	m.sourceRetries = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "oxbow", Subsystem: "ingest", Name: "source_retries_total",
+		Help: "Tries of sources that failed or ended, and are made again.",
+	})
+	for _, state := range media.SourceStates() {
+		m.sources.WithLabelValues(string(state))
+	}
+	reg.MustRegister(m.sources, m.sourceRetries)
 	return m
 }
 

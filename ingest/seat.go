@@ -117,6 +117,13 @@ func (s *seats) leave(path media.StreamPath, mine *seat) {
 	}
 }
 
+// occupied says whether somebody publishes the stream here.
+func (s *seats) occupied(path media.StreamPath) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.taken[path] != nil
+}
+
 // stop sends the publisher of a stream away, if there is one.
 func (s *seats) stop(path media.StreamPath, cause error) bool {
 	s.mu.Lock()

@@ -73,14 +73,21 @@ type session struct {
 	bitrate bitrate
 }
 
-// open accepts a publisher: it checks the key, takes the lease, sends the stream's former publisher away and asks the
-// packager. stop is called, with the cause, when this publisher must go in its turn.
+// open accepts a publisher: it checks the key, and admits it.
 func (s *Server) open(ctx context.Context, req request, stop context.CancelCauseFunc) (*session, error) {
 	stream, err := s.authorize(ctx, req.target)
 	if err != nil {
 		s.damp(ctx, req, err)
 		return nil, fmt.Errorf("authorise: %w", err)
 	}
+	return s.admit(ctx, stream, req, stop)
+}
+
+// admit begins a session for who may publish the stream: it takes the lease, sends the stream's former publisher away
+// and asks the packager. stop is called, with the cause, when this publisher must go in its turn.
+func (s *Server) admit(
+	ctx context.Context, stream media.Stream, req request, stop context.CancelCauseFunc,
+) (*session, error) {
 	path := stream.Path
 	if req.consent != nil {
 		if err := req.consent(stream); err != nil {

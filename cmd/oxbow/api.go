@@ -16,6 +16,7 @@ import (
 func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Server {
 	return api.New(api.Config{Version: version}, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
+		Sources: n.catalog, SourceStatus: n.sources.Status, SourcesChanged: n.sources.Changed, Wanted: n.sources.Wanted,
 		Nodes: func(ctx context.Context) ([]string, error) {
 			nodes, err := n.registry.Nodes(ctx)
 			urls := make([]string, len(nodes))

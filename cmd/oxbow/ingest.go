@@ -153,7 +153,7 @@ func (n *node) newOrigin(p *packager.Packager) *origin.Handler {
 		}
 		return row.State == media.Deleting || row.State == media.Deleted, err
 	}
-	return origin.New(origin.Config{Gone: gone}, n.root.Files(), liveShows{p}, latest,
+	return origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), liveShows{p}, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "local"}, n.metrics))
 }
 

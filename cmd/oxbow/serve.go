@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/internal/registry"
@@ -70,6 +71,7 @@ type node struct {
 	catalog  *catalog.DB
 	registry *registry.Memory
 	objects  archiver.Objects
+	sources  *ingest.Puller
 
 	internal net.Listener // loopback: directory service and origin
 	// epochFloor is the highest lease epoch that unfinished recordings know.
@@ -131,6 +133,7 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 	}
 	n.startArchiver(ctx)
 	publishers := n.newIngest(ctx, live)
+	n.startPuller(ctx, publishers)
 	api, edge := n.newAPI(live, publishers), n.startEdge(ctx)
 	inner := internalHandler(api.Internal(), n.newOrigin(live))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))

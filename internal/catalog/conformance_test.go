@@ -54,6 +54,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"no row is claimed twice", s.testClaimRace},
 		{"saves, claims and settings at once", s.testEverythingAtOnce},
 		{"uploads are remembered", s.testUploads},
+		{"sources are kept with their streams", s.testSources},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {

@@ -29,6 +29,12 @@ type Config struct {
 	LoadTimeout time.Duration
 	// StartTimeout bounds the wait for a new show's first playlist. Zero is 10 s.
 	StartTimeout time.Duration
+	// DemandTimeout bounds the wait for a stream that a source is about to bring to be live; StartTimeout follows. Zero
+	// is 4 s: both together stay below the 15 s that an edge waits and the 20 s that hls.js does.
+	DemandTimeout time.Duration
+	// Wanted is told of every request for a stream or a growing recording's playlist, and says whether a source is about
+	// to bring the stream. It must not wait. Nil is no sources.
+	Wanted func(path media.StreamPath) bool
 	// Gone says that a recording was deleted on purpose (410). Nil: storage and the latest func say so by
 	// media.ErrGone.
 	Gone func(ctx context.Context, path media.StreamPath, id media.RecordingID) (bool, error)
@@ -49,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 10 * time.Second
+	}
+	if c.DemandTimeout == 0 {
+		c.DemandTimeout = 4 * time.Second
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package origin
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -10,8 +11,11 @@ import (
 
 // multivariant answers for a stream or a recording.
 func (x *exchange) multivariant(t target) error {
-	if t.kind == kindStream {
-		id, err := x.h.resolve(x.r.Context(), t.path)
+	if t.kind == kindRecording {
+		x.h.watched(t.ref)
+	} else {
+		wanted := x.h.wanted(t.path)
+		id, err := x.h.resolve(x.r.Context(), t.path, wanted)
 		if err != nil {
 			return err
 		}
@@ -51,18 +55,71 @@ func begun(v *version) (hls.Decision, error) {
 	return hls.Serve, fmt.Errorf("%w: nothing was recorded", media.ErrNotFound)
 }
 
-// resolve gives the recording that a stream's URL leads to.
-func (h *Handler) resolve(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
-	if h.live != nil {
-		if id, ok := h.live.Current(path); ok {
-			return id, nil
+// wanted tells the stream's source, if it has one, that somebody watches; it says whether it is about to be live.
+func (h *Handler) wanted(path media.StreamPath) bool {
+	return h.cfg.Wanted != nil && h.cfg.Wanted(path)
+}
+
+// watched tells the stream's source, if it has one, that somebody watches, unless it is a show of the past.
+func (h *Handler) watched(r ref) {
+	if h.cfg.Wanted == nil || h.live == nil {
+		return
+	}
+	if id, ok := h.live.Current(r.path); ok && id == r.id {
+		h.cfg.Wanted(r.path)
+	}
+}
+
+// resolve gives the recording that a stream's URL leads to. While a source is about to bring the stream it waits:
+// players hold on to a slow answer, few come back after a 404, and the latest recording would be the wrong show.
+func (h *Handler) resolve(ctx context.Context, path media.StreamPath, wanted bool) (media.RecordingID, error) {
+	if h.live == nil {
+		return h.latest.get(ctx, path)
+	}
+	if id, ok := h.live.Current(path); ok {
+		return id, nil
+	}
+	if wanted {
+		id, err := h.awaitLive(ctx, path)
+		if id != "" || err != nil {
+			return id, err
 		}
 	}
 	return h.latest.get(ctx, path)
 }
 
+// awaitLive waits until the stream is live, or its source gives up, which is no id.
+func (h *Handler) awaitLive(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
+	if !h.enter() {
+		return "", errBusy
+	}
+	defer h.exit()
+	timer := time.NewTimer(h.cfg.DemandTimeout)
+	defer timer.Stop()
+	const often = 50 * time.Millisecond
+	poll := time.NewTicker(often) // a source comes once in a while, and Live tells nobody
+	defer poll.Stop()
+	for h.wanted(path) {
+		select {
+		case <-poll.C:
+		case <-timer.C:
+			h.metrics.waits.WithLabelValues("timeout").Inc()
+			return "", errTimeout
+		case <-ctx.Done():
+			h.metrics.waits.WithLabelValues("left").Inc()
+			return "", errLeft
+		}
+		if id, ok := h.live.Current(path); ok {
+			h.metrics.waits.WithLabelValues("served").Inc()
+			return id, nil
+		}
+	}
+	return "", nil
+}
+
 // playlist answers for one rendition, obeying delivery directives.
 func (x *exchange) playlist(t target, kind hls.Kind) error {
+	x.h.watched(t.ref)
 	directives, badDirectives := hls.ParseDirectives(x.r.URL.RawQuery)
 	rendition := 0
 	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) {
