@@ -33,6 +33,8 @@ type serveFlags struct {
 	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 80 characters with which every SRT publisher must encrypt. Without it none may."`
 	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more (default: ${default})."`
 
+	MaxPerAddress int `default:"200" placeholder:"N" help:"Most publishers' connections of one IPv4 address or IPv6 /64 (default: ${default})."`
+
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
 	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
