@@ -7,10 +7,10 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// memory keeps the bytes of a show's newest parts, which low-latency viewers ask for as soon as they are there, and which
-// are all there is while the recording volume fails. Older ones are read from the recording, whose bytes the kernel still
-// has: held here too, they would be most of what a stream needs of memory. It has a lock of its own, a leaf: readers
-// never meet the packager's.
+// memory keeps the bytes of a show's newest parts, which low-latency viewers ask for as soon as they are there, and
+// which are all there is while the recording volume fails. Older ones are read from the recording, whose bytes the
+// kernel still has: held here too, they would be most of what a stream needs of memory. It has a lock of its own, a
+// leaf: readers never meet the packager's.
 //
 // Each part is one allocation of its exact size, beside the buffers that frames are muxed in: bytes that were handed
 // out are never written again, however long a reader holds them.
@@ -69,8 +69,8 @@ func (m *memory) open(track int, take int, msn media.MSN) {
 	t.segments = append(t.segments, memorySegment{msn: msn, take: take})
 }
 
-// add keeps a part of the open segment. data is kept, not copied. unplaced says that it is listed and can't be read from
-// the recording.
+// add keeps a part of the open segment. data is kept, not copied. unplaced says that it is listed and can't be read
+// from the recording.
 func (m *memory) add(track int, data []byte, unplaced bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package loadgen publishes one clip as many streams at its own pace, to find what a server of live streams costs and
-// how many it bears. It is made to be far cheaper than any server: a clip is cut into messages once, all streams send the
-// same bytes, and only timestamps differ.
+// how many it bears. It is made to be far cheaper than any server: a clip is cut into messages once, all streams send
+// the same bytes, and only timestamps differ.
 //
 // Flow: Load reads an FLV file (for RTMP) or an MPEG transport stream (for SRT); Run dials every URL during the ramp,
 // each stream then sends the clip in a loop with timestamps that run on, and the Result says what came of it.

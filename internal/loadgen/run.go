@@ -106,8 +106,8 @@ func pause(ctx context.Context, timer *time.Timer, until time.Time) bool {
 
 // stream publishes to one URL and counts its fate.
 func (r *run) stream(ctx context.Context, target string) {
-	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-	s, err := r.clip.dial(dialing, target)
+	dialled, cancel := context.WithTimeout(ctx, dialTimeout)
+	s, err := r.clip.dial(dialled, target)
 	cancel()
 	if err != nil {
 		if ctx.Err() == nil {

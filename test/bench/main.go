@@ -1,11 +1,11 @@
 // Command bench compares what live servers cost: Oxbow, nginx-rtmp and MediaMTX take the same streams one after the
-// other, each pinned to the first core and the load generator to the second, on loopback, recording to a real directory.
-// It prints a table, and JSON with -json. It ends by itself; -h shows its bounds.
+// other, each pinned to the first core and the load generator to the second, on loopback, recording to a real
+// directory. It prints a table, or JSON with -json. It ends by itself; -h shows its bounds.
 //
 //	go run ./test/bench -oxbow bin/oxbow -mediamtx /path/to/mediamtx
 //
-// It wants Linux, taskset, ffmpeg (for the clip), nginx with libnginx-mod-rtmp (Debian), and a mediamtx binary; a server
-// that is not there is left out. Absolute figures move with the machine: compare those of one run.
+// It wants Linux, taskset, ffmpeg (for the clip), nginx with libnginx-mod-rtmp (Debian), and a mediamtx binary; a
+// server that is not there is left out. Absolute figures move with the machine: compare those of one run.
 package main
 
 import (
@@ -44,7 +44,8 @@ func main() {
 	flag.StringVar(&s.servers, "servers", "oxbow,nginx,mediamtx", "which servers, in order")
 	flag.StringVar(&s.rtmp, "rtmp", "1,10,100", "numbers of RTMP streams, none if empty")
 	flag.StringVar(&s.srt, "srt", "1,10,30", "numbers of SRT streams, none if empty")
-	flag.StringVar(&s.limit, "limit", "150,200,250,300", "numbers of RTMP streams to find the limit with: each server stops at the first that it does not bear")
+	flag.StringVar(&s.limit, "limit", "150,200,250,300",
+		"numbers of RTMP streams to find the limit with: each server stops at the first that it does not bear")
 	flag.IntVar(&s.seconds, "seconds", 15, "how long each is measured; 5 to 120")
 	flag.BoolVar(&s.json, "json", false, "print JSON")
 	flag.Parse()
@@ -163,10 +164,11 @@ func (s settings) print(rows []row) error {
 		return encoder.Encode(rows)
 	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(out, "server\tprotocol\tstreams\tCPU/stream\tcore\tRSS MiB\tPSS MiB\tMiB/stream\tMbit/s\tlag p99 ms\tlag max ms\tbacklog ms\tbears\t")
+	_, _ = fmt.Fprintln(out, "server\tprotocol\tstreams\tCPU/stream\tcore\tRSS MiB\tPSS MiB\t"+
+		"MiB/stream\tMbit/s\tlag p99 ms\tlag max ms\tbacklog ms\tbears\t")
 	for _, r := range rows {
-		_, _ = fmt.Fprintf(out, "%s\t%s\t%d\t%.5f\t%.2f\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t%t\t\n", r.Server, r.Protocol,
-			r.Streams, r.CPU, r.Load, r.RSS, r.PSS, r.Heap, r.Mbits, r.LagP99, r.LagMax, r.Backlog, r.Bears)
+		_, _ = fmt.Fprintf(out, "%s\t%s\t%d\t%.5f\t%.2f\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t%t\t\n",
+			r.Server, r.Protocol, r.Streams, r.CPU, r.Load, r.RSS, r.PSS, r.Heap, r.Mbits, r.LagP99, r.LagMax, r.Backlog, r.Bears)
 	}
 	return out.Flush()
 }

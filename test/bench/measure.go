@@ -30,7 +30,7 @@ type bench struct {
 // measure starts a server, has it take the streams, and stops it.
 func (b bench) measure(ctx context.Context, name string) (row, error) {
 	var err error
-	if b.port, err = freePort(b.protocol); err != nil {
+	if b.port, err = freePort(ctx, b.protocol); err != nil {
 		return row{}, err
 	}
 	start, known := map[string]func(context.Context) (*server, error){
@@ -117,7 +117,9 @@ func (b bench) load(ctx context.Context, s *server) (row, error) {
 }
 
 // watch gives the server's usage at the start and the end of the window, and the longest receive queue seen in it.
-func (b bench) watch(ctx context.Context, s *server, window time.Duration) (before, after usage, backlog int64, err error) {
+func (b bench) watch(
+	ctx context.Context, s *server, window time.Duration,
+) (before, after usage, backlog int64, err error) {
 	pause(ctx, ramp+settle)
 	if before, err = usageOf(s.cmd.Process.Pid); err != nil {
 		return
@@ -142,15 +144,15 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // freePort gives a port of loopback that nobody has: TCP for RTMP, UDP for SRT.
-func freePort(protocol string) (int, error) {
+func freePort(ctx context.Context, protocol string) (int, error) {
 	if protocol == "srt" {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", "127.0.0.1:0")
 		if err != nil {
 			return 0, err
 		}
 		return conn.LocalAddr().(*net.UDPAddr).Port, conn.Close()
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}

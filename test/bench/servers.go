@@ -64,7 +64,7 @@ func (s *server) said() string {
 // await waits until a TCP port answers.
 func await(ctx context.Context, port int) error {
 	for ctx.Err() == nil {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return conn.Close()
 		}
@@ -84,11 +84,11 @@ func (b bench) startOxbow(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	http, err := freePort("tcp")
+	http, err := freePort(ctx, "tcp")
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freePort("tcp")
+	admin, err := freePort(ctx, "tcp")
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (b bench) startMediaMTX(ctx context.Context) (*server, error) {
 	if binary, err = filepath.Abs(binary); err != nil {
 		return nil, err
 	}
-	hls, err := freePort("tcp")
+	hls, err := freePort(ctx, "tcp")
 	if err != nil {
 		return nil, err
 	}
