@@ -84,7 +84,8 @@ func parseFLV(data []byte) (*Clip, error) {
 		return nil, fmt.Errorf("%w: no FLV file", media.ErrInvalid)
 	}
 	c := &flvClip{}
-	first, last := int64(-1), map[byte][2]int64{} // of each kind: the latest timestamp and its distance from the one before
+	// Of each kind: the latest timestamp, and how far behind it the one before is.
+	first, last := int64(-1), map[byte][2]int64{}
 	for rest := data[13:]; len(rest) >= tagHeader; {
 		end := tagHeader + int(binary.BigEndian.Uint32(rest)&0xffffff)
 		if len(rest) < end {

@@ -168,7 +168,8 @@ func (s settings) print(rows []row) error {
 		"MiB/stream\tMbit/s\tlag p99 ms\tlag max ms\tbacklog ms\tbears\t")
 	for _, r := range rows {
 		_, _ = fmt.Fprintf(out, "%s\t%s\t%d\t%.5f\t%.2f\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%.1f\t%.0f\t%t\t\n",
-			r.Server, r.Protocol, r.Streams, r.CPU, r.Load, r.RSS, r.PSS, r.Heap, r.Mbits, r.LagP99, r.LagMax, r.Backlog, r.Bears)
+			r.Server, r.Protocol, r.Streams, r.CPU, r.Load, r.RSS, r.PSS, r.Heap, r.Mbits,
+			r.LagP99, r.LagMax, r.Backlog, r.Bears)
 	}
 	return out.Flush()
 }
