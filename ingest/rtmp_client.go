@@ -223,13 +223,13 @@ func (c *RTMPClient) Publish(ctx context.Context) error {
 	return c.within(ctx, func() error {
 		for _, name := range []string{"releaseStream", "FCPublish"} {
 			c.calls++
-			c.command(chunkStreamCommand, 0, name, c.calls, nil, c.name) // whose answers nobody agrees on
+			c.command(0, name, c.calls, nil, c.name) // whose answers nobody agrees on
 		}
 		if err := c.createStream(); err != nil {
 			return err
 		}
 		c.calls++
-		c.command(chunkStreamStatus, c.stream, "publish", c.calls, nil, c.name, "live")
+		c.command(c.stream, "publish", c.calls, nil, c.name, "live")
 		if err := c.Flush(); err != nil {
 			return err
 		}
@@ -299,21 +299,35 @@ func (c *RTMPClient) queueLocked(chunkStream uint32, m message) {
 	c.out = appendMessage(c.out, chunkStream, m, c.chunkSize)
 }
 
-func (c *RTMPClient) command(chunkStream, stream uint32, values ...any) {
+// command queues a command.
+func (c *RTMPClient) command(stream uint32, values ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queueLocked(chunkStream, message{kind: typeCommandAMF0, stream: stream, payload: appendAMF0(nil, values...)})
+	c.queueCommandLocked(stream, values...)
+}
+
+func (c *RTMPClient) queueCommandLocked(stream uint32, values ...any) {
+	m := message{kind: typeCommandAMF0, stream: stream, payload: appendAMF0(nil, values...)}
+	c.queueLocked(chunkStreamCommand, m)
 }
 
 // Close says goodbye and closes the connection.
 func (c *RTMPClient) Close() error {
+	now := time.Now()
+	err := c.conn.SetWriteDeadline(now.Add(clientFarewell)) // first: it wakes a write that holds the lock
+	c.mu.Lock()
+	c.writeArmed = now
 	if c.publishing {
-		c.command(chunkStreamCommand, 0, "FCUnpublish", 0.0, nil, c.name)
+		c.queueCommandLocked(0, "FCUnpublish", 0.0, nil, c.name)
 	}
 	if c.stream != 0 {
-		c.command(chunkStreamCommand, 0, "deleteStream", 0.0, nil, float64(c.stream))
+		c.queueCommandLocked(0, "deleteStream", 0.0, nil, float64(c.stream))
 	}
-	if c.conn.SetWriteDeadline(time.Now().Add(clientFarewell)) == nil && c.Flush() == nil {
+	if err == nil {
+		err = c.flushLocked()
+	}
+	c.mu.Unlock()
+	if err == nil {
 		// Closing with bytes unread resets the connection, and with it goes what the server has not read.
 		(&wire{conn: c.conn}).linger(clientFarewell, lingerBytes)
 	}

@@ -105,7 +105,7 @@ func commandOf(m message) ([]any, error) {
 func (c *RTMPClient) call(stream uint32, name string, arguments ...any) ([]any, error) {
 	c.calls++
 	transaction := c.calls
-	c.command(chunkStreamCommand, stream, append([]any{name, transaction}, arguments...)...)
+	c.command(stream, append([]any{name, transaction}, arguments...)...)
 	if err := c.Flush(); err != nil {
 		return nil, err
 	}

@@ -77,14 +77,14 @@ func BenchmarkFrameToPart(b *testing.B) {
 
 // BenchmarkPartToMemory is the copy of a part that viewers are served from.
 func BenchmarkPartToMemory(b *testing.B) {
-	m := newMemory([]string{"video"}, 8*time.Second, 128<<20)
+	m := newMemory([]string{"video"}, 2*time.Second, 8*time.Second, 128<<20)
 	data := make([]byte, 375_000)
 	msn, part := media.MSN(1), 0
 	m.open(0, 1, msn)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		m.add(0, append([]byte(nil), data...))
+		m.add(0, append([]byte(nil), data...), false)
 		if part++; part == 4 {
 			m.finish(0, 2*time.Second, false, 0)
 			msn, part = msn+1, 0
@@ -182,12 +182,12 @@ func BenchmarkPublication(b *testing.B) {
 	}
 }
 
-// TestFrameToPartAllocatesNothing keeps the benchmark's promise in every run.
-func TestFrameToPartAllocatesNothing(t *testing.T) {
+// TestFrameToPartAllocatesThePartAlone keeps the benchmark's promise in every run: one allocation in 15 frames is none.
+func TestFrameToPartAllocatesThePartAlone(t *testing.T) {
 	frag := &fragment{video: true}
 	lead := leader{rules: rules{target: 180000, limit: 220000, part: 45000, floor: 38250, least: 1, early: 45000, listed: true}}
 	payload := benchFrame(false)
-	frame, open := int64(0), 0
+	frame, open, part := int64(0), 0, []byte(nil)
 	step := func() {
 		had := lead.held
 		if had {
@@ -196,7 +196,7 @@ func TestFrameToPartAllocatesNothing(t *testing.T) {
 		before, after := lead.push(frame*3000, frame%60 == 0)
 		for i, at := range []boundary{before, after} {
 			if at.cut != noCut {
-				frag.cut(reclog.SequenceNumber(1, 1), open)
+				part = frag.cut(reclog.SequenceNumber(1, 1), open)
 				open = 0
 			}
 			if i == 0 && had {
@@ -212,7 +212,7 @@ func TestFrameToPartAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("%v allocations per frame", n)
 	}
-	if got := binary.BigEndian.Uint32(frag.out); int(got) > len(frag.out) {
-		t.Errorf("moof of %d bytes in a part of %d", got, len(frag.out))
+	if got := binary.BigEndian.Uint32(part); int(got) > len(part) || cap(part) > len(part)+8<<10 {
+		t.Errorf("moof of %d bytes in a part of %d, for which %d are allocated", got, len(part), cap(part))
 	}
 }

@@ -20,13 +20,12 @@ type sample struct {
 }
 
 // fragment collects the samples of a track and gives them out as moof+mdat, oldest first. Its buffers are reused: after
-// the first parts nothing is allocated.
+// the first parts nothing is allocated but the parts.
 type fragment struct {
 	video   bool
 	unit    int64 // audio: the duration of every sample
 	samples []sample
 	data    []byte // the samples' bytes, back to back
-	out     []byte // the last part
 }
 
 // next gives the buffer that the next sample's bytes are appended to; add takes it back.
@@ -49,19 +48,19 @@ func (f *fragment) drop(n int) {
 	f.data = f.data[:keep]
 }
 
-// cut removes the first n samples and gives them as one part. The bytes are valid until the next cut.
+// cut removes the first n samples and gives them as one part, the caller's own, in an allocation of its size.
 func (f *fragment) cut(sequence uint32, n int) []byte {
 	size := 0
 	for i := range f.samples[:n] {
 		size += int(f.samples[i].size)
 	}
-	f.out = f.appendMoof(f.out[:0], sequence, f.samples[:n])
-	f.out = binary.BigEndian.AppendUint32(f.out, uint32(8+size))
-	f.out = append(f.out, "mdat"...)
-	f.out = append(f.out, f.data[:size]...)
+	part := make([]byte, 0, f.moofSize(n)+8+size)
+	part = f.appendMoof(part, sequence, f.samples[:n])
+	part = header(part, 8+size, "mdat")
+	part = append(part, f.data[:size]...)
 	f.samples = f.samples[:copy(f.samples, f.samples[n:])]
 	f.data = f.data[:copy(f.data, f.data[size:])]
-	return f.out
+	return part
 }
 
 const (
@@ -75,6 +74,15 @@ const (
 	trunOffset          = 0x800
 )
 
+// moofSize is that of n samples' moof.
+func (f *fragment) moofSize(n int) int {
+	tfhd, perSample := 24, 4
+	if f.video {
+		tfhd, perSample = 16, 16
+	}
+	return 8 + 16 + 8 + tfhd + 20 + 20 + perSample*n
+}
+
 func (f *fragment) appendMoof(b []byte, sequence uint32, samples []sample) []byte {
 	tfhd, perSample := 24, 4
 	if f.video {
@@ -82,7 +90,7 @@ func (f *fragment) appendMoof(b []byte, sequence uint32, samples []sample) []byt
 	}
 	trun := 20 + perSample*len(samples)
 	traf := 8 + tfhd + 20 + trun
-	moof := 8 + 16 + traf
+	moof := f.moofSize(len(samples))
 
 	b = header(b, moof, "moof")
 	b = header(b, 16, "mfhd")

@@ -1,7 +1,6 @@
 package packager
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -97,7 +96,8 @@ func (s *Show) setTracks(tracks []media.Track) {
 			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
 		})
 	}
-	s.memory = newMemory(names, 4*s.constants.TargetDuration, s.limit-s.limit/queueShare)
+	target := s.constants.TargetDuration
+	s.memory = newMemory(names, target, 4*target, s.limit-s.limit/queueShare)
 }
 
 // ID is the recording's.
@@ -209,17 +209,15 @@ func (s *Show) beginSegment(index int, dts int64) {
 	}
 }
 
-// addPart takes a finished part: onto storage, into memory, then into what publish shows. data is borrowed: storage
-// and memory share one copy, which is never written again.
+// addPart takes a finished part: onto storage, into memory, then into what publish shows. data is never written again.
 func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 	r := s.renditions[index]
 	o := r.open
 	listed = listed && !o.unlisted && !o.Whole
-	data = bytes.Clone(data)
 	part.Offset = s.recorder.appendPart(index, o, data, listed)
 	part.Size = int64(len(data))
 	o.size += part.Size
-	s.memory.add(index, data)
+	s.memory.add(index, data, listed && part.Offset < 0)
 	s.metrics.part(r.kind, len(data))
 	if !listed {
 		o.unlisted = true

@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/oxbow": {
 		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
-		"internal/objstore", "internal/registry", "internal/catalog",
+		"internal/objstore", "internal/registry", "internal/catalog", "internal/loadgen",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
 	},
 	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
+	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
@@ -48,7 +49,8 @@ var allowed = map[string][]string{
 	"api": {
 		"internal/media", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
-	"test": {},
+	"test":       {},
+	"test/bench": {},
 }
 
 // TestImportRules holds the table against what the packages import, tests left out.

@@ -87,7 +87,10 @@ func (n *node) closeLost(ctx context.Context, resumed map[media.RecordingID]bool
 
 // ingestConfig gives the limits and the SRT settings of ingest.
 func (n *node) ingestConfig() ingest.Config {
-	return ingest.Config{SRTLatency: n.flags.SRTLatency, SRTPassphrase: n.flags.SRTPassphrase}
+	return ingest.Config{
+		MaxConnectionsPerIP: n.flags.MaxPerAddress,
+		SRTLatency:          n.flags.SRTLatency, SRTPassphrase: n.flags.SRTPassphrase,
+	}
 }
 
 // listenSRT opens the UDP port for SRT.

@@ -34,6 +34,8 @@ type serveFlags struct {
 	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 79 characters with which SRT publishers must encrypt; a stream may have its own. Without either they must not."`
 	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more (default: ${default})."`
 
+	MaxPerAddress int `default:"200" placeholder:"N" help:"Most publishers' connections of one IPv4 address or IPv6 /64 (default: ${default})."`
+
 	AdminToken   string        `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
 	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
@@ -81,6 +83,7 @@ type node struct {
 // serve runs all roles in this process: the same parts as the roles apart, on embedded adapters, and they talk HTTP to
 // each other as they would across machines.
 func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget) error) (err error) {
+	tuneMemory()
 	n := &node{flags: f, logger: ctx.logger, metrics: prometheus.NewRegistry(), services: newServices(ctx.logger)}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 

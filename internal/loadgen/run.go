@@ -1,0 +1,194 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	dialTimeout = 15 * time.Second
+	// lateBy is when a stream counts as behind.
+	lateBy = time.Second
+)
+
+// Config says what is published.
+type Config struct {
+	// URLs has one for each stream.
+	URLs []string
+	// Ramp is over which time the streams start, evenly; zero starts all at once.
+	Ramp time.Duration
+	// Duration is how long they all publish after that.
+	Duration time.Duration
+}
+
+// Result is what came of a Run. Lags and Bits count from the end of the ramp on.
+type Result struct {
+	Streams      int            `json:"streams"`
+	Connected    int            `json:"connected"`
+	Refused      map[string]int `json:"refused,omitempty"`      // by reason
+	Disconnected map[string]int `json:"disconnected,omitempty"` // by reason
+	Behind       int            `json:"behind"`                 // streams that were more than 1 s late at their end
+	Seconds      float64        `json:"seconds"`
+	Bytes        int64          `json:"bytes"`           // of media, in all
+	Bits         float64        `json:"bits_per_second"` // of all streams together
+	LagP50       float64        `json:"lag_p50_ms"`
+	LagP99       float64        `json:"lag_p99_ms"`
+	LagMax       float64        `json:"lag_max_ms"`
+	CPU          float64        `json:"own_cpu_seconds"`
+}
+
+// run is one Run at work.
+type run struct {
+	clip  *Clip
+	bytes atomic.Int64
+	early atomic.Int64 // bytes before the ramp's end
+	lags  lags
+	ramp  time.Time // its end
+
+	mu     sync.Mutex
+	result Result
+}
+
+// Run publishes the clip to every URL until the time is up, or ctx ends.
+func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
+	cpu, err := ownCPU()
+	if err != nil {
+		return Result{}, err
+	}
+	start := time.Now()
+	r := &run{clip: c, ramp: start.Add(cfg.Ramp)}
+	r.result = Result{Streams: len(cfg.URLs), Refused: map[string]int{}, Disconnected: map[string]int{}}
+	ctx, cancel := context.WithDeadline(ctx, r.ramp.Add(cfg.Duration))
+	defer cancel()
+	var streams sync.WaitGroup
+	for i, target := range cfg.URLs {
+		at := start.Add(cfg.Ramp * time.Duration(i) / time.Duration(len(cfg.URLs)))
+		streams.Go(func() {
+			if pause(ctx, time.NewTimer(0), at) {
+				r.stream(ctx, target)
+			}
+		})
+	}
+	<-ctx.Done()
+	r.mu.Lock()
+	r.result.Seconds = max(time.Since(r.ramp), 0).Seconds()
+	r.mu.Unlock()
+	streams.Wait()
+	done, err := ownCPU()
+	if err != nil {
+		return Result{}, err
+	}
+	r.result.CPU = (done - cpu).Seconds()
+	r.result.Bytes = r.bytes.Load()
+	if r.result.Seconds > 0 {
+		r.result.Bits = float64(8*(r.result.Bytes-r.early.Load())) / r.result.Seconds
+	}
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	r.result.LagP50, r.result.LagP99 = ms(r.lags.quantile(0.5)), ms(r.lags.quantile(0.99))
+	r.result.LagMax = ms(time.Duration(r.lags.most.Load()))
+	return r.result, nil
+}
+
+// pause waits until a time; false means that ctx has ended before it.
+func pause(ctx context.Context, timer *time.Timer, until time.Time) bool {
+	timer.Reset(time.Until(until))
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// stream publishes to one URL and counts its fate.
+func (r *run) stream(ctx context.Context, target string) {
+	dialled, cancel := context.WithTimeout(ctx, dialTimeout)
+	s, err := r.clip.dial(dialled, target)
+	cancel()
+	if err != nil {
+		if ctx.Err() == nil {
+			r.count(r.result.Refused, err)
+		}
+		return
+	}
+	r.mu.Lock()
+	r.result.Connected++
+	r.mu.Unlock()
+	leave := sync.OnceFunc(func() { _ = s.close() }) // what is sent last is of no interest
+	ended := make(chan error, 1)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer leave()
+	reader.Go(func() {
+		ended <- s.wait()
+		leave() // wakes a write that hangs
+	})
+	err = r.publish(ctx, s)
+	if ctx.Err() == nil && err != nil {
+		select {
+		case said := <-ended: // the server's own words say more than a broken write
+			err = said
+		default:
+		}
+		r.count(r.result.Disconnected, err)
+	}
+}
+
+func (r *run) count(reasons map[string]int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	reasons[err.Error()]++
+}
+
+// publish sends the clip round and round, until ctx ends or sending fails.
+func (r *run) publish(ctx context.Context, s sender) error {
+	timer := time.NewTimer(0)
+	start, lag := time.Now(), time.Duration(0)
+	defer func() {
+		if lag > lateBy {
+			r.mu.Lock()
+			r.result.Behind++
+			r.mu.Unlock()
+		}
+	}()
+	for round := 0; ; round++ {
+		base := start.Add(time.Duration(round) * r.clip.length)
+		for step := 0; step < len(r.clip.due); {
+			at := base.Add(r.clip.due[step])
+			if !pause(ctx, timer, at) {
+				return nil
+			}
+			sent := 0
+			for now := time.Now(); step < len(r.clip.due) && !base.Add(r.clip.due[step]).After(now); step++ {
+				if err := s.send(step, round); err != nil {
+					return err
+				}
+				sent += r.clip.sizes[step]
+			}
+			if err := s.flush(); err != nil {
+				return err
+			}
+			r.bytes.Add(int64(sent))
+			now := time.Now()
+			lag = now.Sub(at)
+			if now.Before(r.ramp) {
+				r.early.Add(int64(sent))
+			} else {
+				r.lags.add(lag)
+			}
+		}
+	}
+}
+
+// ownCPU gives the processor time that this process has had.
+func ownCPU() (time.Duration, error) {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0, fmt.Errorf("getrusage: %w", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
+}
