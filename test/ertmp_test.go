@@ -42,7 +42,7 @@ func readClip(tb testing.TB, clip string) (tracks []*erTrack, samples []erSample
 	tb.Helper()
 	fragmented := filepath.Join(tb.TempDir(), "fragmented.mp4")
 	run(tb, time.Minute, "ffmpeg", "-v", "error", "-i", clip, "-map", "0", "-c", "copy", "-strict", "-2",
-		"-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-use_editlist", "0", fragmented)
+		"-movflags", "+frag_keyframe+empty_moov+delay_moov+default_base_moof", "-use_editlist", "0", fragmented)
 	data, err := os.ReadFile(fragmented)
 	if err != nil {
 		tb.Fatal(err)

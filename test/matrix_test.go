@@ -103,7 +103,7 @@ var audioEncoders = map[string][]string{
 	"AAC LATM": {"-c:a", "aac", "-b:a", "128k"},
 }
 
-func (m *clipMaker) once(file string, make func(path string)) string {
+func (m *clipMaker) once(file string, encode func(path string)) string {
 	path := filepath.Join(m.dir, file)
 	m.mu.Lock()
 	o := m.made[file]
@@ -112,7 +112,7 @@ func (m *clipMaker) once(file string, make func(path string)) string {
 		m.made[file] = o
 	}
 	m.mu.Unlock()
-	o.Do(func() { make(path) })
+	o.Do(func() { encode(path) })
 	return path
 }
 
@@ -381,7 +381,7 @@ func measureSkew(tb testing.TB, sent, got []packet) (skew time.Duration, audioIn
 			moved[kind] = append(moved[kind], p.pts-from.pts)
 		}
 	}
-	if len(moved[0]) < 100 || len(moved[1]) < 100 {
+	if len(moved[0]) < 100 || len(moved[1]) < audioIn/2 {
 		tb.Errorf("only %d video and %d audio packets came out as they were sent", len(moved[0]), len(moved[1]))
 		return 0, audioIn, audioOut
 	}
@@ -410,6 +410,11 @@ func writeMatrix(tb testing.TB, results []matrixResult) {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %d | %s | %d/%d | %v |\n", r.row.publisher, r.row.protocol, r.row.video,
 			r.row.audio, r.in, r.live, r.archived, same, r.audioOut, r.audioIn, r.skew)
 	}
+	b.WriteString("\nNot in the table, since the protocol or its publisher here can't carry it:\n\n" +
+		"- HEVC, AV1, VP9, Opus, FLAC, AC-3, E-AC-3 by ffmpeg 5.1 and OBS 29 over RTMP: they send no Enhanced RTMP, which is what " +
+		"our own publisher is for.\n" +
+		"- AV1, VP9 and FLAC over SRT: ffmpeg 5.1 has no MPEG-TS mapping of them. Oxbow names what it does not take.\n" +
+		"- HE-AAC is an AAC-LC core with SBR signalled: Debian has no encoder of it.\n")
 	tb.Logf("\n%s", b.String())
 	if err := os.WriteFile(outFile(tb, "matrix.md"), b.Bytes(), 0o644); err != nil {
 		tb.Error(err)
