@@ -127,6 +127,7 @@ func (t *Tunnel) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Method != http.MethodPost {
 		return nil, errTunnelMethod
 	}
+	acknowledge(r)
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != tunnelType {
 		return nil, errTunnelType
 	}

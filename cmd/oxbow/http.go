@@ -27,6 +27,7 @@ func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(c
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		ConnContext:       ingest.TunnelContext,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	return func(ctx context.Context) error {
