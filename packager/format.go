@@ -34,7 +34,8 @@ type format struct {
 
 	// Audio.
 
-	unit int64 // samples in an access unit
+	unit       int64  // samples in an access unit
+	sampleSize uint16 // bits, where the sample entry must say them: FLAC, or Chromium refuses it
 	// silence is an access unit of digital silence; nil if none can be made.
 	silence []byte
 }

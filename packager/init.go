@@ -183,7 +183,11 @@ func appendAudioEntry(b []byte, f *format) []byte {
 	return box(b, f.entry, func(b []byte) []byte {
 		b = u16(b, 0, 0, 0, 1)
 		b = u32(b, 0, 0)
-		b = u16(b, uint16(f.track.Channels), 16, 0, 0)
+		size := f.sampleSize
+		if size == 0 {
+			size = 16 // by the specification, whatever the codec makes of it
+		}
+		b = u16(b, uint16(f.track.Channels), size, 0, 0)
 		// 16.16; 88200 and 96000 do not fit, for which the specification asks for zero: the config says it.
 		rate := uint32(f.track.Timescale)
 		if rate > 0xffff {

@@ -92,6 +92,7 @@ func (f *format) readFLAC() error {
 		return fmt.Errorf("%w: STREAMINFO: %d Hz, blocks of %d samples of %d bits", media.ErrInvalid, rate, unit, depth)
 	}
 	f.entry, f.box = "fLaC", "dfLa"
+	f.sampleSize = uint16(depth)
 	f.track.CodecString = "fLaC"
 	f.setSound(rate, channels, unit)
 	f.silence = silentFLAC(int(unit), channels, depth)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -75,5 +76,36 @@ func TestDemoShowsAPicture(t *testing.T) {
 	t.Logf("start page: %+v", seen)
 	if seen.FirstFrameMS < 0 || seen.Frames < 100 || seen.Width != 640 || len(seen.Errors)+len(seen.MediaErrors) > 0 {
 		t.Errorf("want a picture without errors, got %+v", seen)
+	}
+}
+
+// TestBrowserPlaysEnhancedRTMP shows what came by Enhanced RTMP in a browser: the codecs that Chromium decodes.
+func TestBrowserPlaysEnhancedRTMP(t *testing.T) {
+	t.Parallel()
+	server := newOxbow(t)
+	server.start("serve")
+	server.createStream("acme", "first", nil)
+	clips := newClipMaker(t)
+	for _, codecs := range [][2]string{{"AV1", "Opus"}, {"VP9", "Opus"}, {"H.264 B-frames", "FLAC"}} {
+		t.Run(codecs[0]+" "+codecs[1], func(t *testing.T) {
+			t.Parallel()
+			stream := strings.ToLower(strings.NewReplacer(" ", "-", ".", "").Replace(codecs[0]))
+			key := createStreamOf(t, server, "acme", stream)
+			tracks, samples := readClip(t, clips.clip(t, codecs[0], codecs[1]))
+			samples = append(samples, later(samples, matrixSeconds*time.Second)...)
+			startTask(t, "E-RTMP publisher", func(ctx context.Context) error {
+				return publishClip(ctx, "rtmp://"+server.rtmp+"/live/"+key, tracks, samples, nil)
+			})
+			url := server.url("/acme/" + stream + "/index.m3u8")
+			eventually(t, 15*time.Second, "the stream is live", func() bool {
+				status, _ := server.try(url)
+				return status == 200
+			})
+			seen := startBrowser(t, server.url("/watch/acme/"+stream), "--seconds", "3", "--screenshot", outFile(t, stream+".png")).report(t)
+			t.Logf("%+v", seen)
+			if seen.FirstFrameMS < 0 || seen.Frames < 60 || seen.Width != 640 || len(seen.Errors)+len(seen.MediaErrors) > 0 {
+				t.Errorf("want a picture without errors, got %+v", seen)
+			}
+		})
 	}
 }

@@ -81,6 +81,16 @@ func readClip(tb testing.TB, clip string) (tracks []*erTrack, samples []erSample
 	return tracks, samples
 }
 
+// later gives the samples again, moved in time.
+func later(samples []erSample, by time.Duration) []erSample {
+	again := slices.Clone(samples)
+	for i := range again {
+		again[i].dts += by
+		again[i].pts += by
+	}
+	return again
+}
+
 // boxes finds the bodies of the boxes at the end of a path.
 func boxes(data []byte, path ...string) (found [][]byte) {
 	for len(data) >= 8 {
