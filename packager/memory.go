@@ -7,9 +7,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// memory keeps the bytes of a show's newest parts, which low-latency viewers ask for as soon as they are there, and
-// which are all there is while the recording volume fails. Older ones are read from the recording, whose bytes the
-// kernel still has: held here too, they would be most of what a stream needs of memory. It has a lock of its own, a
+// memory keeps the bytes of a show's newest parts, which live viewers ask for as soon as they are there, and which are
+// all there is while the recording volume fails or stalls. Older ones are read from the recording. It has a lock of its own, a
 // leaf: readers never meet the packager's.
 //
 // Each part is one allocation of its exact size, beside the buffers that frames are muxed in: bytes that were handed

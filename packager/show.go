@@ -96,8 +96,9 @@ func (s *Show) setTracks(tracks []media.Track) {
 			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
 		})
 	}
+	// Who watches at HOLD-BACK, and takes a target duration to load, is still served when the volume stalls.
 	target := s.constants.TargetDuration
-	s.memory = newMemory(names, target, 4*target, s.limit-s.limit/queueShare)
+	s.memory = newMemory(names, s.constants.HoldBack+target, 4*target, s.limit-s.limit/queueShare)
 }
 
 // ID is the recording's.
