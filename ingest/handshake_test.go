@@ -72,3 +72,35 @@ func TestHandshakeFailures(t *testing.T) {
 		}
 	}
 }
+
+// FuzzHandshake: whatever comes, no more than C0, C1 and C2 is read, and either all of S0, S1 and S2 is answered or
+// nothing is. sign has C1 signed as Flash does, since chance would never find that.
+func FuzzHandshake(f *testing.F) {
+	f.Add([]byte{3}, 0)
+	f.Add(append([]byte{3}, make([]byte, 2*handshakeSize)...), 0)
+	f.Add(append([]byte{3}, bytes.Repeat([]byte{9, 0, 124, 2}, handshakeSize/2)...), 8)
+	f.Add(append([]byte{3}, bytes.Repeat([]byte{255, 255, 255, 255}, handshakeSize/2)...), 772)
+	f.Add(append([]byte{6}, make([]byte, 3*handshakeSize)...), 0)
+	f.Fuzz(func(t *testing.T, in []byte, sign int) {
+		signed := (sign == 8 || sign == 772) && len(in) > handshakeSize
+		if signed {
+			in = bytes.Clone(in)
+			c1 := in[1 : 1+handshakeSize]
+			place := digestPlace(c1, sign)
+			copy(c1[place:], digestOf([]byte(partialKeyClient), c1, place))
+			digest, _ := clientDigest(c1)
+			signed = digest != nil // unless its own version says that it has none
+		}
+		src, out := bufio.NewReader(bytes.NewReader(in)), bytes.Buffer{}
+		err := serveHandshake(src, &out)
+		rest, _ := io.ReadAll(src)
+		switch n := out.Len(); {
+		case err == nil && (n != 1+2*handshakeSize || len(rest) != len(in)-1-2*handshakeSize):
+			t.Fatalf("%d bytes answered, %d of %d left", n, len(rest), len(in))
+		case err != nil && n != 0 && n != 1+2*handshakeSize:
+			t.Fatalf("%d bytes answered, and then %v", n, err)
+		case n > 0 && signed == bytes.Equal(out.Bytes()[1+handshakeSize:], in[1:1+handshakeSize]):
+			t.Fatalf("signed %v, and S2 is an echo or not", signed)
+		}
+	})
+}
