@@ -39,9 +39,9 @@ func (d *tsDemuxer) endStream(s *tsStream) error {
 	return s.picture.fields.settle(d.sink, s.id, bitstream.Field{}, 0, d.maxFrame)
 }
 
-// endUnits hands over the access units that are held, now that others begin with a header; the stream's end has none. Of
-// several the first has the time of the PES packet; the others follow it in even steps, in DTS and PTS: that they are
-// shown in another order only the pictures would tell.
+// endUnits hands over the access units that are held, now that others begin with a header; the stream's end has none.
+// Of several the first has the time of the PES packet; the others follow it in even steps, in DTS and PTS: that they
+// are shown in another order only the pictures would tell.
 func (d *tsDemuxer) endUnits(s *tsStream, next pesHeader) error {
 	if !s.pending {
 		return nil

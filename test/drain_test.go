@@ -90,10 +90,10 @@ func publishUntilAsked(ctx context.Context, url string, tracks []*erTrack, sampl
 	if err := client.Publish(ctx); err != nil {
 		return errors.Join(err, client.Close())
 	}
-	read := make(chan error, 1)
+	read := make(chan struct{})
 	go func() {
-		_, err := client.ReadMessage(0)
-		read <- err
+		defer close(read)
+		_, _ = client.ReadMessage(0) // until the end: there is no media for a publisher
 	}()
 	err = sendClip(ctx, client, tracks, samples, nil)
 	if err == nil {

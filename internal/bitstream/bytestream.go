@@ -105,7 +105,8 @@ func placeHEVC(unit []byte) unitPlace {
 		return unitBegins
 	case kind <= hevcLastSlice:
 		return unitGoesOn
-	case kind >= hevcVPS && kind <= hevcDelimiter, kind == hevcPrefixSEI, kind >= 41 && kind <= 44, kind >= 48 && kind <= 55:
+	case kind >= hevcVPS && kind <= hevcDelimiter, kind == hevcPrefixSEI, kind >= 41 && kind <= 44, // reserved
+		kind >= 48 && kind <= 55: // unspecified
 		return unitAhead
 	}
 	return unitAnywhere
