@@ -7,8 +7,9 @@
 //	Tunnel          RTMPT: HTTP requests as one more kind of connection (tunnel*.go)
 //	Server.ServeSRT the same for SRT, on one UDP port
 //	rtmpConn        handshake, chunks, AMF commands (rtmp*.go, chunk*.go, amf*.go, handshake.go, wire.go)
-//	flvDemuxer      FLV and E-RTMP bodies to configurations, frames and timed metadata (flv*.go, aac.go)
-//	tsDemuxer       MPEG transport stream bytes to the same (ts*.go, h264.go)
+//	flvDemuxer      FLV and E-RTMP bodies to configurations, frames and timed metadata (flv*.go)
+//	tsDemuxer       MPEG transport stream bytes to the same (ts*.go)
+//	fieldPair       one frame of two fields of H.264, for both demuxers (fields.go)
 //	srtPublisher    an SRT connection (srt*.go; srt_socket.go alone knows the library)
 //	Puller          streams that are fetched: one pull for each source, which connects, publishes, waits, tries again
 //	feed            a source that was reached: HLS (pull_hls*.go, fmp4*.go), RTMP (pull_rtmp.go), SRT (pull_srt.go)

@@ -49,7 +49,7 @@ func (d *flvDemuxer) audioPacket(p *flvPacket) error {
 func (d *flvDemuxer) audioConfig(t *flvAudio, p *flvPacket) error {
 	switch p.codec {
 	case media.AAC:
-		if audioConfigOK(p.body) {
+		if bitstream.AACConfigOK(p.body) {
 			return d.configureAudio(t, p.number, media.Track{Codec: media.AAC, Config: p.body})
 		}
 	case media.Opus:
@@ -85,7 +85,7 @@ func (d *flvDemuxer) configureAudio(t *flvAudio, number int, track media.Track) 
 }
 
 func (d *flvDemuxer) aacUnit(t *flvAudio, p *flvPacket) error {
-	unit, bared := withoutADTS(p.body)
+	unit, bared := bitstream.WithoutADTS(p.body)
 	if bared {
 		d.sink.repaired(repairADTS)
 	}

@@ -11,6 +11,7 @@ import (
 type flvVideo struct {
 	codec  media.Codec
 	stream bitstream.Video
+	fields fieldPair
 	track  media.Track // what the sink was told last; Codec is another one while its configuration is awaited
 }
 
@@ -59,11 +60,15 @@ func (d *flvDemuxer) videoConfig(p *flvPacket) error {
 	if config == nil {
 		return nil
 	}
-	return d.configureVideo(t, p.number, &bitstream.Unit{Config: config})
+	id := trackID{kind: media.Video, number: p.number}
+	if err := t.fields.settle(d.sink, id, bitstream.Field{}, 0, d.maxFrame); err != nil {
+		return err
+	}
+	return d.configureVideo(t, id, &bitstream.Unit{Config: config})
 }
 
-func (d *flvDemuxer) configureVideo(t *flvVideo, number int, unit *bitstream.Unit) error {
-	return d.configure(trackID{kind: media.Video, number: number}, &t.track,
+func (d *flvDemuxer) configureVideo(t *flvVideo, id trackID, unit *bitstream.Unit) error {
+	return d.configure(id, &t.track,
 		media.Track{Codec: t.codec, Config: unit.Config, Width: unit.Width, Height: unit.Height})
 }
 
@@ -73,8 +78,14 @@ func (d *flvDemuxer) videoUnit(p *flvPacket, composition int32) error {
 	if err != nil {
 		return err
 	}
+	id := trackID{kind: media.Video, number: p.number}
+	if unit.Picture {
+		if err := t.fields.settle(d.sink, id, unit.Field, len(unit.Payload), d.maxFrame); err != nil {
+			return err
+		}
+	}
 	if unit.Config != nil {
-		if err := d.configureVideo(t, p.number, &unit); err != nil {
+		if err := d.configureVideo(t, id, &unit); err != nil {
 			return err
 		}
 	}
@@ -99,5 +110,5 @@ func (d *flvDemuxer) videoUnit(p *flvPacket, composition int32) error {
 		Sync: unit.Sync, Recovery: unit.Recovery || p.key && !unit.Sync, Leading: unit.Leading,
 		Payload: unit.Payload, Wall: p.wall,
 	}
-	return d.sink.write(trackID{kind: media.Video, number: p.number}, &d.frame)
+	return t.fields.write(d.sink, id, unit.Field, &d.frame)
 }

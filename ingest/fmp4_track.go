@@ -151,7 +151,7 @@ func (t *fmp4Track) readAudio(kind string, entry []byte) error {
 		t.track.Codec = media.AAC
 		return mp4Path(entry[fixed:], func(esds []byte) error {
 			t.track.Config = audioConfigOfESDS(esds)
-			if !audioConfigOK(t.track.Config) {
+			if !bitstream.AACConfigOK(t.track.Config) {
 				return fmt.Errorf("%w: mp4a audio of the source is no AAC", media.ErrUnsupported)
 			}
 			return nil

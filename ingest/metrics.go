@@ -20,6 +20,7 @@ const (
 	repairMessage        = "ignored_message" // a message of a kind that is read past
 	repairUnknownPacket  = "ignored_packet"  // an FLV packet that carries no media
 	repairTrackLimit     = "ignored_track"   // a track past the limit of its kind; its frames are passed over
+	repairLoneField      = "lone_field"      // a field of H.264 without the other one; it is a sample alone
 	repairAudioFrame     = "audio_frame"     // audio that is no frame of its codec; dropped
 
 	// Of MPEG transport streams.
@@ -31,6 +32,7 @@ const (
 	repairTSTable      = "ts_table"      // a section with a wrong checksum or length; passed over
 	repairTSTooLarge   = "ts_too_large"  // an access unit past its limit; dropped
 	repairTSUntimed    = "ts_untimed"    // a PES packet without a time; dropped
+	repairTSSplit      = "ts_split"      // several access units in a PES packet; they were given times
 	repairTSSkipped    = "ts_skipped"    // a stream or program that is not taken
 	repairAudioSync    = "audio_sync"    // no audio frame where one must begin; the next was searched for
 

@@ -42,6 +42,9 @@ type RTMPDialer struct {
 	ChunkSize int
 	// Dial opens the connections; nil is net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Reconnect is called by ReadMessage when the server asks to connect again, to another tcUrl if it is not empty
+	// (Enhanced RTMP v2, "Reconnect Request"). The client says that it can only if this is set.
+	Reconnect func(tcURL string)
 }
 
 // RTMPClient is the client's side of an RTMP connection. One goroutine may write while another reads.
@@ -53,6 +56,7 @@ type RTMPClient struct {
 	publishing       bool
 	calls            float64 // transactions begun
 	readArmed        time.Time
+	reconnect        func(tcURL string)
 
 	received, acked, window uint64 // as wire's
 
@@ -100,7 +104,7 @@ func (d RTMPDialer) DialRTMP(ctx context.Context, target string) (*RTMPClient, e
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", u.Host, err)
 	}
-	c := &RTMPClient{conn: conn, chunkSize: defaultChunkSize}
+	c := &RTMPClient{conn: conn, chunkSize: defaultChunkSize, reconnect: d.Reconnect}
 	c.app, c.name, c.tcURL = splitRTMP(u)
 	if err := c.within(ctx, func() error { return c.connect(cmp.Or(d.ChunkSize, answerChunkSize)) }); err != nil {
 		_ = conn.Close()
@@ -175,8 +179,11 @@ func (c *RTMPClient) connect(chunkSize int) error {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	c.chunks = newChunkReader(src, chunkLimits{data: maxCommand, command: maxCommand, memory: strangerMemory})
-	const canForward, multitrack, modEx, timestampNanoOffset = 4.0, 2, 4, 8
-	every := amfObject{{"*", canForward}}
+	const canForward = 4.0
+	every, caps := amfObject{{"*", canForward}}, capMultitrack|capModEx|capNanoOffset
+	if c.reconnect != nil {
+		caps |= capReconnect
+	}
 	c.mu.Lock()
 	c.queueLocked(chunkStreamControl, message{
 		kind: typeSetChunkSize, payload: binary.BigEndian.AppendUint32(nil, uint32(chunkSize)),
@@ -188,7 +195,7 @@ func (c *RTMPClient) connect(chunkSize int) error {
 		{"capabilities", 239.0}, {"audioCodecs", 4071.0}, {"videoCodecs", 252.0}, {"videoFunction", 1.0},
 		{"objectEncoding", 0.0},
 		{"fourCcList", []any{"*"}}, {"videoFourCcInfoMap", every}, {"audioFourCcInfoMap", every},
-		{"capsEx", float64(multitrack | modEx | timestampNanoOffset)},
+		{"capsEx", float64(caps)},
 	})
 	return err
 }

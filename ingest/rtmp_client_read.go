@@ -31,10 +31,22 @@ func (c *RTMPClient) ReadMessage(idle time.Duration) (RTMPMessage, error) {
 		case typeAudio, typeVideo, typeDataAMF0:
 			return RTMPMessage{Kind: m.kind, Timestamp: m.timestamp, Body: m.payload}, nil
 		case typeCommandAMF0:
-			if _, err := commandOf(m); err != nil {
+			values, err := commandOf(m)
+			if err != nil {
 				return RTMPMessage{}, err
 			}
+			c.status(values)
 		}
+	}
+}
+
+// status passes on what a status asks for.
+func (c *RTMPClient) status(values []any) {
+	if c.reconnect == nil || len(values) < 4 || values[0] != "onStatus" {
+		return
+	}
+	if info, _ := values[3].(amfObject); info.text("code") == codeReconnect {
+		c.reconnect(info.text("tcUrl"))
 	}
 }
 

@@ -230,3 +230,27 @@ func TestClientPublishesToFFmpeg(t *testing.T) {
 		t.Errorf("%d messages sent, received %q, %v", sent, out, err)
 	}
 }
+
+// A client that can is told to connect again, and to where.
+func TestClientReconnectRequest(t *testing.T) {
+	s := MustServe(t, Config{}, newRecorder())
+	url := "rtmp://" + s.addr + "/live/" + s.rec.key
+	asked := make(chan string, 1)
+	c := MustPublish(t, RTMPDialer{Reconnect: func(tcURL string) { asked <- tcURL }}, url)
+	const target = "rtmp://other/live"
+	if n := s.RequestReconnect(target); n != 1 {
+		t.Fatalf("%d were asked", n)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.ReadMessage(0)
+		read <- err
+	}()
+	if got := <-asked; got != target {
+		t.Errorf("it was told %q", got)
+	}
+	_ = c.Close()
+	if err := <-read; err == nil {
+		t.Error("a message after the end")
+	}
+}

@@ -17,6 +17,8 @@ const (
 	canDecode     = 1
 )
 
+const codeReconnect = "NetConnection.Connect.ReconnectRequest"
+
 // errReconnect ends a session whose client was asked to connect again, and left.
 var errReconnect = errors.New("client was asked to reconnect")
 
@@ -96,7 +98,7 @@ func (s *callers) ask(c *rtmpConn, tcURL, why string) bool {
 		return false
 	}
 	s.asked[c] = true
-	info := amfObject{{"level", "status"}, {"code", "NetConnection.Connect.ReconnectRequest"}, {"description", why}}
+	info := amfObject{{"level", "status"}, {"code", codeReconnect}, {"description", why}}
 	if tcURL != "" {
 		info = append(info, amfProperty{name: "tcUrl", value: tcURL})
 	}

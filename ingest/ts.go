@@ -22,8 +22,8 @@ const (
 //
 // One program is taken: the one that was asked for, else the first whose PMT names a stream that we support; of that
 // all streams that we support. A frame that a lost or damaged packet belonged to is dropped, never handed over as good.
-// A sample of video is what lies between one PES packet with a time and the next: two fields that come in one packet
-// are one sample, in two packets they are two.
+// What lies between one PES packet with a time and the next is cut into access units; two fields are one sample,
+// however they come.
 type tsDemuxer struct {
 	sink     sink
 	maxFrame int
@@ -121,7 +121,7 @@ func (d *tsDemuxer) flush() error {
 		if err := d.endPES(s); err != nil {
 			return err
 		}
-		if err := d.endUnit(s); err != nil {
+		if err := d.endStream(s); err != nil {
 			return err
 		}
 	}

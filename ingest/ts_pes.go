@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -18,8 +17,9 @@ const (
 
 // tsStream puts the PES packets of one PID together (2.4.3.6).
 //
-// Of audio and metadata it holds one PES packet. Of video it holds an access unit: some encoders give one several PES
-// packets, of which only the first has a time, so that an access unit ends where the next begins.
+// Of audio and metadata it holds one PES packet. Of video it holds what lies between one time and the next, which is an
+// access unit as a rule: some encoders give one several PES packets, of which only the first has a time, and some give
+// several of them one PES packet.
 type tsStream struct {
 	tsContinuity
 	pid     int
@@ -40,7 +40,7 @@ type tsStream struct {
 	mark    int    // where that begins
 	head    pesHeader
 	random  bool // what is held began with a random_access_indicator
-	pending bool // an access unit is held
+	pending bool // access units are held
 	damaged bool // a part of what is held is missing
 
 	section *tsSection
@@ -165,9 +165,9 @@ func (d *tsDemuxer) beginPES(s *tsStream) error {
 		s.head, s.buf = head, s.buf[:0]
 		return d.hold(s, payload)
 	}
-	if head.timed || !s.pending || bitstream.IsDelimiter(payload, s.picture.codec) {
+	if head.timed || !s.pending {
 		s.buf = s.buf[:s.mark]
-		if err := d.endUnit(s); err != nil {
+		if err := d.endUnits(s, head); err != nil {
 			return err
 		}
 		s.mark, s.head, s.random, s.pending, s.damaged = 0, head, s.jump, true, false
@@ -220,7 +220,7 @@ func (d *tsDemuxer) endPES(s *tsStream) error {
 			d.sink.repaired(repairTSDamaged)
 			s.damaged = false
 		}
-		return nil // the access unit may go on
+		return nil // what is held may go on
 	}
 	if s.damaged || torn {
 		d.sink.repaired(repairTSDamaged)

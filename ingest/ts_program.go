@@ -181,7 +181,7 @@ func (d *tsDemuxer) follow(found tsMap) error {
 	}
 	for _, s := range left {
 		s.damaged = s.damaged || s.open && s.headed // what is held is whole if no packet is open
-		if err := d.endUnit(s); err != nil {
+		if err := d.endStream(s); err != nil {
 			return err
 		}
 		if s.id.kind != "" && !slices.ContainsFunc(d.streams, func(n *tsStream) bool { return n.id == s.id }) {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/oxbow-video/oxbow/internal/bitstream"
@@ -13,7 +14,10 @@ type tsPicture struct {
 	video bitstream.Video
 	fault func(bitstream.Fault)
 
-	marked bool // a picture told by itself that decoding may begin with it
+	fields fieldPair
+
+	marked bool  // a picture told by itself that decoding may begin with it
+	step   int64 // between the last access units in 90 kHz; 0 if it is not known
 }
 
 func newTSPicture(carries tsCarries, repaired func(string)) *tsPicture {
@@ -24,8 +28,21 @@ func newTSPicture(carries tsCarries, repaired func(string)) *tsPicture {
 	return p
 }
 
-// endUnit hands over the access unit that is held: the next one begins.
-func (d *tsDemuxer) endUnit(s *tsStream) error {
+// endStream hands over what is held at the end of a stream.
+func (d *tsDemuxer) endStream(s *tsStream) error {
+	if s.picture == nil {
+		return nil
+	}
+	if err := d.endUnits(s, pesHeader{}); err != nil {
+		return err
+	}
+	return s.picture.fields.settle(d.sink, s.id, bitstream.Field{}, 0, d.maxFrame)
+}
+
+// endUnits hands over the access units that are held, now that others begin with a header; the stream's end has none.
+// Of several the first has the time of the PES packet; the others follow it in even steps, in DTS and PTS: that they
+// are shown in another order only the pictures would tell.
+func (d *tsDemuxer) endUnits(s *tsStream, next pesHeader) error {
 	if !s.pending {
 		return nil
 	}
@@ -44,13 +61,50 @@ func (d *tsDemuxer) endUnit(s *tsStream) error {
 		d.sink.repaired(repairTSTooLarge)
 		return nil
 	}
+	p, count := s.picture, int64(1)
+	first := bitstream.FirstUnit(d.units, p.codec)
+	for at := first; at < len(d.units); count++ {
+		at += bitstream.FirstUnit(d.units[at:], p.codec)
+	}
+	if count > 1 {
+		d.sink.repaired(repairTSSplit)
+	}
+	step := p.interval(next, s.head, count)
+	for rest := d.units; ; {
+		if err := d.unit(s, rest[:first:first]); err != nil {
+			return err
+		}
+		if rest = rest[first:]; len(rest) == 0 {
+			return nil
+		}
+		first = bitstream.FirstUnit(rest, p.codec)
+		s.head.dts, s.head.pts, s.random = s.head.dts+step, s.head.pts+step, false
+	}
+}
+
+// interval gives the time between access units that lie between two headers, in 90 kHz.
+func (p *tsPicture) interval(next, head pesHeader, count int64) int64 {
+	const most, usual = 90000, 3600 // 25 pictures a second
+	if step := (next.dts - head.dts) / count; next.timed && step > 0 && step <= most {
+		p.step = step
+	}
+	return cmp.Or(p.step, usual)
+}
+
+// unit hands over one access unit.
+func (d *tsDemuxer) unit(s *tsStream, units []byte) error {
 	p := s.picture
-	unit, err := p.video.Read(d.units, d.maxFrame, p.fault)
+	unit, err := p.video.Read(units, d.maxFrame, p.fault)
 	if errors.Is(err, media.ErrTooLarge) {
 		d.sink.repaired(repairTSTooLarge)
 		return nil
 	} else if err != nil {
 		return err
+	}
+	if unit.Picture {
+		if err := p.fields.settle(d.sink, s.id, unit.Field, len(unit.Payload), d.maxFrame); err != nil {
+			return err
+		}
 	}
 	if unit.Config != nil {
 		if err := d.sink.configure(s.id, media.Track{Codec: p.codec, Config: unit.Config}); err != nil {
@@ -79,5 +133,5 @@ func (d *tsDemuxer) writePicture(s *tsStream, unit *bitstream.Unit) error {
 		Recovery: unit.Recovery || s.random && !p.marked, Leading: unit.Leading, Payload: unit.Payload, Wall: s.wall,
 	}
 	d.emitted++
-	return d.sink.write(s.id, &d.frame)
+	return p.fields.write(d.sink, s.id, unit.Field, &d.frame)
 }

@@ -57,7 +57,20 @@ func TestTSAccessUnits(t *testing.T) {
 			m.sized(pid, 1, picture)
 			m.sized(pid, -1, next)
 			m.sized(pid, 5, next)
-		}, "1 1 s 13, 5 5  13, ", map[string]int{repairTSUntimed: 1}},
+		}, "1 1 s 13, 3 3  13, 5 5  13, ", map[string]int{repairTSSplit: 1}},
+		{"several to a PES packet", func(m *tsMux) {
+			m.pes(pid, 18, 10, slices.Concat(picture, next, annexB(slice), next))
+			m.pes(pid, 22, 14, slices.Concat(next, annexB(slice)))
+		}, "10 18 s 13, 11 19  13, 12 20  13, 13 21  13, 14 22  13, 15 23  13, ", map[string]int{repairTSSplit: 2}},
+		{"several without what follows", func(m *tsMux) {
+			m.pes(pid, 10, 10, slices.Concat(picture, annexB(slice)))
+		}, "10 10 s 13, 3610 3610  13, ", map[string]int{repairTSSplit: 1}},
+		{"several before a jump", func(m *tsMux) {
+			m.pes(pid, 10, 10, picture)
+			m.pes(pid, 13, 13, picture)
+			m.pes(pid, 16, 16, slices.Concat(picture, annexB(slice)))
+			m.pes(pid, 900000, 900000, picture)
+		}, "10 10 s 13, 13 13 s 13, 16 16 s 13, 19 19  13, 900000 900000 s 13, ", map[string]int{repairTSSplit: 1}},
 		{"a begin without a time", func(m *tsMux) {
 			m.sized(pid, -1, picture)
 			m.sized(pid, 5, picture)
@@ -95,7 +108,7 @@ func TestTSAccessUnits(t *testing.T) {
 			if diff := cmp.Diff(tt.want, frames); diff != "" {
 				t.Error(diff)
 			}
-			for _, what := range []string{repairTSDamaged, repairTSUntimed, repairTSContinuity, repairTSTooLarge} {
+			for _, what := range []string{repairTSDamaged, repairTSUntimed, repairTSContinuity, repairTSTooLarge, repairTSSplit} {
 				if n := repairs(l, what); n != tt.faults[what] {
 					t.Errorf("%d %s", n, what)
 				}

@@ -187,44 +187,49 @@ func publishClip(
 	if err := client.Publish(ctx); err != nil {
 		return errors.Join(err, client.Close())
 	}
-	send := func() error {
-		for _, t := range tracks {
-			if t.header == nil {
-				continue
-			}
-			kind, body := t.message(0, true, t.header)
-			if err := client.WriteMessage(kind, 0, body); err != nil {
-				return err
-			}
+	return errors.Join(sendClip(ctx, client, tracks, samples, stamp), client.Close())
+}
+
+// sendClip sends a file in real time on a connection that publishes.
+func sendClip(
+	ctx context.Context, client *ingest.RTMPClient, tracks []*erTrack, samples []erSample,
+	stamp func(*erSample, time.Duration) time.Duration,
+) error {
+	for _, t := range tracks {
+		if t.header == nil {
+			continue
 		}
-		first, began := samples[0].dts, time.Now()
-		for _, s := range samples {
-			due := time.NewTimer(time.Until(began.Add(s.dts - first)))
-			select {
-			case <-due.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			var composition []byte
-			if s.track.fourCC == "hvc1" || s.track.fourCC == "avc1" {
-				offset := (s.pts - s.dts).Round(time.Millisecond).Milliseconds()
-				composition = []byte{byte(offset >> 16), byte(offset >> 8), byte(offset)}
-			}
-			kind, body := s.track.message(1, s.sync, composition, s.payload)
-			at := s.dts - first
-			if stamp != nil {
-				at = stamp(&s, at)
-			}
-			if err := client.WriteMessage(kind, uint32(at.Round(time.Millisecond).Milliseconds()), body); err != nil {
-				return err
-			}
-			if err := client.Flush(); err != nil {
-				return err
-			}
+		kind, body := t.message(0, true, t.header)
+		if err := client.WriteMessage(kind, 0, body); err != nil {
+			return err
 		}
-		return nil
 	}
-	return errors.Join(send(), client.Close())
+	first, began := samples[0].dts, time.Now()
+	for _, s := range samples {
+		due := time.NewTimer(time.Until(began.Add(s.dts - first)))
+		select {
+		case <-due.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		var composition []byte
+		if s.track.fourCC == "hvc1" || s.track.fourCC == "avc1" {
+			offset := (s.pts - s.dts).Round(time.Millisecond).Milliseconds()
+			composition = []byte{byte(offset >> 16), byte(offset >> 8), byte(offset)}
+		}
+		kind, body := s.track.message(1, s.sync, composition, s.payload)
+		at := s.dts - first
+		if stamp != nil {
+			at = stamp(&s, at)
+		}
+		if err := client.WriteMessage(kind, uint32(at.Round(time.Millisecond).Milliseconds()), body); err != nil {
+			return err
+		}
+		if err := client.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enhancedRow publishes a clip with our own publisher.

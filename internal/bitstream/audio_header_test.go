@@ -199,6 +199,7 @@ func TestEAC3Sample(t *testing.T) {
 		{"torn by something else", join(three, make([]byte, 20)), 0, nil},
 		{"dependent first", join(back, six), 0, nil},
 		{"second program first", join(second, six), 0, nil},
+		{"of more than any decoder takes", join(six, bytes.Repeat(back, eac3MaxFrames), six), 0, nil},
 	} {
 		f, ok := ParseAC3(tt.in)
 		if ok != (tt.config != nil) || f.Size != tt.size {

@@ -12,6 +12,7 @@ import (
 // NAL unit types (H.264, table 7-1).
 const (
 	avcSlice       = 1
+	avcPartitionA  = 2
 	avcIDR         = 5
 	avcSEI         = 6
 	avcSPS         = 7
@@ -36,6 +37,9 @@ type AVC struct {
 type parameterSet struct {
 	id   uint32
 	unit []byte
+
+	refers uint32    // of H.264's PPS: its SPS
+	fields avcFields // of H.264's SPS
 }
 
 // SetConfig takes an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1). A record without parameter sets is of
@@ -103,12 +107,20 @@ func putAVC(sets *[]parameterSet, unit []byte) (changed, ok bool) {
 	if !ok || len(unit) > maxParameterSet {
 		return false, false
 	}
-	return putSet(sets, id, unit), true
+	if changed = putSet(sets, id, unit); changed {
+		at, _ := searchSet(*sets, id)
+		(*sets)[at].describe()
+	}
+	return changed, true
+}
+
+func searchSet(sets []parameterSet, id uint32) (at int, found bool) {
+	return slices.BinarySearchFunc(sets, id, func(p parameterSet, id uint32) int { return int(p.id) - int(id) })
 }
 
 // putSet adds a parameter set to a list in the order of ids, and says whether that changed anything.
 func putSet(sets *[]parameterSet, id uint32, unit []byte) (changed bool) {
-	at, found := slices.BinarySearchFunc(*sets, id, func(p parameterSet, id uint32) int { return int(p.id) - int(id) })
+	at, found := searchSet(*sets, id)
 	if found {
 		if bytes.Equal((*sets)[at].unit, unit) {
 			return false
@@ -137,10 +149,9 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 	foreign := false // parameter sets that the configuration lacks are kept
 	payload, err := filter(payload, repaired, func(unit []byte) bool {
 		switch kind := unit[0] & 0x1f; {
-		case kind == avcIDR:
-			u.Sync, u.Picture = true, true
-		case kind >= avcSlice && kind < avcIDR:
-			u.Picture = true
+		case kind >= avcSlice && kind <= avcIDR:
+			s.addField(&u, unit)
+			u.Sync, u.Picture = u.Sync || kind == avcIDR, true
 		case kind == avcSEI:
 			u.Recovery = s.sei.read(unit[1:]) || u.Recovery
 		case kind == avcSPS || kind == avcPPS:

@@ -36,16 +36,78 @@ func ByteStream(dst, stream []byte, limit int) ([]byte, bool) {
 	}
 }
 
-// IsDelimiter says whether a byte stream begins with an access unit delimiter of the codec.
-func IsDelimiter(stream []byte, codec media.Codec) bool {
-	head := stream[:min(len(stream), 8)]
-	unit := bytes.TrimLeft(head, "\x00")
-	if len(unit) < 2 || len(head)-len(unit) < 2 || unit[0] != 1 {
-		return false
+// FirstUnit gives the length of the first access unit of NAL units behind 4-byte lengths. The next one is a further
+// picture with what may come before it (H.264, 7.4.1.2.3; H.265, 7.4.2.4.4). A picture is known by its first macroblock
+// or coding tree, not by a delimiter, which need not be there. The two fields of a frame are two access units.
+func FirstUnit(payload []byte, codec media.Codec) int {
+	picture, ahead := false, -1 // where what comes before the next picture begins
+	for at := 0; len(payload)-at >= 4; {
+		size := int(binary.BigEndian.Uint32(payload[at:]))
+		if size > len(payload)-at-4 {
+			break
+		}
+		place := placeAVC
+		if codec == media.HEVC {
+			place = placeHEVC
+		}
+		switch place(payload[at+4 : at+4+size]) {
+		case unitBegins:
+			if picture && ahead >= 0 {
+				return ahead
+			} else if picture {
+				return at
+			}
+			picture = true
+		case unitGoesOn:
+			picture, ahead = true, -1
+		case unitAhead:
+			if picture && ahead < 0 {
+				ahead = at
+			}
+		}
+		at += 4 + size
 	}
-	const hevcDelimiter = 35
-	if codec == media.HEVC {
-		return unit[1]>>1&0x3f == hevcDelimiter
+	return len(payload)
+}
+
+// unitPlace is where in an access unit a NAL unit may be.
+type unitPlace byte
+
+const (
+	unitAnywhere unitPlace = iota
+	unitAhead              // only before the picture, or after it of the next access unit
+	unitBegins             // the first slice of a picture
+	unitGoesOn             // another slice of it
+)
+
+func placeAVC(unit []byte) unitPlace {
+	if len(unit) < 2 {
+		return unitAnywhere
 	}
-	return unit[1]&0x1f == avcDelimiter
+	const firstAhead, lastAhead, auxiliary, lastExtension = 14, 18, 19, 21
+	switch kind := unit[0] & 0x1f; {
+	case (kind == avcSlice || kind == avcPartitionA || kind == avcIDR) && unit[1]&0x80 != 0: // first_mb_in_slice is 0
+		return unitBegins
+	case kind >= avcSlice && kind <= avcIDR, kind >= auxiliary && kind <= lastExtension:
+		return unitGoesOn
+	case kind >= avcSEI && kind <= avcDelimiter, kind >= firstAhead && kind <= lastAhead:
+		return unitAhead
+	}
+	return unitAnywhere
+}
+
+func placeHEVC(unit []byte) unitPlace {
+	if len(unit) < 3 || unit[0]&1<<5|unit[1]>>3 > 0 { // another layer's
+		return unitAnywhere
+	}
+	switch kind := hevcType(unit); {
+	case kind <= hevcLastSlice && unit[2]&0x80 != 0: // first_slice_segment_in_pic_flag
+		return unitBegins
+	case kind <= hevcLastSlice:
+		return unitGoesOn
+	case kind >= hevcVPS && kind <= hevcDelimiter, kind == hevcPrefixSEI, kind >= 41 && kind <= 44, // reserved
+		kind >= 48 && kind <= 55: // unspecified
+		return unitAhead
+	}
+	return unitAnywhere
 }

@@ -21,7 +21,9 @@ type eac3Frame struct {
 const (
 	eac3Dependent  = 1
 	eac3Substreams = 8 // independent ones, and dependent ones of each
-	eac3MaxFrames  = ac3Blocks * eac3Substreams * (1 + eac3Substreams)
+	// eac3MaxFrames bounds the syncframes of a sample: each is read again for every place where a search for the next
+	// sample may begin. The standard has room for nine times as many; real streams have up to three for a block.
+	eac3MaxFrames = ac3Blocks * eac3Substreams
 )
 
 func parseEAC3Frame(b []byte) (f eac3Frame, ok bool) {

@@ -3,12 +3,17 @@ package bitstream
 import (
 	"bytes"
 	"testing"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // fuzzVideo has every access unit of a stream as a seed, with the record that the stream makes. Whatever comes: a record
 // that is given is taken by another reader, in the same form; a sample is read again as it is.
-func fuzzVideo(f *testing.F, at int) {
+func fuzzVideo(f *testing.F, at int, more ...[]byte) {
 	const limit = 1 << 16
+	for i := 1; i < len(more); i++ {
+		f.Add([]byte{}, more[i-1], more[i])
+	}
 	stream := videoStreams(f)[at]
 	s := stream.make()
 	var record []byte
@@ -69,7 +74,14 @@ func oneForm(t *testing.T, s Video, config []byte) {
 	}
 }
 
-func FuzzAVC(f *testing.F)  { fuzzVideo(f, 0) }
+func FuzzAVC(f *testing.F) {
+	var fields [][]byte
+	for _, field := range paffFields(2) {
+		b, _ := ByteStream(nil, field, 1<<16)
+		fields = append(fields, b)
+	}
+	fuzzVideo(f, 0, fields...)
+}
 func FuzzHEVC(f *testing.F) { fuzzVideo(f, 1) }
 func FuzzAV1(f *testing.F)  { fuzzVideo(f, 2) }
 func FuzzVP9(f *testing.F)  { fuzzVideo(f, 3) }
@@ -77,6 +89,7 @@ func FuzzVP9(f *testing.F)  { fuzzVideo(f, 3) }
 func FuzzByteStream(f *testing.F) {
 	f.Add(testdata(f, "avc.h264"), 1<<16)
 	f.Add(testdata(f, "hevc.hevc"), 100)
+	f.Add(testdata(f, "paff.h264"), 1<<20)
 	f.Fuzz(func(t *testing.T, stream []byte, limit int) {
 		limit &= 1<<20 - 1
 		b, ok := ByteStream(nil, stream, limit)
@@ -85,6 +98,15 @@ func FuzzByteStream(f *testing.F) {
 		}
 		if !ok {
 			return
+		}
+		for _, codec := range []media.Codec{media.H264, media.HEVC} {
+			for rest := b; len(rest) > 0; {
+				n := FirstUnit(rest, codec)
+				if n <= 0 {
+					t.Fatalf("an access unit of %d bytes", n)
+				}
+				rest = rest[n:]
+			}
 		}
 		_, err := filter(b, func(fault Fault) { t.Fatal(fault) }, func(unit []byte) bool {
 			if bytes.Contains(unit, []byte{0, 0, 1}) {

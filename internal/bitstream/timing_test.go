@@ -1,10 +1,6 @@
 package bitstream
 
-import (
-	"testing"
-
-	"github.com/oxbow-video/oxbow/internal/media"
-)
+import "testing"
 
 // How long an access unit of AAC is.
 func TestAACTiming(t *testing.T) {
@@ -24,28 +20,6 @@ func TestAACTiming(t *testing.T) {
 		samples, rate, ok := AACTiming(tt.config)
 		if samples != tt.samples || rate != tt.rate || ok != tt.ok {
 			t.Errorf("%s: %d samples at %d, %v", tt.name, samples, rate, ok)
-		}
-	}
-}
-
-func TestIsDelimiter(t *testing.T) {
-	for _, tt := range []struct {
-		stream []byte
-		codec  media.Codec
-		want   bool
-	}{
-		{[]byte{0, 0, 0, 1, 9, 0xf0, 0, 0, 1, 0x65}, media.H264, true},
-		{[]byte{0, 0, 1, 9, 0xf0}, media.H264, true},
-		{[]byte{0, 1, 9, 0xf0}, media.H264, false},
-		{[]byte{0, 0, 0, 1, 0x65, 9}, media.H264, false},
-		{[]byte{9, 0, 0, 1, 9}, media.H264, false},
-		{[]byte{0, 0, 1}, media.H264, false},
-		{nil, media.H264, false},
-		{[]byte{0, 0, 0, 1, 0x46, 1, 0x50}, media.HEVC, true},
-		{[]byte{0, 0, 0, 1, 0x40, 1}, media.HEVC, false},
-	} {
-		if got := IsDelimiter(tt.stream, tt.codec); got != tt.want {
-			t.Errorf("% x of %s: %v", tt.stream, tt.codec, got)
 		}
 	}
 }

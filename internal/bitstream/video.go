@@ -34,6 +34,8 @@ type Unit struct {
 	// Leading marks a picture that refers past the random access point before it and can't be decoded when decoding
 	// began there (HEVC RASL).
 	Leading bool
+	// Field is set of an access unit that holds a single field: with the other one it is a sample.
+	Field Field
 	// Config is a new decoder configuration that holds from this unit on; nil if there is none.
 	Config []byte
 	// Width and Height go with Config where it does not tell the picture's size: VP9.

@@ -39,7 +39,7 @@ type Track struct {
 	// (avcC), HEVC HEVCDecoderConfigurationRecord (hvcC), AV1 AV1CodecConfigurationRecord (av1C), VP9
 	// VPCodecConfigurationRecord (vpcC behind version and flags), AAC AudioSpecificConfig (of esds), Opus
 	// OpusSpecificBox (dOps), FLAC the 34 bytes of STREAMINFO, AC-3 dac3, E-AC-3 dec3, MP3 and MP2 the four bytes of a
-	// frame's header with bit rate, padding and private bits zero.
+	// frame's header with bit rate, padding, private bit and mode extension zero, and joint stereo as stereo.
 	Config []byte `json:"config"`
 	// Unit is the samples in an access unit of audio, at SampleRate ticks; zero for AAC, whose Config says it.
 	Unit int64 `json:"unit,omitempty"`
