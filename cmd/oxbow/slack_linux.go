@@ -30,10 +30,14 @@ func allowTimerSlack() {
 	if again || err != nil || slack >= int(timerSlack) {
 		return
 	}
+	self, err := os.Executable() // not /proc/self/exe: ps would call the server exe
+	if err != nil {
+		return
+	}
 	runtime.LockOSThread() // the slack is this thread's
 	defer runtime.UnlockOSThread()
 	if unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0) != nil {
 		return
 	}
-	_ = syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), slackEnv+"=1"))
+	_ = syscall.Exec(self, os.Args, append(os.Environ(), slackEnv+"=1"))
 }
