@@ -1,6 +1,9 @@
 package packager
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Sample flags (ISO/IEC 14496-12, 8.8.3.1).
 const (
@@ -26,6 +29,7 @@ type fragment struct {
 	unit    int64 // audio: the duration of every sample
 	samples []sample
 	data    []byte // the samples' bytes, back to back
+	head    []byte // of the last part: all but those
 }
 
 // next gives the buffer that the next sample's bytes are appended to; add takes it back.
@@ -54,10 +58,8 @@ func (f *fragment) cut(sequence uint32, n int) []byte {
 	for i := range f.samples[:n] {
 		size += int(f.samples[i].size)
 	}
-	part := make([]byte, 0, f.moofSize(n)+8+size)
-	part = f.appendMoof(part, sequence, f.samples[:n])
-	part = header(part, 8+size, "mdat")
-	part = append(part, f.data[:size]...)
+	f.head = header(f.appendMoof(f.head[:0], sequence, f.samples[:n]), 8+size, "mdat")
+	part := bytes.Join([][]byte{f.head, f.data[:size]}, nil) // unlike make, it writes no zeroes first
 	f.samples = f.samples[:copy(f.samples, f.samples[n:])]
 	f.data = f.data[:copy(f.data, f.data[size:])]
 	return part

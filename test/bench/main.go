@@ -152,7 +152,7 @@ type row struct {
 	LagP50       float64 `json:"lag_p50_ms"`
 	LagP99       float64 `json:"lag_p99_ms"`
 	LagMax       float64 `json:"lag_max_ms"`
-	Backlog      float64 `json:"backlog_ms"` // most of one connection that the server had not read, in time of media
+	Backlog      float64 `json:"backlog_ms"` // most of one socket that the server had not read, in time of media
 	Generator    float64 `json:"generator_cpu"`
 	Bears        bool    `json:"bears"` // all connected, none lost, lag and backlog within 1 s
 }

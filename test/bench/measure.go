@@ -110,7 +110,10 @@ func (b bench) load(ctx context.Context, s *server) (row, error) {
 	r.Connected, r.Mbits = got.Connected, got.Bits/1e6
 	r.LagP50, r.LagP99, r.LagMax = got.P50, got.P99, got.Max
 	r.Generator = got.CPU / (ramp + settle + window).Seconds()
-	const bytesPerMS = 4.13e6 / 8 / 1000
+	bytesPerMS := 4.13e6 / 8 / 1000
+	if b.protocol == "srt" {
+		bytesPerMS *= float64(b.streams) // they share a socket
+	}
 	r.Backlog = float64(backlog) / bytesPerMS
 	r.Bears = r.Connected == b.streams && r.Disconnected == 0 && r.LagMax < 1000 && r.Backlog < 1000
 	return r, nil
