@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -293,6 +292,7 @@ func TestRightKeyGetsInBesideAFlood(t *testing.T) {
 	life, over := context.WithCancel(t.Context())
 	defer over()
 	var guesses atomic.Int64
+	guessed := make(chan struct{})
 	for i := range 8 {
 		flood.Go(func() {
 			for life.Err() == nil {
@@ -306,6 +306,10 @@ func TestRightKeyGetsInBesideAFlood(t *testing.T) {
 					_, _ = conn.Write(hello[:100]) // and no more
 				}
 				guesses.Add(1)
+				select {
+				case guessed <- struct{}{}:
+				default:
+				}
 				flood.Go(func() { // it holds the place until it is sent away
 					unhook := context.AfterFunc(life, func() { _ = conn.Close() })
 					defer unhook()
@@ -315,14 +319,17 @@ func TestRightKeyGetsInBesideAFlood(t *testing.T) {
 			}
 		})
 	}
-	for guesses.Load() < 1000 {
-		runtime.Gosched()
+	for guesses.Load() < 100 {
+		<-guessed
 	}
 	dialer := RTMPDialer{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return slowConn{conn, func() {
-			for after := guesses.Load() + 5; guesses.Load() < after; {
-				runtime.Gosched()
+			for range 5 {
+				select {
+				case <-guessed:
+				case <-life.Done():
+				}
 			}
 		}}, err
 	}}
