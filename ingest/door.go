@@ -15,8 +15,8 @@ var errCrowded = errors.New("too many connections that do not publish: this one 
 // those, or room for all, is used up, a stranger goes: one that was refused, or else one that has not shaken hands, or
 // else any. So connections that do nothing, or bring wrong keys, however many, keep no publisher out for long.
 //
-// Which one of its like goes is left to chance. Were it the oldest, then nobody behind the address of a flood would get in whose
-// handshake takes longer than the flood needs to fill the limit; were newcomers refused while all are young, then who
+// Which one of its like goes is left to chance. Were it the oldest, then nobody behind the address of a flood would get
+// in whose handshake takes longer than the flood needs to fill the limit; were newcomers refused while all are young, then who
 // does nothing would hold the door with a few connections. By chance everybody gets in within some tries.
 type door struct {
 	limits doorLimits

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// cookies is a jar that a source cannot fill without end. It is begun anew once so many bytes were put into it: what the
-// host in question gave before is kept then, as far as that is not too much itself.
+// cookies is a jar that a source cannot fill without end. It is begun anew once so many bytes were put into it: what
+// the host in question gave before is kept then, as far as that is not too much itself.
 type cookies struct {
 	mu  sync.Mutex
 	jar *cookiejar.Jar // nil before the first

@@ -81,7 +81,8 @@ func (q *pull) standBy(ctx context.Context, good time.Duration, err error) {
 		s.LastError, s.NextRetry = said, time.Now().Add(delay)
 	})
 	q.puller.server.metrics.sourceRetries.Inc()
-	q.logger.Log(ctx, level, "source lost", "retry_in", delay.Round(time.Millisecond), "retries", q.status().Retries, "err", said)
+	q.logger.Log(ctx, level, "source lost", "retry_in", delay.Round(time.Millisecond),
+		"retries", q.status().Retries, "err", said)
 	pause(ctx, delay)
 }
 
