@@ -16,8 +16,8 @@ var errCrowded = errors.New("too many connections that do not publish: this one 
 // else any. So connections that do nothing, or bring wrong keys, however many, keep no publisher out for long.
 //
 // Which one of its like goes is left to chance. Were it the oldest, then nobody behind the address of a flood would get
-// in whose handshake takes longer than the flood needs to fill the limit; were newcomers refused while all are young, then who
-// does nothing would hold the door with a few connections. By chance everybody gets in within some tries.
+// in whose handshake takes longer than the flood needs to fill the limit; were newcomers refused while all are young,
+// then who does nothing would hold the door with a few connections. By chance everybody gets in within some tries.
 type door struct {
 	limits doorLimits
 	pick   func(n int) int // one of n; tests change it
