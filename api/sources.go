@@ -44,8 +44,8 @@ func (s *Server) sourceRoutes(v1 huma.API) {
 	const path = "/v1/publishers/{publisher}/streams/{stream}/source"
 	// The server connects to whatever host the URL names, also in its own network.
 	admin := func(op *huma.Operation) {
-		op.Description = "The server connects to the URL from where it stands, private networks included: " +
-			"only administrators set sources."
+		op.Description = "The server connects to the URL, and to what its playlists and redirects name, from where it " +
+			"stands, private networks included: only administrators set sources."
 	}
 	route(s, v1, http.MethodPut, path, "put-source", "Fetch a stream from a URL", s.putSource, admin)
 	route(s, v1, http.MethodGet, path, "get-source", "Get a stream's source and what it does", s.getSource)

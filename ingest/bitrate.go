@@ -15,6 +15,7 @@ type bitrate struct {
 	began    time.Time // of the window
 	bytes    int64     // in it
 	overBits int64     // per second in the window before, if that was over; else zero
+	exceeded bool      // add has failed
 }
 
 const (
@@ -34,6 +35,7 @@ func (b *bitrate) add(bytes int, now time.Time) error {
 		bits := int64(float64(b.bytes) * 8 / past.Seconds())
 		over := bits > b.limit+b.limit/100*bitrateTolerance
 		if over && b.overBits > 0 {
+			b.exceeded = true
 			return fmt.Errorf("%w: %s over %v, and the stream may have %s: set the encoder's bitrate, audio included, "+
 				"to %d kbit/s or less", media.ErrLimit, megabits((bits+b.overBits)/2), 2*bitrateWindow, megabits(b.limit),
 				b.limit/1000)

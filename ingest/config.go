@@ -11,8 +11,8 @@ type Config struct {
 	MaxConnections int
 	// MaxConnectionsPerIP bounds those of one IPv4 address or one IPv6 /64; zero is 200.
 	MaxConnectionsPerIP int
-	// MaxStrangers bounds the connections that have not published yet; zero is 1000. The oldest of them gives way to a
-	// new one, as it does when one of the other limits is reached.
+	// MaxStrangers bounds the connections that have not published yet; zero is 1000. One of them gives way to a
+	// new one, as it does when one of the other limits is reached: one that was refused if there is any.
 	MaxStrangers int
 	// MaxStrangersPerIP bounds those of one IPv4 address or one IPv6 /64, likewise; zero is 50.
 	MaxStrangersPerIP int

@@ -134,8 +134,8 @@ func (s *Server) damp(ctx context.Context, req request, err error) {
 	if !errors.Is(err, media.ErrDenied) {
 		return
 	}
+	req.place.yield()
 	if delay := s.damper.guessed(origin(req.remote), time.Now()); delay > 0 {
-		req.place.yield()
 		s.metrics.delayed.Inc()
 		pause(ctx, delay)
 	}

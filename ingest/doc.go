@@ -15,7 +15,7 @@
 //	feed            a source that was reached: HLS (pull_hls*.go, fmp4*.go), RTMP (pull_rtmp.go), SRT (pull_srt.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	quality         what a session's frames tell of encoder and network, and its warnings (quality*.go, sessions.go)
-//	door, damper    who may be connected, and who is answered late (door.go, damper.go)
+//	door, damper    who may be connected, and who is answered late (door.go, damper.go, overrun.go)
 //	Publication     the packager's side
 //
 // The seam for the next protocol: a handler that calls Server.open with a request and feeds the session that it gets
@@ -37,7 +37,8 @@
 //  9. A frame that lacks a part is dropped and counted, never handed over.
 //  10. Every wait has a deadline, and no connection ends without a log line, or being counted in one when its address
 //     has too many.
-//  11. Connections that have not published give way to new ones; those that have do not. A right key is never delayed.
+//  11. Connections that have not published give way to new ones, refused ones first; those that have do not. A
+//     right key is never delayed.
 //  12. A warning is logged once when it is raised and once when it is over.
 //  13. A source never takes a stream from who is live: it looks before it acquires, stands by, and tries again later.
 //  14. Of a source's URL only its redacted form is shown or logged.

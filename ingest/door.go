@@ -1,27 +1,32 @@
 package ingest
 
 import (
-	"container/list"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 )
 
 // errCrowded ends a connection that has not published, for a newer one.
-var errCrowded = errors.New("too many connections that do not publish: this one was among the oldest")
+var errCrowded = errors.New("too many connections that do not publish: this one had to go")
 
 // door counts connections. Who has not published yet is a stranger: strangers have limits of their own, and when one of
-// those, or room for all, is used up, the stranger that came first goes. So connections that do nothing, however many,
-// keep no publisher out.
+// those, or room for all, is used up, a stranger goes: one that was refused, or else one that has not shaken hands, or
+// else any. So connections that do nothing, or bring wrong keys, however many, keep no publisher out for long.
+//
+// Which one of its like goes is left to chance. Were it the oldest, then nobody behind the address of a flood would get
+// in whose handshake takes longer than the flood needs to fill the limit; were newcomers refused while all are young,
+// then who does nothing would hold the door with a few connections. By chance everybody gets in within some tries.
 type door struct {
 	limits doorLimits
+	pick   func(n int) int // one of n; tests change it
 
 	mu struct {
 		sync.Mutex
 		open      int
 		from      map[netip.Prefix]*crowd
-		strangers list.List // of *visit, by age, behind those that yield
+		strangers strangers // of all addresses
 	}
 }
 
@@ -30,20 +35,75 @@ type doorLimits struct {
 	all, perIP, strangers, strangersPerIP int
 }
 
-// crowd counts the connections of one address.
-type crowd struct{ open, strangers int }
+// crowd is the connections of one address.
+type crowd struct {
+	open      int
+	strangers strangers
+}
 
 // visit is one connection's place. A nil visit has none and needs none.
 type visit struct {
 	door     *door
 	from     netip.Prefix
 	drop     context.CancelCauseFunc
-	stranger *list.Element // nil once it has published, or left
+	standing standing
+	stranger bool // until it has published, or left
 	gone     bool
+	at       [2]int // where it stands among the strangers of all addresses and of its own
 }
 
+// standing orders strangers: who is lowest goes first.
+type standing int
+
+const (
+	keyless standing = iota // its key was wrong
+	unshaken
+	shaken // hands: it answers
+	standings
+)
+
+// strangers are those of all addresses or of one, in no order: which says where in visit.at each one's index is.
+type strangers struct {
+	which int
+	of    [standings][]*visit
+}
+
+func (s *strangers) count() int { return len(s.of[keyless]) + len(s.of[unshaken]) + len(s.of[shaken]) }
+
+func (s *strangers) add(v *visit) {
+	list := &s.of[v.standing]
+	v.at[s.which] = len(*list)
+	*list = append(*list, v)
+}
+
+func (s *strangers) remove(v *visit) {
+	list := &s.of[v.standing]
+	last := len(*list) - 1
+	moved := (*list)[last]
+	(*list)[v.at[s.which]], moved.at[s.which] = moved, v.at[s.which]
+	(*list)[last] = nil
+	*list = (*list)[:last]
+}
+
+// next gives the one to go; there must be one.
+func (s *strangers) next(pick func(int) int) *visit {
+	for _, list := range s.of {
+		if len(list) > 0 {
+			return list[pick(len(list))]
+		}
+	}
+	panic("BUG: nobody to send away")
+}
+
+// The two places of visit.at.
+const (
+	ofAll = iota
+	ofAddress
+)
+
 func newDoor(limits doorLimits) *door {
-	d := &door{limits: limits}
+	d := &door{limits: limits, pick: rand.IntN}
+	d.mu.strangers.which = ofAll
 	d.mu.from = make(map[netip.Prefix]*crowd)
 	return d
 }
@@ -55,14 +115,14 @@ func (d *door) enter(from netip.Prefix, drop context.CancelCauseFunc) (v *visit,
 	defer d.mu.Unlock()
 	c := d.mu.from[from]
 	if c == nil {
-		c = &crowd{}
+		c = &crowd{strangers: strangers{which: ofAddress}}
 		d.mu.from[from] = c
 	}
-	if c.strangers >= d.limits.strangersPerIP || c.open >= d.limits.perIP && c.strangers > 0 {
-		d.dropOldestLocked(func(v *visit) bool { return v.from == from })
+	if n := c.strangers.count(); n >= d.limits.strangersPerIP || c.open >= d.limits.perIP && n > 0 {
+		c.strangers.next(d.pick).sendAwayLocked()
 	}
-	if strangers := d.mu.strangers.Len(); strangers >= d.limits.strangers || d.mu.open >= d.limits.all && strangers > 0 {
-		d.dropOldestLocked(func(*visit) bool { return true })
+	if n := d.mu.strangers.count(); n >= d.limits.strangers || d.mu.open >= d.limits.all && n > 0 {
+		d.mu.strangers.next(d.pick).sendAwayLocked()
 	}
 	switch {
 	case d.mu.open >= d.limits.all:
@@ -75,23 +135,18 @@ func (d *door) enter(from netip.Prefix, drop context.CancelCauseFunc) (v *visit,
 		d.forgetLocked(from)
 		return nil, reason
 	}
-	v = &visit{door: d, from: from, drop: drop}
-	v.stranger = d.mu.strangers.PushBack(v)
+	v = &visit{door: d, from: from, drop: drop, stranger: true, standing: unshaken}
+	d.mu.strangers.add(v)
+	c.strangers.add(v)
 	d.mu.open++
 	c.open++
-	c.strangers++
 	return v, ""
 }
 
-// dropOldestLocked sends the oldest stranger away for which ok is true. It counts no more from here on.
-func (d *door) dropOldestLocked(ok func(*visit) bool) {
-	for e := d.mu.strangers.Front(); e != nil; e = e.Next() {
-		if v, _ := e.Value.(*visit); ok(v) {
-			v.leaveLocked()
-			v.drop(errCrowded)
-			return
-		}
-	}
+// sendAwayLocked makes the connection leave. It counts no more from here on.
+func (v *visit) sendAwayLocked() {
+	v.leaveLocked()
+	v.drop(errCrowded)
 }
 
 // publishes says that the connection is a stranger no more. It is false when it was sent away before.
@@ -108,23 +163,31 @@ func (v *visit) publishes() bool {
 	return true
 }
 
-// yield makes a stranger the next that gives way: it has shown that it has no key.
-func (v *visit) yield() {
+// shakes says that the connection has shaken hands.
+func (v *visit) shakes() { v.move(shaken) }
+
+// yield makes a stranger one of the next that give way: it has shown that it has no key.
+func (v *visit) yield() { v.move(keyless) }
+
+func (v *visit) move(to standing) {
 	if v == nil {
 		return
 	}
 	v.door.mu.Lock()
 	defer v.door.mu.Unlock()
-	if v.stranger != nil {
-		v.door.mu.strangers.MoveToFront(v.stranger)
+	if v.stranger {
+		v.knownLocked()
+		v.stranger, v.standing = true, to
+		v.door.mu.strangers.add(v)
+		v.door.mu.from[v.from].strangers.add(v)
 	}
 }
 
 func (v *visit) knownLocked() {
-	if v.stranger != nil {
-		v.door.mu.strangers.Remove(v.stranger)
-		v.door.mu.from[v.from].strangers--
-		v.stranger = nil
+	if v.stranger {
+		v.door.mu.strangers.remove(v)
+		v.door.mu.from[v.from].strangers.remove(v)
+		v.stranger = false
 	}
 }
 

@@ -3,10 +3,13 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,36 +32,60 @@ func enter(d *door, address string) guest {
 func TestDoor(t *testing.T) {
 	const a, b, c = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 	dropped := func(g guest) bool { return errors.Is(context.Cause(g.ctx), errCrowded) }
-	t.Run("the oldest stranger of an address gives way", func(t *testing.T) {
-		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 10, strangersPerIP: 2})
+	t.Run("a stranger of the address gives way", func(t *testing.T) {
+		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 10, strangersPerIP: 3})
 		other, first, second, third := enter(d, b), enter(d, a), enter(d, a), enter(d, a)
-		if third.reason != "" || !dropped(first) || dropped(second) || dropped(other) {
-			t.Errorf("%q, dropped %v %v %v", third.reason, dropped(first), dropped(second), dropped(other))
+		d.pick = func(n int) int { return n - 2 }
+		fourth := enter(d, a)
+		if fourth.reason != "" || dropped(first) || !dropped(second) || dropped(third) || dropped(other) {
+			t.Errorf("%q, dropped %v %v %v %v", fourth.reason, dropped(first), dropped(second), dropped(third), dropped(other))
 		}
-		if first.publishes() {
+		if second.publishes() {
 			t.Error("who was dropped published")
 		}
-		first.leave() // it was counted out already
-		if d.mu.open != 3 {
+		second.leave() // it was counted out already
+		if d.mu.open != 4 {
 			t.Errorf("%d open", d.mu.open)
 		}
 	})
-	t.Run("the oldest stranger of all gives way", func(t *testing.T) {
+	t.Run("a stranger of all gives way", func(t *testing.T) {
 		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 2, strangersPerIP: 10})
-		first, second, third := enter(d, a), enter(d, b), enter(d, c)
-		if third.reason != "" || !dropped(first) || dropped(second) {
+		first, second := enter(d, a), enter(d, b)
+		d.pick = func(int) int { return 0 }
+		if third := enter(d, c); third.reason != "" || !dropped(first) || dropped(second) {
 			t.Errorf("%q, dropped %v %v", third.reason, dropped(first), dropped(second))
 		}
 	})
 	t.Run("who has a wrong key gives way first", func(t *testing.T) {
 		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 10, strangersPerIP: 3})
 		first, guesser, third := enter(d, a), enter(d, a), enter(d, a)
+		third.shakes()
+		guesser.shakes()
 		guesser.yield()
 		enter(d, a)
 		if dropped(first) || !dropped(guesser) || dropped(third) {
 			t.Errorf("dropped %v %v %v", dropped(first), dropped(guesser), dropped(third))
 		}
 		guesser.yield() // too late to matter
+		first.yield()
+		if !first.publishes() { // with another key
+			t.Error("who was refused once does not publish")
+		}
+	})
+	t.Run("who has shaken hands gives way last", func(t *testing.T) {
+		d := newDoor(doorLimits{all: 10, perIP: 10, strangers: 3, strangersPerIP: 10})
+		first, second, third := enter(d, a), enter(d, b), enter(d, c)
+		second.shakes()
+		enter(d, a)
+		enter(d, a)
+		enter(d, a).shakes()
+		enter(d, a).shakes()
+		if !dropped(first) || dropped(second) || !dropped(third) {
+			t.Errorf("dropped %v %v %v", dropped(first), dropped(second), dropped(third))
+		}
+		if enter(d, a); d.mu.open != 3 {
+			t.Errorf("%d open", d.mu.open)
+		}
 	})
 	t.Run("publishers do not give way", func(t *testing.T) {
 		d := newDoor(doorLimits{all: 3, perIP: 2, strangers: 10, strangersPerIP: 10})
@@ -89,11 +116,11 @@ func TestDoor(t *testing.T) {
 			enter(d, c).publishes()
 			enter(d, c)
 		}
-		for e := d.mu.strangers.Front(); e != nil; e = d.mu.strangers.Front() {
-			e.Value.(*visit).leave()
+		for d.mu.strangers.count() > 0 {
+			d.mu.strangers.next(d.pick).leave()
 		}
-		if d.mu.open != 1 || len(d.mu.from) != 1 || d.mu.strangers.Len() != 0 {
-			t.Errorf("%d open, %d addresses, %d strangers", d.mu.open, len(d.mu.from), d.mu.strangers.Len())
+		if d.mu.open != 1 || len(d.mu.from) != 1 {
+			t.Errorf("%d open, %d addresses", d.mu.open, len(d.mu.from))
 		}
 	})
 	t.Run("no place is needed where none was given", func(t *testing.T) {
@@ -168,7 +195,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 				return len(rec.publs) == 2 && len(rec.publs[0].frames) == 1 && len(rec.publs[1].frames) == 1
 			})
 			s.door.mu.Lock()
-			open, strangers := s.door.mu.open, s.door.mu.strangers.Len()
+			open, strangers := s.door.mu.open, s.door.mu.strangers.count()
 			s.door.mu.Unlock()
 			if open != strangers+2 || strangers > 1000 {
 				t.Errorf("%d open, %d of them strangers", open, strangers)
@@ -201,14 +228,7 @@ func TestFloodOfWrongKeys(t *testing.T) {
 					continue
 				}
 				defer conn.Close() // after the others: they wait for their answers all the while
-				hello := append([]byte{rtmpVersion}, make([]byte, 2*handshakeSize)...)
-				hello = appendMessage(hello, 3, message{
-					kind: typeCommandAMF0, payload: appendAMF0(nil, "connect", 1.0, amfObject{{"app", "live"}}),
-				}, defaultChunkSize)
-				hello = appendMessage(hello, 3, message{
-					kind: typeCommandAMF0, stream: 1, payload: appendAMF0(nil, "publish", 2.0, nil, "wrong", "live"),
-				}, defaultChunkSize)
-				_, _ = conn.Write(hello)
+				_, _ = conn.Write(wrongKey())
 				begun <- struct{}{}
 			}
 		})
@@ -232,4 +252,107 @@ func TestFloodOfWrongKeys(t *testing.T) {
 	if lines := strings.Count(s.log.String(), "\n"); lines > 50 {
 		t.Errorf("%d lines were logged", lines)
 	}
+}
+
+// wrongKey is all that a client says who does not wait for answers.
+func wrongKey() []byte {
+	b := append([]byte{rtmpVersion}, make([]byte, 2*handshakeSize)...)
+	for _, m := range []message{
+		{kind: typeCommandAMF0, payload: appendAMF0(nil, "connect", 1.0, amfObject{{"app", "live"}})},
+		{kind: typeCommandAMF0, stream: 1, payload: appendAMF0(nil, "publish", 2.0, nil, "wrong", "live")},
+	} {
+		b = appendMessage(b, 3, m, defaultChunkSize)
+	}
+	return b
+}
+
+// slowConn waits for every answer.
+type slowConn struct {
+	net.Conn
+	wait func()
+}
+
+func (c slowConn) Read(p []byte) (int, error) {
+	c.wait()
+	return c.Conn.Read(p)
+}
+
+// Behind the address of a flood of wrong keys and of handshakes that stop, an encoder that comes with a right key gets in
+// within some tries, though the flood fills the limit several times while it shakes hands.
+func TestRightKeyGetsInBesideAFlood(t *testing.T) {
+	rec := newRecorder()
+	rec.others = map[string]media.StreamPath{}
+	for i := range 5 {
+		key := fmt.Sprintf("right%d", i)
+		rec.others[key] = media.StreamPath{Publisher: "acme", Stream: key}
+	}
+	s := MustServe(t, Config{IdleTimeout: time.Minute, MaxStrangersPerIP: 10}, rec)
+	hello := wrongKey()
+	var flood sync.WaitGroup
+	life, over := context.WithCancel(t.Context())
+	defer over()
+	var guesses atomic.Int64
+	guessed := make(chan struct{})
+	for i := range 8 {
+		flood.Go(func() {
+			for life.Err() == nil {
+				conn, err := net.Dial("tcp", s.addr)
+				if err != nil {
+					continue
+				}
+				if i%2 == 0 {
+					_, _ = conn.Write(hello)
+				} else {
+					_, _ = conn.Write(hello[:100]) // and no more
+				}
+				guesses.Add(1)
+				select {
+				case guessed <- struct{}{}:
+				default:
+				}
+				flood.Go(func() { // it holds the place until it is sent away
+					unhook := context.AfterFunc(life, func() { _ = conn.Close() })
+					defer unhook()
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				})
+			}
+		})
+	}
+	for guesses.Load() < 100 {
+		<-guessed
+	}
+	dialer := RTMPDialer{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return slowConn{conn, func() {
+			for range 5 {
+				select {
+				case <-guessed:
+				case <-life.Done():
+				}
+			}
+		}}, err
+	}}
+	for i := range 5 {
+		key := fmt.Sprintf("right%d", i)
+		const tries = 50
+		for try := 1; ; try++ {
+			client, err := dialer.DialRTMP(t.Context(), "rtmp://"+s.addr+"/live/"+key)
+			if err == nil {
+				defer client.conn.Close()
+				err = client.Publish(t.Context())
+			}
+			if err == nil {
+				t.Logf("%s is in after %d tries", key, try)
+				break
+			}
+			if try == tries {
+				t.Errorf("%s is not in after %d tries: %v", key, try, err)
+				break
+			}
+		}
+	}
+	t.Logf("%d guesses", guesses.Load())
+	over()
+	flood.Wait()
 }

@@ -20,13 +20,14 @@ type Sources interface {
 	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
 }
 
-// Ends of a pull that are nobody's fault.
+// Ends of a pull that are not the server's fault.
 var (
 	errElsewhere     = errors.New("the stream is published by another")
 	errEnded         = errors.New("the source's show has ended, and no other has begun")
 	errUnwatched     = errors.New("nobody watches any more")
 	errSourceRemoved = errors.New("the source was removed or disabled")
 	errSourceChanged = errors.New("the source was changed")
+	errSource        = errors.New("the source failed") // in a way that no other error names better
 )
 
 const (

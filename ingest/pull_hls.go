@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -28,6 +28,7 @@ import (
 const (
 	maxHLSPlaylist = 4 << 20
 	maxHLSSegment  = 64 << 20
+	maxHLSAudio    = 8 << 20 // a segment of a rendition beside the first
 	maxHLSInit     = 1 << 20
 	hlsAhead       = 2 // segments of a rendition fetched and not yet demuxed, beside the one in hand
 	hlsTries       = 3 // of one segment
@@ -41,6 +42,7 @@ type hlsFeed struct {
 	renditions []*hlsRendition // the first has the video, if there is any
 	ready      chan struct{}   // holds one token when a chunk has come
 	started    bool
+	received   atomic.Int64 // bytes
 	pace       pacer
 	last       string // the show that has ended, by hlsPlaylist.show
 }
@@ -66,8 +68,8 @@ type hlsChunk struct {
 }
 
 func dialHLS(ctx context.Context, u *url.URL, cfg Config) (feed, error) {
-	jar, _ := cookiejar.New(nil) // never fails without options
-	f := &hlsFeed{cfg: cfg, client: &http.Client{Jar: jar, Timeout: time.Minute}, ready: make(chan struct{}, 1)}
+	client := &http.Client{Jar: &cookies{}, Timeout: time.Minute}
+	f := &hlsFeed{cfg: cfg, client: client, ready: make(chan struct{}, 1)}
 	playlist, at, err := f.playlist(ctx, u)
 	if err != nil {
 		return nil, err
@@ -146,6 +148,9 @@ func (f *hlsFeed) run(ctx context.Context, out *session) error {
 			f.put(fetching, r, hlsChunk{end: orEOF(err)})
 		})
 	}
+	out.quality.transport = func() media.IngestTransport {
+		return media.IngestTransport{ReceivedBytes: f.received.Load()}
+	}
 	return f.play(ctx, out)
 }
 
@@ -179,7 +184,7 @@ func (f *hlsFeed) follow(ctx context.Context, r *hlsRendition) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && (now.Sub(lastGood) > f.cfg.IdleTimeout || errors.Is(err, media.ErrUnsupported)):
-			return err
+			return fmt.Errorf("%w: %w", errSource, err)
 		case err == nil:
 			segments := at.news(p)
 			if err := f.fetchAll(ctx, r, &at, segments, p.ended); err != nil {
@@ -260,7 +265,11 @@ func (f *hlsFeed) fetchAll(
 			c.init, err = f.initSection(ctx, r, s.init)
 		}
 		if err == nil {
-			c.data, err = f.fetchPatiently(ctx, r.url, s.media, maxHLSSegment)
+			limit := int64(maxHLSSegment)
+			if r.number >= 0 {
+				limit = maxHLSAudio
+			}
+			c.data, err = f.fetchPatiently(ctx, r.url, s.media, limit)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -351,6 +360,7 @@ func (f *hlsFeed) get(ctx context.Context, u *url.URL, what hlsResource, limit i
 		return nil, nil, fmt.Errorf("%w: the source answers %d", media.ErrUnavailable, resp.StatusCode)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	f.received.Add(int64(len(data)))
 	switch {
 	case err != nil:
 		return nil, nil, withoutURL(err)

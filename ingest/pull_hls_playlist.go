@@ -47,6 +47,12 @@ type hlsResource struct {
 	offset, length int64
 }
 
+// Limits of a playlist beside its bytes: a day of segments of two seconds, and attributes of a tag.
+const (
+	maxHLSSegments   = 50_000
+	maxHLSAttributes = 64
+)
+
 // show names what a playlist that has ended was of, to know it again.
 func (p *hlsPlaylist) show() string {
 	if len(p.segments) == 0 {
@@ -69,7 +75,7 @@ func parseHLS(text string) (*hlsPlaylist, error) {
 		switch {
 		case line == "":
 		case line[0] != '#':
-			p.uri(line)
+			err = p.uri(line)
 		default:
 			name, value, _ := strings.Cut(line, ":")
 			err = p.tag(name, value)
@@ -108,7 +114,8 @@ func (p *hlsParser) tag(name, value string) error {
 	case "#EXT-X-MEDIA":
 		if attrs := hlsAttributes(value); attrs["TYPE"] == "AUDIO" {
 			p.playlist.audio = append(p.playlist.audio, hlsAudio{
-				group: attrs["GROUP-ID"], uri: attrs["URI"], name: attrs["NAME"], language: attrs["LANGUAGE"],
+				group: attrs["GROUP-ID"], uri: attrs["URI"],
+				name: clip(attrs["NAME"], maxTrackName), language: clip(attrs["LANGUAGE"], maxTrackName),
 			})
 		}
 	case "#EXT-X-TARGETDURATION":
@@ -143,12 +150,15 @@ func (p *hlsParser) tag(name, value string) error {
 	return err
 }
 
-func (p *hlsParser) uri(uri string) {
+func (p *hlsParser) uri(uri string) error {
 	if p.variant != nil {
 		p.variant.uri = uri
 		p.playlist.variants = append(p.playlist.variants, *p.variant)
 		p.variant = nil
-		return
+		return nil
+	}
+	if len(p.playlist.segments) == maxHLSSegments {
+		return fmt.Errorf("%w: more than %d segments in the source's playlist", media.ErrTooLarge, maxHLSSegments)
 	}
 	s := p.next
 	s.msn, s.discontinuity, s.media.uri = p.msn, p.sequence, uri
@@ -164,12 +174,13 @@ func (p *hlsParser) uri(uri string) {
 	p.playlist.segments = append(p.playlist.segments, s)
 	p.msn++
 	p.next = hlsSegment{init: s.init}
+	return nil
 }
 
 // hlsAttributes reads an attribute list (RFC 8216bis, 4.2).
 func hlsAttributes(list string) map[string]string {
 	attrs := make(map[string]string)
-	for list != "" {
+	for list != "" && len(attrs) < maxHLSAttributes {
 		name, rest, ok := strings.Cut(list, "=")
 		if !ok {
 			break

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,7 @@ func TestParseHLSRefusals(t *testing.T) {
 		{"negative sequence", "#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:-1\n", media.ErrInvalid},
 		{"endless segment", "#EXTM3U\n#EXTINF:+Inf,\n", media.ErrInvalid},
 		{"not a number", "#EXTM3U\n#EXTINF:NaN,\n", media.ErrInvalid},
+		{"endless playlist", "#EXTM3U\n" + strings.Repeat("a\n", maxHLSSegments+1), media.ErrTooLarge},
 		{"empty range", "#EXTM3U\n#EXT-X-BYTERANGE:0@1\n", media.ErrInvalid},
 	} {
 		if _, err := parseHLS(c.text); !errors.Is(err, c.want) {

@@ -3,8 +3,11 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // rtmpFeed is an RTMP server that a stream is played from.
@@ -26,11 +29,17 @@ func (p *Puller) dialRTMPSource(ctx context.Context, target string) (feed, error
 	return f, nil
 }
 
-// withoutName takes the stream's name, which may be secret, out of a server's words.
+// withoutName drops a server's words if they may repeat the stream's name or its query, which may be secret.
 func (f *rtmpFeed) withoutName(err error) error {
 	var status *RTMPStatusError
-	if name, _, _ := strings.Cut(f.client.name, "?"); name != "" && errors.As(err, &status) {
-		status.Description = strings.ReplaceAll(status.Description, name, "(name)")
+	if !errors.As(err, &status) {
+		return err
+	}
+	const enough = 4 // bytes of a secret: the words were cut at some length
+	for _, secret := range strings.FieldsFunc(f.client.name, func(r rune) bool { return strings.ContainsRune("?&=", r) }) {
+		if strings.Contains(status.Description, clip(secret, enough)) {
+			status.Description = ""
+		}
 	}
 	return err
 }
@@ -41,6 +50,9 @@ func (f *rtmpFeed) run(ctx context.Context, out *session) error {
 	unhook := context.AfterFunc(ctx, func() { _ = f.client.conn.Close() })
 	defer unhook()
 	demuxer := flvDemuxer{sink: out, maxFrame: f.cfg.MaxFrame}
+	out.quality.transport = func() media.IngestTransport {
+		return media.IngestTransport{ReceivedBytes: int64(f.client.received)}
+	}
 	for last := time.Now(); ; {
 		m, err := f.client.played(f.cfg.IdleTimeout)
 		now := time.Now()
@@ -48,7 +60,7 @@ func (f *rtmpFeed) run(ctx context.Context, out *session) error {
 		case errors.Is(err, errGoodbye):
 			return nil
 		case err != nil:
-			return f.withoutName(err)
+			return fmt.Errorf("%w: %w", errSource, f.withoutName(err))
 		case m.kind == typeVideo:
 			err = demuxer.video(m.timestamp, m.payload, now)
 		case m.kind == typeAudio:

@@ -65,6 +65,13 @@ func (q *pull) standBy(ctx context.Context, good time.Duration, err error) {
 		said = withoutURL(err).Error()
 	}
 	var delay time.Duration
+	level := slog.LevelWarn
+	if errors.Is(err, errElsewhere) || errors.Is(err, errEnded) {
+		level = slog.LevelInfo
+	}
+	if q.status().LastError == said {
+		level = slog.LevelDebug // the same every half a minute
+	}
 	q.set(media.SourceWaiting, func(s *media.SourceStatus) {
 		if good >= goodPull {
 			s.Retries = 0
@@ -74,7 +81,8 @@ func (q *pull) standBy(ctx context.Context, good time.Duration, err error) {
 		s.LastError, s.NextRetry = said, time.Now().Add(delay)
 	})
 	q.puller.server.metrics.sourceRetries.Inc()
-	q.logger.Warn("source lost", "retry_in", delay.Round(time.Millisecond), "retries", q.status().Retries, "err", said)
+	q.logger.Log(ctx, level, "source lost", "retry_in", delay.Round(time.Millisecond),
+		"retries", q.status().Retries, "err", said)
 	pause(ctx, delay)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -252,4 +253,30 @@ func TestSourceYieldsToAPushAndStandsBy(t *testing.T) {
 		}
 		p.stop()
 	})
+}
+
+// A source that says why it ends is told of by its code, is no fault of ours, and its words give no secret away.
+func TestSourceThatEndsTheStreamIsNoFaultOfOurs(t *testing.T) {
+	for _, said := range []string{"", "no stream topsecret", "bad token hush1234", strings.Repeat("x", maxStatus-7) + "topsecret"} {
+		var say []byte
+		add := func(stream uint32, kind byte, payload []byte) {
+			say = appendMessage(say, 3, message{kind: kind, stream: stream, payload: payload}, defaultChunkSize)
+		}
+		add(0, typeCommandAMF0, appendAMF0(nil, "_result", 1.0, nil, nil))
+		add(0, typeCommandAMF0, appendAMF0(nil, "_result", 2.0, nil, 1.0))
+		add(1, typeCommandAMF0, appendAMF0(nil, statusOf("status", "NetStream.Play.Start", "")...))
+		add(1, typeDataAMF0, onlyAudio)
+		add(1, typeAudio, audioConfig(testASC))
+		add(1, typeAudio, audioUnit(1))
+		add(1, typeCommandAMF0, appendAMF0(nil, statusOf("error", "NetStream.Play.Failed", said)...))
+		s := MustServe(t, Config{}, newRecorder())
+		target := strings.Replace(fakeRTMP(t, say), "/live/k", "/live/topsecret?token=hush1234", 1)
+		p := MustPull(t, s, nil, sourceOf(s.rec, target, media.SourceAlways))
+		s.log.await(t, "publisher left", "how=source ", "NetStream.Play.Failed", "level=INFO")
+		s.log.await(t, "source lost")
+		p.stop()
+		if log := s.log.String() + p.Status(s.rec.path).LastError; strings.Contains(log, "tops") || strings.Contains(log, "hush") {
+			t.Errorf("a secret is told: %s", log)
+		}
+	}
 }

@@ -99,6 +99,8 @@ func refuse(err error) *refusal {
 		{context.DeadlineExceeded, "unavailable", srtOverload,
 			"the server cannot take streams right now: try again in a moment"},
 		{os.ErrDeadlineExceeded, "timeout", srtUnacceptable, "the encoder was silent for too long"},
+		{errSourceChanged, "source changed", srtConflict, ""},
+		{errSource, "source", srtDown, ""}, // the last: what it wraps may be known
 	} {
 		if errors.Is(err, row.err) {
 			if row.say == "" {

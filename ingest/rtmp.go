@@ -101,6 +101,7 @@ func (c *rtmpConn) run(ctx context.Context) error {
 	if err := serveHandshake(src, &c.wire); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
+	c.place.shakes()
 	c.chunks = newChunkReader(src, chunkLimits{data: maxCommand, command: maxCommand, memory: strangerMemory})
 	c.chunks.dropped = func(kind byte) {
 		if c.session != nil {

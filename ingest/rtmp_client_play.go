@@ -16,7 +16,7 @@ func (c *RTMPClient) Play(ctx context.Context, limit int) error {
 		c.chunks.limits = chunkLimits{media: limit, data: maxData, command: maxCommand, memory: 2*limit + limit/2}
 		c.calls++
 		const liveOrRecorded = -2.0
-		c.command(chunkStreamStatus, c.stream, "play", c.calls, nil, c.name, liveOrRecorded)
+		c.command(c.stream, "play", c.calls, nil, c.name, liveOrRecorded)
 		if err := c.Flush(); err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ type Server struct {
 	sessions sessions
 	door     *door
 	damper   damper
+	overruns overruns
 	callers  callers
 }
 

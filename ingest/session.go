@@ -94,6 +94,9 @@ func (s *Server) admit(
 			return nil, fmt.Errorf("publish %s: %w", path, err)
 		}
 	}
+	if err := s.overruns.check(stream, time.Now()); err != nil {
+		return nil, fmt.Errorf("publish %s: %w", path, err)
+	}
 	settled, err := s.countIn(stream)
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", path, err)
@@ -185,6 +188,9 @@ func (s *session) close(ctx context.Context, cause error) {
 	var failed error
 	if clean || isLoss(cause) || errors.Is(cause, os.ErrDeadlineExceeded) { // else the packager wants no more
 		failed = s.flush()
+	}
+	if s.bitrate.exceeded {
+		s.server.overruns.add(s.path, s.bitrate.limit, time.Now())
 	}
 	s.server.sessions.leave(s.quality)
 	failed = errors.Join(failed, s.out.Close(clean))

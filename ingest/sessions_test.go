@@ -2,12 +2,16 @@ package ingest
 
 import (
 	"io"
+	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -60,6 +64,43 @@ func TestKickTellsTheReason(t *testing.T) {
 	}
 }
 
+// stall says how far a publisher's frames came apart from their times: on a busy machine the encoder itself is held up,
+// and is warned of it with reason.
+func stall(frames []media.Frame) time.Duration {
+	least, most := time.Duration(math.MaxInt64), time.Duration(math.MinInt64)
+	for _, f := range frames {
+		late := f.Wall.Sub(frames[0].Wall) - (f.DTS - frames[0].DTS)
+		least, most = min(least, late), max(most, late)
+	}
+	return most - least
+}
+
+// onTime brings a publication's frames again, each at its time, and gives the warnings.
+func onTime(t *testing.T, p *recPublication) []string {
+	t.Helper()
+	l := newLineup(Config{}.withDefaults(), sinkhole{}, newMetrics(prometheus.NewRegistry()))
+	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	l.quality.begin(media.IngestReport{StartedAt: start}, 0, slog.New(slog.DiscardHandler))
+	ids := make([]trackID, len(p.tracks[0]))
+	for i, track := range p.tracks[0] {
+		ids[i] = trackID{kind: track.Kind}
+		if err := l.configure(ids[i], track); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wall := start
+	for _, f := range p.frames {
+		if at := start.Add(f.DTS - p.frames[0].DTS); at.After(wall) {
+			wall = at
+		}
+		f.Wall = wall
+		if err := l.write(ids[f.Track], &f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l.quality.raised
+}
+
 // TestGoodPublishersAreNotWarned lets real encoders send as they should.
 func TestGoodPublishersAreNotWarned(t *testing.T) {
 	for name, serve := range map[string]func(testing.TB, Config, *recorder) *testServer{"rtmp": MustServe, "srt": MustServeSRT} {
@@ -84,7 +125,16 @@ func TestGoodPublishersAreNotWarned(t *testing.T) {
 				t.Errorf("%v\n%s", err, out)
 			}
 			left := s.log.await(t, "publisher left")
-			if strings.Contains(s.log.String(), "ingest warning") || strings.Contains(left, "warnings=") {
+			published := s.rec.publication(t, 0)
+			if warned := onTime(t, published); len(warned) > 0 {
+				t.Errorf("warned of %v though all came in time", warned)
+			}
+			const steady = 800 * time.Millisecond
+			stalled := stall(published.frames)
+			busy := stalled > steady
+			if busy {
+				t.Logf("the machine held the encoder up by %v: how its frames came is not judged", stalled)
+			} else if strings.Contains(s.log.String(), "ingest warning") || strings.Contains(left, "warnings=") {
 				t.Errorf("warned: %s", s.log)
 			}
 			if len(last.Tracks) != 2 || last.Tracks[0].KeyFrames == nil {
@@ -94,12 +144,12 @@ func TestGoodPublishersAreNotWarned(t *testing.T) {
 			if video.FPS < 24.5 || video.FPS > 25.5 || audio.FPS < 46 || audio.FPS > 48 ||
 				video.KeyFrames.IntervalSec < 0.99 || video.KeyFrames.IntervalSec > 1.01 || video.KeyFrames.IntervalFrames != 25 ||
 				audio.Bitrate10sBPS < 20_000 || audio.Bitrate10sBPS > 150_000 || video.Bitrate10sBPS < 100_000 ||
-				last.Pace < 0.95 || last.Pace > 1.05 || last.Transport.ReceivedBytes < last.Bytes || last.UpdatedAt.IsZero() ||
+				!busy && (last.Pace < 0.95 || last.Pace > 1.05) || last.Transport.ReceivedBytes < last.Bytes || last.UpdatedAt.IsZero() ||
 				last.SilentMS > (5*time.Second).Milliseconds() {
 				t.Errorf("%+v\n%+v\n%+v", last, video, video.KeyFrames)
 			}
 			if srt := last.Transport.SRT; (srt != nil) != (name == "srt") || srt != nil && (srt.RTTMS <= 0 || srt.LatencyMS != 500 ||
-				srt.Received == 0 || srt.Missing != 0) {
+				srt.Received == 0 || srt.Missing != 0 && !busy) {
 				t.Errorf("%+v", srt)
 			}
 			t.Logf("lag %d ms, pace %v, skew %d ms, jitter %v and %v ms", last.LagMS, last.Pace, last.AVSkewMS, video.JitterMS, audio.JitterMS)

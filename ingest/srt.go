@@ -218,7 +218,7 @@ func (p *srtPublisher) watch() error {
 	case now.Sub(p.lastMedia) <= p.idle:
 		return nil
 	case p.demuxer.emitted == 0 && len(p.demuxer.skipped) > 0:
-		return fmt.Errorf("%w: nothing but %s came: set the encoder to H.264 and AAC", media.ErrUnsupported,
+		return fmt.Errorf("%w: nothing but %s came: set the encoder to H.264 or HEVC with AAC", media.ErrUnsupported,
 			strings.Join(p.demuxer.skipped, ", "))
 	case p.demuxer.emitted == 0 && !p.demuxer.synced:
 		return fmt.Errorf("%w: what came is no MPEG transport stream: set the encoder's format to mpegts",
