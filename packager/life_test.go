@@ -517,6 +517,34 @@ func TestIntraRefreshWithoutIDRStarts(t *testing.T) {
 	})
 }
 
+// TestIntraRefreshBehindOneIDRStartsAtOnce is what x264 sends with intra-refresh=1: the first playlist comes with the
+// first segment, and segments end at recovery points.
+func TestIntraRefreshBehindOneIDRStartsAtOnce(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack())
+		for i := range 240 {
+			f := videoFrame(ms(time.Duration(i)*time.Second/30), i == 0)
+			f.Recovery = i > 0 && i%60 == 0
+			s.write(p)(f)
+			s.wait(33 * time.Millisecond)
+			if i == 70 && s.newest() == nil {
+				t.Fatal("no playlist after 2.3 s")
+			}
+		}
+		segments := s.newest().Renditions[0].Segments
+		for _, seg := range segments {
+			if d := media.Duration(seg.Duration, 90000); (d - 2*time.Second).Abs() > 40*time.Millisecond {
+				t.Errorf("segment %d lasts %v", seg.MSN, d)
+			}
+		}
+		if len(segments) != 3 {
+			t.Errorf("%d segments", len(segments))
+		}
+		s.close(p, true)
+	})
+}
+
 func TestClockJumpBeginsATake(t *testing.T) {
 	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
 		onStage(t, func(s *stage) {

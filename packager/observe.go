@@ -2,6 +2,7 @@ package packager
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -35,6 +36,8 @@ type observer struct {
 	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
 	lead int
 	idrs []time.Duration // DTS of the random access points from start on
+	// recoveries are the DTS of the recovery points behind start.
+	recoveries []time.Duration
 	last time.Duration   // DTS of the last video frame
 }
 
@@ -52,14 +55,17 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	if kind == media.Video {
 		switch begins := f.Sync || (f.Recovery && o.waited(now)); {
 		case begins && (o.start < 0 || f.Track < o.lead):
-			o.start, o.lead, o.idrs = len(o.frames), f.Track, nil
+			o.start, o.lead, o.idrs, o.recoveries = len(o.frames), f.Track, nil, nil
 		case o.start < 0:
 			return
 		}
 		if f.Track == o.lead {
 			o.last = f.DTS
-			if f.Sync {
+			switch {
+			case f.Sync:
 				o.idrs = append(o.idrs, f.DTS)
+			case f.Recovery:
+				o.recoveries = append(o.recoveries, f.DTS)
 			}
 		}
 	}
@@ -114,10 +120,10 @@ func (o *observer) gopsKnown(least time.Duration) bool {
 	if span >= longestGOP || o.bytes > maxObserved {
 		return true
 	}
-	if !o.frames[o.start].Sync && len(o.idrs) == 0 {
-		return span >= least // intra refresh: no GOP will end
-	}
 	n := len(o.idrs)
+	if n == 0 || (n == 1 && len(o.recoveries) > 0) {
+		return span >= least-roundingSlack // intra refresh: no GOP will end
+	}
 	return n >= 2 && o.idrs[n-1]-o.idrs[0] >= least-roundingSlack
 }
 
@@ -127,8 +133,13 @@ func (o *observer) result() observed {
 	if o.start < 0 {
 		return r
 	}
-	for i := 1; i < len(o.idrs); i++ {
-		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
+	points := o.idrs
+	if len(points) < 2 { // segments end at recovery points then
+		points = append(points[:len(points):len(points)], o.recoveries...)
+		slices.Sort(points)
+	}
+	for i := 1; i < len(points); i++ {
+		r.gop = max(r.gop, points[i]-points[i-1])
 	}
 	for i := o.start; i < len(o.frames); i++ {
 		if f := &o.frames[i]; f.Track == o.lead {
@@ -177,7 +188,7 @@ func (o *observer) ready(formats []*format, lead int, known bool, s media.Settin
 	video := formats[0].track.Kind == media.Video
 	if video && (o.start < 0 || o.lead != lead) {
 		if o.bytes > maxObserved {
-			o.frames, o.bytes, o.start, o.idrs = nil, 0, -1, nil
+			o.frames, o.bytes, o.start, o.idrs, o.recoveries = nil, 0, -1, nil, nil
 		}
 		return false
 	}

@@ -116,7 +116,7 @@ func (t *take) writeVideo(index int, f *media.Frame) {
 		held := &l.frag.samples[l.n]
 		held.duration = at.dts - held.dts
 	}
-	before, after := t.leader.push(at.dts, f.Sync)
+	before, after := t.leader.push(at.dts, f.Sync, f.Recovery)
 	t.applyHeld(before)
 	if after.cut != noCut {
 		t.cut(after, at.dts)
