@@ -217,7 +217,7 @@ func (c *audioClock) keep(off int64) landing {
 	}
 	now, recent, noise, ok := c.past.trend()
 	limit += 2 * noise
-	if !ok || abs(now) <= limit || abs(recent) <= limit/4 || (now < 0) != (recent < 0) {
+	if !ok || c.past.count < c.past.size/2 || abs(now) <= limit || abs(recent) <= limit/4 || (now < 0) != (recent < 0) {
 		return landing{off: off}
 	}
 	n := max(1, rounded(abs(recent), c.unit))

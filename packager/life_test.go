@@ -397,10 +397,36 @@ func TestOtherSetOfTracksContinuesInAnotherRecording(t *testing.T) {
 	})
 }
 
-func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
+// TestAudioThatComesLateJoinsTheRecording: configured audio of which nothing has come begins with silence, for as long
+// as nothing comes.
+func TestAudioThatComesLateJoinsTheRecording(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
 		src.audio = -1
+		s.play(p, src, 2100*time.Millisecond)
+		if snap := s.newest(); len(snap.Renditions) != 2 {
+			t.Fatalf("%d renditions", len(snap.Renditions))
+		}
+		first := s.show().ID()
+		s.play(p, src, 3*time.Second)
+		src.audio = src.video * 48000 / 1024 / 30 // it comes after all
+		s.play(p, src, 5*time.Second)
+		if snap := s.newest(); len(snap.Takes) != 1 || s.show().ID() != first {
+			t.Errorf("%d takes of %s, the first was %s", len(snap.Takes), s.show().ID(), first)
+		}
+		if silent := p.Repairs()["audio"]["silence"]; silent < 230 || silent > 250 {
+			t.Errorf("%d units of silence in 5.1 s", silent)
+		}
+	})
+}
+
+// TestMV2AnnouncedAudioThatNeverComesIsAbsent where no silence can be made.
+func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack(),
+			media.Track{Name: "audio", Kind: media.Audio, Codec: media.AC3, Config: []byte{0x10, 0x3d, 0xe0}})
+		src := &source{fps: 30, gop: 30, audio: -1}
 		s.play(p, src, 2100*time.Millisecond)
 		if snap := s.newest(); len(snap.Renditions) != 1 {
 			t.Fatalf("%d renditions", len(snap.Renditions))
@@ -411,6 +437,33 @@ func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
 		s.play(p, src, 5*time.Second)
 		if snap := s.newest(); len(snap.Renditions) != 2 || s.show().ID() == first {
 			t.Errorf("%d renditions in %s", len(snap.Renditions), s.show().ID())
+		}
+	})
+}
+
+// TestFirstStampOfAudioThatIsWrongMovesNoOther is what GStreamer's rtmp2sink sends: 0, 0, 21, 43.
+func TestFirstStampOfAudioThatIsWrongMovesNoOther(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack(), audioTrack())
+		video := &source{fps: 30, gop: 30, audio: -1}
+		for i := range int64(300) {
+			at := max(0, ms(media.Duration((i-1)*1024, 48000)))
+			f := audioFrame(1, at)
+			f.Payload = append(f.Payload[:len(f.Payload):len(f.Payload)], byte(i), byte(i>>8))
+			s.write(p)(f)
+			video.until(at, s.write(p))
+			s.wait(21333 * time.Microsecond)
+		}
+		show := s.show()
+		s.close(p, true)
+		if repairs := p.Repairs(); len(repairs["audio"]) > 1 { // silence at the end alone
+			t.Errorf("repairs: %v", repairs)
+		}
+		for n, sample := range readSamples(t, s.file(show, 1, "audio"))[:200] {
+			if want := int64(n) * 1024; sample.dts != want {
+				t.Fatalf("unit %d is at %d, want %d", n, sample.dts, want)
+			}
 		}
 	})
 }

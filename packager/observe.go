@@ -18,6 +18,8 @@ const (
 	maxObserved = 64 << 20
 	// earlyAudio is how much audio is kept that came before the first picture: interleaving may put it first.
 	earlyAudio = 3 * time.Second
+	// alignLeast is how far from the others a first stamp of sound must be to be wrong.
+	alignLeast = 8 * time.Millisecond
 )
 
 // observer holds a connection's frames until a take can begin with them: until there is a frame to begin with, and
@@ -206,6 +208,39 @@ func (o *observer) ready(formats []*format, lead int, known bool, s media.Settin
 		least = max(least, standardSegment)
 	}
 	return o.gopsKnown(least)
+}
+
+// align corrects the first stamps of a track of sound by those that follow: an encoder's first stamp may be wrong by
+// itself, and the whole track would begin there (GStreamer's rtmp2sink sends 0, 0, 21, 43).
+func (o *observer) align(track int, f *format) {
+	const corrected = 4
+	unit := f.unitTime()
+	from := o.first().PTS - unit
+	var list [maxOffsets]*media.Frame
+	units := list[:0]
+	for i := range o.frames {
+		if f := &o.frames[i]; f.Track == track && f.PTS >= from && len(units) < maxOffsets {
+			units = append(units, f)
+		}
+	}
+	past := newOffsets(f.unit, f.track.Timescale)
+	past.stride = 1
+	for i := range units { // the trend's end is at the first
+		i = len(units) - 1 - i
+		past.add(media.Ticks(units[i].PTS-time.Duration(i)*unit, f.track.Timescale))
+	}
+	now, _, noise, ok := past.trend()
+	if !ok {
+		return
+	}
+	line := media.Duration(now, f.track.Timescale)
+	least := alignLeast + media.Duration(2*noise, f.track.Timescale)
+	for i, f := range units[:corrected] {
+		at := line + time.Duration(i)*unit
+		if off := (f.PTS - at).Abs(); off > least && off < 2*unit { // what is further off is a hole
+			f.DTS, f.PTS = at, at
+		}
+	}
 }
 
 // first is the frame that the take begins with.

@@ -65,7 +65,7 @@ func (o *offsets) list(buf *[maxOffsets]int64) []int64 {
 // further ahead than it is said to be. recent is the newer half's, noise how far a step strays from the usual one on
 // average. It is not ok while there are too few.
 func (o *offsets) trend() (now, recent, noise int64, ok bool) {
-	if o.count < max(leastOffsets, o.size/2) {
+	if o.count < leastOffsets {
 		return 0, 0, 0, false
 	}
 	var buf, steps [maxOffsets]int64
