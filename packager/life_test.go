@@ -441,31 +441,37 @@ func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
 	})
 }
 
-// TestFirstStampOfAudioThatIsWrongMovesNoOther is what GStreamer's rtmp2sink sends: 0, 0, 21, 43.
-func TestFirstStampOfAudioThatIsWrongMovesNoOther(t *testing.T) {
-	onStage(t, func(s *stage) {
-		p := s.publish(1, nil)
-		s.tracks(p, videoTrack(), audioTrack())
-		video := &source{fps: 30, gop: 30, audio: -1}
-		for i := range int64(300) {
-			at := max(0, ms(media.Duration((i-1)*1024, 48000)))
-			f := audioFrame(1, at)
-			f.Payload = append(f.Payload[:len(f.Payload):len(f.Payload)], byte(i), byte(i>>8))
-			s.write(p)(f)
-			video.until(at, s.write(p))
-			s.wait(21333 * time.Microsecond)
-		}
-		show := s.show()
-		s.close(p, true)
-		if repairs := p.Repairs(); len(repairs["audio"]) > 1 { // silence at the end alone
-			t.Errorf("repairs: %v", repairs)
-		}
-		for n, sample := range readSamples(t, s.file(show, 1, "audio"))[:200] {
-			if want := int64(n) * 1024; sample.dts != want {
-				t.Fatalf("unit %d is at %d, want %d", n, sample.dts, want)
+// TestFirstStampsOfAudioThatAreWrongMoveNoOther is what GStreamer's flvmux sends, at rest and under load.
+func TestFirstStampsOfAudioThatAreWrongMoveNoOther(t *testing.T) {
+	for _, first := range [][]time.Duration{
+		{0, 0}, {0, 0, 33}, {0, 0, 21, 200, 200, 266, 266, 266, 266, 300, 300, 300, 300, 300, 300},
+	} {
+		onStage(t, func(s *stage) {
+			p := s.publish(1, nil)
+			s.tracks(p, videoTrack(), audioTrack())
+			video := &source{fps: 30, gop: 30, audio: -1}
+			for i := range 300 {
+				at := max(0, ms(media.Duration(int64(i-1)*1024, 48000)))
+				stamp := at
+				if i < len(first) {
+					stamp = first[i] * time.Millisecond
+				}
+				f := audioFrame(1, stamp)
+				f.Payload = append(f.Payload[:len(f.Payload):len(f.Payload)], make([]byte, i)...)
+				s.write(p)(f)
+				video.until(at, s.write(p))
+				s.wait(21333 * time.Microsecond)
 			}
-		}
-	})
+			show := s.show()
+			s.close(p, true)
+			for n, sample := range readSamples(t, s.file(show, 1, "audio"))[:290] {
+				// The first lies before the first picture.
+				if want := int64(n) * 1024; sample.dts != want || int(sample.size) != 6+n+1 {
+					t.Fatalf("unit %d is at %d, want %d; %d bytes", n, sample.dts, want, sample.size)
+				}
+			}
+		})
+	}
 }
 
 func TestAudioOnlyShow(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 	maxObserved = 64 << 20
 	// earlyAudio is how much audio is kept that came before the first picture: interleaving may put it first.
 	earlyAudio = 3 * time.Second
-	// alignLeast is how far from the others a first stamp of sound must be to be wrong.
+	// alignLeast is how late beside the others a first stamp of sound must be to be wrong.
 	alignLeast = 8 * time.Millisecond
 )
 
@@ -40,7 +40,7 @@ type observer struct {
 	idrs []time.Duration // DTS of the random access points from start on
 	// recoveries are the DTS of the recovery points behind start.
 	recoveries []time.Duration
-	last time.Duration   // DTS of the last video frame
+	last       time.Duration // DTS of the last video frame
 }
 
 func newObserver(tracks int, now time.Time) *observer {
@@ -210,35 +210,34 @@ func (o *observer) ready(formats []*format, lead int, known bool, s media.Settin
 	return o.gopsKnown(least)
 }
 
-// align corrects the first stamps of a track of sound by those that follow: an encoder's first stamp may be wrong by
-// itself, and the whole track would begin there (GStreamer's rtmp2sink sends 0, 0, 21, 43).
+// align corrects the first stamps of a track of sound by those that follow. A stamp that is late beside what follows it
+// is wrong, whatever was lost between the two, and the track would begin late there: GStreamer's flvmux sends 0, 0, 21,
+// 43, and under load 0, 0, 21, 200, 200, 266, 266, until its sound has caught up with its pictures.
 func (o *observer) align(track int, f *format) {
-	const corrected = 4
-	unit := f.unitTime()
-	from := o.first().PTS - unit
-	var list [maxOffsets]*media.Frame
+	var list [2 * maxOffsets]*media.Frame
 	units := list[:0]
 	for i := range o.frames {
-		if f := &o.frames[i]; f.Track == track && f.PTS >= from && len(units) < maxOffsets {
+		if f := &o.frames[i]; f.Track == track && len(units) < len(list) {
 			units = append(units, f)
 		}
 	}
+	unit := f.unitTime()
 	past := newOffsets(f.unit, f.track.Timescale)
 	past.stride = 1
-	for i := range units { // the trend's end is at the first
-		i = len(units) - 1 - i
-		past.add(media.Ticks(units[i].PTS-time.Duration(i)*unit, f.track.Timescale))
+	for i, u := range units {
+		past.add(media.Ticks(u.PTS-time.Duration(i)*unit, f.track.Timescale))
 	}
-	now, _, noise, ok := past.trend()
-	if !ok {
+	now, recent, noise, ok := past.trend() // of the last ones
+	drift := 4 * (now - recent)
+	if !ok || abs(drift) > f.unit/16*int64(past.count) {
 		return
 	}
-	line := media.Duration(now, f.track.Timescale)
 	least := alignLeast + media.Duration(2*noise, f.track.Timescale)
-	for i, f := range units[:corrected] {
-		at := line + time.Duration(i)*unit
-		if off := (f.PTS - at).Abs(); off > least && off < 2*unit { // what is further off is a hole
-			f.DTS, f.PTS = at, at
+	for i, u := range units {
+		line := now - drift*int64(len(units)-1-i)/int64(past.count)
+		at := media.Duration(line, f.track.Timescale) + time.Duration(i)*unit
+		if u.PTS-at > least {
+			u.DTS, u.PTS = at, at
 		}
 	}
 }
