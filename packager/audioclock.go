@@ -18,10 +18,10 @@ const (
 	swayScale = 32
 )
 
-// audioClock puts access units on the exact grid of their length, and keeps the grid where the stamps are: within half a
-// unit and 5 ms, or 12 ms. Units that are missing are filled at once: a unit whose stamp is a step away from those before
-// is held until the next says the same. What stays otherwise, an encoder's drift, costs a unit of silence or a unit
-// dropped.
+// audioClock puts access units on the exact grid of their length, and keeps the grid where the stamps are: within half
+// a unit and 5 ms, or 12 ms. Units that are missing are filled at once: a unit whose stamp is a step away from those
+// before is held until the next says the same. What stays otherwise, an encoder's drift, costs a unit of silence or a
+// unit dropped.
 type audioClock struct {
 	rate   int64
 	unit   int64

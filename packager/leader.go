@@ -43,8 +43,8 @@ type rules struct {
 //     shorter than early the IDR stays inside the part, which is marked independent nevertheless (PRT-9): a stream of
 //     small segments costs every player a request and a seam each, an IDR in mid-part costs a player that switches
 //     there a few frames.
-//  5. Segments are cut at the IDR that is nearest to target. Where no IDR is to be expected in time, recovery points are
-//     preferred to others, so that players join with the least of a broken picture.
+//  5. Segments are cut at the IDR that is nearest to target. Where no IDR is to be expected in time, recovery points
+//     are preferred to others, so that players join with the least of a broken picture.
 type leader struct {
 	rules
 	meter gopMeter
