@@ -26,7 +26,8 @@ type lane struct {
 	// What follows is of lanes that follow the leader.
 
 	clock     audioClock
-	leadScale int64 // the leader's timescale
+	doubt     []byte // the unit that the clock holds
+	leadScale int64  // the leader's timescale
 	// bounds are where the leader's segments end, as the first tick that is past each, oldest first; partBounds the
 	// same for its parts in mid-segment.
 	bounds, partBounds []int64
@@ -145,13 +146,23 @@ func (l *lane) fill(count int) {
 
 // fillTo fills until the grid reaches a time.
 func (l *lane) fillTo(ticks int64) {
+	l.settle()
 	if l.clock.next < ticks {
 		l.fill(int((ticks - l.clock.next + l.format.unit - 1) / l.format.unit))
+		l.clock.stoodIn = true
+	}
+}
+
+// settle adds the unit that the clock holds, because the next did not come.
+func (l *lane) settle() {
+	if l.clock.settle() {
+		l.add(l.doubt)
 	}
 }
 
 // end closes the lane's last segment of the take at the leader's end: units past it are dropped, missing ones filled.
 func (l *lane) end(ticks int64) {
+	l.settle()
 	for len(l.frag.samples) > 0 {
 		last := l.frag.samples[len(l.frag.samples)-1]
 		if last.dts < ticks || l.pending() == 0 {

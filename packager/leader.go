@@ -43,7 +43,8 @@ type rules struct {
 //     shorter than early the IDR stays inside the part, which is marked independent nevertheless (PRT-9): a stream of
 //     small segments costs every player a request and a seam each, an IDR in mid-part costs a player that switches
 //     there a few frames.
-//  5. Segments are cut at the IDR that is nearest to target.
+//  5. Segments are cut at the IDR that is nearest to target. Where no IDR is to be expected in time, recovery points
+//     are preferred to others, so that players join with the least of a broken picture.
 type leader struct {
 	rules
 	meter gopMeter
@@ -71,12 +72,12 @@ type boundary struct {
 }
 
 // push takes the sample that follows the held one. before is the boundary in front of the held sample, which then joins
-// the open part; after is the one behind it.
-func (l *leader) push(dts int64, sync bool) (before, after boundary) {
+// the open part; after is the one behind it. recovery marks a recovery point.
+func (l *leader) push(dts int64, sync, recovery bool) (before, after boundary) {
 	if l.held {
 		before = l.admit(dts - l.heldDTS)
 		l.meter.add(dts, sync, l.part, l.floor)
-		after = boundary{l.decide(dts, sync), !l.unlisted}
+		after = boundary{l.decide(dts, sync, recovery), !l.unlisted}
 		if sync {
 			l.next = 0
 		}
@@ -148,9 +149,12 @@ func (l *leader) admit(duration int64) (before boundary) {
 func (l *leader) closable() bool { return l.partSync || l.partDur >= l.floor || l.unlisted }
 
 // decide chooses the boundary before a sample of which only the begin is known.
-func (l *leader) decide(dts int64, sync bool) cut {
+func (l *leader) decide(dts int64, sync, recovery bool) cut {
 	if sync {
 		return l.atIDR()
+	}
+	if recovery && l.atRecovery() {
+		return cutSegment
 	}
 	if l.partDur == 0 || !l.closable() || l.partIndex >= maxPartIndex-1 {
 		return noCut
@@ -201,6 +205,12 @@ func (l *leader) atIDR() cut {
 		return l.segment()
 	}
 	return noCut
+}
+
+// atRecovery says that a recovery point ends the segment.
+func (l *leader) atRecovery() bool {
+	gop := l.meter.layout.gop
+	return !l.follows && (gop == 0 || gop > l.limit) && l.segDur >= max(l.least, l.target-max(l.part/10, stampSlack))
 }
 
 // segment ends the segment, unless that is for another track to say.

@@ -397,10 +397,36 @@ func TestOtherSetOfTracksContinuesInAnotherRecording(t *testing.T) {
 	})
 }
 
-func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
+// TestAudioThatComesLateJoinsTheRecording: configured audio of which nothing has come begins with silence, for as long
+// as nothing comes.
+func TestAudioThatComesLateJoinsTheRecording(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
 		src.audio = -1
+		s.play(p, src, 2100*time.Millisecond)
+		if snap := s.newest(); len(snap.Renditions) != 2 {
+			t.Fatalf("%d renditions", len(snap.Renditions))
+		}
+		first := s.show().ID()
+		s.play(p, src, 3*time.Second)
+		src.audio = src.video * 48000 / 1024 / 30 // it comes after all
+		s.play(p, src, 5*time.Second)
+		if snap := s.newest(); len(snap.Takes) != 1 || s.show().ID() != first {
+			t.Errorf("%d takes of %s, the first was %s", len(snap.Takes), s.show().ID(), first)
+		}
+		if silent := p.Repairs()["audio"]["silence"]; silent < 230 || silent > 250 {
+			t.Errorf("%d units of silence in 5.1 s", silent)
+		}
+	})
+}
+
+// TestMV2AnnouncedAudioThatNeverComesIsAbsent where no silence can be made.
+func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack(),
+			media.Track{Name: "audio", Kind: media.Audio, Codec: media.AC3, Config: []byte{0x10, 0x3d, 0xe0}})
+		src := &source{fps: 30, gop: 30, audio: -1}
 		s.play(p, src, 2100*time.Millisecond)
 		if snap := s.newest(); len(snap.Renditions) != 1 {
 			t.Fatalf("%d renditions", len(snap.Renditions))
@@ -413,6 +439,39 @@ func TestMV2AnnouncedAudioThatNeverComesIsAbsent(t *testing.T) {
 			t.Errorf("%d renditions in %s", len(snap.Renditions), s.show().ID())
 		}
 	})
+}
+
+// TestFirstStampsOfAudioThatAreWrongMoveNoOther is what GStreamer's flvmux sends, at rest and under load.
+func TestFirstStampsOfAudioThatAreWrongMoveNoOther(t *testing.T) {
+	for _, first := range [][]time.Duration{
+		{0, 0}, {0, 0, 33}, {0, 0, 21, 200, 200, 266, 266, 266, 266, 300, 300, 300, 300, 300, 300},
+	} {
+		onStage(t, func(s *stage) {
+			p := s.publish(1, nil)
+			s.tracks(p, videoTrack(), audioTrack())
+			video := &source{fps: 30, gop: 30, audio: -1}
+			for i := range 300 {
+				at := max(0, ms(media.Duration(int64(i-1)*1024, 48000)))
+				stamp := at
+				if i < len(first) {
+					stamp = first[i] * time.Millisecond
+				}
+				f := audioFrame(1, stamp)
+				f.Payload = append(f.Payload[:len(f.Payload):len(f.Payload)], make([]byte, i)...)
+				s.write(p)(f)
+				video.until(at, s.write(p))
+				s.wait(21333 * time.Microsecond)
+			}
+			show := s.show()
+			s.close(p, true)
+			for n, sample := range readSamples(t, s.file(show, 1, "audio"))[:290] {
+				// The first lies before the first picture.
+				if want := int64(n) * 1024; sample.dts != want || int(sample.size) != 6+n+1 {
+					t.Fatalf("unit %d is at %d, want %d; %d bytes", n, sample.dts, want, sample.size)
+				}
+			}
+		})
+	}
 }
 
 func TestAudioOnlyShow(t *testing.T) {
@@ -514,6 +573,34 @@ func TestIntraRefreshWithoutIDRStarts(t *testing.T) {
 		if snap.Independent || len(snap.Renditions[0].Segments) < 2 {
 			t.Errorf("independent %v, %d segments", snap.Independent, len(snap.Renditions[0].Segments))
 		}
+	})
+}
+
+// TestIntraRefreshBehindOneIDRStartsAtOnce is what x264 sends with intra-refresh=1: the first playlist comes with the
+// first segment, and segments end at recovery points.
+func TestIntraRefreshBehindOneIDRStartsAtOnce(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack())
+		for i := range 240 {
+			f := videoFrame(ms(time.Duration(i)*time.Second/30), i == 0)
+			f.Recovery = i > 0 && i%60 == 0
+			s.write(p)(f)
+			s.wait(33 * time.Millisecond)
+			if i == 70 && s.newest() == nil {
+				t.Fatal("no playlist after 2.3 s")
+			}
+		}
+		segments := s.newest().Renditions[0].Segments
+		for _, seg := range segments {
+			if d := media.Duration(seg.Duration, 90000); (d - 2*time.Second).Abs() > 40*time.Millisecond {
+				t.Errorf("segment %d lasts %v", seg.MSN, d)
+			}
+		}
+		if len(segments) != 3 {
+			t.Errorf("%d segments", len(segments))
+		}
+		s.close(p, true)
 	})
 }
 

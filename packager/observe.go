@@ -2,6 +2,7 @@ package packager
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -17,6 +18,8 @@ const (
 	maxObserved = 64 << 20
 	// earlyAudio is how much audio is kept that came before the first picture: interleaving may put it first.
 	earlyAudio = 3 * time.Second
+	// alignLeast is how late beside the others a first stamp of sound must be to be wrong.
+	alignLeast = 8 * time.Millisecond
 )
 
 // observer holds a connection's frames until a take can begin with them: until there is a frame to begin with, and
@@ -35,7 +38,9 @@ type observer struct {
 	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
 	lead int
 	idrs []time.Duration // DTS of the random access points from start on
-	last time.Duration   // DTS of the last video frame
+	// recoveries are the DTS of the recovery points behind start.
+	recoveries []time.Duration
+	last       time.Duration // DTS of the last video frame
 }
 
 func newObserver(tracks int, now time.Time) *observer {
@@ -52,14 +57,17 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	if kind == media.Video {
 		switch begins := f.Sync || (f.Recovery && o.waited(now)); {
 		case begins && (o.start < 0 || f.Track < o.lead):
-			o.start, o.lead, o.idrs = len(o.frames), f.Track, nil
+			o.start, o.lead, o.idrs, o.recoveries = len(o.frames), f.Track, nil, nil
 		case o.start < 0:
 			return
 		}
 		if f.Track == o.lead {
 			o.last = f.DTS
-			if f.Sync {
+			switch {
+			case f.Sync:
 				o.idrs = append(o.idrs, f.DTS)
+			case f.Recovery:
+				o.recoveries = append(o.recoveries, f.DTS)
 			}
 		}
 	}
@@ -114,10 +122,10 @@ func (o *observer) gopsKnown(least time.Duration) bool {
 	if span >= longestGOP || o.bytes > maxObserved {
 		return true
 	}
-	if !o.frames[o.start].Sync && len(o.idrs) == 0 {
-		return span >= least // intra refresh: no GOP will end
-	}
 	n := len(o.idrs)
+	if n == 0 || (n == 1 && len(o.recoveries) > 0) {
+		return span >= least-roundingSlack // intra refresh: no GOP will end
+	}
 	return n >= 2 && o.idrs[n-1]-o.idrs[0] >= least-roundingSlack
 }
 
@@ -127,8 +135,13 @@ func (o *observer) result() observed {
 	if o.start < 0 {
 		return r
 	}
-	for i := 1; i < len(o.idrs); i++ {
-		r.gop = max(r.gop, o.idrs[i]-o.idrs[i-1])
+	points := o.idrs
+	if len(points) < 2 { // segments end at recovery points then
+		points = append(points[:len(points):len(points)], o.recoveries...)
+		slices.Sort(points)
+	}
+	for i := 1; i < len(points); i++ {
+		r.gop = max(r.gop, points[i]-points[i-1])
 	}
 	for i := o.start; i < len(o.frames); i++ {
 		if f := &o.frames[i]; f.Track == o.lead {
@@ -177,7 +190,7 @@ func (o *observer) ready(formats []*format, lead int, known bool, s media.Settin
 	video := formats[0].track.Kind == media.Video
 	if video && (o.start < 0 || o.lead != lead) {
 		if o.bytes > maxObserved {
-			o.frames, o.bytes, o.start, o.idrs = nil, 0, -1, nil
+			o.frames, o.bytes, o.start, o.idrs, o.recoveries = nil, 0, -1, nil, nil
 		}
 		return false
 	}
@@ -195,6 +208,38 @@ func (o *observer) ready(formats []*format, lead int, known bool, s media.Settin
 		least = max(least, standardSegment)
 	}
 	return o.gopsKnown(least)
+}
+
+// align corrects the first stamps of a track of sound by those that follow. A stamp that is late beside what follows it
+// is wrong, whatever was lost between the two, and the track would begin late there: GStreamer's flvmux sends 0, 0, 21,
+// 43, and under load 0, 0, 21, 200, 200, 266, 266, until its sound has caught up with its pictures.
+func (o *observer) align(track int, f *format) {
+	var list [2 * maxOffsets]*media.Frame
+	units := list[:0]
+	for i := range o.frames {
+		if f := &o.frames[i]; f.Track == track && len(units) < len(list) {
+			units = append(units, f)
+		}
+	}
+	unit := f.unitTime()
+	past := newOffsets(f.unit, f.track.Timescale)
+	past.stride = 1
+	for i, u := range units {
+		past.add(media.Ticks(u.PTS-time.Duration(i)*unit, f.track.Timescale))
+	}
+	now, recent, noise, ok := past.trend() // of the last ones
+	drift := 4 * (now - recent)
+	if !ok || abs(drift) > f.unit/16*int64(past.count) {
+		return
+	}
+	least := alignLeast + media.Duration(2*noise, f.track.Timescale)
+	for i, u := range units {
+		line := now - drift*int64(len(units)-1-i)/int64(past.count)
+		at := media.Duration(line, f.track.Timescale) + time.Duration(i)*unit
+		if u.PTS-at > least {
+			u.DTS, u.PTS = at, at
+		}
+	}
 }
 
 // first is the frame that the take begins with.

@@ -172,7 +172,7 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	formats, lanes := p.orderLocked(func(int) bool { return true })
 	known := s.show != nil && s.show.carries(formats) && p.fillableLocked()
 	if !known {
-		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] })
+		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] || p.formats[i].silence != nil })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
 	if !o.ready(formats, slices.Index(lanes, 0), known, p.settings, now, final) {
@@ -181,6 +181,11 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	if !known {
 		if err := s.beginShowLocked(p, formats, lanes, o); err != nil {
 			return err
+		}
+	}
+	for track, lane := range lanes {
+		if lane >= 0 && !formats[lane].video() {
+			o.align(track, formats[lane])
 		}
 	}
 	start := o.first()

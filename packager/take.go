@@ -10,7 +10,7 @@ const (
 	// audioLag is how far audio may be behind video before silence stands in for it, and lateAudio how far once it was
 	// seen to come all the same.
 	audioLag  = time.Second
-	lateAudio = 2500 * time.Millisecond
+	lateAudio = 3500 * time.Millisecond
 )
 
 // maxPendingAudio bounds the units that wait for video to catch up: more than any interleaving needs.
@@ -116,7 +116,7 @@ func (t *take) writeVideo(index int, f *media.Frame) {
 		held := &l.frag.samples[l.n]
 		held.duration = at.dts - held.dts
 	}
-	before, after := t.leader.push(at.dts, f.Sync)
+	before, after := t.leader.push(at.dts, f.Sync, f.Recovery)
 	t.applyHeld(before)
 	if after.cut != noCut {
 		t.cut(after, at.dts)
@@ -187,38 +187,53 @@ func (t *take) lead(frontier int64) {
 func (t *take) writeAudio(index int, f *media.Frame) (jump bool) {
 	l := t.lanes[index]
 	at := l.clock.place(f.PTS)
-	if at.jump {
-		return true
-	}
 	switch {
+	case at.jump:
+		return true
 	case at.before:
 		return false
-	case at.stray:
-		t.show.repaired(index, "stray", 1)
-		return false
-	case at.drop:
-		t.show.repaired(index, "overlap", 1)
-		t.allow(l, at.off)
-		return false
-	case at.shift:
+	}
+	if at.shift {
 		t.show.repaired(index, "shift", 1)
 	}
 	if at.fill > 0 {
 		l.fill(at.fill)
 	}
-	if l.pending() >= maxPendingAudio {
-		t.show.repaired(index, "overflow", 1)
-		return false
+	switch {
+	case at.release:
+		t.addAudio(l, l.doubt)
+	case at.reject:
+		t.show.repaired(index, "overlap", 1)
 	}
-	l.add(f.Payload)
-	if t.video != nil {
-		if t.leader.held {
-			l.follow(l.toTicks(t.leader.heldDTS))
-		}
+	switch {
+	case at.stray:
+		t.show.repaired(index, "stray", 1)
 		return false
+	case at.hold:
+		l.doubt = append(l.doubt[:0], f.Payload...)
+	case at.drop:
+		t.show.repaired(index, "overlap", 1)
+	default:
+		t.addAudio(l, f.Payload)
 	}
-	t.followSelf()
+	if at.late {
+		t.allow(l, at.off)
+	}
+	if t.video == nil {
+		t.followSelf()
+	} else if t.leader.held {
+		l.follow(l.toTicks(t.leader.heldDTS))
+	}
 	return false
+}
+
+// addAudio adds a unit unless too many wait.
+func (t *take) addAudio(l *lane, payload []byte) {
+	if l.pending() >= maxPendingAudio {
+		t.show.repaired(l.index, "overflow", 1)
+		return
+	}
+	l.add(payload)
 }
 
 // allow gives audio more time where silence took the place of units that do come, only later: else silence would take
@@ -258,6 +273,8 @@ func (t *take) followSelf() {
 // endSelf ends an audio-only take's open segments where the leading lane is.
 func (t *take) endSelf(end func(f *lane, ticks int64)) {
 	l := t.lanes[0]
+	l.settle()
+	t.followSelf()
 	open := l.segDur > 0
 	if open {
 		l.bounds = l.bounds[:0]

@@ -367,6 +367,7 @@ func measureSkew(tb testing.TB, sent, got []packet) (skew time.Duration, audioIn
 		in[p.hash] = place{p.pts, twice}
 	}
 	var moved [2][]float64
+	came := map[string]bool{}
 	for _, p := range got {
 		from, ok := in[p.hash]
 		if !ok {
@@ -377,9 +378,11 @@ func measureSkew(tb testing.TB, sent, got []packet) (skew time.Duration, audioIn
 			kind = 1
 			audioOut++
 		}
-		if !from.twice {
+		// Where no silence can be made, a unit that came again stands for sound that did not: the first is its place.
+		if !from.twice && !came[p.hash] {
 			moved[kind] = append(moved[kind], p.pts-from.pts)
 		}
+		came[p.hash] = true
 	}
 	if len(moved[0]) < 100 || len(moved[1]) < audioIn/2 {
 		tb.Errorf("only %d video and %d audio packets came out as they were sent", len(moved[0]), len(moved[1]))
