@@ -8,8 +8,8 @@ import (
 )
 
 // memory keeps the bytes of a show's newest parts, which live viewers ask for as soon as they are there, and which are
-// all there is while the recording volume fails or stalls. Older ones are read from the recording. It has a lock of its own, a
-// leaf: readers never meet the packager's.
+// all there is while the recording volume fails or stalls. Older ones are read from the recording. It has a lock of its
+// own, a leaf: readers never meet the packager's.
 //
 // Each part is one allocation of its exact size, beside the buffers that frames are muxed in: bytes that were handed
 // out are never written again, however long a reader holds them.
