@@ -39,7 +39,7 @@ type flight struct {
 		err     error
 		wake    chan struct{}
 		waiters int
-		gone    bool // given up by all, may not be joined
+		gone    bool // given up by all
 		idle    *time.Timer
 	}
 }
@@ -50,11 +50,12 @@ func newFlight(k key, cancel context.CancelCauseFunc, linger time.Duration) *fli
 	return f
 }
 
-// join adds a waiter. It is false once the flight has been given up.
+// join adds a waiter. It is false once the flight has been given up, and once it has ended: between its end and its
+// landing its playlist may be overtaken (SEQ-9), and what may be kept is in the cache by then.
 func (f *flight) join() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.gone {
+	if f.mu.gone || f.mu.done {
 		return false
 	}
 	f.mu.waiters++
