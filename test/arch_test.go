@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/loadgen",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
-		"github.com/oklog/ulid/v2", "golang.org/x/sync",
+		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
 	},
 	"internal/media":     {},
