@@ -60,8 +60,12 @@ func TestSourceOnDemand(t *testing.T) {
 	wantLog(t, to, "source let go")
 
 	got := frameHashes(t, to.url("/edge/copy/"+id+"/index.m3u8"))
+	// The end is a cut in the order of decoding: up to two pictures may lack that are shown before the last one.
+	const reordered = 3
+	whole := len(got) - reordered
 	if at := slices.Index(want, got[0]); at < 0 || len(got) < 8*25 || at+len(got) > len(want) ||
-		!slices.Equal(got, want[at:at+len(got)]) {
+		!slices.Equal(got[:whole], want[at:at+whole]) ||
+		!isSubsequence(got[whole:], want[at+whole:min(at+len(got)+reordered, len(want))]) {
 		t.Errorf("the %d pictures recorded are no run of the source's %d (first at %d)", len(got), len(want), at)
 	}
 	to.stop(syscall.SIGTERM)
