@@ -77,14 +77,14 @@ func BenchmarkFrameToPart(b *testing.B) {
 
 // BenchmarkPartToMemory is the copy of a part that viewers are served from.
 func BenchmarkPartToMemory(b *testing.B) {
-	m := newMemory([]string{"video"}, 2*time.Second, 8*time.Second, 128<<20)
+	m := newMemory([]string{"video"}, 8*time.Second, 128<<20)
 	data := make([]byte, 375_000)
 	msn, part := media.MSN(1), 0
 	m.open(0, 1, msn)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		m.add(0, append([]byte(nil), data...), false)
+		m.add(0, append([]byte(nil), data...))
 		if part++; part == 4 {
 			m.finish(0, 2*time.Second, false, 0)
 			msn, part = msn+1, 0

@@ -14,9 +14,8 @@ import (
 // Each part is one allocation of its exact size, beside the buffers that frames are muxed in: bytes that were handed
 // out are never written again, however long a reader holds them.
 type memory struct {
-	keep   time.Duration // what is kept of segments whose parts storage has
-	listed time.Duration // how far back playlists list parts
-	limit  int64         // bytes
+	keep  time.Duration // how far back parts are kept that storage has too
+	limit int64         // bytes
 
 	mu     sync.RWMutex
 	bytes  int64
@@ -36,13 +35,12 @@ type memorySegment struct {
 	bytes    int64
 	duration time.Duration
 	lost     bool // storage does not have it
-	// unplaced: a part was listed before storage had it, so that nobody knows where it is.
-	unplaced bool
 }
 
-// newMemory makes the memory of a show whose playlists list parts as far back as listed says.
-func newMemory(names []string, keep, listed time.Duration, limit int64) *memory {
-	m := &memory{keep: keep, listed: listed, limit: limit}
+// newMemory makes the memory of a show. keep must reach as far back as playlists list parts: those that were listed
+// before storage had them are nowhere else.
+func newMemory(names []string, keep time.Duration, limit int64) *memory {
+	m := &memory{keep: keep, limit: limit}
 	for _, name := range names {
 		m.tracks = append(m.tracks, memoryTrack{name: name, inits: make(map[int][]byte)})
 	}
@@ -68,14 +66,12 @@ func (m *memory) open(track int, take int, msn media.MSN) {
 	t.segments = append(t.segments, memorySegment{msn: msn, take: take})
 }
 
-// add keeps a part of the open segment. data is kept, not copied. unplaced says that it is listed and can't be read
-// from the recording.
-func (m *memory) add(track int, data []byte, unplaced bool) {
+// add keeps a part of the open segment. data is kept, not copied.
+func (m *memory) add(track int, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t := &m.tracks[track]
 	s := &t.segments[len(t.segments)-1]
-	s.unplaced = s.unplaced || unplaced
 	s.parts = append(s.parts, data)
 	s.bytes += int64(len(data))
 	m.bytes += int64(len(data))
@@ -93,11 +89,7 @@ func (m *memory) finish(track int, duration time.Duration, lost bool, horizon ti
 	var age time.Duration
 	for i := len(t.segments) - 1; i >= 0; i-- {
 		s := &t.segments[i]
-		keep := m.keep
-		if s.unplaced {
-			keep = m.listed
-		}
-		if age >= keep && (!s.lost || age >= horizon) {
+		if age >= m.keep && (!s.lost || age >= horizon) {
 			m.forget(s)
 		}
 		age += s.duration

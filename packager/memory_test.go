@@ -7,21 +7,19 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-func fillMemory(m *memory, segments int, lost, unplaced func(int) bool) {
+func fillMemory(m *memory, segments int, lost func(int) bool) {
 	for i := 1; i <= segments; i++ {
 		m.open(0, 1, media.MSN(i))
-		m.add(0, make([]byte, 1000), unplaced(i))
+		m.add(0, make([]byte, 1000))
 		m.finish(0, 2*time.Second, lost(i), time.Minute)
 	}
 }
 
-func never(int) bool { return false }
-
 func TestMemoryKeepsRecentParts(t *testing.T) {
-	m := newMemory([]string{"video"}, 2*time.Second, 8*time.Second, 1<<20)
-	fillMemory(m, 20, never, never)
+	m := newMemory([]string{"video"}, 8*time.Second, 1<<20)
+	fillMemory(m, 20, func(int) bool { return false })
 	for i := 1; i <= 20; i++ {
-		if _, ok := m.part(1, "video", media.MSN(i), 0); ok != (i > 19) {
+		if _, ok := m.part(1, "video", media.MSN(i), 0); ok != (i > 16) {
 			t.Errorf("segment %d is kept: %v", i, ok)
 		}
 	}
@@ -38,29 +36,18 @@ func TestMemoryKeepsRecentParts(t *testing.T) {
 }
 
 func TestMemoryKeepsWhatStorageLacks(t *testing.T) {
-	m := newMemory([]string{"video"}, 2*time.Second, 8*time.Second, 1<<20)
-	fillMemory(m, 20, func(i int) bool { return i == 5 }, never)
+	m := newMemory([]string{"video"}, 8*time.Second, 1<<20)
+	fillMemory(m, 20, func(i int) bool { return i == 5 })
 	for i := 1; i <= 20; i++ {
-		if _, ok := m.part(1, "video", media.MSN(i), 0); ok != (i > 19 || i == 5) {
-			t.Errorf("segment %d is kept: %v", i, ok)
-		}
-	}
-}
-
-// A part that was listed before storage had it is nowhere else, though its segment is.
-func TestMemoryKeepsPartsWithoutAPlace(t *testing.T) {
-	m := newMemory([]string{"video"}, 2*time.Second, 8*time.Second, 1<<20)
-	fillMemory(m, 20, never, func(i int) bool { return i%2 == 0 })
-	for i := 1; i <= 20; i++ {
-		if _, ok := m.part(1, "video", media.MSN(i), 0); ok != (i > 19 || i > 16 && i%2 == 0) {
+		if _, ok := m.part(1, "video", media.MSN(i), 0); ok != (i > 16 || i == 5) {
 			t.Errorf("segment %d is kept: %v", i, ok)
 		}
 	}
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	m := newMemory([]string{"video"}, time.Hour, time.Hour, 10_500)
-	fillMemory(m, 100, func(int) bool { return true }, never)
+	m := newMemory([]string{"video"}, time.Hour, 10_500)
+	fillMemory(m, 100, func(int) bool { return true })
 	if m.bytes > 10_500 || m.bytes < 9_000 {
 		t.Errorf("%d bytes are kept", m.bytes)
 	}

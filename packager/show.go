@@ -96,9 +96,9 @@ func (s *Show) setTracks(tracks []media.Track) {
 			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
 		})
 	}
-	// Who watches at HOLD-BACK, and takes a target duration to load, is still served when the volume stalls.
-	target := s.constants.TargetDuration
-	s.memory = newMemory(names, s.constants.HoldBack+target, 4*target, s.limit-s.limit/queueShare)
+	// As far back as playlists list parts. Who watches at HOLD-BACK, and takes a target duration to load, is then still
+	// served when the volume stalls.
+	s.memory = newMemory(names, 4*s.constants.TargetDuration, s.limit-s.limit/queueShare)
 }
 
 // ID is the recording's.
@@ -218,7 +218,7 @@ func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 	part.Offset = s.recorder.appendPart(index, o, data, listed)
 	part.Size = int64(len(data))
 	o.size += part.Size
-	s.memory.add(index, data, listed && part.Offset < 0)
+	s.memory.add(index, data)
 	s.metrics.part(r.kind, len(data))
 	if !listed {
 		o.unlisted = true
