@@ -122,7 +122,7 @@ func (s *AV1) key(first byte) (sync, recovery bool) {
 
 // filterOBUs goes through OBUs and closes the gaps that those leave that keep refuses.
 func filterOBUs(payload []byte, repaired func(Fault), keep func(kind byte, body []byte) bool) ([]byte, error) {
-	begin, end, count := 0, 0, 0 // of what is kept
+	var k kept
 	for at := 0; at < len(payload); {
 		header, size, ok := obuHeader(payload[at:])
 		if !ok {
@@ -131,20 +131,13 @@ func filterOBUs(payload []byte, repaired func(Fault), keep func(kind byte, body 
 		}
 		body, next := at+header, at+header+size
 		if keep(payload[at]>>3&0x0f, payload[body:next]) {
-			if count++; count > MaxUnits {
+			if !k.take(payload, at, next) {
 				return nil, fmt.Errorf("%w: temporal unit of more than %d units", media.ErrTooLarge, MaxUnits)
 			}
-			if begin == end { // nothing is kept yet: no need to move
-				begin, end = at, at
-			}
-			if end != at {
-				copy(payload[end:], payload[at:next])
-			}
-			end += next - at
 		}
 		at = next
 	}
-	return payload[begin:end], nil
+	return payload[k.begin:k.end], nil
 }
 
 // obuHeader reads where the body of the OBU at the beginning of b begins and how long it is (5.3.1, 5.3.2). One without

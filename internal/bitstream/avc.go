@@ -134,20 +134,14 @@ func putSet(sets *[]parameterSet, id uint32, unit []byte) (changed bool) {
 
 // Read reads one access unit of NAL units behind lengths of the configuration's size.
 func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error) {
-	if len(payload) > limit {
-		return Unit{}, fmt.Errorf("%w: access unit of %d bytes", media.ErrTooLarge, len(payload))
-	}
-	if s.lengthSize != 4 && s.lengthSize != 0 {
-		var err error
-		if s.scratch, err = widen(s.scratch[:0], payload, s.lengthSize, limit); err != nil {
-			return Unit{}, err
-		}
-		payload = s.scratch
+	payload, err := fourByteLengths(&s.scratch, payload, s.lengthSize, limit)
+	if err != nil {
+		return Unit{}, err
 	}
 	var u Unit
 	s.sei.captions = s.sei.captions[:0]
 	foreign := false // parameter sets that the configuration lacks are kept
-	payload, err := filter(payload, repaired, func(unit []byte) bool {
+	payload, err = filter(payload, repaired, func(unit []byte) bool {
 		switch kind := unit[0] & 0x1f; {
 		case kind >= avcSlice && kind <= avcIDR:
 			s.addField(&u, unit)
@@ -190,7 +184,7 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 
 // filter goes through NAL units behind 4-byte lengths and closes the gaps that those leave that keep refuses.
 func filter(payload []byte, repaired func(Fault), keep func(unit []byte) bool) ([]byte, error) {
-	begin, end, count := 0, 0, 0 // of what is kept
+	var k kept
 	for at := 0; at < len(payload); {
 		if len(payload)-at < 4 {
 			repaired(TornUnit)
@@ -206,20 +200,45 @@ func filter(payload []byte, repaired func(Fault), keep func(unit []byte) bool) (
 		case size == 0:
 			repaired(EmptyUnit)
 		case keep(payload[at+4 : next]):
-			if count++; count > MaxUnits {
+			if !k.take(payload, at, next) {
 				return nil, fmt.Errorf("%w: access unit of more than %d units", media.ErrTooLarge, MaxUnits)
 			}
-			if begin == end { // nothing is kept yet: no need to move
-				begin, end = at, at
-			}
-			if end != at {
-				copy(payload[end:], payload[at:next])
-			}
-			end += next - at
 		}
 		at = next
 	}
-	return payload[begin:end], nil
+	return payload[k.begin:k.end], nil
+}
+
+// kept is what a filter keeps of a payload, moved together in place.
+type kept struct{ begin, end, count int }
+
+// take adds the unit that lies from at to next. It is false for one more than MaxUnits.
+func (k *kept) take(payload []byte, at, next int) bool {
+	if k.count++; k.count > MaxUnits {
+		return false
+	}
+	if k.begin == k.end { // nothing is kept yet: no need to move
+		k.begin, k.end = at, at
+	}
+	if k.end != at {
+		copy(payload[k.end:], payload[at:next])
+	}
+	k.end += next - at
+	return true
+}
+
+// fourByteLengths gives a payload of NAL units behind lengths of size bytes, zero is 4, with 4-byte lengths: as it is,
+// or in the scratch buffer.
+func fourByteLengths(scratch *[]byte, payload []byte, size, limit int) ([]byte, error) {
+	if len(payload) > limit {
+		return nil, fmt.Errorf("%w: access unit of %d bytes", media.ErrTooLarge, len(payload))
+	}
+	if size == 4 || size == 0 {
+		return payload, nil
+	}
+	var err error
+	*scratch, err = widen((*scratch)[:0], payload, size, limit)
+	return *scratch, err
 }
 
 // widen makes lengths of 1, 2 or 3 bytes into 4. A torn end keeps its wrong length and so is found later.

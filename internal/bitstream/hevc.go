@@ -1,11 +1,6 @@
 package bitstream
 
-import (
-	"bytes"
-	"fmt"
-
-	"github.com/oxbow-video/oxbow/internal/media"
-)
+import "bytes"
 
 // NAL unit types (H.265, table 7-1).
 const (
@@ -82,20 +77,14 @@ func hevcIsSet(kind byte) bool { return kind >= hevcVPS && kind <= hevcPPS }
 // Read reads one access unit of NAL units behind lengths of the configuration's size. Layers over the first are left
 // out: no player asked for them.
 func (s *HEVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error) {
-	if len(payload) > limit {
-		return Unit{}, fmt.Errorf("%w: access unit of %d bytes", media.ErrTooLarge, len(payload))
-	}
-	if s.lengthSize != 4 && s.lengthSize != 0 {
-		var err error
-		if s.scratch, err = widen(s.scratch[:0], payload, s.lengthSize, limit); err != nil {
-			return Unit{}, err
-		}
-		payload = s.scratch
+	payload, err := fourByteLengths(&s.scratch, payload, s.lengthSize, limit)
+	if err != nil {
+		return Unit{}, err
 	}
 	var u Unit
 	s.sei.captions = s.sei.captions[:0]
 	foreign := false // parameter sets that the configuration lacks are kept
-	payload, err := filter(payload, repaired, func(unit []byte) bool {
+	payload, err = filter(payload, repaired, func(unit []byte) bool {
 		if len(unit) < 2 {
 			repaired(EmptyUnit)
 			return false
