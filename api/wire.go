@@ -52,6 +52,10 @@ type SettingsPatch struct {
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts in a take's first segment"`
 
+	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the subtitles that text events are, like en; empty is none"`
+	Captions  *string `json:"captions,omitempty" doc:"Languages of closed captions, like CC1=en SERVICE1=en"`
+	Group     *string `json:"group,omitempty" doc:"The stream whose show this one is a rendition of; a stream's alone"`
+
 	MaxStreams    *int    `json:"max_streams,omitempty" doc:"The publisher's streams live at once; 0 is no limit"`
 	MaxBitrate    *int64  `json:"max_bitrate,omitempty" doc:"Bits per second of a stream; 0 is no limit"`
 	MaxResolution *string `json:"max_resolution,omitempty" doc:"Picture, either way up, like 1920x1080; empty is no limit"`
@@ -71,6 +75,10 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 		Listed:          p.Listed,
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
+
+		Subtitles: p.Subtitles,
+		Captions:  p.Captions,
+		Group:     p.Group,
 
 		MaxStreams:    p.MaxStreams,
 		MaxBitrate:    p.MaxBitrate,
@@ -93,6 +101,10 @@ func (p SettingsPatch) media() media.SettingsPatch {
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
 
+		Subtitles: p.Subtitles,
+		Captions:  p.Captions,
+		Group:     p.Group,
+
 		MaxStreams:    p.MaxStreams,
 		MaxBitrate:    p.MaxBitrate,
 		MaxResolution: p.MaxResolution,
@@ -114,6 +126,10 @@ type Settings struct {
 
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
 
+	Subtitles string `json:"subtitles"`
+	Captions  string `json:"captions"`
+	Group     string `json:"group"`
+
 	MaxStreams    int    `json:"max_streams"`
 	MaxBitrate    int64  `json:"max_bitrate"`
 	MaxResolution string `json:"max_resolution"`
@@ -133,6 +149,10 @@ func newSettings(s media.Settings) Settings {
 		Listed:          s.Listed,
 
 		WholeAfterDiscontinuity: s.WholeAfterDiscontinuity,
+
+		Subtitles: s.Subtitles,
+		Captions:  s.Captions,
+		Group:     s.Group,
 
 		MaxStreams:    s.MaxStreams,
 		MaxBitrate:    s.MaxBitrate,

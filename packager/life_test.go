@@ -3,6 +3,7 @@ package packager
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -698,5 +699,5 @@ func TestLIF6StoppedShowIsResumed(t *testing.T) {
 func sameSegment(a, b media.Segment) bool {
 	dates := a.Date.Equal(b.Date)
 	a.Date, b.Date = time.Time{}, time.Time{}
-	return dates && a == b
+	return dates && reflect.DeepEqual(a, b)
 }

@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // Limits of the timed metadata that a show keeps, and that waits for a show.
 const (
-	maxMetadata      = 4096
-	maxMetadataBytes = 1 << 20
-	metadataAge      = time.Hour // or the DVR window, if that is longer
+	maxMetadata      = 65536
+	maxMetadataBytes = 16 << 20
+	maxHeld          = 4096
+	maxHeldBytes     = 1 << 20
 	// metadataAhead is how far from the newest frame a piece may be; one that is farther has a clock of its own.
 	metadataAhead = 10 * time.Minute
 )
@@ -27,7 +27,7 @@ type heldMetadata struct {
 
 // add copies a piece. It says false if there is no room.
 func (h *heldMetadata) add(m *media.TimedMetadata) bool {
-	if len(h.pieces) >= maxMetadata || h.bytes+len(m.Payload) > maxMetadataBytes {
+	if len(h.pieces) >= maxHeld || h.bytes+len(m.Payload) > maxHeldBytes {
 		return false
 	}
 	held := *m
@@ -39,14 +39,13 @@ func (h *heldMetadata) add(m *media.TimedMetadata) bool {
 
 // timeline is what a show's publisher told beside its media. Readers see list; the rest belongs to the stream's lock.
 type timeline struct {
-	list     atomic.Pointer[[]hls.Metadata] // in the order of arrival
+	list     atomic.Pointer[[]media.Metadata] // in the order of arrival
 	bytes    int
 	captions atomic.Bool
 }
 
-// Metadata gives the timed metadata of the last hour, or of the DVR window if that is longer. The slice is shared and
-// never modified.
-func (s *Show) Metadata() []hls.Metadata {
+// Metadata gives the timed metadata that playlists tell of. The slice is shared and never modified.
+func (s *Show) Metadata() []media.Metadata {
 	if list := s.timeline.list.Load(); list != nil {
 		return *list
 	}
@@ -56,20 +55,23 @@ func (s *Show) Metadata() []hls.Metadata {
 // Captions says that pictures of the show carried CEA-608 or CEA-708 captions.
 func (s *Show) Captions() bool { return s.timeline.captions.Load() }
 
-// addMetadata keeps a piece at a media time of the newest take. The payload is kept.
-func (s *Show) addMetadata(kind media.MetadataKind, at time.Duration, payload []byte) {
+// addMetadata keeps a piece at a media time of the newest take. The payload is kept. It says false if the recording has
+// as much as it may have: playlists never take back what they told.
+func (s *Show) addMetadata(kind media.MetadataKind, at time.Duration, payload []byte) bool {
 	t := &s.timeline
-	piece := hls.Metadata{
-		Kind: kind, MediaTime: at, Date: s.takes[len(s.takes)-1].Anchor.Add(at).Round(time.Millisecond), Payload: payload,
+	list := s.Metadata()
+	if len(list) >= maxMetadata || t.bytes+len(payload) > maxMetadataBytes {
+		return false
 	}
-	list := append(s.Metadata(), piece) // readers of the old slice do not see behind its end
+	take := &s.takes[len(s.takes)-1]
 	t.bytes += len(payload)
-	oldest := at - max(metadataAge, s.settings.DVRWindow.D())
-	for len(list) > maxMetadata || t.bytes > maxMetadataBytes || list[0].MediaTime < oldest {
-		t.bytes -= len(list[0].Payload)
-		list = list[1:]
-	}
+	// Readers of the old slice do not see behind its end.
+	list = append(list, media.Metadata{
+		Number: int64(len(list) + 1), Take: take.Number, Kind: kind, Time: at,
+		Date: take.Anchor.Add(at).Round(time.Millisecond), Payload: payload,
+	})
 	t.list.Store(&list)
+	return true
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
@@ -87,6 +89,7 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 		p.metadata.captions = true
 	case m.Kind == media.Captions:
 		s.show.timeline.captions.Store(true)
+	case !m.Kind.Listed(): // for nobody yet
 	case len(m.Payload) > media.MaxMetadata, s.take == nil && !p.metadata.add(m):
 		s.packager.metrics.metadataDropped.Inc()
 	case s.take != nil:
@@ -98,11 +101,9 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 // placeMetadataLocked puts a piece into the running take. The payload is kept.
 func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 	at := s.take.timeOf(m.PTS)
-	if at > s.show.end()+metadataAhead {
+	if at > s.show.end()+metadataAhead || !s.show.addMetadata(m.Kind, at, payload) {
 		s.packager.metrics.metadataDropped.Inc()
-		return
 	}
-	s.show.addMetadata(m.Kind, at, payload)
 }
 
 // releaseMetadataLocked places what waited for the take that has begun.

@@ -24,7 +24,7 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
 		src.start = time.Hour
-		s.tell(p, media.OnMeta, 0, "before")
+		s.tell(p, media.CuePoint, 0, "before")
 		s.tell(p, media.Captions, 0, "cc")
 		s.play(p, src, 5*time.Second)
 		s.tell(p, media.SCTE35, time.Hour+4*time.Second, "at four")
@@ -47,13 +47,13 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 			t.Fatalf("%s", got)
 		}
 		snap := s.newest()
-		if list[0].MediaTime != 0 || list[1].MediaTime != 4*time.Second || len(snap.Metadata) != 3 {
+		if list[0].Time != 0 || list[1].Time != 4*time.Second || len(snap.Metadata) != 3 {
 			t.Errorf("%+v, %d in the snapshot", list, len(snap.Metadata))
 		}
 		last := snap.Takes[1]
 		begin, _ := snap.Renditions[0].Segment(last.FirstMSN)
-		if want := media.Duration(begin.DTS, videoTimescale) + time.Second; list[2].MediaTime != want {
-			t.Errorf("second take's is at %v, want %v", list[2].MediaTime, want)
+		if want := media.Duration(begin.DTS, videoTimescale) + time.Second; list[2].Time != want {
+			t.Errorf("second take's is at %v, want %v", list[2].Time, want)
 		}
 		if want := begin.Date.Add(time.Second); list[2].Date.Sub(want).Abs() > time.Millisecond {
 			t.Errorf("its date is %v, want %v", list[2].Date, want)
@@ -69,19 +69,19 @@ func TestMetadataIsBounded(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
 		big := strings.Repeat("x", media.MaxMetadata)
-		for range 2 * maxMetadataBytes / media.MaxMetadata {
-			s.tell(p, media.KLV, 0, big)
+		for range 2 * maxHeldBytes / media.MaxMetadata {
+			s.tell(p, media.ID3, 0, big)
 		}
-		s.tell(p, media.KLV, 0, big+"x")
-		if n := p.metadata.bytes; n > maxMetadataBytes {
+		s.tell(p, media.ID3, 0, big+"x")
+		if n := p.metadata.bytes; n > maxHeldBytes {
 			t.Errorf("%d bytes wait", n)
 		}
 		s.play(p, src, 3*time.Second)
 		held := s.show().Metadata()
-		for range 2 * maxMetadata {
+		for range maxMetadata + 1 {
 			s.tell(p, media.Text, 2*time.Second, "small")
 		}
-		if n := len(s.show().Metadata()); n > maxMetadata {
+		if n := len(s.show().Metadata()); n != maxMetadata {
 			t.Errorf("%d pieces", n)
 		}
 		if len(held) == 0 || !bytes.Equal(held[0].Payload, []byte(big)) {

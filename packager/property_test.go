@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -181,7 +182,7 @@ func unchanged(a, b media.Segment) bool {
 	if a.Offset < 0 {
 		a.Offset = b.Offset
 	}
-	return a == b
+	return reflect.DeepEqual(a, b)
 }
 
 // checkAlignment says that all tracks have the same MSNs, and audio begins within a unit behind video (CMF-23).

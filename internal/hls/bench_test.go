@@ -31,11 +31,11 @@ func recorded(segments int, state media.State) *Snapshot {
 }
 
 func benchmarkMedia(b *testing.B, s *Snapshot, kind Kind, skip Skip, lines *Lines) {
-	dst := AppendMedia(nil, s, 0, kind, skip, lines)
+	dst := AppendMedia(nil, s, Playlist{Kind: kind}, skip, lines)
 	b.SetBytes(int64(len(dst)))
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = AppendMedia(dst[:0], s, 0, kind, skip, lines)
+		dst = AppendMedia(dst[:0], s, Playlist{Kind: kind}, skip, lines)
 	}
 }
 
@@ -74,12 +74,12 @@ func BenchmarkLinesAppend(b *testing.B) {
 }
 
 func BenchmarkBodyLive(b *testing.B) {
-	text := AppendMedia(nil, recorded(300, media.Live), 0, Sliding, SkipNone, nil)
+	text := AppendMedia(nil, recorded(300, media.Live), Playlist{Kind: Sliding}, SkipNone, nil)
 	benchmarkGzip(b, text)
 }
 
 func BenchmarkBodyVOD6h(b *testing.B) {
-	benchmarkGzip(b, AppendMedia(nil, recorded(10_800, media.Archived), 0, Whole, SkipNone, nil))
+	benchmarkGzip(b, AppendMedia(nil, recorded(10_800, media.Archived), Playlist{Kind: Whole}, SkipNone, nil))
 }
 
 func benchmarkGzip(b *testing.B, text []byte) {

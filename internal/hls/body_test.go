@@ -13,7 +13,7 @@ import (
 func TestHTTP6_HTTP21_BodyCompressesOnceAndTagsItsText(t *testing.T) {
 	var c Compressor
 	for range 3 { // the second and third use the pooled writer
-		text := AppendMedia(nil, life(lowConstants(), videoTrack()).versions[150], 0, Whole, SkipNone, nil)
+		text := AppendMedia(nil, life(lowConstants(), videoTrack()).versions[150], Playlist{Kind: Whole}, SkipNone, nil)
 		b := NewBody(text, &c)
 		var wg sync.WaitGroup
 		for range 8 {

@@ -51,7 +51,9 @@ func short(c media.Constants, tracks ...media.Track) *sim {
 }
 
 func TestGoldenPlaylists(t *testing.T) {
-	render := func(s *Snapshot, r int, k Kind, skip Skip) []byte { return AppendMedia(nil, s, r, k, skip, nil) }
+	render := func(s *Snapshot, r int, k Kind, skip Skip) []byte {
+		return AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, skip, nil)
+	}
 	low := short(lowConstants(), videoTrack(), audioTrack())
 	live := low.versions[len(low.versions)-1]
 	low.end()
@@ -165,7 +167,7 @@ func TestLIF5_SYN5_VODLeavesFillersOut(t *testing.T) {
 	v.State = media.Archived
 	for r := range v.Renditions {
 		for name, text := range map[string][]byte{
-			"vod": AppendMedia(nil, &v, r, Whole, SkipYes, nil), "static": AppendStatic(nil, &v, r),
+			"vod": AppendMedia(nil, &v, Playlist{Rendition: r, Kind: Whole}, SkipYes, nil), "static": AppendStatic(nil, &v, r),
 		} {
 			p := parse(t, text)
 			if p.version != 6 || p.kind != "VOD" || !p.endlist || len(p.control) > 0 || p.partInf != "" || p.skipped > 0 {
@@ -254,7 +256,7 @@ func TestSEQ8_WindowHasSixSegments(t *testing.T) {
 	s := newSim(lowConstants(), videoTrack())
 	s.snap.Window = 0
 	s.run(20, false)
-	if p := parse(t, AppendMedia(nil, s.publish(), 0, Sliding, SkipNone, nil)); len(p.segments) != 6 || p.sequence != 15 {
+	if p := parse(t, AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil)); len(p.segments) != 6 || p.sequence != 15 {
 		t.Errorf("%d segments from %d", len(p.segments), p.sequence)
 	}
 }

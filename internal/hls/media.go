@@ -25,6 +25,27 @@ func (k Kind) base() string {
 	return ""
 }
 
+// Form is what a media playlist lists.
+type Form uint8
+
+// The forms of media playlist.
+const (
+	Media     Form = iota // {track}.m3u8: segments and parts
+	IFrames               // {track}.iframes.m3u8: byte ranges of random access points
+	Subtitles             // subtitles.m3u8: WebVTT, a file for each of the first rendition's segments
+)
+
+// Playlist names one media playlist of a snapshot.
+type Playlist struct {
+	// Rendition indexes the snapshot's; it is 0 for Subtitles.
+	Rendition int
+	Kind      Kind
+	Form      Form
+	// From and To bound a Whole playlist to a clip, both included. Zero From is the recording's begin. Zero To is the end;
+	// otherwise the playlist is a finished one.
+	From, To media.MSN
+}
+
 // Skip is the delta update that a request asks for (d§6.2.5.1).
 type Skip uint8
 
@@ -48,22 +69,24 @@ func (s *Snapshot) archived() bool {
 	return !s.State.Growing() && s.State != media.Ended && s.State != media.Archiving
 }
 
-// Skippable says whether a delta update of rendition r's playlist would leave out anything: if not, the answer to
-// _HLS_skip is the full playlist (DLT-6).
-func Skippable(s *Snapshot, r int, kind Kind, lines *Lines) bool {
+// Skippable says whether a delta update of a playlist would leave out anything: if not, the answer to _HLS_skip is the
+// full playlist (DLT-6).
+func Skippable(s *Snapshot, p Playlist, lines *Lines) bool {
 	if !s.State.Growing() || s.Constants.CanSkipUntil <= 0 {
 		return false
 	}
+	rend := &s.Renditions[p.Rendition]
 	if lines == nil {
-		lines = NewLines(s.Renditions[r].Name, kind)
+		lines = NewLines(rend.Name, p.Kind)
 	}
-	v := lines.view(s, &s.Renditions[r])
-	return s.skippable(s.first(kind, &s.Renditions[r], &v), &v) > 0
+	v := lines.view(s, rend)
+	return s.skippable(s.first(p.Kind, rend, &v), &v) > 0
 }
 
-// AppendMedia writes the media playlist of rendition r. Lines must be of that rendition and kind, and of this
-// recording; nil formats everything anew.
-func AppendMedia(dst []byte, s *Snapshot, r int, kind Kind, skip Skip, lines *Lines) []byte {
+// AppendMedia writes a media playlist. Lines must be of that rendition and kind, and of this recording; nil formats
+// everything anew.
+func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, lines *Lines) []byte {
+	r, kind := p.Rendition, p.Kind
 	rend := &s.Renditions[r]
 	if kind == Whole && s.archived() {
 		return appendVOD(dst, s, rend)

@@ -43,9 +43,9 @@ func TestRules(t *testing.T) {
 				lines := NewLines(sm.snap.Renditions[r].Name, k)
 				texts, all := make([][]byte, len(sm.versions)), make([]*parsed, len(sm.versions)+1)
 				for i, s := range sm.versions {
-					texts[i] = AppendMedia(nil, s, r, k, SkipNone, lines)
+					texts[i] = AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, SkipNone, lines)
 					if i%37 == 0 {
-						if anew := AppendMedia(nil, s, r, k, SkipNone, nil); !bytes.Equal(texts[i], anew) {
+						if anew := AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, SkipNone, nil); !bytes.Equal(texts[i], anew) {
 							t.Fatalf("cache and fresh render differ:\n%s", cmp.Diff(string(texts[i]), string(anew)))
 						}
 					}
@@ -72,7 +72,7 @@ func TestPlaylistsAreReadByGohlslib(t *testing.T) {
 				continue
 			}
 			for _, k := range []Kind{Sliding, Whole} {
-				text := AppendMedia(nil, s, 0, k, SkipNone, nil)
+				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, nil)
 				var m playlist.Media
 				if err := m.Unmarshal(text); err != nil {
 					t.Fatalf("%v\n%s", err, text)
@@ -100,7 +100,7 @@ func checkHeaderNeverChanges(t *testing.T, s *Snapshot, _ int, k Kind, p, prev *
 }
 
 func TestSC1_SC2_SC3_SC4_SC5_PRT1_PRT16_ServerControl(t *testing.T) {
-	p := parse(t, AppendMedia(nil, life(lowConstants(), videoTrack()).versions[50], 0, Sliding, SkipNone, nil))
+	p := parse(t, AppendMedia(nil, life(lowConstants(), videoTrack()).versions[50], Playlist{Kind: Sliding}, SkipNone, nil))
 	want := map[string]string{
 		"CAN-BLOCK-RELOAD": "YES", "PART-HOLD-BACK": "1.8", "HOLD-BACK": "6.0", "CAN-SKIP-UNTIL": "12.0",
 	}
@@ -109,11 +109,11 @@ func TestSC1_SC2_SC3_SC4_SC5_PRT1_PRT16_ServerControl(t *testing.T) {
 	}
 	c := lowConstants()
 	c.PartHoldBack = 3 * c.PartTarget // exact: less than three times what is printed
-	p = parse(t, AppendMedia(nil, life(c, videoTrack()).versions[50], 0, Sliding, SkipNone, nil))
+	p = parse(t, AppendMedia(nil, life(c, videoTrack()).versions[50], Playlist{Kind: Sliding}, SkipNone, nil))
 	if number(t, p.control["PART-HOLD-BACK"]) < 3*number(t, p.partInf)-1e-9 {
 		t.Errorf("SC-3: %s < 3 x %s", p.control["PART-HOLD-BACK"], p.partInf)
 	}
-	p = parse(t, AppendMedia(nil, life(standardConstants(), videoTrack()).versions[50], 0, Sliding, SkipNone, nil))
+	p = parse(t, AppendMedia(nil, life(standardConstants(), videoTrack()).versions[50], Playlist{Kind: Sliding}, SkipNone, nil))
 	if _, has := p.control["PART-HOLD-BACK"]; has || p.partInf != "" || len(p.hints) > 0 {
 		t.Errorf("standard latency has tags of parts: %v", p)
 	}
@@ -178,9 +178,9 @@ func TestGAP1_WindowBeginsWithAGapOnlyIfThereIsNothingElse(t *testing.T) {
 	for range 40 {
 		s.gap(false)
 	}
-	all := parse(t, AppendMedia(nil, s.publish(), 0, Sliding, SkipNone, nil))
+	all := parse(t, AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil))
 	s.run(2, false)
-	p := parse(t, AppendMedia(nil, s.publish(), 0, Sliding, SkipNone, nil))
+	p := parse(t, AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil))
 	if all.sequence != 1 || p.sequence != 41 || p.segments[0].gap {
 		t.Errorf("begins at %d, then %d", all.sequence, p.sequence)
 	}
@@ -211,7 +211,7 @@ func checkTimeline(t *testing.T, s *Snapshot, r int, _ Kind, p, _ *parsed) {
 func TestDSC4_SameDiscontinuitiesInAllRenditions(t *testing.T) {
 	s := life(lowConstants(), videoTrack(), audioTrack())
 	v := s.versions[len(s.versions)-1]
-	video, audio := parse(t, AppendMedia(nil, v, 0, Whole, SkipNone, nil)), parse(t, AppendMedia(nil, v, 1, Whole, SkipNone, nil))
+	video, audio := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipNone, nil)), parse(t, AppendMedia(nil, v, Playlist{Rendition: 1, Kind: Whole}, SkipNone, nil))
 	for i := range video.segments {
 		if video.segments[i].breaks != audio.segments[i].breaks || video.segments[i].dsn != audio.segments[i].dsn {
 			t.Errorf("segment %d", i+1)
@@ -345,17 +345,17 @@ func TestDLT1_DLT2_DLT3_DLT4_DLT6_DeltaUpdates(t *testing.T) {
 				if i%3 > 0 {
 					continue
 				}
-				full := parse(t, AppendMedia(nil, s, 0, k, SkipNone, lines))
-				text := AppendMedia(nil, s, 0, k, SkipYes, lines)
-				if !Skippable(s, 0, k, lines) {
-					if !bytes.Equal(text, AppendMedia(nil, s, 0, k, SkipNone, lines)) {
+				full := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, lines))
+				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipYes, lines)
+				if !Skippable(s, Playlist{Kind: k}, lines) {
+					if !bytes.Equal(text, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, lines)) {
 						t.Fatalf("DLT-6: not the full playlist:\n%s", text)
 					}
 					continue
 				}
 				deltas++
 				checkDelta(t, s, full, parse(t, text))
-				v2 := parse(t, AppendMedia(nil, s, 0, k, SkipV2, lines))
+				v2 := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipV2, lines))
 				if v2.version != 10 || v2.skip["RECENTLY-REMOVED-DATERANGES"] != `""` || v2.skipped != len(full.segments)-len(v2.segments) {
 					t.Fatalf("DLT-7: %+v", v2)
 				}
@@ -401,10 +401,10 @@ func checkDelta(t *testing.T, s *Snapshot, full, delta *parsed) {
 func TestDLT1_NoDeltaWithEndlist(t *testing.T) {
 	s := life(lowConstants(), videoTrack())
 	v := s.versions[len(s.versions)-1]
-	if Skippable(v, 0, Whole, NewLines("video", Whole)) {
+	if Skippable(v, Playlist{Kind: Whole}, NewLines("video", Whole)) {
 		t.Error("delta offered with ENDLIST")
 	}
-	if p := parse(t, AppendMedia(nil, v, 0, Whole, SkipYes, nil)); p.skipped != 0 {
+	if p := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipYes, nil)); p.skipped != 0 {
 		t.Error("delta rendered with ENDLIST")
 	}
 }

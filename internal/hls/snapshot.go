@@ -23,20 +23,23 @@ type Snapshot struct {
 	// where there is one track of each kind.
 	Bandwidth        int64
 	AverageBandwidth int64
-	// Metadata is what the publisher told at points of its time, in the order of arrival.
-	Metadata []Metadata
+	// Metadata is what playlists tell of at points of time, in the order of arrival, from the recording's first piece on.
+	Metadata []media.Metadata
+	// Subtitles is the language of the recording's subtitles, which its text events are; empty is none.
+	Subtitles string
+	// Captions are the captions in the pictures.
+	Captions []Caption
 	// Independent says that every segment so far began with a random access point, and that the packager means to
 	// keep it so.
 	Independent bool
 }
 
-// Metadata is a piece of timed metadata. Its payload is never modified.
-type Metadata struct {
-	Kind media.MetadataKind
-	// MediaTime is on the recording's timeline, and Date the wall clock there.
-	MediaTime time.Duration
-	Date      time.Time
-	Payload   []byte
+// Caption is one channel of CEA-608 or service of CEA-708 in the pictures.
+type Caption struct {
+	// ID is the INSTREAM-ID: CC1 to CC4, SERVICE1 to SERVICE63.
+	ID string
+	// Language is a BCP 47 tag; empty is unknown.
+	Language string
 }
 
 // Rendition is one track's side of a snapshot.

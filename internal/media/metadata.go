@@ -14,7 +14,19 @@ const (
 	CuePoint MetadataKind = "cue_point" // onCuePoint: JSON of the object
 	Captions MetadataKind = "captions"  // cc_data of CEA-608/708, also left in the pictures
 	OnMeta   MetadataKind = "metadata"  // onMetaData: JSON of the object
+	// DateRange is one that the API was told of: JSON of its attributes.
+	DateRange MetadataKind = "date_range"
 )
+
+// Listed says that playlists tell of such pieces, as date ranges or as subtitles, so that a recording keeps them.
+func (k MetadataKind) Listed() bool {
+	switch k {
+	case SCTE35, ID3, CuePoint, Text, DateRange:
+		return true
+	case KLV, Captions, OnMeta:
+	}
+	return false
+}
 
 // MaxMetadata bounds the payload of one piece in bytes.
 const MaxMetadata = 64 << 10
@@ -28,4 +40,18 @@ type TimedMetadata struct {
 	Payload []byte
 	// Wall is when it arrived.
 	Wall time.Time
+}
+
+// Metadata is a piece of timed metadata in a recording. Its payload is never modified.
+type Metadata struct {
+	// Number counts a recording's pieces from 1, in the order of arrival, through all takes.
+	Number int64
+	// Take is the one whose clock Time is on.
+	Take int
+	Kind MetadataKind
+	// Time is on the recording's timeline, and Date the wall clock there, to the millisecond.
+	Time time.Duration
+	Date time.Time
+	// Payload is written as its kind says.
+	Payload []byte
 }

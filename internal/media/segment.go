@@ -24,6 +24,18 @@ type Segment struct {
 	Gap bool
 	// Filler says that the gap stands for the publisher's absence, so that VOD playlists leave it out.
 	Filler bool
+	// IFrames are the video's random access points that begin a part, in the order of decoding: what an I-frame playlist
+	// lists. The slice is shared and never modified.
+	IFrames []IFrame
+}
+
+// IFrame is a random access point of a segment: bytes from the begin of its part to the end of its first sample.
+type IFrame struct {
+	// Time is its decode time, in ticks from the segment's DTS.
+	Time uint32
+	// Offset and Size are bytes, the offset from the segment's first byte.
+	Offset uint32
+	Size   uint32
 }
 
 // Part is one finished partial segment: the index counts from 0 in its segment.
@@ -35,6 +47,9 @@ type Part struct {
 	Size   int64
 	// Independent says that the part begins with a random access point. All audio parts do.
 	Independent bool
+	// Head is the number of bytes up to the end of the first sample where that is a random access point of video, else
+	// zero.
+	Head int64
 }
 
 // Take is one uninterrupted publishing connection inside a recording.

@@ -72,6 +72,14 @@ type Settings struct {
 	// WholeAfterDiscontinuity lists a take's first segment when it is finished, without its parts, for players that
 	// fail on parts behind a discontinuity, as hls.js before 1.7 does.
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
+	// Subtitles is the language, as a BCP 47 tag, of the subtitles that the publisher's text events are; empty makes none.
+	Subtitles string `json:"subtitles"`
+	// Captions says the languages of CEA-608 channels and CEA-708 services in the pictures: "CC1=en CC3=es SERVICE1=en".
+	// Those that it does not name have none.
+	Captions string `json:"captions"`
+	// Group is the stream, of the same publisher, whose show this stream is a rendition of; empty is its own. Only a
+	// stream sets it.
+	Group string `json:"group"`
 	// MaxStreams bounds the publisher's streams that are published at once; zero does not.
 	MaxStreams int `json:"max_streams"`
 	// MaxBitrate bounds what a stream may bring, in bits per second of its coded media; zero does not.
@@ -109,6 +117,10 @@ type SettingsPatch struct {
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty"`
 
+	Subtitles *string `json:"subtitles,omitempty"`
+	Captions  *string `json:"captions,omitempty"`
+	Group     *string `json:"group,omitempty"`
+
 	MaxStreams    *int    `json:"max_streams,omitempty"`
 	MaxBitrate    *int64  `json:"max_bitrate,omitempty"`
 	MaxResolution *string `json:"max_resolution,omitempty"`
@@ -127,6 +139,9 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.Interruption, p.Interruption)
 	set(&s.WholeAfterDiscontinuity, p.WholeAfterDiscontinuity)
 	set(&s.Listed, p.Listed)
+	set(&s.Subtitles, p.Subtitles)
+	set(&s.Captions, p.Captions)
+	set(&s.Group, p.Group)
 	set(&s.MaxStreams, p.MaxStreams)
 	set(&s.MaxBitrate, p.MaxBitrate)
 	set(&s.MaxResolution, p.MaxResolution)

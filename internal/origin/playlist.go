@@ -144,11 +144,12 @@ func (x *exchange) playlist(t target, kind hls.Kind) error {
 	}
 	lines := got.rec.lines(rendition, kind)
 	key := bodyKey{rendition: rendition, kind: kind, skip: directives.Skip}
-	if key.skip != hls.SkipNone && (!got.snap.State.Growing() || !hls.Skippable(got.snap, rendition, kind, lines)) {
+	list := hls.Playlist{Rendition: rendition, Kind: kind}
+	if key.skip != hls.SkipNone && (!got.snap.State.Growing() || !hls.Skippable(got.snap, list, lines)) {
 		key.skip = hls.SkipNone
 	}
 	body := x.h.body(got.version, key, func() []byte {
-		return hls.AppendMedia(nil, got.snap, rendition, kind, key.skip, lines)
+		return hls.AppendMedia(nil, got.snap, list, key.skip, lines)
 	})
 	return x.sendPlaylist(body, playlistCache(got, rendition, directives))
 }
