@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +17,8 @@ import (
 // benchCommand is `oxbow bench`.
 type benchCommand struct {
 	Publish benchPublish `cmd:"" help:"Publish one clip as many streams, and say how the server bore it."`
+	View    benchView    `cmd:"" help:"Watch one stream as many viewers, and say how late they got its parts."`
+	Latency benchLatency `cmd:"" help:"Publish one stream and watch it, and say how long frames take until their part can be had."`
 }
 
 const (
@@ -99,9 +100,7 @@ func (c *benchPublish) urls() ([]string, error) {
 
 func (c *benchPublish) print(ctx runContext, r loadgen.Result) error {
 	if c.JSON {
-		encoder := json.NewEncoder(ctx.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(ctx, r)
 	}
 	out := tabwriter.NewWriter(ctx.stdout, 0, 0, 2, ' ', 0)
 	row := func(name, format string, values ...any) { _, _ = fmt.Fprintf(out, name+"\t"+format+"\n", values...) }

@@ -29,6 +29,9 @@ type serveFlags struct {
 	RTMPS listenAddress `name:"rtmps" placeholder:"ADDR" help:"RTMP publishers over TLS, like :443; needs --tls-cert and --tls-key. Off by default."`
 	TLS   tlsFlags      `embed:"" prefix:"tls-"`
 	SRT   listenAddress `name:"srt" default:":8890" placeholder:"ADDR" help:"SRT publishers, UDP (default: ${default})."`
+	// Internal is where the edges of other machines would ask, and what measures origin alone.
+	Internal listenAddress `default:"127.0.0.1:0" placeholder:"ADDR" help:"Directory service and origin, which edges ask; keep it private (default: any free port on loopback)."`
+
 	Admin listenAddress `default:"127.0.0.1:9090" placeholder:"ADDR" help:"Metrics, health and profiles; keep it private (default: ${default})."`
 
 	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 79 characters with which SRT publishers must encrypt; a stream may have its own. Without either they must not."`
@@ -114,7 +117,7 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 		return err
 	}
 	defer func() { _ = admin.Close() }()
-	if n.internal, err = listenAddress("127.0.0.1:0").listen(ctx, "internal"); err != nil {
+	if n.internal, err = f.Internal.listen(ctx, "--internal"); err != nil {
 		return err
 	}
 	defer func() { _ = n.internal.Close() }()

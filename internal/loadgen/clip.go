@@ -18,6 +18,7 @@ const maxClip = 1 << 30
 type Clip struct {
 	due    []time.Duration // of each step, from the clip's start; never decreasing
 	sizes  []int           // of each step in bytes
+	video  [][]byte        // of each step, the body of a video frame, else nil; nil for a transport stream
 	length time.Duration   // from one round to the next
 	dial   func(ctx context.Context, target string) (sender, error)
 }
@@ -124,6 +125,11 @@ func parseFLV(data []byte) (*Clip, error) {
 	for _, m := range c.frames {
 		due = max(due, time.Duration(m.timestamp)*time.Millisecond)
 		clip.due, clip.sizes = append(clip.due, due), append(clip.sizes, len(m.body))
+		var frame []byte
+		if m.kind == video {
+			frame = m.body
+		}
+		clip.video = append(clip.video, frame)
 	}
 	return clip, nil
 }

@@ -1,12 +1,18 @@
-// Package loadgen publishes one clip as many streams at its own pace, to find what a server of live streams costs and
-// how many it bears. It is made to be far cheaper than any server: a clip is cut into messages once, all streams send
-// the same bytes, and only timestamps differ.
+// Package loadgen makes load, to find what a server of live streams costs and how much it bears: one clip published as
+// many streams, and one stream watched by many viewers. It is made to be far cheaper than any server.
 //
-// Flow: Load reads an FLV file (for RTMP) or an MPEG transport stream (for SRT); Run dials every URL during the ramp,
-// each stream then sends the clip in a loop with timestamps that run on, and the Result says what came of it.
+// Flow of publishing: Load reads an FLV file (for RTMP) or an MPEG transport stream (for SRT) and cuts it into messages
+// once; Run dials every URL during the ramp, each stream then sends the clip in a loop, the same bytes with timestamps
+// that run on, and the Result says what came of it.
+//
+// Flow of watching: View reads the multivariant playlist; each viewer then has one connection for each rendition, on
+// which blocking reloads and the parts that they list take turns, as in a low-latency player without a buffer. Latency
+// publishes and watches at once, and knows by the bytes which frame a part ends with.
 //
 // Invariants:
-//  1. Run ends by itself: a bounded time after Ramp and Duration have passed.
-//  2. A stream that falls behind is late, never thinned out: every message is sent, in order, and its lag is counted.
+//  1. Everything ends by itself: a bounded time after ramp and duration have passed.
+//  2. A stream that falls behind is late, never thinned out: every message is sent, in order, and its lag is counted. A
+//     viewer loads every part that it finds listed, and counts those that it came too late for.
 //  3. Little is hidden from the lag: the send buffers hold at most 128 KiB.
+//  4. Answers of a server have limits: 64 header lines, bodies of 32 MiB where they are kept.
 package loadgen

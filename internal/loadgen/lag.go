@@ -22,6 +22,12 @@ func (l *lags) add(d time.Duration) {
 	}
 }
 
+// max gives the longest lag.
+func (l *lags) max() time.Duration { return time.Duration(l.most.Load()) }
+
+// ms gives a duration in milliseconds, to the microsecond.
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // quantile gives a lag that a share of the messages does not exceed, rounded up to a millisecond.
 func (l *lags) quantile(share float64) time.Duration {
 	var total int64
@@ -31,7 +37,7 @@ func (l *lags) quantile(share float64) time.Duration {
 	below := int64(0)
 	for i := range l.classes {
 		if below += l.classes[i].Load(); total > 0 && float64(below) >= share*float64(total) {
-			return min(time.Duration(i+1)*time.Millisecond, time.Duration(l.most.Load()))
+			return min(time.Duration(i+1)*time.Millisecond, l.max())
 		}
 	}
 	return 0

@@ -87,9 +87,8 @@ func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
 	if r.result.Seconds > 0 {
 		r.result.Bits = float64(8*(r.result.Bytes-r.early.Load())) / r.result.Seconds
 	}
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	r.result.LagP50, r.result.LagP99 = ms(r.lags.quantile(0.5)), ms(r.lags.quantile(0.99))
-	r.result.LagMax = ms(time.Duration(r.lags.most.Load()))
+	r.result.LagMax = ms(r.lags.max())
 	return r.result, nil
 }
 

@@ -3,6 +3,7 @@
 // directory. It prints a table, or JSON with -json. It ends by itself; -h shows its bounds.
 //
 //	go run ./test/bench -oxbow bin/oxbow -mediamtx /path/to/mediamtx
+//	go run ./test/bench -oxbow bin/oxbow -mediamtx /path/to/mediamtx -latency 3 -view 1000,3000
 //
 // It wants Linux, taskset, ffmpeg (for the clip), nginx with libnginx-mod-rtmp (Debian), and a mediamtx binary; a
 // server that is not there is left out. Absolute figures move with the machine: compare those of one run.
@@ -30,6 +31,8 @@ type settings struct {
 	dir, clip              string
 	servers                string
 	rtmp, srt, limit       string
+	view                   string
+	latency                int
 	seconds                int
 	json                   bool
 }
@@ -46,6 +49,9 @@ func main() {
 	flag.StringVar(&s.srt, "srt", "1,10,30", "numbers of SRT streams, none if empty")
 	flag.StringVar(&s.limit, "limit", "150,200,250,300",
 		"numbers of RTMP streams to find the limit with: each server stops at the first that it does not bear")
+	flag.StringVar(&s.view, "view", "",
+		"numbers of LL-HLS viewers of one stream: Oxbow's origin beside MediaMTX")
+	flag.IntVar(&s.latency, "latency", 0, "rounds of measuring how long frames take until their part can be had")
 	flag.IntVar(&s.seconds, "seconds", 15, "how long each is measured; 5 to 120")
 	flag.BoolVar(&s.json, "json", false, "print JSON")
 	flag.Parse()
@@ -66,6 +72,9 @@ func (s settings) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(work) }()
+	if s.view != "" || s.latency > 0 {
+		return s.watchers(ctx, work)
+	}
 	if s.clip == "" {
 		if s.clip, err = makeClip(ctx, work); err != nil {
 			return err
@@ -107,8 +116,8 @@ func numbers(list string) ([]int, error) {
 	var all []int
 	for _, field := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(field)
-		if err != nil || n < 1 || n > 1000 {
-			return nil, fmt.Errorf("%q: use numbers of 1 to 1000", list)
+		if err != nil || n < 1 || n > 10_000 {
+			return nil, fmt.Errorf("%q: use numbers of 1 to 10000", list)
 		}
 		all = append(all, n)
 	}

@@ -29,29 +29,34 @@ type bench struct {
 
 // measure starts a server, has it take the streams, and stops it.
 func (b bench) measure(ctx context.Context, name string) (row, error) {
-	var err error
-	if b.port, err = freePort(ctx, b.protocol); err != nil {
-		return row{}, err
-	}
-	start, known := map[string]func(context.Context) (*server, error){
-		"oxbow": b.startOxbow, "nginx": b.startNginx, "mediamtx": b.startMediaMTX,
-	}[name]
-	if !known {
-		return row{}, fmt.Errorf("no server %q", name)
-	}
 	defer func() { _ = os.RemoveAll(b.work) }()
-	if err := os.MkdirAll(b.work, 0o777); err != nil {
-		return row{}, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, ramp+settle+time.Duration(b.seconds)*time.Second+time.Minute)
 	defer cancel()
-	s, err := start(ctx)
+	s, err := b.startServer(ctx, name)
 	if err != nil {
 		return row{}, err
 	}
 	r, err := b.load(ctx, s)
 	r.Server, r.Protocol, r.Streams = name, b.protocol, b.streams
 	return r, errors.Join(err, s.stop())
+}
+
+// startServer starts a server by its name, on a free port and in an empty directory.
+func (b *bench) startServer(ctx context.Context, name string) (*server, error) {
+	var err error
+	if b.port, err = freePort(ctx, b.protocol); err != nil {
+		return nil, err
+	}
+	start, known := map[string]func(context.Context) (*server, error){
+		"oxbow": b.startOxbow, "nginx": b.startNginx, "mediamtx": b.startMediaMTX,
+	}[name]
+	if !known {
+		return nil, fmt.Errorf("no server %q", name)
+	}
+	if err := os.MkdirAll(b.work, 0o777); err != nil {
+		return nil, err
+	}
+	return start(ctx)
 }
 
 // load runs the generator and looks at the server meanwhile.

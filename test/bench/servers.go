@@ -22,6 +22,7 @@ type server struct {
 	cmd       *exec.Cmd
 	out       string // file of what it says
 	url, keys string // for the generator
+	viewers   string // the first stream's playlist
 }
 
 // start runs a server on the first core.
@@ -92,6 +93,10 @@ func (b bench) startOxbow(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	internal, err := freePort(ctx, "tcp")
+	if err != nil {
+		return nil, err
+	}
 	rtmp, srt := "127.0.0.1:0", "127.0.0.1:0"
 	at := fmt.Sprintf("127.0.0.1:%d", b.port)
 	form := "rtmp://" + at + "/live/{key}"
@@ -102,11 +107,12 @@ func (b bench) startOxbow(ctx context.Context) (*server, error) {
 	}
 	s, err := b.start(ctx, binary, "serve", "--data", filepath.Join(b.work, "data"), "--http",
 		fmt.Sprintf("127.0.0.1:%d", http), "--rtmp", rtmp, "--srt", srt, "--admin", fmt.Sprintf("127.0.0.1:%d", admin),
-		"--max-per-address", "2000", "--log-level", "warn")
+		"--internal", fmt.Sprintf("127.0.0.1:%d", internal), "--max-per-address", "2000", "--log-level", "warn")
 	if err != nil {
 		return nil, err
 	}
 	s.url, s.keys = form, filepath.Join(b.work, "keys")
+	s.viewers = fmt.Sprintf("http://127.0.0.1:%d/bench/s1/index.m3u8", internal)
 	if err := await(ctx, http); err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -239,6 +245,7 @@ paths:
 	if err != nil {
 		return nil, err
 	}
+	s.viewers = fmt.Sprintf("http://127.0.0.1:%d/live/s1/index.m3u8", hls)
 	s.url = fmt.Sprintf("rtmp://127.0.0.1:%d/live/s{n}", b.port)
 	if b.protocol == "srt" {
 		s.url = fmt.Sprintf("srt://127.0.0.1:%d?streamid=publish:live/s{n}", b.port)
