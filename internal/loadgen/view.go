@@ -144,7 +144,7 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), "80")
 }
 
-// discover finds the renditions. A stream that has just begun has no playlist yet.
+// discover finds the renditions. A stream that has just begun has no playlist yet, or that of the show before.
 func (v *view) discover(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -180,7 +180,18 @@ func (v *view) find(ctx context.Context, c *httpClient, path string) ([]string, 
 	if a.status != 200 {
 		return nil, fmt.Errorf("%w: HTTP %d for %s", media.ErrNotFound, a.status, path)
 	}
-	return renditions(path, a.body)
+	paths, err := renditions(path, a.body)
+	if err != nil {
+		return nil, err
+	}
+	if a, err = c.get(ctx, paths[0], true); err != nil {
+		return nil, err
+	}
+	var e edge
+	if a.status != 200 || e.parse(a.body) != nil || e.ended {
+		return nil, fmt.Errorf("%w: %s is not live", media.ErrNotFound, paths[0]) // the show before, for a moment yet
+	}
+	return paths, nil
 }
 
 func (v *view) result(seconds float64) ViewResult {
