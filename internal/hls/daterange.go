@@ -2,6 +2,7 @@ package hls
 
 import (
 	"crypto/sha256"
+	"math"
 	"strconv"
 	"time"
 
@@ -136,7 +137,7 @@ func (t *rangeText) seconds(name string, length time.Duration) {
 // decimal writes a number that is not negative, without an exponent.
 func (t *rangeText) decimal(name string, value float64) {
 	t.name(name)
-	t.tag.text = strconv.AppendFloat(t.tag.text, value, 'f', -1, 64)
+	t.tag.text = strconv.AppendFloat(t.tag.text, math.Abs(value), 'f', -1, 64) // -0 has a sign
 }
 
 // bare writes a value that has no quotes.

@@ -160,6 +160,10 @@ func (e *TimedEvent) checkAttributes(bad func(field, format string, args ...any)
 			return bad(field, `must be {"hex":"0x..."}`)
 		}
 	}
+	_, out := e.Attributes["SCTE35-OUT"]
+	if _, in := e.Attributes["SCTE35-IN"]; in && !out {
+		return bad("attributes.SCTE35-IN", "needs SCTE35-OUT")
+	}
 	_, uri := e.Attributes["X-ASSET-URI"]
 	_, list := e.Attributes["X-ASSET-LIST"]
 	if e.Class == Interstitial && uri == list {
