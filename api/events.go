@@ -53,20 +53,20 @@ type eventsOutput struct {
 
 // EventPatch is what may be told of an event later.
 type EventPatch struct {
-	EndDate         *time.Time     `json:"end_date,omitempty" doc:"When it ends; with duration_s both must agree"`
-	Duration        *float64       `json:"duration_s,omitempty" minimum:"0" maximum:"31622400" doc:"How long it is, in seconds"`
-	PlannedDuration *float64       `json:"planned_duration_s,omitempty" minimum:"0" maximum:"31622400" doc:"How long it is expected to be, in seconds"`
-	Attributes      map[string]any `json:"attributes,omitempty" maxProperties:"32" doc:"X-NAME and SCTE35-OUT, -IN, -CMD: text, a number, or {\"hex\":\"0x...\"}"`
+	EndDate         *time.Time     `json:"end_date,omitempty" doc:"When it ends; it must agree with duration_s"`
+	Duration        *float64       `json:"duration_s,omitempty" minimum:"0" doc:"How long it is, in seconds"`
+	PlannedDuration *float64       `json:"planned_duration_s,omitempty" minimum:"0" doc:"How long it may be, in seconds"`
+	Attributes      map[string]any `json:"attributes,omitempty" doc:"X-NAME: text, a number or {hex: 0x...}; SCTE35-OUT"`
 }
 
 type addEventInput struct {
 	StreamPath
 	Body struct {
 		ID        string     `json:"id,omitempty" maxLength:"128" doc:"Unique in the recording; left out, it gets one"`
-		Class     string     `json:"class,omitempty" maxLength:"128" doc:"What kind of event it is, like com.example.goal"`
-		StartDate *time.Time `json:"start_date,omitempty" doc:"From the recording's begin to 24 h from now; left out, the live edge"`
-		EndOnNext bool       `json:"end_on_next,omitempty" doc:"It ends where the next of its class begins; needs a class, and no end"`
-		Cue       []string   `json:"cue,omitempty" maxItems:"2" enum:"PRE,POST,ONCE" doc:"When an interstitial is played; not both PRE and POST"`
+		Class     string     `json:"class,omitempty" maxLength:"128" doc:"The kind of event, like com.example.goal"`
+		StartDate *time.Time `json:"start_date,omitempty" doc:"At most 24 h from now; left out, the live edge"`
+		EndOnNext bool       `json:"end_on_next,omitempty" doc:"It ends where the next of its class begins"`
+		Cue       []string   `json:"cue,omitempty" enum:"PRE,POST,ONCE" doc:"When an interstitial is played"`
 		EventPatch
 	}
 }
@@ -96,7 +96,8 @@ func (s *Server) eventRoutes(v1 huma.API) {
 	route(s, v1, http.MethodPost, all, "add-event", "Add a timed event to the live recording", s.addEvent, describe(
 		"Players get it as EXT-X-DATERANGE with their next playlist, and with the recording for as long as there is one. "+
 			"Class com.apple.hls.interstitial with X-ASSET-URI or X-ASSET-LIST makes an interstitial. 409: the stream is not "+
-			"live, or the recording has an event of that ID."))
+			"live, or the recording has an event of that ID. Attributes are those of the tag: names are X- and A-Z, 0-9 and -, "+
+			"or SCTE35-OUT, SCTE35-IN and SCTE35-CMD, which are objects like {\"hex\":\"0xFC30\"}."))
 	route(s, v1, http.MethodPatch, all+"/{id}", "complete-event", "Tell more of a timed event", s.completeEvent, describe(
 		"Adds what was not told yet, like where it ends. What was told can't change, since players may have seen it."))
 	route(s, v1, http.MethodGet, all+"/{id}", "get-event", "Get a timed event of the live recording", s.getEvent)

@@ -33,7 +33,7 @@ func (l *liveShow) AddEvent(_ context.Context, path media.StreamPath, e media.Ti
 	if e.ID == "" {
 		e.ID = fmt.Sprintf("event-%d", len(l.events)+1)
 	}
-	e.Normalize()
+	e.Round()
 	if err := e.Check(); err != nil {
 		return media.ShowEvent{}, err
 	}

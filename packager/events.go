@@ -52,7 +52,8 @@ func (x *eventIndex) follow(list []media.Metadata) {
 
 // AddEvent keeps an event with the recording that a stream is live with, and shows it to players at once. Without an ID
 // it gets one, without a start the live edge. media.ErrConflict: the stream is not live, or the recording has as much
-// metadata as one may have; media.ErrExists: an event of that ID is there; a *media.FieldError names what breaks a rule.
+// metadata as one may have; media.ErrExists: an event of that ID is there; a *media.FieldError names what breaks a
+// rule.
 func (p *Packager) AddEvent(path media.StreamPath, e media.TimedEvent) (media.ShowEvent, error) {
 	var added media.ShowEvent
 	err := p.withShow(path, func(s *Show) (err error) {
@@ -139,7 +140,7 @@ func (s *Show) addEvent(e media.TimedEvent, now time.Time) (media.ShowEvent, err
 			}
 		}
 	}
-	e.Normalize()
+	e.Round()
 	if err := e.Check(); err != nil {
 		return media.ShowEvent{}, err
 	}
@@ -169,7 +170,7 @@ func (s *Show) completeEvent(more media.TimedEvent) (media.ShowEvent, error) {
 		return media.ShowEvent{}, fmt.Errorf("event %s: %w in the live recording", more.ID, media.ErrNotFound)
 	}
 	more.StartDate = known.StartDate
-	more.Normalize()
+	more.Round()
 	_, added, changed, err := known.Add(more)
 	if err != nil {
 		return media.ShowEvent{}, err
@@ -189,7 +190,9 @@ func (s *Show) tellEvent(e *media.TimedEvent) error {
 		return fmt.Errorf("event %s: %w: %w", e.ID, media.ErrInvalid, err)
 	}
 	if len(payload) > media.MaxMetadata {
-		return &media.FieldError{Field: "attributes", Want: fmt.Sprintf("are too large: an event may have %d bytes", media.MaxMetadata)}
+		return &media.FieldError{
+			Field: "attributes", Want: fmt.Sprintf("are too large: an event may have %d bytes", media.MaxMetadata),
+		}
 	}
 	index := len(s.takes) - 1
 	for index > 0 && e.StartDate.Before(s.takeBegin(index)) {

@@ -55,7 +55,7 @@ func TestPDT7_DR1_EventsOfTheAPIAreShownAtOnce(t *testing.T) {
 		if _, err = s.AddEvent(path, media.TimedEvent{ID: "event-1"}); !errors.Is(err, media.ErrExists) {
 			t.Errorf("the same again: %v", err)
 		}
-		if e, err = s.AddEvent(path, media.TimedEvent{ID: "event-5"}); err != nil {
+		if _, err = s.AddEvent(path, media.TimedEvent{ID: "event-5"}); err != nil {
 			t.Fatal(err)
 		}
 		if e, err = s.AddEvent(path, media.TimedEvent{}); err != nil || e.ID != "event-6" {

@@ -26,8 +26,8 @@ const (
 )
 
 // cuePoint makes an instant range of a cue point. Its simple members become attributes, those of its objects with the
-// object's name before their own: {"name":"goal","parameters":{"team":"A"}} has X-NAME and X-PARAMETERS-TEAM. A duration
-// is the range's planned one, in seconds.
+// object's name before their own: {"name":"goal","parameters":{"team":"A"}} has X-NAME and X-PARAMETERS-TEAM. A
+// duration is the range's planned one, in seconds.
 func (d *dateRanges) cuePoint(m *media.Metadata) (dateRange, bool) {
 	var object map[string]any
 	if len(m.Payload) > media.MaxMetadata || json.Unmarshal(m.Payload, &object) != nil || object == nil ||
@@ -126,7 +126,7 @@ func (d *dateRanges) event(m *media.Metadata) (dateRange, bool) {
 	if len(m.Payload) > media.MaxMetadata || json.Unmarshal(m.Payload, &e) != nil {
 		return dateRange{}, false
 	}
-	e.Normalize()
+	e.Round()
 	whole, told := d.events[e.ID]
 	if !told {
 		if e.Check() != nil {

@@ -9,10 +9,10 @@ import (
 )
 
 // A splice_info_section makes tags as the draft's "Mapping SCTE-35 into EXT-X-DATERANGE" has it: leaving the programme
-// (a splice_insert that goes out, the start of a break, an advertisement or a placement opportunity) begins a range with
-// SCTE35-OUT; the return, or the segmentation's end, ends it with SCTE35-IN. The start of a programme, a chapter or the
-// like begins a range with SCTE35-CMD, to which the end adds where it is. All else is an instant with SCTE35-CMD.
-// Heartbeats (splice_null, bandwidth_reservation) are none.
+// (a splice_insert that goes out, the start of a break, an advertisement or a placement opportunity) begins a range
+// with SCTE35-OUT; the return, or the segmentation's end, ends it with SCTE35-IN. The start of a programme, a chapter
+// or the like begins a range with SCTE35-CMD, to which the end adds where it is. All else is an instant with
+// SCTE35-CMD. Heartbeats (splice_null, bandwidth_reservation) are none.
 
 // spliceKey names what begins and ends: kind is the segmentation type that begins it, 0 a splice_insert.
 type spliceKey struct {

@@ -53,8 +53,8 @@ var (
 	madeIDs = []string{"scte35-", "cue-", "id3-"}
 )
 
-// Normalize makes times whole milliseconds, which is what playlists tell.
-func (e *TimedEvent) Normalize() {
+// Round makes times whole milliseconds, which is what playlists tell.
+func (e *TimedEvent) Round() {
 	e.StartDate = e.StartDate.Round(time.Millisecond).UTC()
 	if e.EndDate != nil {
 		end := e.EndDate.Round(time.Millisecond).UTC()
@@ -152,7 +152,8 @@ func (e *TimedEvent) checkAttributes(bad func(field, format string, args ...any)
 		default:
 			hex, ok := HexOf(v)
 			if !ok || len(hex) > 2+2*maxAttribute {
-				return bad(field, `must be text, a number or {"hex":"0x..."} of pairs of 0-9 and A-F, at most %d bytes`, maxAttribute)
+				return bad(field, `must be text, a number or {"hex":"0x..."}, pairs of 0-9 and A-F, at most %d bytes`,
+					maxAttribute)
 			}
 			continue
 		}
@@ -192,7 +193,8 @@ func quotable(text string, most int) string {
 	if len(text) > most {
 		return fmt.Sprintf("must be at most %d bytes", most)
 	}
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r == '"' || unicode.IsControl(r) }) {
+	unfit := func(r rune) bool { return r == '"' || unicode.IsControl(r) }
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unfit) {
 		return "must be text without double quotes and control characters"
 	}
 	return ""

@@ -16,7 +16,7 @@ func mustEvent(tb testing.TB, text string) TimedEvent {
 	if err := json.Unmarshal([]byte("{"+strings.TrimSuffix(start+","+text, ",")+"}"), &e); err != nil {
 		tb.Fatal(err)
 	}
-	e.Normalize()
+	e.Round()
 	return e
 }
 
