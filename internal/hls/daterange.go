@@ -22,7 +22,7 @@ type dateRange struct {
 	start time.Time
 	// end is where the range ends as far as is known, also by what the publisher planned; zero if it is not known yet.
 	end time.Time
-	// text is the tag's line.
+	// text is the tag's line. It is empty where nothing but the end of a range became known, by the begin of another.
 	text []byte
 	// more are the further tags of the same piece, none of which has more: one cue may end a range and begin another.
 	more []dateRange
@@ -32,6 +32,7 @@ type dateRange struct {
 // makes depends on the pieces alone, so that all renditions, and the recording for ever, have the same.
 type dateRanges struct {
 	events  map[string]media.TimedEvent // by ID, as told so far
+	classes map[string]*eventClass      // of events
 	splices map[spliceKey]*spliceRange  // the newest of each event
 	used    map[string]int              // how many ranges have an ID that begins so
 	seen    map[[sha256.Size]byte]time.Time
@@ -41,8 +42,9 @@ type dateRanges struct {
 func (d *dateRanges) add(m *media.Metadata) (dateRange, bool) {
 	if d.events == nil {
 		*d = dateRanges{
-			events: make(map[string]media.TimedEvent), splices: make(map[spliceKey]*spliceRange),
-			used: make(map[string]int), seen: make(map[[sha256.Size]byte]time.Time),
+			events: make(map[string]media.TimedEvent), classes: make(map[string]*eventClass),
+			splices: make(map[spliceKey]*spliceRange), used: make(map[string]int),
+			seen: make(map[[sha256.Size]byte]time.Time),
 		}
 	}
 	switch m.Kind {

@@ -133,7 +133,11 @@ func (d *dateRanges) event(m *media.Metadata) (dateRange, bool) {
 			return dateRange{}, false
 		}
 		d.events[e.ID] = e
-		return eventTag(&e, &e), true
+		tag := eventTag(&e, &e)
+		if e.Class != "" {
+			tag.more = d.follow(&e, &tag)
+		}
+		return tag, true
 	}
 	whole, added, changed, err := whole.Add(e)
 	if err != nil || !changed {
@@ -141,6 +145,41 @@ func (d *dateRanges) event(m *media.Metadata) (dateRange, bool) {
 	}
 	d.events[e.ID] = whole
 	return eventTag(&whole, &added), true
+}
+
+// eventClass is what END-ON-NEXT needs of the events of one class.
+type eventClass struct {
+	open   []dateRange // that end where the next begins
+	latest time.Time   // the latest begin
+}
+
+// follow gives the ends of ranges that end where an event begins. One that is told of later than those behind it ends
+// no later than the last of them.
+func (d *dateRanges) follow(e *media.TimedEvent, tag *dateRange) (ends []dateRange) {
+	c := d.classes[e.Class]
+	if c == nil {
+		c = new(eventClass)
+		d.classes[e.Class] = c
+	}
+	c.open = slices.DeleteFunc(c.open, func(r dateRange) bool {
+		if !r.start.Before(e.StartDate) {
+			return false
+		}
+		r.end = e.StartDate
+		ends = append(ends, r)
+		return true
+	})
+	switch {
+	case !e.EndOnNext:
+	case c.latest.After(e.StartDate):
+		tag.end = c.latest
+	default:
+		c.open = append(c.open, dateRange{id: tag.id, start: tag.start})
+	}
+	if e.StartDate.After(c.latest) {
+		c.latest = e.StartDate
+	}
+	return ends
 }
 
 // eventTag writes the tag of what is told of an event now; whole is all that is known of it.

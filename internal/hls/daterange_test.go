@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -217,6 +218,30 @@ func TestDR1_RangesEndWhereTheirTagsSay(t *testing.T) {
 	}
 }
 
+func TestDR1_EndOnNextEndsWithTheNextOfItsClass(t *testing.T) {
+	song := func(number int, id, class string, at float64) media.Metadata {
+		start := rangeEpoch.Add(media.Seconds(at)).Format(time.RFC3339Nano)
+		return piece(number, media.DateRange, at,
+			fmt.Appendf(nil, `{"id":%q,"class":%q,"start_date":%q,"end_on_next":true}`, id, class, start))
+	}
+	pieces := []media.Metadata{
+		song(1, "a", "song", 10), song(2, "news", "news", 20), song(3, "b", "song", 30), song(4, "b2", "song", 30),
+		song(5, "d", "song", 100), song(6, "c", "song", 50), // told late
+	}
+	tags := tagsOf(pieces...)
+	checkRanges(t, tags)
+	got := make(map[string]float64)
+	for _, tag := range tags {
+		got[tag.id] = 0
+		if !tag.end.IsZero() {
+			got[tag.id] = tag.end.Sub(rangeEpoch).Seconds()
+		}
+	}
+	if want := map[string]float64{"a": 30, "news": 0, "b": 100, "b2": 100, "c": 100, "d": 0}; !maps.Equal(got, want) {
+		t.Errorf("ends are %v, want %v", got, want)
+	}
+}
+
 var (
 	rangeAttribute = regexp.MustCompile(`^([A-Z0-9-]+)=("[^"]*"|0x[0-9A-F]+|[0-9]+(?:\.[0-9]+)?|YES)(?:,|$)`)
 	rangeDate      = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)
@@ -263,6 +288,12 @@ func checkRanges(tb rapid.TB, tags []dateRange) {
 	all := make(map[string]map[string]string)
 	for i := range tags {
 		tag := &tags[i]
+		if len(tag.text) == 0 { // an end that END-ON-NEXT told
+			if whole := all[tag.id]; whole["END-ON-NEXT"] != "YES" || !tag.end.After(tag.start) {
+				tb.Fatalf("DR-1: %s ends at %v: %v", tag.id, tag.end, whole)
+			}
+			continue
+		}
 		attributes := attributesOf(tb, tag)
 		if attributes["ID"] != `"`+tag.id+`"` || tag.id == "" {
 			tb.Fatalf("DR-1: ID %q in %q", tag.id, tag.text)
