@@ -86,6 +86,8 @@ type Deps struct {
 	Current func(ctx context.Context, path media.StreamPath) (media.RecordingID, bool)
 	// Sessions tells of the publishers that are connected; nil is of none.
 	Sessions Sessions
+	// Events keeps timed events with live recordings; nil is of no live ones.
+	Events Events
 	// Kick ends the stream's connection, because the key it came with may be void; it does not wait. Nil does nothing.
 	Kick func(path media.StreamPath)
 	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
@@ -136,6 +138,9 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
+	}
+	if deps.Events == nil {
+		deps.Events = noEvents{}
 	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	s.assets = s.loadAssets()

@@ -42,6 +42,7 @@ func (s *Server) rest(router chi.Router) {
 	s.sourceRoutes(v1)
 	s.recordingRoutes(v1)
 	s.sessionRoutes(v1)
+	s.eventRoutes(v1)
 	s.listingRoute(v1)
 
 	doc, err := json.Marshal(v1.OpenAPI())

@@ -42,6 +42,7 @@ type timeline struct {
 	list     atomic.Pointer[[]media.Metadata] // in the order of arrival
 	bytes    int
 	captions atomic.Bool
+	events   eventIndex
 }
 
 // Metadata gives the timed metadata that playlists tell of. The slice is shared and never modified.
@@ -58,20 +59,33 @@ func (s *Show) Captions() bool { return s.timeline.captions.Load() }
 // addMetadata keeps a piece at a media time of the newest take. The payload is kept. It says false if the recording has
 // as much as it may have: playlists never take back what they told.
 func (s *Show) addMetadata(kind media.MetadataKind, at time.Duration, payload []byte) bool {
+	take := &s.takes[len(s.takes)-1]
+	return s.keepMetadata(media.Metadata{
+		Take: take.Number, Kind: kind, Time: at, Date: take.Anchor.Add(at).Round(time.Millisecond), Payload: payload,
+	})
+}
+
+// keepMetadata numbers a piece and keeps it; false as addMetadata has it.
+func (s *Show) keepMetadata(m media.Metadata) bool {
 	t := &s.timeline
 	list := s.Metadata()
-	if len(list) >= maxMetadata || t.bytes+len(payload) > maxMetadataBytes {
+	if len(list) >= maxMetadata || t.bytes+len(m.Payload) > maxMetadataBytes {
 		return false
 	}
-	take := &s.takes[len(s.takes)-1]
-	t.bytes += len(payload)
+	t.bytes += len(m.Payload)
+	m.Number = s.nextNumber()
 	// Readers of the old slice do not see behind its end.
-	list = append(list, media.Metadata{
-		Number: int64(len(list) + 1), Take: take.Number, Kind: kind, Time: at,
-		Date: take.Anchor.Add(at).Round(time.Millisecond), Payload: payload,
-	})
+	list = append(list, m)
 	t.list.Store(&list)
 	return true
+}
+
+// nextNumber is that of the piece to come.
+func (s *Show) nextNumber() int64 {
+	if list := s.Metadata(); len(list) > 0 {
+		return list[len(list)-1].Number + 1
+	}
+	return 1
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed

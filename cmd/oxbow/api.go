@@ -27,6 +27,7 @@ func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Serv
 		},
 		Current:  func(_ context.Context, path media.StreamPath) (media.RecordingID, bool) { return p.Current(path) },
 		Sessions: liveSessions{publishers},
+		Events:   liveEvents{p},
 		Kick:     func(path media.StreamPath) { publishers.Kick(path) },
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {
@@ -62,4 +63,21 @@ func (l liveSessions) EndSession(_ context.Context, path media.StreamPath, reaso
 
 func notLive(path media.StreamPath) error {
 	return fmt.Errorf("%w: nobody publishes %s now", media.ErrNotFound, path)
+}
+
+// liveEvents gives the API the events of this node's recordings.
+type liveEvents struct{ packager *packager.Packager }
+
+func (l liveEvents) AddEvent(_ context.Context, path media.StreamPath, e media.TimedEvent) (media.ShowEvent, error) {
+	return l.packager.AddEvent(path, e)
+}
+
+func (l liveEvents) CompleteEvent(
+	_ context.Context, path media.StreamPath, more media.TimedEvent,
+) (media.ShowEvent, error) {
+	return l.packager.CompleteEvent(path, more)
+}
+
+func (l liveEvents) Events(_ context.Context, path media.StreamPath) ([]media.ShowEvent, error) {
+	return l.packager.Events(path)
 }
