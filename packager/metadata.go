@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 // Limits of the timed metadata that a show keeps, and that waits for a show.
 const (
-	maxMetadata      = 65536
-	maxMetadataBytes = 16 << 20
+	maxMetadata      = reclog.MaxMetadata
+	maxMetadataBytes = reclog.MaxMetadataBytes
 	maxHeld          = 4096
 	maxHeldBytes     = 1 << 20
 	// metadataAhead is how far from the newest frame a piece may be; one that is farther has a clock of its own.
@@ -41,6 +42,7 @@ func (h *heldMetadata) add(m *media.TimedMetadata) bool {
 type timeline struct {
 	list     atomic.Pointer[[]media.Metadata] // in the order of arrival
 	bytes    int
+	number   int64 // the newest piece's
 	captions atomic.Bool
 }
 
@@ -65,13 +67,27 @@ func (s *Show) addMetadata(kind media.MetadataKind, at time.Duration, payload []
 	}
 	take := &s.takes[len(s.takes)-1]
 	t.bytes += len(payload)
+	t.number++
 	// Readers of the old slice do not see behind its end.
 	list = append(list, media.Metadata{
-		Number: int64(len(list) + 1), Take: take.Number, Kind: kind, Time: at,
+		Number: t.number, Take: take.Number, Kind: kind, Time: at,
 		Date: take.Anchor.Add(at).Round(time.Millisecond), Payload: payload,
 	})
 	t.list.Store(&list)
+	s.recorder.appendMetadata(&list[len(list)-1])
 	return true
+}
+
+// restoreMetadata takes over what storage has. Numbers that may have been given before a crash, to pieces that storage
+// does not have, are passed over: a date range's ID never comes to mean another.
+func (s *Show) restoreMetadata(list []media.Metadata) {
+	t := &s.timeline
+	for i := range list {
+		t.bytes += len(list[i].Payload)
+		t.number = list[i].Number
+	}
+	t.number += maxMetadata
+	t.list.Store(&list)
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
@@ -103,6 +119,10 @@ func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 	at := s.take.timeOf(m.PTS)
 	if at > s.show.end()+metadataAhead || !s.show.addMetadata(m.Kind, at, payload) {
 		s.packager.metrics.metadataDropped.Inc()
+		return
+	}
+	if m.Kind == media.ID3 {
+		s.take.lanes[0].events.add(at, s.show.timeline.number, payload)
 	}
 }
 
