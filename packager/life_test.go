@@ -642,7 +642,7 @@ func TestShortShowIsRecorded(t *testing.T) {
 	})
 }
 
-func TestLIF6StoppedShowIsResumed(t *testing.T) {
+func TestSEQ1_LIF6_StoppedShowIsResumed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s := mustStage(t, dir)
