@@ -59,8 +59,6 @@ type producedPart struct {
 	moof, mdat atom
 	// theirs is what a parser that is not ours makes of it.
 	theirs *fmp4.Part
-	// flags are the samples' in the trun, of video.
-	flags []uint32
 }
 
 func (p *producedPart) msn() media.MSN {
@@ -424,6 +422,9 @@ func checkIFrames(t *testing.T, p *producedShow) {
 	for _, take := range p.rec.Takes {
 		parts := p.tracks[take.Number]["video"].parts
 		for _, seg := range p.segments(take.Number, "video") {
+			if !slices.ContainsFunc(parts, func(part producedPart) bool { return int64(part.at) == seg.Offset }) {
+				t.Errorf("segment %d does not begin with a part", seg.MSN)
+			}
 			if want := iframesOf(parts, seg); !slices.Equal(want, seg.IFrames) || len(want) == 0 {
 				t.Errorf("IFR-1: segment %d: %+v, want %+v", seg.MSN, seg.IFrames, want)
 			}
@@ -436,15 +437,20 @@ func checkIFrames(t *testing.T, p *producedShow) {
 	}
 }
 
-// iframesOf says what a segment's I-frames should be by the bytes of a track's parts.
+// iframesOf says what a segment's I-frames should be by the bytes of a track's parts. A segment that storage was late
+// with is announced without an offset: its first part says where it is.
 func iframesOf(parts []producedPart, seg media.Segment) (list []media.IFrame) {
+	begin := -1
 	for _, part := range parts {
 		track := part.theirs.Tracks[0]
+		if part.msn() == seg.MSN && begin < 0 {
+			begin = part.at
+		}
 		if part.msn() != seg.MSN || track.Samples[0].IsNonSyncSample || len(list) == reclog.MaxIFrames {
 			continue
 		}
 		list = append(list, media.IFrame{
-			Time: uint32(int64(track.BaseTime) - seg.DTS), Offset: uint32(int64(part.at) - seg.Offset),
+			Time: uint32(int64(track.BaseTime) - seg.DTS), Offset: uint32(part.at - begin),
 			Size: uint32(part.mdat.at + 8 - part.at + len(track.Samples[0].Payload)),
 		})
 	}

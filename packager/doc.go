@@ -16,9 +16,9 @@
 //
 // What a codec's configuration says, and its silence: format.go, a file per codec. Frames are taken as they are said to
 // be, for nothing here looks into them: Sync is a random access point, the payload a finished sample. Timed metadata is
-// mapped to media time, kept for players and recorded (metadata.go). An ID3 tag is also an emsg box in front of the part
-// of the first track that its time falls into (CMF-21), or of the next that is cut; what its part never comes for, or
-// what finds no room, is in playlists only.
+// mapped to media time, kept for players and recorded (metadata.go). An ID3 tag is also an emsg box in front of the
+// part of the first track that its time falls into (CMF-21), or of the next that is cut; what its part never comes for,
+// or what finds no room, is in playlists only.
 //
 // Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
 // (recorder.go, jobs.go); the goroutine writes it in order (tape.go).

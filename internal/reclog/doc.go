@@ -33,9 +33,9 @@
 // over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by name and
 // order. The last MSN of a take is the one before the first of the next take; that of the last take is in its indexes.
 //
-// A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat for
-// each part, behind the part's events, at most 256 KiB of emsg boxes of version 1. A moof has one mfhd, its first box,
-// and one traf with a tfdt. The mfhd's sequence_number is
+// A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
+// for each part, behind the part's events, at most 256 KiB of emsg boxes of version 1. A moof has one mfhd, its first
+// box, and one traf with a tfdt. The mfhd's sequence_number is
 //
 //	MSN<<7 | index of the part in its segment
 //
@@ -124,7 +124,8 @@
 // Damage), or end with zeros. Under SyncSegment the open segment and those whose sync was under way may be gone,
 // although viewers saw them: their MSNs are then given again, by the next take, hence under other URLs. Sync "part" if
 // that must not be. Metadata is synced with the next segment of its take, at once after the take's end or under
-// SyncPart; pieces that came after that may be gone, and only a writer that passes numbers over gives none of them again.
+// SyncPart; pieces that came after that may be gone, and only a writer that passes numbers over gives none of them
+// again.
 //
 // A write that fails in a live process is cut off before anything else is appended; when the cut fails too, appends
 // fail with ErrBroken until it succeeds. An index line that can't be written waits in memory, in order, and is tried

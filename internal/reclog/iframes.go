@@ -75,7 +75,7 @@ func iframesOf(triples [][]uint32) ([]media.IFrame, error) {
 	var list []media.IFrame
 	for _, t := range triples {
 		if len(t) != 3 {
-			return nil, fmt.Errorf("I-frame of %d numbers", len(t))
+			return nil, fmt.Errorf("an I-frame of %d numbers", len(t))
 		}
 		list = append(list, media.IFrame{Time: t[0], Offset: t[1], Size: t[2]})
 	}
@@ -90,10 +90,10 @@ func checkIFrames(seg *media.Segment) error {
 	var end, last int64 = 0, -1
 	for _, f := range seg.IFrames {
 		if int64(f.Offset) < end || f.Size == 0 || int64(f.Offset)+int64(f.Size) > seg.Size {
-			return fmt.Errorf("I-frame at %d of %d bytes, the segment has %d", f.Offset, f.Size, seg.Size)
+			return fmt.Errorf("an I-frame at %d of %d bytes, the segment has %d", f.Offset, f.Size, seg.Size)
 		}
 		if int64(f.Time) <= last || int64(f.Time) >= max(seg.Duration, 1) {
-			return fmt.Errorf("I-frame at time %d, the segment lasts %d", f.Time, seg.Duration)
+			return fmt.Errorf("an I-frame at time %d, the segment lasts %d", f.Time, seg.Duration)
 		}
 		end, last = int64(f.Offset)+int64(f.Size), int64(f.Time)
 	}

@@ -30,8 +30,8 @@ const (
 	MaxIFrames = 16
 	// MaxEvents is the most bytes of the emsg boxes in front of a part's moof.
 	MaxEvents = 256 << 10
-	// MaxMetadata is the most pieces of timed metadata that a recording keeps, and MaxMetadataBytes the most bytes of their
-	// payloads.
+	// MaxMetadata is the most pieces of timed metadata that a recording keeps, and MaxMetadataBytes the most bytes of
+	// their payloads.
 	MaxMetadata      = 65536
 	MaxMetadataBytes = 16 << 20
 	// MaxMetadataLine is the most bytes of a line of metadata.jsonl, its newline included.

@@ -20,9 +20,9 @@ type metadataWriter struct {
 	dirty bool
 }
 
-// AppendMetadata appends a piece of timed metadata to the newest take, sealed or not, whatever its Take. Numbers ascend.
-// The line is synced with the take's next segment under SyncSegment, at once under SyncPart and behind Seal. It may wait
-// for the volume, so it is not for the live path. After an error the file is as it was before.
+// AppendMetadata appends a piece of timed metadata to the newest take, sealed or not, whatever its Take. Numbers
+// ascend. The line is synced with the take's next segment under SyncSegment, at once under SyncPart and behind Seal. It
+// may wait for the volume, so it is not for the live path. After an error the file is as it was before.
 // media.ErrConflict: there is no take yet. media.ErrTooLarge: the recording has as much as it may have.
 // media.ErrInvalid, media.ErrFenced, ErrBroken.
 func (w *Writer) AppendMetadata(m media.Metadata) error {

@@ -102,10 +102,11 @@ func (t *TakeWriter) closeFiles() error {
 // Take gives the take as it was begun, with the InitSize of its tracks.
 func (t *TakeWriter) Take() media.Take { return t.take }
 
-// AppendPart appends a part (one moof, led by its mfhd, and one mdat, with emsg in front or not) with one write, and returns where it begins in
-// the track's file. Its sequence number is SequenceNumber of its segment and index, greater than all before. After an
-// error the file is as it was before, so the same or the next part may be tried; ErrBroken says that it could not be
-// brought back yet. It allocates nothing. ErrBroken, ErrSealed, media.ErrInvalid, media.ErrTooLarge.
+// AppendPart appends a part (one moof, led by its mfhd, and one mdat; emsg may come before them) with one write, and
+// returns where it begins in the track's file. Its sequence number is SequenceNumber of its segment and index, greater
+// than all before. After an error the file is as it was before, so the same or the next part may be tried; ErrBroken
+// says that it could not be brought back yet. It allocates nothing. ErrBroken, ErrSealed, media.ErrInvalid,
+// media.ErrTooLarge.
 func (t *TakeWriter) AppendPart(track int, data []byte) (offset int64, err error) {
 	tr, err := t.track(track)
 	if err != nil {
