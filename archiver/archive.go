@@ -151,7 +151,9 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	}
 	s := &hls.Snapshot{
 		State: m.State, Constants: m.Constants, Window: m.Settings.DVRWindow.D(), Takes: m.Takes, Independent: true,
+		Metadata: rec.Metadata,
 	}
+	s.Declare(&m.Settings)
 	shows := false
 	for _, track := range rec.Tracks {
 		s.Renditions = append(s.Renditions, hls.Rendition{Name: track.Name, Segments: track.Segments})
@@ -183,6 +185,9 @@ func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
 	if local != nil && !slices.EqualFunc(rec.Tracks, local.Tracks, sameTrack) {
 		return fmt.Errorf("archive: %w: its segments are not those of the local recording", media.ErrCorrupt)
 	}
+	if local != nil && !slices.EqualFunc(rec.Metadata, local.Metadata, samePiece) {
+		return fmt.Errorf("archive: %w: its metadata is not that of the local recording", media.ErrCorrupt)
+	}
 	ends := j.mediaEnds(rec)
 	for _, name := range rec.FileNames() {
 		object, err := j.objects.Stat(ctx, name)
@@ -198,6 +203,12 @@ func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
 
 func sameTrack(a, b reclog.Track) bool {
 	return a.Name == b.Name && slices.EqualFunc(a.Segments, b.Segments, func(a, b media.Segment) bool {
-		return a.MSN == b.MSN && a.Take == b.Take && a.Offset == b.Offset && a.Size == b.Size && a.Gap == b.Gap
+		return a.MSN == b.MSN && a.Take == b.Take && a.Offset == b.Offset && a.Size == b.Size && a.Gap == b.Gap &&
+			slices.Equal(a.IFrames, b.IFrames)
 	})
+}
+
+func samePiece(a, b media.Metadata) bool {
+	return a.Number == b.Number && a.Take == b.Take && a.Kind == b.Kind && a.Time == b.Time && a.Date.Equal(b.Date) &&
+		bytes.Equal(a.Payload, b.Payload)
 }

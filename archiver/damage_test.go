@@ -42,7 +42,7 @@ func TestStoreThatKeepsOtherBytesIsFoundOut(t *testing.T) {
 		return b
 	}
 	cut := func(b []byte) []byte { return b[:len(b)-1] }
-	for _, name := range []string{"1/video.mp4", "2/audio.idx", "video.m3u8", "recording.json"} {
+	for _, name := range []string{"1/video.mp4", "2/audio.idx", "1/metadata.jsonl", "video.m3u8", "recording.json"} {
 		for act, spoil := range map[string]func([]byte) []byte{"flips": flip, "cuts": cut} {
 			t.Run(act+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestMediaUnderAManifestIsNotOverwritten(t *testing.T) {
 }
 
 func TestArchiveThatLostObjectsIsMadeWholeBeforeTheDrop(t *testing.T) {
-	for _, name := range []string{"1/video.mp4", "2/audio.idx", "recording.json"} {
+	for _, name := range []string{"1/video.mp4", "2/audio.idx", "1/metadata.jsonl", "recording.json"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newDirWorld(t)

@@ -32,7 +32,7 @@
 // The cluster's tree of the recording, byte for byte, and static playlists over byte ranges of its files, so that the
 // bucket plays without Oxbow:
 //
-//	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 2/...
+//	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 1/metadata.jsonl, 2/...
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
 package archiver

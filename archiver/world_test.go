@@ -216,11 +216,25 @@ func (w *world) write(payload int, state media.State) error {
 			}
 			msn++
 		}
-		if err := take.Seal(); err != nil {
+		var errs []error
+		if number == 1 {
+			errs = append(errs, writer.AppendMetadata(testPiece(1, "told")), take.Seal(), writer.AppendMetadata(testPiece(2, "{}")))
+		} else {
+			errs = append(errs, take.Seal())
+		}
+		if err := errors.Join(errs...); err != nil {
 			return err
 		}
 	}
 	return writer.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = state, now })
+}
+
+// testPiece is timed metadata that playlists tell of.
+func testPiece(number int64, payload string) media.Metadata {
+	return media.Metadata{
+		Number: number, Kind: media.CuePoint, Time: time.Duration(number) * time.Second, Date: time.Unix(number, 0).UTC(),
+		Payload: []byte(payload),
+	}
 }
 
 func box(kind string, payload ...[]byte) []byte {
@@ -304,6 +318,9 @@ func (w *world) checkArchive(original map[string][]byte) {
 	must(w.tb, err)
 	if rec.State != media.Archived || len(rec.Damage) > 0 || len(rec.Tracks) != 2 || len(rec.Tracks[0].Segments) != 4*w.takes {
 		w.tb.Fatalf("archived recording is %+v", rec)
+	}
+	if len(rec.Metadata) != 2 || string(rec.Metadata[0].Payload) != "told" || string(rec.Metadata[1].Payload) != "{}" {
+		w.tb.Fatalf("archived metadata is %+v", rec.Metadata)
 	}
 	for name, want := range original {
 		if strings.HasSuffix(name, "/recording.json") {

@@ -98,6 +98,7 @@ type noLog struct{ end int64 }
 
 func (l *noLog) StartTake(media.Take, [][]byte) (takeLog, error) { return l, nil }
 func (l *noLog) AppendGap(int, media.Segment) error              { return nil }
+func (l *noLog) AppendMetadata(media.Metadata) error             { return nil }
 func (l *noLog) Update(func(*reclog.Manifest)) error             { return nil }
 func (l *noLog) FinishSegment(int, media.Segment) error          { return nil }
 func (l *noLog) Seal() error                                     { return nil }

@@ -245,7 +245,7 @@ func TestMultitrackPlaylistsDecode(t *testing.T) {
 }
 
 // The sample entries are read by a parser that is not ours, and say what ffmpeg's say.
-func TestInitSectionsOfEveryCodec(t *testing.T) {
+func TestCMF14_CMF22_InitSectionsOfEveryCodec(t *testing.T) {
 	for _, e := range encodings() {
 		t.Run(fmt.Sprintf("%s %s %d", e.codec, e.name, e.unit), func(t *testing.T) {
 			clip := mustEncode(t, e)

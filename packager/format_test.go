@@ -8,7 +8,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-func TestUnusableTracksAreRefused(t *testing.T) {
+func TestCMF22_UnusableTracksAreRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*media.Track)
 		want   error

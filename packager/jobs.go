@@ -15,6 +15,7 @@ const (
 	jobPart                   // append a part
 	jobFinish                 // a segment's index line
 	jobGap                    // a filler's index line
+	jobPiece                  // a piece of timed metadata
 	jobSeal                   // end the take
 	jobAbandon                // end the take, of which work was given up
 	jobState                  // write the manifest
@@ -28,6 +29,7 @@ type job struct {
 	at     time.Time
 	data   []byte
 	seg    media.Segment
+	piece  *media.Metadata
 	do     func() error
 }
 
@@ -77,16 +79,19 @@ func (q *jobs) pop() (j job, ok bool) {
 // done takes a job's bytes off, which count until they are written.
 func (q *jobs) done(j *job) { q.bytes -= int64(len(j.data)) }
 
-// purge empties the queue. It gives the number of segments in it, and the newest state to be written.
-func (q *jobs) purge() (segments int, state []job) {
+// purge empties the queue. It gives the numbers of segments and of pieces of metadata in it, and the newest state to be
+// written.
+func (q *jobs) purge() (segments, pieces int, state []job) {
 	for j, ok := q.pop(); ok; j, ok = q.pop() {
 		q.done(&j)
 		switch j.kind {
 		case jobFinish:
 			segments++
+		case jobPiece:
+			pieces++
 		case jobState:
 			state = append(state[:0], j)
 		}
 	}
-	return segments, state
+	return segments, pieces, state
 }

@@ -22,6 +22,8 @@ type lane struct {
 	segSync bool
 	// passed: video had another random access point than its first, so that leading pictures can be decoded.
 	passed bool
+	// events are of the first lane only.
+	events *eventMessages
 
 	// What follows is of lanes that follow the leader.
 
@@ -70,10 +72,17 @@ func (l *lane) closePart(listed bool) {
 		return
 	}
 	part := media.Part{Index: l.parts, Duration: l.partDur}
+	first, last := l.frag.samples[0], l.frag.samples[l.n-1]
 	for i := range l.frag.samples[:l.n] {
 		part.Independent = part.Independent || l.frag.samples[i].sync
 	}
+	if l.events != nil {
+		l.frag.events = l.events.appendDue(l.frag.events[:0], last.dts+last.duration)
+	}
 	data := l.frag.cut(reclog.SequenceNumber(l.msn, l.parts), l.n)
+	if l.frag.video && first.sync {
+		part.Head = int64(len(l.frag.head)) + int64(first.size)
+	}
 	l.parts++
 	l.n, l.partDur = 0, 0
 	l.show.addPart(l.index, data, part, listed)

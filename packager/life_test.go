@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
@@ -641,12 +642,16 @@ func TestShortShowIsRecorded(t *testing.T) {
 	})
 }
 
-func TestLIF6StoppedShowIsResumed(t *testing.T) {
+func TestSEQ1_LIF6_StoppedShowIsResumed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s := mustStage(t, dir)
 		p, src := s.open()
-		s.play(p, src, 5300*time.Millisecond)
+		s.play(p, src, 4*time.Second)
+		s.tell(p, media.ID3, 4100*time.Millisecond, "ID3 in time")
+		s.tell(p, media.ID3, 2*time.Second, "ID3 too late")
+		s.tell(p, media.CuePoint, 4500*time.Millisecond, `{"name":"cue"}`)
+		s.play(p, src, 1300*time.Millisecond)
 		id := s.show().ID()
 		s.end()
 		if err := p.WriteFrame(videoFrame(time.Minute, true)); !errors.Is(err, media.ErrUnavailable) {
@@ -682,6 +687,10 @@ func TestLIF6StoppedShowIsResumed(t *testing.T) {
 				t.Errorf("SEQ-2: %s: before %+v\nafter %+v", before.Renditions[i].Name, a, b)
 			}
 		}
+		told := before.Metadata
+		if diff := cmp.Diff(told, snap.Metadata); diff != "" || len(told) != 3 {
+			t.Errorf("metadata: %s", diff)
+		}
 		again.wait(10 * time.Second)
 		q := again.publish(7, nil)
 		again.tracks(q, videoTrack(), audioTrack())
@@ -691,7 +700,12 @@ func TestLIF6StoppedShowIsResumed(t *testing.T) {
 			t.Fatalf("recording %s, %d takes", again.show().ID(), len(snap.Takes))
 		}
 		again.checkSEQ6()
+		again.tell(q, media.SCTE35, 4*time.Second, "\xfc")
 		again.close(q, true)
+		list := again.stored(id).Metadata
+		if len(list) != 4 || list[3].Take != 2 || list[3].Number <= maxMetadata || string(list[3].Payload) != "\xfc" {
+			t.Errorf("metadata in the end: %+v", list)
+		}
 		again.end()
 	})
 }

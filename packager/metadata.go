@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 // Limits of the timed metadata that a show keeps, and that waits for a show.
 const (
-	maxMetadata      = 65536
-	maxMetadataBytes = 16 << 20
+	maxMetadata      = reclog.MaxMetadata
+	maxMetadataBytes = reclog.MaxMetadataBytes
 	maxHeld          = 4096
 	maxHeldBytes     = 1 << 20
 	// metadataAhead is how far from the newest frame a piece may be; one that is farther has a clock of its own.
@@ -41,6 +42,7 @@ func (h *heldMetadata) add(m *media.TimedMetadata) bool {
 type timeline struct {
 	list     atomic.Pointer[[]media.Metadata] // in the order of arrival
 	bytes    int
+	number   int64 // the newest piece's
 	captions atomic.Bool
 	events   eventIndex
 }
@@ -74,18 +76,29 @@ func (s *Show) keepMetadata(m media.Metadata) bool {
 	}
 	t.bytes += len(m.Payload)
 	m.Number = s.nextNumber()
+	t.number = m.Number
 	// Readers of the old slice do not see behind its end.
 	list = append(list, m)
 	t.list.Store(&list)
+	s.recorder.appendMetadata(&list[len(list)-1])
 	return true
 }
 
 // nextNumber is that of the piece to come.
 func (s *Show) nextNumber() int64 {
-	if list := s.Metadata(); len(list) > 0 {
-		return list[len(list)-1].Number + 1
+	return s.timeline.number + 1
+}
+
+// restoreMetadata takes over what storage has. Numbers that may have been given before a crash, to pieces that storage
+// does not have, are passed over: a date range's ID never comes to mean another.
+func (s *Show) restoreMetadata(list []media.Metadata) {
+	t := &s.timeline
+	for i := range list {
+		t.bytes += len(list[i].Payload)
+		t.number = list[i].Number
 	}
-	return 1
+	t.number += maxMetadata
+	t.list.Store(&list)
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
@@ -117,6 +130,10 @@ func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 	at := s.take.timeOf(m.PTS)
 	if at > s.show.end()+metadataAhead || !s.show.addMetadata(m.Kind, at, payload) {
 		s.packager.metrics.metadataDropped.Inc()
+		return
+	}
+	if m.Kind == media.ID3 {
+		s.take.lanes[0].events.add(at, s.show.timeline.number, payload)
 	}
 }
 

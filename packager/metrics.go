@@ -24,6 +24,7 @@ type metrics struct {
 	timedMetadata *prometheus.CounterVec // by kind
 
 	metadataDropped prometheus.Counter
+	metadataLost    prometheus.Counter
 	eventsRefused   prometheus.Counter
 }
 
@@ -56,11 +57,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		timedMetadata: vec("timed_metadata_total", "Pieces of timed metadata taken.", "kind"),
 
 		metadataDropped: counter("timed_metadata_dropped_total", "Pieces of timed metadata without room or time."),
+		metadataLost:    counter("timed_metadata_lost_total", "Pieces of timed metadata that recordings lack."),
 		eventsRefused:   counter("timed_events_refused_total", "Events of the API that were refused."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
 		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped,
-		m.eventsRefused)
+		m.metadataLost, m.eventsRefused)
 	return m
 }
 

@@ -139,7 +139,7 @@ func (e *ensemble) frames(d time.Duration) []*media.Frame {
 	return frames
 }
 
-// TestRulesHoldForAnyTracks holds the same rules as TestPRTAndTDRulesHoldForAnyPublisher over several tracks of each
+// TestRulesHoldForAnyTracks holds the same rules as those of one publisher over several tracks of each
 // kind, which need not be aligned, and that all renditions have the same segments at the same times.
 func TestRulesHoldForAnyTracks(t *testing.T) {
 	st := mustStudio(t, t.TempDir())

@@ -164,6 +164,20 @@ func (r *recorder) appendGap(track int, seg media.Segment) error {
 	return a.err
 }
 
+// appendMetadata hands a piece of timed metadata over, which is kept. Nothing waits for it: playlists have it from
+// memory.
+func (r *recorder) appendMetadata(piece *media.Metadata) {
+	if r.log == nil {
+		return
+	}
+	r.mu.Lock()
+	full := r.mu.queue.len() >= maxJobs/2
+	r.mu.Unlock()
+	if full || r.hand(job{kind: jobPiece, piece: piece}, false) == 0 {
+		r.show.metrics.metadataLost.Inc()
+	}
+}
+
 // seal ends the take on storage. A take that can't be sealed is recovered when the recording is next opened. Syncs take
 // their time, so that is no alarm: what comes next waits behind it.
 func (r *recorder) seal() { r.soft(job{kind: jobSeal}) }
@@ -257,7 +271,8 @@ func (r *recorder) hand(j job, given bool) uint64 {
 // purgeLocked gives up the take on storage after hours of a stall: what waits is replaced by its end. The MSNs that the
 // recording lacks then are gaps once another take begins.
 func (r *recorder) purgeLocked() {
-	lost, states := r.mu.queue.purge()
+	lost, pieces, states := r.mu.queue.purge()
+	r.show.metrics.metadataLost.Add(float64(pieces))
 	r.show.metrics.lost.Add(float64(lost))
 	r.mu.outage.lost += lost
 	r.mu.broken = true

@@ -47,7 +47,7 @@ func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Wr
 	return nil
 }
 
-// restore takes a recording's segments over.
+// restore takes a recording's segments and metadata over.
 func (s *Show) restore(rec *reclog.Recording) error {
 	if len(rec.Takes) == 0 || len(rec.Tracks) == 0 || len(rec.Tracks[0].Segments) == 0 {
 		return fmt.Errorf("recording without media: %w", media.ErrNotFound)
@@ -72,6 +72,7 @@ func (s *Show) restore(rec *reclog.Recording) error {
 			s.recorder.bytes.Add(s.takes[j].Tracks[i].InitSize)
 		}
 	}
+	s.restoreMetadata(rec.Metadata)
 	s.measure()
 	return nil
 }

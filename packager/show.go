@@ -3,6 +3,7 @@ package packager
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -69,8 +70,10 @@ type openSegment struct {
 	dts       int64
 	timescale int64
 	size      int64 // bytes of all parts
-	unlisted  bool  // not all parts are listed
-	dropped   bool  // not all parts were handed to the recorder
+	duration  int64 // of all parts
+	iframes   []media.IFrame
+	unlisted  bool // not all parts are listed
+	dropped   bool // not all parts were handed to the recorder
 }
 
 // newShow makes a show without takes. log may be nil: then nothing is recorded. limit bounds the bytes of parts, those
@@ -217,7 +220,13 @@ func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 	listed = listed && !o.unlisted && !o.Whole
 	part.Offset = s.recorder.appendPart(index, o, data, listed)
 	part.Size = int64(len(data))
+	if part.Head > 0 && len(o.iframes) < reclog.MaxIFrames && max(o.duration, o.size, part.Head) <= math.MaxUint32 {
+		o.iframes = append(o.iframes, media.IFrame{
+			Time: uint32(o.duration), Offset: uint32(o.size), Size: uint32(part.Head),
+		})
+	}
 	o.size += part.Size
+	o.duration += part.Duration
 	s.memory.add(index, data)
 	s.metrics.part(r.kind, len(data))
 	if !listed {
@@ -233,6 +242,7 @@ func (s *Show) finishSegment(index int, duration int64, sync bool) {
 	o := r.open
 	seg := media.Segment{
 		MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Size: o.size, Date: o.Date, Sync: sync,
+		IFrames: o.iframes,
 	}
 	seg.Offset = s.recorder.finishSegment(index, seg)
 	r.segments = append(r.segments, seg)
@@ -364,6 +374,7 @@ func (s *Show) publish() {
 		Bandwidth:  s.rate.peak(), AverageBandwidth: s.rate.average(), Independent: !s.dependent,
 		Metadata: s.Metadata(),
 	}
+	snap.Declare(&s.settings)
 	for i, r := range s.renditions {
 		snap.Renditions[i] = hls.Rendition{
 			Name: r.name, Segments: r.segments, Parts: r.parts, Bandwidth: r.rate.peak(), AverageBandwidth: r.rate.average(),

@@ -95,6 +95,11 @@ func (l volumeLog) AppendGap(track int, seg media.Segment) error {
 	return l.showLog.AppendGap(track, seg)
 }
 
+func (l volumeLog) AppendMetadata(m media.Metadata) error {
+	_ = l.v.wait()
+	return l.showLog.AppendMetadata(m)
+}
+
 func (l volumeLog) Update(change func(*reclog.Manifest)) error {
 	_ = l.v.wait()
 	return l.showLog.Update(change)

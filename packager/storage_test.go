@@ -81,7 +81,7 @@ func (s *stage) checkLive(show *Show) {
 	}
 }
 
-func TestLiveGoesOnWhileStorageFails(t *testing.T) {
+func TestGAP1_LiveGoesOnWhileStorageFails(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()
 		s.play(p, src, 5*time.Second)
@@ -112,6 +112,13 @@ func TestLiveGoesOnWhileStorageFails(t *testing.T) {
 				live := snap.Renditions[i].Segments
 				if j < len(live) && (live[j].DTS != tr.Segments[j].DTS || live[j].Duration != tr.Segments[j].Duration) {
 					t.Errorf("SEQ-2: %s segment %d differs: %+v and %+v", tr.Name, j+1, live[j], tr.Segments[j])
+				}
+				if seg := &tr.Segments[j]; j > 0 {
+					before := &tr.Segments[j-1]
+					length := media.Duration(before.Duration, rec.Takes[0].Tracks[i].Timescale)
+					if d := seg.Date.Sub(before.Date) - length; before.DTS+before.Duration != seg.DTS || d.Abs() > 2*time.Millisecond {
+						t.Errorf("GAP-1: %s segment %d does not go on where %d ends: %v", tr.Name, j+1, j, d)
+					}
 				}
 				if tr.Segments[j].Gap {
 					gaps++

@@ -40,6 +40,9 @@ func newTake(show *Show, formats []*format, base time.Duration, start *media.Fra
 	for i, f := range formats {
 		l := newLane(show, i, f, first)
 		l.leadScale = formats[0].track.Timescale
+		if i == 0 {
+			l.events = &eventMessages{timescale: uint32(f.track.Timescale)}
+		}
 		t.lanes = append(t.lanes, l)
 		switch {
 		case !f.video():

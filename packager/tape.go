@@ -29,6 +29,7 @@ type openOnTape struct {
 type showLog interface {
 	StartTake(take media.Take, inits [][]byte) (takeLog, error)
 	AppendGap(track int, seg media.Segment) error
+	AppendMetadata(m media.Metadata) error
 	Update(change func(*reclog.Manifest)) error
 }
 
@@ -82,6 +83,8 @@ func (r *recorder) perform(j *job) answer {
 		return answer{offset: r.finish(j)}
 	case jobGap:
 		return answer{offset: -1, err: r.gap(j.track, j.seg)}
+	case jobPiece:
+		r.tell(j.piece)
 	case jobSeal:
 		r.sealTake()
 	case jobAbandon:
@@ -191,7 +194,7 @@ func (r *recorder) finish(j *job) int64 {
 	o.lost = o.lost || o.size != seg.Size // parts that were not even queued are missing, too
 	seg.Offset = o.offset
 	if o.lost {
-		seg.Gap, seg.Sync, seg.Size = true, false, o.size
+		seg.Gap, seg.Sync, seg.Size, seg.IFrames = true, false, o.size, nil
 		r.countLost()
 	}
 	if t.abandoned {
@@ -233,6 +236,15 @@ func (r *recorder) gap(track int, seg media.Segment) error {
 		return err
 	}
 	return nil
+}
+
+// tell writes a piece of timed metadata. One that fails is lost to the recording; the take goes on.
+func (r *recorder) tell(m *media.Metadata) {
+	if err := r.log.AppendMetadata(*m); err != nil {
+		r.show.metrics.metadataLost.Inc()
+		r.show.metrics.storageErrors.Inc()
+		r.begin(err)
+	}
 }
 
 // failed notes a failure of storage.

@@ -44,7 +44,8 @@ type TimedMetadata struct {
 
 // Metadata is a piece of timed metadata in a recording. Its payload is never modified.
 type Metadata struct {
-	// Number counts a recording's pieces from 1, in the order of arrival, through all takes.
+	// Number counts a recording's pieces from 1, in the order of arrival, through all takes. After a crash numbers are
+	// passed over, so that none is given twice.
 	Number int64
 	// Take is the one whose clock Time is on.
 	Take int

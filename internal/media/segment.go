@@ -65,6 +65,8 @@ type Take struct {
 	Tracks   []Track   `json:"tracks"`
 	// Sealed is set once no more may be appended.
 	Sealed bool `json:"sealed,omitempty"`
+	// Metadata says that storage has a file of timed metadata; it is set when the take is sealed, or later.
+	Metadata bool `json:"metadata,omitempty"`
 }
 
 // Track gives the take's track of that name.

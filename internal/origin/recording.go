@@ -213,14 +213,20 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 	for i := range rec.Tracks {
 		renditions[i] = hls.Rendition{Name: rec.Tracks[i].Name, Segments: rec.Tracks[i].Segments}
 	}
-	return hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
+	snap := hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
+	snap.Metadata = rec.Metadata
+	snap.Declare(&rec.Settings)
+	return snap
 }
 
 // cost is about what a stored recording takes in memory with its playlists: segments, text, compressed text.
 func (rec *recording) cost() int64 {
 	cost := int64(smallCost + len(rec.manifest))
 	for i := range rec.mu.version.snap.Renditions {
-		cost += 240 * int64(len(rec.mu.version.snap.Renditions[i].Segments))
+		cost += 300 * int64(len(rec.mu.version.snap.Renditions[i].Segments))
+	}
+	for i := range rec.mu.version.snap.Metadata {
+		cost += 300 + int64(len(rec.mu.version.snap.Metadata[i].Payload))
 	}
 	return cost
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 func TestLIF5_LIF6_EndedThenArchived(t *testing.T) {
@@ -332,5 +334,50 @@ func TestDLT6_AskingForADeltaOfNothingIsNoOtherVersion(t *testing.T) {
 	}
 	if n := metric(t, reg, "oxbow_origin_playlist_renders_total"); n != 1 {
 		t.Errorf("%f renders", n)
+	}
+}
+
+// Immutable answers are true only if another run of the stream never has the same URLs.
+func TestLIF7_MediaURLsHaveTheRecordingsID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStudio(t)
+		s.live()
+		h, _ := s.handler(Config{})
+		found := 0
+		for _, name := range []string{sliding, testBase + "/video.m3u8"} {
+			base, err := url.Parse(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(get(t, h, name, 200).body)) {
+				uri := strings.TrimSpace(line)
+				if strings.HasPrefix(uri, "#EXT-X-RENDITION-REPORT") {
+					continue
+				}
+				if _, rest, ok := strings.Cut(uri, `URI="`); ok {
+					uri, _, _ = strings.Cut(rest, `"`)
+				} else if strings.HasPrefix(uri, "#") {
+					continue
+				}
+				at, err := base.Parse(uri)
+				if err != nil || !strings.HasPrefix(at.Path, testBase+"/") || !strings.Contains(at.Path, string(testID)) {
+					t.Errorf("%s names %s: %v", name, uri, err)
+				}
+				found++
+			}
+		}
+		if found < 10 {
+			t.Errorf("%d URIs", found)
+		}
+	})
+}
+
+func TestStoredSnapshotHasWhatWasTold(t *testing.T) {
+	rec := &reclog.Recording{Metadata: []media.Metadata{{Number: 1, Kind: media.SCTE35}}}
+	rec.Settings = media.DefaultSettings()
+	rec.Settings.Subtitles = "de"
+	rec.Constants.TargetDuration = 2 * time.Second
+	if snap := snapshotOf(rec); len(snap.Metadata) != 1 || snap.Subtitles != "de" {
+		t.Errorf("%+v", snap)
 	}
 }

@@ -15,11 +15,14 @@ type fragment struct {
 	duration int64
 	// sync: the first sample is a random access point. Sample flags that are given nowhere are zero, which says so.
 	sync bool
-	// size is moof and mdat together.
+	// head is where the first sample ends, from the moof's first byte on; zero where the boxes do not say.
+	head int64
+	// size is moof and mdat together, and the emsg boxes in front of them.
 	size int64
 }
 
 const (
+	boxEmsg = 'e'<<24 | 'm'<<16 | 's'<<8 | 'g'
 	boxMoof = 'm'<<24 | 'o'<<16 | 'o'<<8 | 'f'
 	boxMdat = 'm'<<24 | 'd'<<16 | 'a'<<8 | 't'
 	boxMfhd = 'm'<<24 | 'f'<<16 | 'h'<<8 | 'd'
@@ -27,6 +30,8 @@ const (
 	boxTfhd = 't'<<24 | 'f'<<16 | 'h'<<8 | 'd'
 	boxTfdt = 't'<<24 | 'f'<<16 | 'd'<<8 | 't'
 	boxTrun = 't'<<24 | 'r'<<16 | 'u'<<8 | 'n'
+
+	emsgHeader = 12 // a full box's: the least of an emsg
 
 	nonSync = 0x10000 // sample_is_non_sync_sample, ISO/IEC 14496-12 8.8.3.1
 )
@@ -81,6 +86,7 @@ func parseMoof(payload []byte) (fragment, error) {
 type trafState struct {
 	tfhd, tfdt, trun bool
 	duration         uint32
+	size             uint32
 	flags            uint32
 }
 
@@ -118,7 +124,7 @@ func parseTfhd(data []byte, st *trafState) error {
 		{0x01, 8, nil}, // base-data-offset
 		{0x02, 4, nil}, // sample-description-index
 		{0x08, 4, &st.duration},
-		{0x10, 4, nil}, // default-sample-size
+		{0x10, 4, &st.size},
 		{0x20, 4, &st.flags},
 	}
 	for _, f := range fields {
@@ -161,10 +167,12 @@ func parseTrun(data []byte, st *trafState, fr *fragment) error {
 	}
 	flags, count := binary.BigEndian.Uint32(data), int(binary.BigEndian.Uint32(data[4:]))
 	data = data[8:]
-	if flags&0x1 != 0 { // data-offset
-		data = data[min(4, len(data)):]
+	var begin int32
+	if flags&0x1 != 0 && len(data) >= 4 { // data-offset
+		begin = int32(binary.BigEndian.Uint32(data))
+		data = data[4:]
 	}
-	first := st.flags
+	first, size := st.flags, st.size
 	if flags&0x4 != 0 { // first-sample-flags
 		if len(data) < 4 {
 			return fmt.Errorf("%w: trun", errBox)
@@ -172,11 +180,11 @@ func parseTrun(data []byte, st *trafState, fr *fragment) error {
 		first = binary.BigEndian.Uint32(data)
 		data = data[4:]
 	}
-	stride, durationAt, flagsAt := 0, -1, -1
+	stride, durationAt, sizeAt, flagsAt := 0, -1, -1, -1
 	for _, f := range []struct {
 		flag uint32
 		at   *int
-	}{{0x100, &durationAt}, {0x200, nil}, {0x400, &flagsAt}, {0x800, nil}} {
+	}{{0x100, &durationAt}, {0x200, &sizeAt}, {0x400, &flagsAt}, {0x800, nil}} {
 		if flags&f.flag == 0 {
 			continue
 		}
@@ -191,8 +199,14 @@ func parseTrun(data []byte, st *trafState, fr *fragment) error {
 	if flagsAt >= 0 {
 		first = binary.BigEndian.Uint32(data[flagsAt:])
 	}
+	if sizeAt >= 0 {
+		size = binary.BigEndian.Uint32(data[sizeAt:])
+	}
 	if !st.trun {
 		fr.sync = first&nonSync == 0
+		if begin > 0 && size > 0 {
+			fr.head = int64(begin) + int64(size)
+		}
 	}
 	st.trun = true
 	if durationAt < 0 {
@@ -208,12 +222,13 @@ func parseTrun(data []byte, st *trafState, fr *fragment) error {
 	return nil
 }
 
-// checkPart says whether bytes are one moof and one mdat, and gives the sequence number. It is on the live path: no
-// allocation, a few loads.
+// checkPart says whether bytes are one moof and one mdat, with or without emsg in front, and gives the sequence number.
+// It is on the live path: no allocation, a few loads.
 func checkPart(data []byte) (seq uint32, err error) {
 	if len(data) > MaxPartSize {
 		return 0, fmt.Errorf("%w: part of %d bytes", media.ErrTooLarge, len(data))
 	}
+	data = data[eventsSize(data):]
 	if len(data) >= 24 && string(data[4:16]) == partMark {
 		moof := uint64(binary.BigEndian.Uint32(data))
 		size, _, ok := mdatSize(data[min(moof, uint64(len(data))):])
@@ -222,6 +237,19 @@ func checkPart(data []byte) (seq uint32, err error) {
 		}
 	}
 	return 0, fmt.Errorf("%w: a part is one moof, led by its mfhd, and one mdat", media.ErrInvalid)
+}
+
+// eventsSize is the number of bytes of the emsg boxes that the data begins with; those that break a bound do not count.
+func eventsSize(data []byte) int {
+	at := 0
+	for len(data)-at >= emsgHeader && binary.BigEndian.Uint32(data[at+4:]) == boxEmsg {
+		size := binary.BigEndian.Uint32(data[at:])
+		if size < emsgHeader || uint64(at)+uint64(size) > uint64(min(len(data), MaxEvents)) {
+			break
+		}
+		at += int(size)
+	}
+	return at
 }
 
 // mdatSize reads an mdat's header: the size of the whole box and of the header.

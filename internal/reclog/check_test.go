@@ -38,6 +38,11 @@ func checkRecording(tb testing.TB, files Files, rec *Recording, all []told, at i
 		}
 		checkTrack(tb, files, rec, track)
 	}
+	for i, m := range rec.Metadata {
+		if i > 0 && m.Number <= rec.Metadata[i-1].Number {
+			tb.Fatalf("piece %d follows %d", m.Number, rec.Metadata[i-1].Number)
+		}
+	}
 	for _, take := range rec.Takes {
 		if !take.Sealed {
 			tb.Fatalf("take %d is not sealed", take.Number)
@@ -53,6 +58,25 @@ func checkRecording(tb testing.TB, files Files, rec *Recording, all []told, at i
 		}
 	}
 }
+
+// checkPieces asserts that the recording has the metadata that was kept before a crash, and none that was not tried.
+func checkPieces(tb testing.TB, rec *Recording, all []piece, must func(piece) bool) {
+	tb.Helper()
+	has := make(map[int64]bool)
+	for _, m := range rec.Metadata {
+		has[m.Number] = true
+		if diff := cmp.Diff(all[m.Number-1].Metadata, m); diff != "" {
+			tb.Fatalf("piece %d: %s", m.Number, diff)
+		}
+	}
+	for _, p := range all {
+		if p.kept && must(p) && !has[p.Number] {
+			tb.Fatalf("piece %d of take %d is lost", p.Number, p.Take)
+		}
+	}
+}
+
+func samePiece(a, b media.Metadata) bool { return cmp.Equal(a, b) }
 
 func checkTrack(tb testing.TB, files Files, rec *Recording, track Track) {
 	tb.Helper()
@@ -76,6 +100,13 @@ func checkTrack(tb testing.TB, files Files, rec *Recording, track Track) {
 		var duration int64
 		for _, part := range parts {
 			duration += part.Duration
+		}
+		var iframes []media.IFrame
+		if track.Name == "video" {
+			iframes = []media.IFrame{{Size: firstSampleEnd(data)}}
+		}
+		if diff := cmp.Diff(iframes, seg.IFrames); diff != "" {
+			tb.Fatalf("%s: I-frames of segment %d: %s", track.Name, seg.MSN, diff)
 		}
 		if duration != seg.Duration || len(parts) == 0 {
 			tb.Fatalf("%s: segment %d of %d has %d parts of %d", track.Name, seg.MSN, seg.Duration, len(parts), duration)
@@ -138,11 +169,23 @@ func checkContinues(tb testing.TB, root *Root, rec *Recording, w *Writer) {
 			s.next, s.dts[i] = last.MSN+1, last.DTS+last.Duration
 		}
 		s.gap(true)
+		s.take = w.mu.tail
+	}
+	tell := func() {
+		tb.Helper()
+		m := media.Metadata{Number: w.mu.told.number + 3, Kind: media.ID3, Date: testStart(), Payload: []byte("again")}
+		if err := w.AppendMetadata(m); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if s.take != nil {
+		tell()
 	}
 	if !s.startTake() {
 		tb.Fatal(s.failed)
 	}
 	s.segment(2)
+	tell()
 	s.seal()
 	if err := errors.Join(s.failed...); err != nil {
 		tb.Fatal(err)
@@ -150,6 +193,10 @@ func checkContinues(tb testing.TB, root *Root, rec *Recording, w *Writer) {
 	again, err := Load(context.Background(), root.Files(), testPath(), testID)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	told := min(len(rec.Takes), 1) + 1
+	if n := len(rec.Metadata); len(again.Metadata) != n+told || !slices.EqualFunc(rec.Metadata, again.Metadata[:n], samePiece) {
+		tb.Fatalf("metadata %+v became %+v", rec.Metadata, again.Metadata)
 	}
 	if len(rec.Takes) > 0 {
 		for i, track := range again.Tracks {

@@ -43,6 +43,7 @@ func TestLoadWhileWritten(t *testing.T) {
 		}
 		for range 12 {
 			s.segment(3)
+			s.tell()
 		}
 		s.gap(true)
 		s.seal()
@@ -51,6 +52,9 @@ func TestLoadWhileWritten(t *testing.T) {
 	wg.Wait()
 	if err := errors.Join(s.failed...); err != nil {
 		t.Fatal(err)
+	}
+	if rec, err := Load(t.Context(), root.Files(), testPath(), testID); err != nil || len(rec.Metadata) != 8*12 {
+		t.Errorf("%d pieces: %v", len(rec.Metadata), err)
 	}
 	if n, err := readAllOf(root.Files(), 0); n != 8*13 || err != nil {
 		t.Errorf("%d segments: %v", n, err)

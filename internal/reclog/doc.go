@@ -2,7 +2,8 @@
 // made whole after a crash, and how it is read, from a directory or an object store, while it grows and ever after.
 //
 // Its flow: Root.Create, Writer.StartTake, then for each part TakeWriter.AppendPart (one write, on the live path) and
-// for each segment FinishSegment (sync and index line, in the background), TakeWriter.Seal, the next StartTake...
+// for each segment FinishSegment (sync and index line, in the background), Writer.AppendMetadata whenever something is
+// told, TakeWriter.Seal, the next StartTake...
 // After a crash: Root.Unfinished, Root.Reopen, and on with the next take. Readers call Load, at any time.
 //
 // # Format, version 1
@@ -17,6 +18,7 @@
 //	    1/                                  take 1; takes are numbered upwards, not always without gaps
 //	        video.mp4  video.idx            track file and index of the track "video"
 //	        audio.mp4  audio.idx
+//	        metadata.jsonl              timed metadata of the take, if there is any
 //	        video.idx.tmp                   an index being written by recovery
 //	        video.idx.corrupt               a damaged index, as recovery met it
 //	        video.mp4.8192.corrupt          a tail that was no torn part, cut off at 8192
@@ -24,15 +26,16 @@
 //	    3.orphan/                           a take with media that is in no manifest
 //
 // Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
-// files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4 and *.idx are
-// copied there (Manifest.FileNames).
+// files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx and
+// metadata.jsonl are copied there (Manifest.FileNames).
 //
 // The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are passed
 // over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by name and
 // order. The last MSN of a take is the one before the first of the next take; that of the last take is in its indexes.
 //
-// A track file is ftyp moov (moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat for each
-// part. A moof has one mfhd, its first box, and one traf with a tfdt. The mfhd's sequence_number is
+// A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
+// for each part, behind the part's events, at most 256 KiB of emsg boxes of version 1. A moof has one mfhd, its first
+// box, and one traf with a tfdt. The mfhd's sequence_number is
 //
 //	MSN<<7 | index of the part in its segment
 //
@@ -53,6 +56,26 @@
 //	gap        true: media is missing. Size is 0, and offset where the file ended, if there is none at all; a segment
 //	           of which some parts are lost keeps the bytes that it has
 //	filler     true: the gap stands for the absence of the publisher, between takes
+//	iframes    [[time,offset,size],...]: the parts of video that begin with a random access point, in order. The time
+//	           is in ticks from dts, the offset in bytes from the segment's first, and the size reaches from the
+//	           part's first byte, events included, to the end of its first sample. At most 16, the first ones: those
+//	           behind are left out. So is a random access point in mid-part, and all in a gap. The field is left out
+//	           if there are none, in tracks that are no video, and by writers that did not know it yet
+//
+// metadata.jsonl has one JSON line for each piece of timed metadata that playlists tell of (media.MetadataKind.Listed),
+// in order of number, at most 96 KiB with its newline; 65536 pieces and 16 MiB of payload in a recording:
+//
+//	{"number":3,"kind":"scte35","time_ns":4100000000,"date":"2026-11-20T10:38:22.823Z","payload":"/DAl..."}
+//	{"number":4,"kind":"cue_point","time_ns":4500000000,"date":"2026-11-20T10:38:23.223Z","payload":{"name":"ad"}}
+//
+//	number     ascends through all takes of the recording, from 1, not always without gaps
+//	kind       media.MetadataKind, or a later version's: ^[a-z0-9_]{1,32}$
+//	time_ns    on the recording's timeline, in nanoseconds, as the tracks' decode times are
+//	date       the wall clock there, cut to the millisecond
+//	payload    a string: base64 of at most 64 KiB. An object or array: the payload is this very text
+//
+// A take that is sealed has the file if its "metadata" in the manifest is true, and else none that counts. A take that
+// is not sealed may have it.
 //
 // # Invariants
 //
@@ -68,10 +91,10 @@
 //     "writer" into the manifest; a Writer that meets another's there changes nothing more (media.ErrFenced). Reopen
 //     replaces the indexes of takes that were not sealed, so the lines of a fenced writer that still runs go to a file
 //     without a name, and the parts that it appends lie behind the last line, where they belong to no segment.
-//  6. A torn tail is not corruption. The last line of an index without newline, or that does not parse, and the last
-//     part of a track file that is not whole, are cut off without further ado. A fault before is Damage
+//  6. A torn tail is not corruption. The last line of an index or of metadata without newline, or that does not parse,
+//     and the last part of a track file that is not whole, are cut off without further ado. A fault before is Damage
 //     (media.ErrCorrupt): logged, kept in the manifest, the bytes kept (in place, or aside when they would be cut), the
-//     segment a gap, and the rest of the recording served.
+//     segment a gap, a piece of metadata left out, and the rest of the recording served.
 //  7. The live path never waits for a sync, a line or the manifest, but under SyncPart, which is asked to. AppendGap
 //     waits a second at most.
 //  8. Nothing is believed before it is checked: sizes of files, lines, boxes, counts of takes, tracks and made-up gaps
@@ -91,16 +114,23 @@
 //     segment is closed with the parts that it has, as viewers saw them.
 //   - Tracks that end with different MSNs: the shorter get gaps.
 //   - A torn index, or one that lacks lines in the middle: rebuilt from the file; what the file has not is a gap.
+//   - Metadata: what AppendMetadata had accepted is there, but for a torn last line. A take that was not sealed gets a
+//     new file of the same lines, like an index, so that a fenced writer's lines go nowhere.
+//   - An empty metadata.jsonl beside a sealed take whose "metadata" is not true: the first piece after the seal was on
+//     its way. It is made anew with the next.
 //   - A crash of Reopen: it may be run again.
 //
 // After a loss of power also: files that are empty, or shorter than their index says (those segments are gaps, and
 // Damage), or end with zeros. Under SyncSegment the open segment and those whose sync was under way may be gone,
 // although viewers saw them: their MSNs are then given again, by the next take, hence under other URLs. Sync "part" if
-// that must not be.
+// that must not be. Metadata is synced with the next segment of its take, at once after the take's end or under
+// SyncPart; pieces that came after that may be gone, and only a writer that passes numbers over gives none of them
+// again.
 //
 // A write that fails in a live process is cut off before anything else is appended; when the cut fails too, appends
 // fail with ErrBroken until it succeeds. An index line that can't be written waits in memory, in order, and is tried
-// again with each later line and by Seal; Config.OnError and TakeWriter.Err tell. A sync that failed is never forgotten
+// again with each later line and by Seal; Config.OnError and TakeWriter.Err tell. A piece of metadata that can't be
+// written is not tried again. A sync that failed is never forgotten
 // (the kernel may have dropped the bytes, and a second sync would succeed): the take is not marked sealed, so Reopen
 // looks at its segments again. A recording that has ended but is not Recovered is reopened before it is archived.
 //

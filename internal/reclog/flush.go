@@ -23,6 +23,9 @@ func (t *TakeWriter) flush() {
 			failed = errors.Join(failed, err)
 			more = more || n > 0
 		}
+		if more && t.w.root.policy == SyncSegment {
+			t.syncMetadata()
+		}
 		more = t.stepped(failed, more)
 	}
 }
@@ -67,7 +70,7 @@ func (t *TakeWriter) flushTrack(tr *trackWriter) (int, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tr.written = batch[len(batch)-1].MSN
+	tr.written, tr.size = batch[len(batch)-1].MSN, tr.index.end
 	tr.pending = append(tr.pending[:0:0], tr.pending[len(batch):]...)
 	return len(batch), nil
 }
@@ -80,7 +83,7 @@ func (t *TakeWriter) writeLines(tr *trackWriter, batch []media.Segment) error {
 		}
 		tr.index.f = f
 		defer func() {
-			t.synced(tr, f.Close())
+			t.synced(tr.name, f.Close())
 			tr.index.f = nil
 		}()
 	}
@@ -91,25 +94,25 @@ func (t *TakeWriter) writeLines(tr *trackWriter, batch []media.Segment) error {
 		gap, bytes = gap || batch[i].Size == 0, bytes || batch[i].Size > 0
 	}
 	if bytes && tr.media.f != nil && t.w.root.policy == SyncSegment {
-		t.synced(tr, tr.media.f.Sync())
+		t.synced(tr.name, tr.media.f.Sync())
 	}
 	if _, err := tr.index.append(tr.lines); err != nil {
 		return err
 	}
 	// A gap's line is all there is of it; other lines can be rebuilt from the bytes.
 	if gap && t.w.root.policy != SyncNever {
-		t.synced(tr, tr.index.f.Sync())
+		t.synced(tr.name, tr.index.f.Sync())
 	}
 	return nil
 }
 
 // synced tells and keeps the failure of a sync. What was written counts all the same: it can be read, and a recording
 // that stood still would lose more. The take will not be marked sealed, so recovery looks at it.
-func (t *TakeWriter) synced(tr *trackWriter, err error) {
+func (t *TakeWriter) synced(name string, err error) {
 	if err == nil {
 		return
 	}
-	err = fmt.Errorf("sync take %d, %s: %w", t.take.Number, tr.name, err)
+	err = fmt.Errorf("sync take %d, %s: %w", t.take.Number, name, err)
 	t.w.report(err)
 	t.mu.Lock()
 	defer t.mu.Unlock()

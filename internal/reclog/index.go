@@ -39,7 +39,7 @@ func appendLine(b []byte, seg *media.Segment) []byte {
 			b = append(b, `":true`...)
 		}
 	}
-	return append(b, '}', '\n')
+	return append(appendIFrames(b, seg.IFrames), '}', '\n')
 }
 
 // indexLine is a line as encoding/json reads it, whoever wrote it.
@@ -53,6 +53,7 @@ type indexLine struct {
 	Sync     bool       `json:"sync"`
 	Gap      bool       `json:"gap"`
 	Filler   bool       `json:"filler"`
+	IFrames  [][]uint32 `json:"iframes"`
 }
 
 // parseLine reads an index line without its newline.
@@ -68,9 +69,14 @@ func parseLine(line []byte, seg *media.Segment) error {
 		if l.MSN == nil {
 			return fmt.Errorf("line without msn")
 		}
+		iframes, err := iframesOf(l.IFrames)
+		if err != nil {
+			return err
+		}
 		*seg = media.Segment{
 			MSN: *l.MSN, DTS: l.DTS, Duration: l.Duration, Offset: l.Offset, Size: l.Size,
 			Date: l.Date.UTC().Truncate(time.Millisecond), Sync: l.Sync, Gap: l.Gap, Filler: l.Filler,
+			IFrames: iframes,
 		}
 	}
 	return checkSegment(seg)
@@ -90,7 +96,7 @@ func checkSegment(seg *media.Segment) error {
 	case seg.Date.Year() < 1 || seg.Date.Year() > 9999:
 		return fmt.Errorf("date in year %d", seg.Date.Year())
 	}
-	return nil
+	return checkIFrames(seg)
 }
 
 // parseOwnLine reads exactly what appendLine writes, some ten times as fast as encoding/json; false for all else.
@@ -124,6 +130,10 @@ func parseOwnLine(line []byte, seg *media.Segment) bool {
 	rest, seg.Sync = cutPrefix(rest, `,"sync":true`)
 	rest, seg.Gap = cutPrefix(rest, `,"gap":true`)
 	rest, seg.Filler = cutPrefix(rest, `,"filler":true`)
+	if string(rest) == "}" {
+		return true
+	}
+	seg.IFrames, rest = cutIFrames(rest)
 	return string(rest) == "}"
 }
 

@@ -194,6 +194,9 @@ func FuzzIndexLine(f *testing.F) {
 	for _, line := range append(foreignLines(), badLines()...) {
 		f.Add([]byte(line))
 	}
+	for _, field := range append(badIFrames(), `[[0,0,10],[9,10,10]]`, `[]`) {
+		f.Add(lineWith(field))
+	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var seg, again media.Segment
 		own := parseOwnLine(line, &again)

@@ -21,13 +21,26 @@ const (
 	MaxTracks = 16
 	// MaxManifest is the most bytes of recording.json.
 	MaxManifest = 4 << 20
-	// MaxIndex is the most bytes of an index: about two million segments.
+	// MaxIndex is the most bytes of an index: more than a million segments.
 	MaxIndex = 256 << 20
 	// MaxLine is the most bytes of an index line, its newline included.
 	MaxLine = 1 << 10
+	// MaxIFrames is the most I-frames that an index line tells of: the first of the segment. Trick play needs one or two
+	// of a segment, and the line has an end.
+	MaxIFrames = 16
+	// MaxEvents is the most bytes of the emsg boxes in front of a part's moof.
+	MaxEvents = 256 << 10
+	// MaxMetadata is the most pieces of timed metadata that a recording keeps, and MaxMetadataBytes the most bytes of
+	// their payloads.
+	MaxMetadata      = 65536
+	MaxMetadataBytes = 16 << 20
+	// MaxMetadataLine is the most bytes of a line of metadata.jsonl, its newline included.
+	MaxMetadataLine = 96 << 10
+	// MaxMetadataFile is the most bytes of metadata.jsonl: base64 and the fields beside it.
+	MaxMetadataFile = 48 << 20
 	// MaxInit is the most bytes of an init section.
 	MaxInit = 1 << 20
-	// MaxPartSize is the most bytes of a part, moof and mdat together.
+	// MaxPartSize is the most bytes of a part, emsg, moof and mdat together.
 	MaxPartSize = 256 << 20
 
 	maxMoof      = 1 << 20

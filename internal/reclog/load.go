@@ -14,6 +14,8 @@ type Recording struct {
 	Manifest
 	// Tracks are in the takes' track order.
 	Tracks []Track
+	// Metadata is what was told beside the media: all takes in order, numbers ascend.
+	Metadata []media.Metadata
 }
 
 // Track is one track's finished segments: all takes in order, MSNs consecutive.
@@ -75,7 +77,11 @@ func load(ctx context.Context, files Files, path media.StreamPath, id media.Reco
 		}
 	}
 	var ends []int64
+	var told metadataSum
 	for i := range rec.Takes {
+		if err := rec.loadMetadata(ctx, files, &rec.Takes[i], &told); err != nil {
+			return nil, err
+		}
 		tracks, err := rec.loadTake(ctx, files, i, ends)
 		if err != nil {
 			return nil, err

@@ -61,6 +61,7 @@ const (
 	orphanSuffix  = ".orphan"
 	trackSuffix   = ".mp4"
 	indexSuffix   = ".idx"
+	metadataFile  = "metadata.jsonl"
 )
 
 // dirName is the recording's directory in Files.
@@ -83,6 +84,15 @@ func IndexName(path media.StreamPath, id media.RecordingID, take int, track stri
 	return dirName(path, id) + "/" + takeFile(take, track, indexSuffix)
 }
 
+// MetadataName is the name of a take's timed metadata in Files. It is there if the take's Metadata says so, and perhaps
+// while the take is not sealed.
+func MetadataName(path media.StreamPath, id media.RecordingID, take int) string {
+	return dirName(path, id) + "/" + metadataPath(take)
+}
+
+// metadataPath is relative to the recording.
+func metadataPath(take int) string { return strconv.Itoa(take) + "/" + metadataFile }
+
 // takeFile names a file of a take, relative to the recording.
 func takeFile(take int, track, suffix string) string {
 	return strconv.Itoa(take) + "/" + track + suffix
@@ -93,8 +103,8 @@ func (m *Manifest) Path() media.StreamPath {
 	return media.StreamPath{Publisher: m.Publisher, Stream: m.Stream}
 }
 
-// FileNames lists the recording's files as Files names them: media before indexes, the manifest last. That is the
-// order to copy them in; deletion runs the other way.
+// FileNames lists the recording's files as Files names them: media before indexes, then metadata, the manifest last.
+// Metadata of a take that is not sealed is left out. That is the order to copy them in; deletion runs the other way.
 func (m *Manifest) FileNames() []string {
 	var names []string
 	for _, suffix := range []string{trackSuffix, indexSuffix} {
@@ -102,6 +112,11 @@ func (m *Manifest) FileNames() []string {
 			for _, track := range take.Tracks {
 				names = append(names, dirName(m.Path(), m.ID)+"/"+takeFile(take.Number, track.Name, suffix))
 			}
+		}
+	}
+	for _, take := range m.Takes {
+		if take.Metadata {
+			names = append(names, MetadataName(m.Path(), m.ID, take.Number))
 		}
 	}
 	return append(names, ManifestName(m.Path(), m.ID))

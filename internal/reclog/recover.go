@@ -44,12 +44,16 @@ func (r *Root) reopen(ctx context.Context, ref Ref) (*Recording, *Writer, error)
 		return nil, nil, err
 	}
 	var ends []int64
+	var told metadataSum
 	for i := range m.Takes {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
 		rc := recovery{w: w, m: &m, at: i, ends: ends}
 		if ends, err = rc.run(); err != nil {
+			return nil, nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
+		}
+		if err := rc.metadata(&told); err != nil {
 			return nil, nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
 		}
 		m.Takes[i].Sealed = true
@@ -63,6 +67,7 @@ func (r *Root) reopen(ctx context.Context, ref Ref) (*Recording, *Writer, error)
 	}
 	if len(rec.Takes) > 0 {
 		w.mu.tail, err = reopenedTail(w, rec)
+		w.mu.told = told
 	}
 	return rec, w, err
 }
@@ -197,6 +202,14 @@ func reopenedTail(w *Writer, rec *Recording) (*TakeWriter, error) {
 	take := rec.Takes[len(rec.Takes)-1]
 	t := newTakeWriter(w, take, filepath.Join(w.dir, strconv.Itoa(take.Number)))
 	t.mu.closed = true
+	t.metadata.made = take.Metadata
+	if take.Metadata {
+		size, err := fileSize(w.root.fsys, t.metadataPath())
+		if err != nil {
+			return nil, err
+		}
+		t.metadata.file.end = size
+	}
 	for i, tr := range t.tracks {
 		segments := rec.Tracks[i].Segments
 		if n := len(segments); n > 0 {
@@ -208,7 +221,7 @@ func reopenedTail(w *Writer, rec *Recording) (*TakeWriter, error) {
 		if err != nil {
 			return nil, err
 		}
-		tr.index.end = size
+		tr.index.end, tr.size = size, size
 	}
 	return t, nil
 }

@@ -63,6 +63,7 @@ func TestReopenAfterEveryPrefixOfWrites(t *testing.T) {
 					t.Fatalf("crash at %d: a torn tail is called damage: %v", at, rec.Damage)
 				}
 				checkRecording(t, root.Files(), rec, s.told, at)
+				checkPieces(t, rec, s.pieces, func(p piece) bool { return p.at <= at })
 				checkNoTail(t, fsys, rec)
 				checkContinues(t, root, rec, w)
 			})
@@ -103,6 +104,7 @@ func TestReopenAfterACrashInReopen(t *testing.T) {
 				t.Fatalf("damage: %v", rec.Damage)
 			}
 			checkRecording(t, root.Files(), rec, s.told, at)
+			checkPieces(t, rec, s.pieces, func(p piece) bool { return p.at <= at })
 		})
 	})
 }
@@ -146,6 +148,7 @@ func TestReopenAfterEveryFailingAct(t *testing.T) {
 						t.Fatalf("act %d: damage: %v", n, rec.Damage)
 					}
 					checkRecording(t, root.Files(), rec, s.told, len(s.fsys.journal))
+					checkPieces(t, rec, s.pieces, func(piece) bool { return true })
 					checkContinues(t, root, rec, w)
 				})
 			})
@@ -174,6 +177,7 @@ func TestReopenItselfMayFailAtEveryAct(t *testing.T) {
 		fsys.fail = nil
 		root, rec, w := mustReopen(t, fsys)
 		checkRecording(t, root.Files(), rec, s.told, len(s.fsys.journal))
+		checkPieces(t, rec, s.pieces, func(piece) bool { return true })
 		checkContinues(t, root, rec, w)
 	}
 }
@@ -193,6 +197,7 @@ func TestReopenAfterLossOfPowerKeepsWhatWasSynced(t *testing.T) {
 			}
 			root, rec, w := mustReopen(t, fsys)
 			checkRecording(t, root.Files(), rec, nil, at)
+			checkPieces(t, rec, s.pieces, func(p piece) bool { return p.synced && p.at <= at })
 			checkContinues(t, root, rec, w)
 			for _, what := range s.told {
 				if (what.gap && what.at <= at) || lineBy(s.fsys.journal[:at], what) {
@@ -251,6 +256,9 @@ func TestAnyRecordingSurvivesACrash(t *testing.T) {
 				} else {
 					s.segment(rapid.IntRange(1, 3).Draw(rt, "parts"))
 				}
+				if rapid.IntRange(0, 2).Draw(rt, "tell") == 0 {
+					s.tell()
+				}
 			}
 			s.seal()
 			for range rapid.IntRange(0, 2).Draw(rt, "fillers") {
@@ -283,6 +291,7 @@ func TestAnyRecordingSurvivesACrash(t *testing.T) {
 			rt.Fatalf("damage: %v", rec.Damage)
 		}
 		checkRecording(t, root.Files(), rec, s.told, at)
+		checkPieces(t, rec, s.pieces, func(p piece) bool { return p.at <= at })
 		checkContinues(t, root, rec, w)
 	})
 }

@@ -184,7 +184,7 @@ func (t *trackRecovery) bury(take int) {
 		if found {
 			seg = t.lines[i]
 		}
-		seg.MSN, seg.Take, seg.Gap, seg.Sync = lost.MSN, take, true, false
+		seg.MSN, seg.Take, seg.Gap, seg.Sync, seg.IFrames = lost.MSN, take, true, false, nil
 		seg.DTS, seg.Duration, seg.Date, seg.Filler = lost.DTS, lost.Duration, lost.Date, lost.Filler
 		if found {
 			t.lines[i] = seg
@@ -212,7 +212,9 @@ func (rc *recovery) rescan(i int, f io.ReaderAt) error {
 		}
 	}
 	var found []media.Segment
-	s := scanner{take: take.Number, timescale: take.Tracks[i].Timescale, expect: -1}
+	s := scanner{
+		take: take.Number, timescale: take.Tracks[i].Timescale, video: take.Tracks[i].Kind == media.Video, expect: -1,
+	}
 	msn, end := take.FirstMSN-1, t.init
 	for _, line := range t.lines {
 		if line.MSN > msn+1 && line.Offset > end {
@@ -273,7 +275,7 @@ func (rc *recovery) verify(t *trackRecovery, f io.ReaderAt) error {
 			return err
 		}
 		rc.damage(Damage{File: t.rel, Offset: seg.Offset, Reason: err.Error()})
-		seg.Gap, seg.Sync = true, false
+		seg.Gap, seg.Sync, seg.IFrames = true, false, nil
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type trackScan struct {
 type scanner struct {
 	take      int
 	timescale int64
+	// video: random access points are I-frames.
+	video bool
 	// after is the sequence number that comes before the stretch; the MSNs in it are less than below.
 	after uint32
 	below media.MSN
@@ -109,6 +111,9 @@ func (s *scanner) add(fr fragment, pos int64) {
 	} else if part != s.last+1 || pos != s.seg.Offset+s.seg.Size || s.broken(fr.dts, s.seg.DTS+s.seg.Duration) {
 		s.seg.Gap = true
 	}
+	if s.video && fr.sync {
+		s.seg.IFrames = appendIFrame(s.seg.IFrames, s.seg.Duration, pos-s.seg.Offset, fr.head)
+	}
 	s.seg.Duration += fr.duration
 	if s.seg.Gap {
 		s.seg.Duration = max(s.seg.Duration, fr.dts+fr.duration-s.seg.DTS)
@@ -134,6 +139,9 @@ func (s *scanner) flush(msn media.MSN, dts int64) {
 		s.seg.Gap = true
 		s.seg.Duration = max(s.seg.Duration, dts-s.seg.DTS)
 	}
+	if checkIFrames(&s.seg) != nil { // of a gap, too
+		s.seg.IFrames = nil
+	}
 	s.expect = s.seg.DTS + s.seg.Duration
 	s.out.segments = append(s.out.segments, s.seg)
 	s.seg = media.Segment{}
@@ -143,11 +151,12 @@ const (
 	chunk = 64 << 10
 	// partMark is what every part has behind its first four bytes: a moof that begins with its mfhd.
 	partMark = "moof\x00\x00\x00\x10mfhd"
+	// eventMark is what a part with emsg boxes has there instead: version 1, flags of zero.
+	eventMark = "emsg\x01\x00\x00\x00"
 )
 
 // resync finds the next whole part that may follow; -1 if there is none.
 func (s *scanner) resync(f io.ReaderAt, at span) (int64, error) {
-	mark := []byte(partMark)
 	buf := make([]byte, min(chunk, max(0, at.to-at.from)))
 	for from := at.from; from+24 <= at.to; {
 		window := buf[:min(int64(len(buf)), at.to-from)]
@@ -155,7 +164,7 @@ func (s *scanner) resync(f io.ReaderAt, at span) (int64, error) {
 			return -1, err
 		}
 		for i := 0; ; i++ {
-			j := bytes.Index(window[i:], mark)
+			j := indexMark(window[i:])
 			if j < 0 {
 				break
 			}
@@ -172,9 +181,21 @@ func (s *scanner) resync(f io.ReaderAt, at span) (int64, error) {
 				return -1, err
 			}
 		}
-		from += int64(max(1, len(window)-len(mark)+1))
+		from += int64(max(1, len(window)-len(partMark)+1))
 	}
 	return -1, nil
+}
+
+// indexMark finds where a part may begin: the first of the marks.
+func indexMark(b []byte) int {
+	part := bytes.Index(b, []byte(partMark))
+	if part >= 0 {
+		b = b[:part]
+	}
+	if event := bytes.Index(b, []byte(eventMark)); event >= 0 {
+		return event
+	}
+	return part
 }
 
 // foreign says whether a tail is more than a write cut short or the zeros that a loss of power leaves.

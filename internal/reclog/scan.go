@@ -12,7 +12,8 @@ import (
 
 // ScanParts finds the parts of a finished segment by their box headers. The reader gives the segment's bytes, from its
 // first; media data is skipped by Seek where the reader can. The parts' offsets are in the track's file, as the
-// segment's is. Bytes that are no such parts are media.ErrCorrupt.
+// segment's is. Head is left out, for the boxes do not say whether this is video. Bytes that are no such parts are
+// media.ErrCorrupt.
 func ScanParts(r io.Reader, seg media.Segment) ([]media.Part, error) {
 	c := newCursor(r, seg.Size)
 	var parts []media.Part
@@ -57,10 +58,12 @@ func newCursor(src io.Reader, size int64) *cursor {
 
 // next reads one part's headers and moves past it. After an error the cursor is of no more use.
 func (c *cursor) next() (fragment, error) {
-	if c.pos+8 > c.size {
-		return fragment{}, errTorn
+	events, err := c.events()
+	if err != nil {
+		return fragment{}, err
 	}
-	head, err := c.peek(8)
+	at := c.pos + events
+	head, err := c.head(at, 8)
 	if err != nil {
 		return fragment{}, err
 	}
@@ -68,7 +71,7 @@ func (c *cursor) next() (fragment, error) {
 	if binary.BigEndian.Uint32(head[4:]) != boxMoof || moof < 8 || moof > maxMoof {
 		return fragment{}, fmt.Errorf("%w: no moof", errBox)
 	}
-	if c.pos+moof+8 > c.size {
+	if at+moof+8 > c.size {
 		return fragment{}, errTorn
 	}
 	if int64(cap(c.moof)) < moof {
@@ -82,20 +85,57 @@ func (c *cursor) next() (fragment, error) {
 	if err != nil {
 		return fragment{}, err
 	}
-	head, err = c.peek(int(min(16, c.size-c.pos-moof)))
+	head, err = c.peek(int(min(16, c.size-at-moof)))
 	if err != nil {
 		return fragment{}, err
 	}
-	mdat, _, ok := mdatSize(head)
+	mdat, header, ok := mdatSize(head)
 	if !ok {
 		return fragment{}, fmt.Errorf("%w: no mdat", errBox)
 	}
-	fr.size = moof + int64(mdat)
+	fr.size = events + moof + int64(mdat)
+	if fr.head <= moof+int64(header) || fr.head > moof+int64(mdat) {
+		fr.head = 0 // not in this mdat
+	} else {
+		fr.head += events
+	}
 	if c.pos+fr.size > c.size {
 		return fragment{}, errTorn
 	}
 	c.pos += fr.size
 	return fr, c.skip(int64(mdat))
+}
+
+// events moves past the emsg boxes in front of a moof and gives their bytes.
+func (c *cursor) events() (int64, error) {
+	for events := int64(0); ; {
+		head, err := c.head(c.pos+events, 8)
+		if err != nil {
+			return 0, err
+		}
+		size := int64(binary.BigEndian.Uint32(head))
+		if binary.BigEndian.Uint32(head[4:]) != boxEmsg {
+			return events, nil
+		}
+		if size < emsgHeader || events+size > MaxEvents {
+			return 0, fmt.Errorf("%w: emsg of %d bytes", errBox, size)
+		}
+		if c.pos+events+size > c.size {
+			return 0, errTorn
+		}
+		if err := c.skip(size); err != nil {
+			return 0, err
+		}
+		events += size
+	}
+}
+
+// head looks at the first n bytes of what is at a position, where the reader is.
+func (c *cursor) head(at int64, n int) ([]byte, error) {
+	if at+int64(n) > c.size {
+		return nil, errTorn
+	}
+	return c.peek(n)
 }
 
 func (c *cursor) peek(n int) ([]byte, error) {

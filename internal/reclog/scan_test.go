@@ -124,8 +124,9 @@ func FuzzScan(f *testing.F) {
 	f.Add(slices.Concat(one, []byte("junk "+partMark), two[10:], two))
 	f.Add(slices.Concat(one, make([]byte, 100)))
 	f.Add(one[:len(one)-1])
+	f.Add(slices.Concat(testEvents("x", "y"), one, eventJunk(), testEvents("z"), two))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := scanner{take: 1, timescale: 90000, after: SequenceNumber(1, 0) - 1, below: 1000, expect: -1}
+		s := scanner{take: 1, timescale: 90000, video: true, after: SequenceNumber(1, 0) - 1, below: 1000, expect: -1}
 		out, err := s.scan(bytes.NewReader(data), span{0, int64(len(data))})
 		if err != nil {
 			t.Fatal(err)
@@ -135,6 +136,9 @@ func FuzzScan(f *testing.F) {
 		for _, seg := range out.segments {
 			if seg.MSN <= last || seg.MSN >= 1000 || seg.Offset < end || seg.Size <= 0 || seg.Duration < 0 {
 				t.Fatalf("%+v after %d at %d", seg, last, end)
+			}
+			if err := checkIFrames(&seg); err != nil {
+				t.Fatal(err)
 			}
 			last, end = seg.MSN, seg.Offset+seg.Size
 			if seg.Gap {

@@ -70,7 +70,17 @@ func testPart(seq uint32, dts, each int64, samples int, sync bool, payload []byt
 			box("tfhd", words(0x020000|0x20, 1, nonSync)),
 			box("tfdt", words(1<<24, uint32(dts>>32), uint32(dts))),
 			box("trun", trun)))
+	binary.BigEndian.PutUint32(moof[bytes.Index(moof, []byte("trun"))+12:], uint32(len(moof)+8))
 	return append(moof, box("mdat", payload)...)
+}
+
+// testEvents makes emsg boxes, which may stand in front of a part.
+func testEvents(messages ...string) []byte {
+	var b []byte
+	for i, m := range messages {
+		b = append(b, box("emsg", words(1<<24, 90000, 0, 7, 1<<32-1, uint32(i+1)), []byte("urn:x\x00\x00"+m))...)
+	}
+	return b
 }
 
 // told is something that a playlist may have announced: it must be there ever after.
@@ -96,7 +106,8 @@ type show struct {
 	next   media.MSN
 	dts    [2]int64
 	told   []told
-	async  bool // lines are left to the background
+	pieces []piece // those that were tried, by number
+	async  bool    // lines are left to the background
 	failed []error
 }
 
@@ -156,6 +167,9 @@ func (s *show) part(track, index int) bool {
 	scale := testTake(1, 1).Tracks[track].Timescale
 	payload := bytes.Repeat([]byte(fmt.Sprintf("%d/%d/%d;", track, s.next, index)), 4)
 	data := testPart(SequenceNumber(s.next, index), s.dts[track], scale/4, 2, index == 0 || track == 1, payload)
+	if track == 0 && s.next%2 == 1 && index < 2 {
+		data = append(testEvents("one", "another"), data...)
+	}
 	offset, err := s.take.AppendPart(track, data)
 	if err != nil {
 		s.failed = append(s.failed, err)
@@ -192,12 +206,54 @@ func (s *show) segment(parts int) {
 				seg.Size += int64(len(part.data))
 			}
 		}
+		seg.IFrames = s.iframes(track, seg)
 		if err := s.take.FinishSegment(track, seg); err != nil {
 			s.tb.Fatalf("finish segment %d: %v", s.next, err)
 		}
 		s.settle()
 	}
 	s.next++
+}
+
+// iframes is what an index should say: each segment of video begins with its only random access point.
+func (s *show) iframes(track int, seg media.Segment) []media.IFrame {
+	for _, what := range s.told {
+		if track == 0 && what.track == 0 && what.msn == seg.MSN && what.take == s.number && what.offset == seg.Offset {
+			return []media.IFrame{{Size: firstSampleEnd(what.data)}}
+		}
+	}
+	return nil
+}
+
+// firstSampleEnd is where the first of the two samples of a testPart ends.
+func firstSampleEnd(part []byte) uint32 {
+	at := bytes.Index(part, []byte("mdat")) + 4
+	return uint32(at) + (binary.BigEndian.Uint32(part[at-8:])-8)/2
+}
+
+// piece is a piece of metadata that was tried.
+type piece struct {
+	media.Metadata
+	at     int  // entries of the journal by then
+	kept   bool // AppendMetadata said so
+	synced bool
+}
+
+// tell appends a piece of metadata.
+func (s *show) tell() {
+	n := int64(len(s.pieces) + 1)
+	m := media.Metadata{
+		Number: n, Take: s.number, Kind: media.SCTE35, Time: time.Duration(n) * time.Second,
+		Date: testStart().Add(time.Duration(n) * time.Second).Truncate(time.Millisecond), Payload: []byte{0xfc, byte(n), '\n'},
+	}
+	if n%2 == 0 {
+		m.Kind, m.Payload = media.CuePoint, fmt.Appendf(nil, `{"n": %d}`, n)
+	}
+	err := s.writer.AppendMetadata(m)
+	if err != nil {
+		s.failed = append(s.failed, err)
+	}
+	s.pieces = append(s.pieces, piece{m, s.now(), err == nil, s.take.isClosed()})
 }
 
 // settle waits for the background, so that the journal is the same each time.
@@ -259,13 +315,18 @@ func (s *show) script() {
 	if !s.startTake() {
 		return
 	}
+	s.tell()
 	s.segment(2)
+	s.tell()
 	s.segment(3)
+	s.tell()
 	s.gap(false)
 	s.segment(1)
 	s.gap(true)
 	s.seal()
+	s.tell()
 	s.gap(true)
+	s.tell()
 	if err := s.writer.Update(func(m *Manifest) { m.State = media.Interrupted }); err != nil {
 		s.failed = append(s.failed, err)
 	}
@@ -273,6 +334,8 @@ func (s *show) script() {
 		return
 	}
 	s.segment(2)
+	s.tell()
 	s.segment(2)
+	s.tell()
 	_ = s.part(0, 0) && s.part(1, 0) && s.part(0, 1)
 }

@@ -17,6 +17,8 @@ type TakeWriter struct {
 	take   media.Take
 	dir    string
 	tracks []*trackWriter
+	// metadata is guarded by Writer's mu.
+	metadata metadataWriter
 
 	// mu guards what the background shares. Writer's mu, where both are held, is locked first.
 	mu struct {
@@ -46,9 +48,11 @@ type trackWriter struct {
 	// index and lines are the background's; it alone uses them while it runs.
 	index appendFile
 	lines []byte
-	// Guarded by TakeWriter.mu: pending are the lines to write, written is the MSN of the newest on storage.
+	// Guarded by TakeWriter.mu: pending are the lines to write, written is the MSN of the newest on storage, and size the
+	// index's bytes with it.
 	pending []media.Segment
 	written media.MSN
+	size    int64
 }
 
 // gapWait is how long AppendGap waits for the volume: less than any part may be late.
@@ -98,10 +102,11 @@ func (t *TakeWriter) closeFiles() error {
 // Take gives the take as it was begun, with the InitSize of its tracks.
 func (t *TakeWriter) Take() media.Take { return t.take }
 
-// AppendPart appends a part (one moof, led by its mfhd, and one mdat) with one write, and returns where it begins in
-// the track's file. Its sequence number is SequenceNumber of its segment and index, greater than all before. After an
-// error the file is as it was before, so the same or the next part may be tried; ErrBroken says that it could not be
-// brought back yet. It allocates nothing. ErrBroken, ErrSealed, media.ErrInvalid, media.ErrTooLarge.
+// AppendPart appends a part (one moof, led by its mfhd, and one mdat; emsg may come before them) with one write, and
+// returns where it begins in the track's file. Its sequence number is SequenceNumber of its segment and index, greater
+// than all before. After an error the file is as it was before, so the same or the next part may be tried; ErrBroken
+// says that it could not be brought back yet. It allocates nothing. ErrBroken, ErrSealed, media.ErrInvalid,
+// media.ErrTooLarge.
 func (t *TakeWriter) AppendPart(track int, data []byte) (offset int64, err error) {
 	tr, err := t.track(track)
 	if err != nil {
@@ -175,6 +180,7 @@ func (t *TakeWriter) appendGap(track int, seg media.Segment) error {
 		return err
 	}
 	seg.Gap, seg.Size, seg.Sync, seg.Offset = true, 0, false, max(tr.end, tr.media.end)
+	seg.IFrames = nil
 	var unsure error
 	if t.isClosed() {
 		if unsure = t.w.mayAppend(t); unsure != nil && !errors.Is(unsure, ErrPending) {
@@ -208,8 +214,8 @@ func (t *TakeWriter) accept(track int, seg *media.Segment) error {
 	if len(tr.pending) >= maxPending {
 		return fmt.Errorf("%w: %d index lines wait for the volume", ErrBroken, len(tr.pending))
 	}
-	// No line is longer than 256 bytes, so this keeps the file below MaxIndex.
-	if int64(tr.written-t.take.FirstMSN+1)*100+maxPending*256 > MaxIndex {
+	// What is pending has room, whatever the lines say.
+	if tr.size+maxPending*MaxLine > MaxIndex {
 		return fmt.Errorf("%w: index of %d segments", media.ErrTooLarge, tr.written-t.take.FirstMSN+1)
 	}
 	tr.pending = append(tr.pending, *seg)
@@ -307,6 +313,7 @@ func (t *TakeWriter) seal() error {
 		}
 		err = errors.Join(err, tr.media.f.Sync(), tr.index.f.Sync())
 	}
+	err = errors.Join(err, t.closeMetadata())
 	if err = errors.Join(err, t.closeFiles()); err != nil {
 		return err
 	}

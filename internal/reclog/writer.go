@@ -34,6 +34,8 @@ type Writer struct {
 		unsure bool
 		// debris are directories of takes that were not begun. They are removed once a manifest without them is written.
 		debris []string
+		// told is what the recording's metadata came to.
+		told metadataSum
 	}
 }
 
@@ -191,7 +193,7 @@ func (w *Writer) startTakeLocked(take media.Take, inits [][]byte) (*TakeWriter, 
 
 // withInits checks a take and notes the sizes of its inits.
 func withInits(take media.Take, inits [][]byte) (media.Take, error) {
-	take.Sealed = false
+	take.Sealed, take.Metadata = false, false
 	take.Tracks = append([]media.Track(nil), take.Tracks...)
 	if len(inits) != len(take.Tracks) {
 		return take, fmt.Errorf("%w: %d inits of %d tracks", media.ErrInvalid, len(inits), len(take.Tracks))
@@ -291,7 +293,7 @@ func (w *Writer) sealed(t *TakeWriter) error {
 			if take.Number != t.take.Number {
 				takes = append(takes, take)
 			} else if !empty {
-				take.Sealed = true
+				take.Sealed, take.Metadata = true, t.metadata.made
 				takes = append(takes, take)
 			}
 		}
