@@ -46,6 +46,9 @@ func newFormat(t media.Track) (*format, error) {
 	if err := media.CheckStreamName(t.Name); err != nil { // a track's name becomes a file's and a URL's
 		return nil, fmt.Errorf("track: %w", err)
 	}
+	if t.Name == media.SubtitlesName { // its URLs are those of the subtitles
+		return nil, fmt.Errorf("track %s: %w: the name is reserved: choose another", t.Name, media.ErrBadName)
+	}
 	if len(t.Config) > maxConfig {
 		return nil, fmt.Errorf("track %s: %w: configuration of %d bytes", t.Name, media.ErrInvalid, len(t.Config))
 	}

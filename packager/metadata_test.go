@@ -3,10 +3,12 @@ package packager
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -25,7 +27,7 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 		p, src := s.open()
 		src.start = time.Hour
 		s.tell(p, media.CuePoint, 0, "before")
-		s.tell(p, media.Captions, 0, "cc")
+		s.tell(p, media.Captions, 0, "CC1")
 		s.play(p, src, 5*time.Second)
 		s.tell(p, media.SCTE35, time.Hour+4*time.Second, "at four")
 		s.tell(p, media.SCTE35, 9*time.Hour, "of another clock")
@@ -58,8 +60,8 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 		if want := begin.Date.Add(time.Second); list[2].Date.Sub(want).Abs() > time.Millisecond {
 			t.Errorf("its date is %v, want %v", list[2].Date, want)
 		}
-		if !show.Captions() {
-			t.Error("captions are not noted")
+		if want := []hls.Caption{{ID: "CC1"}}; !slices.Equal(snap.Captions, want) {
+			t.Errorf("CC-1: captions %v", snap.Captions)
 		}
 		s.close(p, true)
 	})
@@ -79,7 +81,7 @@ func TestMetadataIsBounded(t *testing.T) {
 		s.play(p, src, 3*time.Second)
 		held := s.show().Metadata()
 		for range maxMetadata + 1 {
-			s.tell(p, media.Text, 2*time.Second, "small")
+			s.tell(p, media.ID3, 2*time.Second, "small")
 		}
 		if n := len(s.show().Metadata()); n != maxMetadata {
 			t.Errorf("%d pieces", n)
