@@ -150,7 +150,7 @@ func (l *lineup) configure(id trackID, track media.Track) error {
 
 func sameTrack(a, b *media.Track) bool {
 	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
-		a.Height == b.Height && a.Language == b.Language && a.Label == b.Label
+		a.Height == b.Height && a.Display == b.Display && a.Language == b.Language && a.Label == b.Label
 }
 
 func (l *lineup) remove(id trackID) {

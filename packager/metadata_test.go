@@ -117,3 +117,70 @@ func TestRepairsAreCountedPerTrack(t *testing.T) {
 		s.close(p, true)
 	})
 }
+
+// A text that comes late is moved to the open segment, so that the subtitles of the listed ones stay, and texts are in
+// the order of time.
+func TestSUB1_TextsNeverChangeListedSegments(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p, src := s.open()
+		s.tell(p, media.Text, 0, `{"text":"first"}`)
+		s.play(p, src, 5*time.Second)
+		at := media.Duration(s.show().renditions[0].open.dts, videoTimescale)
+		s.tell(p, media.Text, 0, `{"text":"late"}`)
+		s.tell(p, media.Text, 5500*time.Millisecond, `{"text":"ahead"}`)
+		s.tell(p, media.Text, 5200*time.Millisecond, `{"text":"behind it"}`)
+		s.tell(p, media.Text, 5*time.Minute, `{"text":"far ahead"}`)
+		s.tell(p, media.Text, 6*time.Second, `{"no":"text"}`)
+		s.tell(p, media.Text, 7*time.Second, `{"text":""}`)
+		var got []string
+		for _, m := range s.show().Metadata() {
+			got = append(got, m.Time.String()+" "+string(m.Payload))
+		}
+		want := []string{
+			`0s {"text":"first"}`, at.String() + ` {"text":"late"}`, `5.5s {"text":"ahead"}`, `5.5s {"text":"behind it"}`,
+			`7s {"text":""}`,
+		}
+		if !slices.Equal(got, want) || at < 2*time.Second {
+			t.Errorf("%q, want %q", got, want)
+		}
+		s.close(p, true)
+	})
+}
+
+// The captions of the setting are told from the start, those in the pictures once they are seen, and for ever.
+func TestCC1_CaptionsAreDeclaredAndSeen(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, func(settings *media.Settings) { settings.Captions, settings.Subtitles = "SERVICE1=en CC3=es", "de" })
+		s.tracks(p, videoTrack(), audioTrack())
+		src := &source{fps: 30, gop: 30}
+		s.play(p, src, 4*time.Second)
+		show := s.show()
+		check := func(want ...hls.Caption) {
+			t.Helper()
+			if got, _ := show.Snapshot(); !slices.Equal(got.Captions, want) || got.Subtitles != "de" {
+				t.Errorf("captions %v, want %v; subtitles %q", got.Captions, want, got.Subtitles)
+			}
+		}
+		es, en := hls.Caption{ID: "CC3", Language: "es"}, hls.Caption{ID: "SERVICE1", Language: "en"}
+		check(es, en)
+		s.tell(p, media.Captions, 4*time.Second, "SERVICE1 CC1 bogus")
+		check(hls.Caption{ID: "CC1"}, es, en)
+		s.tell(p, media.Captions, 4*time.Second, "CC1 CC3")
+		s.play(p, src, 2*time.Second)
+		check(hls.Caption{ID: "CC1"}, es, en)
+		s.close(p, true)
+		check(hls.Caption{ID: "CC1"}, es, en)
+		rec := s.stored(show.ID())
+		if got := media.CaptionsOf(rec.Settings.Captions, rec.Captions); !slices.Equal(got, []hls.Caption{{ID: "CC1"}, es, en}) {
+			t.Errorf("the recording says %v", got)
+		}
+	})
+}
+
+func TestSUB1_NoTrackIsCalledSubtitles(t *testing.T) {
+	track := videoTrack()
+	track.Name = media.SubtitlesName
+	if _, err := newFormat(track); !errors.Is(err, media.ErrBadName) {
+		t.Errorf("%v", err)
+	}
+}

@@ -135,7 +135,10 @@ func cueOf(payload []byte) (text string, length time.Duration, ok bool) {
 		Text     *string `json:"text"`
 		Duration any     `json:"duration"`
 	}
-	if json.Unmarshal(payload, &event.Text) != nil && json.Unmarshal(payload, &event) != nil || event.Text == nil {
+	if len(payload) > 0 && payload[0] == '"' {
+		payload = slices.Concat([]byte(`{"text":`), payload, []byte("}"))
+	}
+	if json.Unmarshal(payload, &event) != nil || event.Text == nil {
 		return "", 0, false
 	}
 	length = cueTime
