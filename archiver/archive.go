@@ -152,6 +152,8 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	s := &hls.Snapshot{
 		State: m.State, Constants: m.Constants, Window: m.Settings.DVRWindow.D(), Takes: m.Takes, Independent: true,
 	}
+	s.Subtitles = m.Settings.Subtitles
+	s.Captions = media.CaptionsOf(m.Settings.Captions, m.Captions)
 	shows := false
 	for _, track := range rec.Tracks {
 		s.Renditions = append(s.Renditions, hls.Rendition{Name: track.Name, Segments: track.Segments})

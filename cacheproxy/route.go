@@ -15,7 +15,7 @@ const (
 	kindMultivariant kind = iota // index.m3u8
 	kindPlaylist                 // {track}.m3u8, live/{track}.m3u8: takes delivery directives
 	kindInit                     // init.mp4
-	kindSegment                  // {msn}.m4s, subtitles/{msn}.vtt
+	kindSegment                  // {msn}.m4s
 	kindPart                     // {msn}.{part}.m4s
 	kindImage                    // thumbnail.jpg
 	kindDownload                 // recording.mp4: passed through, neither cached nor shared
@@ -76,7 +76,7 @@ func parseRoute(path string) (route, error) {
 		ok = ok && e[3] == "live" && track != "index" && media.CheckStreamName(track) == nil
 		rt.kind = kindPlaylist
 	default:
-		rt.kind, ok = trackFile(e[4], e[5])
+		rt.kind, ok = trackFile(e[5])
 		ok = ok && number(e[3]) && e[3] != "0" && media.CheckStreamName(e[4]) == nil
 	}
 	if !ok {
@@ -98,11 +98,7 @@ func recordingFile(name string) (kind, bool) {
 	return kindPlaylist, ok && media.CheckStreamName(track) == nil
 }
 
-func trackFile(track, name string) (kind, bool) {
-	if track == media.SubtitlesName {
-		msn, ok := strings.CutSuffix(name, ".vtt")
-		return kindSegment, ok && number(msn) && msn != "0"
-	}
+func trackFile(name string) (kind, bool) {
 	if name == "init.mp4" {
 		return kindInit, true
 	}

@@ -78,8 +78,9 @@ func (d *flvDemuxer) configureVideo(t *flvVideo, id trackID, unit *bitstream.Uni
 // redisplay tells the sink of a track whose pictures are to be shown in another way.
 func (d *flvDemuxer) redisplay(t *flvVideo, id trackID) error {
 	track := t.track
-	if track.Display = t.display.Over(t.told); track.Config == nil || t.track.Codec != t.codec || track.Display == t.track.Display {
-		return nil // it goes with the configuration
+	track.Display = t.display.Over(t.told)
+	if track.Config == nil || track.Codec != t.codec || track.Display == t.track.Display {
+		return nil // it goes with the configuration, or is known
 	}
 	return d.configure(id, &t.track, track)
 }

@@ -81,8 +81,8 @@ func sortCaptions(list []Caption) []Caption {
 	return list
 }
 
-// languageForm is that of RFC 5646, 2.1, without its private and grandfathered tags: language, up to three extensions of
-// it, script, region, variants and extensions.
+// languageForm is that of RFC 5646, 2.1, without its private and grandfathered tags: language, up to three extensions
+// of it, script, region, variants and extensions.
 var languageForm = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?` +
 	`(-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3})){0,4}(-[0-9A-WY-Za-wy-z](-[A-Za-z0-9]{2,8}){1,4})?$`)
 

@@ -213,7 +213,10 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 	for i := range rec.Tracks {
 		renditions[i] = hls.Rendition{Name: rec.Tracks[i].Name, Segments: rec.Tracks[i].Segments}
 	}
-	return hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
+	snap := hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
+	snap.Subtitles = rec.Settings.Subtitles
+	snap.Captions = media.CaptionsOf(rec.Settings.Captions, rec.Captions)
+	return snap
 }
 
 // cost is about what a stored recording takes in memory with its playlists: segments, text, compressed text.

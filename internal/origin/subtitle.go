@@ -24,7 +24,7 @@ func (x *exchange) subtitle(t target) error {
 	case !ok || seg.Take != t.take:
 		return fmt.Errorf("%w: subtitles of segment %d", media.ErrNotFound, t.msn)
 	}
-	t.track = subtitleTrack
+	t.track = media.SubtitlesName // for the tag
 	text := hls.AppendSubtitles(nil, v.snap, t.msn, t.msn)
 	return x.sendMedia(t, media.Track{}, &resource{size: int64(len(text)), chunks: [][]byte{text}})
 }

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 func TestSUB1_SubtitlesOfASegment(t *testing.T) {
@@ -59,4 +62,17 @@ func TestSUB1_SubtitlesOfASegment(t *testing.T) {
 	s.next.Subtitles = ""
 	s.publish()
 	get(t, h, path, 404)
+}
+
+// A recording says of its text what its show said.
+func TestSUB1_CC1_StoredAsLive(t *testing.T) {
+	rec := &reclog.Recording{Manifest: reclog.Manifest{
+		Constants: constants(0), Captions: []string{"CC2", "SERVICE1"},
+		Settings: media.Settings{Subtitles: "de", Captions: "SERVICE1=en CC1=es"},
+	}}
+	snap := snapshotOf(rec)
+	want := []hls.Caption{{ID: "CC1", Language: "es"}, {ID: "CC2"}, {ID: "SERVICE1", Language: "en"}}
+	if snap.Subtitles != "de" || !slices.Equal(snap.Captions, want) {
+		t.Errorf("subtitles %q, captions %v", snap.Subtitles, snap.Captions)
+	}
 }
