@@ -153,7 +153,7 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 		State: m.State, Constants: m.Constants, Window: m.Settings.DVRWindow.D(), Takes: m.Takes, Independent: true,
 		Metadata: rec.Metadata,
 	}
-	s.Declare(&m.Settings)
+	s.Declare(&m.Settings, m.Captions)
 	shows := false
 	for _, track := range rec.Tracks {
 		s.Renditions = append(s.Renditions, hls.Rendition{Name: track.Name, Segments: track.Segments})

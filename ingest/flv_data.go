@@ -65,7 +65,7 @@ func (d *flvDemuxer) data(timestamp uint32, body []byte, wall time.Time) error {
 }
 
 // videoMetadata reads an E-RTMP metadata packet: pairs of a name and a value, of which "colorInfo" is the one there is.
-// Players read the colours of the coded pictures themselves.
+// Players read the colours of the coded pictures themselves; the light of HDR may be said here alone.
 func (d *flvDemuxer) videoMetadata(p *flvPacket) error {
 	values, _ := decodeAMF0(p.body)
 	var object amfObject
@@ -77,6 +77,13 @@ func (d *flvDemuxer) videoMetadata(p *flvPacket) error {
 	if object == nil {
 		d.sink.repaired(repairBadMetadata)
 		return nil
+	}
+	if info, ok := object.get("colorInfo").(amfObject); ok {
+		t := &d.videos[p.number]
+		t.told = displayOf(info)
+		if err := d.redisplay(t, trackID{kind: media.Video, number: p.number}); err != nil {
+			return err
+		}
 	}
 	return d.tellJSON(media.OnMeta, d.clock.near(p.timestamp), object, p.wall)
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
@@ -99,11 +100,25 @@ text@0s {"type":"WebVTT","data":"hi"}`},
 	}, want: "", repair: repairBadMetadata},
 }
 
+// captionTap is a sink that hands captions on as the demuxer gave them.
+type captionTap struct {
+	*lineup
+	out Publication
+}
+
+func (t captionTap) metadata(m *media.TimedMetadata) error {
+	if m.Kind == media.Captions {
+		return t.out.WriteMetadata(m)
+	}
+	return t.lineup.metadata(m)
+}
+
 func TestTimedMetadata(t *testing.T) {
 	for _, tt := range dataCases {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &recPublication{rec: newRecorder()}
 			d, l := newTestDemuxer(t, p)
+			d.sink = captionTap{l, p}
 			if err := d.feed(tt.tags...); err != nil {
 				t.Fatal(err)
 			}
@@ -118,12 +133,13 @@ func TestTimedMetadata(t *testing.T) {
 }
 
 // Captions stay in the pictures, and of several renditions' the first one's are told.
-func TestCaptionsOfPictures(t *testing.T) {
+func TestCC1_CaptionsOfPictures(t *testing.T) {
 	message := "\xb5\x00\x31GA94\x03" + testCaptions
 	sei := append([]byte{6, 4, byte(len(message))}, message...)
 	sei = append(sei, 0x80)
 	p := &recPublication{rec: newRecorder()}
-	d, _ := newTestDemuxer(t, p)
+	d, l := newTestDemuxer(t, p)
+	d.sink = captionTap{l, p}
 	err := d.feed(video(0, ex(0x90, "avc1", testRecord)), video(0, ex(0x96, "\x00avc1\x01", testRecord)),
 		video(40, videoUnit(80, sei, idr(1))), video(40, ex(0x96, "\x03avc1\x01", unitsOf(sei, idr(1)))))
 	if err != nil {
@@ -131,6 +147,12 @@ func TestCaptionsOfPictures(t *testing.T) {
 	}
 	if got, want := describeMetadata(p), fmt.Sprintf("captions@120ms %x", wantCaptions); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := l.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.frames); n != 2 || !bytes.Contains(p.frames[0].Payload, sei) || !bytes.Contains(p.frames[1].Payload, sei) {
+		t.Errorf("CC-1: %d frames, not all with their captions", n)
 	}
 }
 

@@ -13,6 +13,8 @@ type flvVideo struct {
 	stream bitstream.Video
 	fields fieldPair
 	track  media.Track // what the sink was told last; Codec is another one while its configuration is awaited
+	// display is what the pictures say, and told what the container says of the light they are to be seen in.
+	display, told media.Display
 }
 
 func (d *flvDemuxer) videoPacket(p *flvPacket) error {
@@ -43,7 +45,7 @@ func (d *flvDemuxer) videoPacket(p *flvPacket) error {
 func (d *flvDemuxer) videoTrack(p *flvPacket) *flvVideo {
 	t := &d.videos[p.number]
 	if t.codec != p.codec {
-		t.codec, t.stream = p.codec, newVideo(p.codec)
+		t.codec, t.stream, t.display = p.codec, newVideo(p.codec), media.Display{}
 	}
 	if d.fault == nil {
 		d.fault = func(f bitstream.Fault) { d.sink.repaired(string(f)) }
@@ -68,8 +70,19 @@ func (d *flvDemuxer) videoConfig(p *flvPacket) error {
 }
 
 func (d *flvDemuxer) configureVideo(t *flvVideo, id trackID, unit *bitstream.Unit) error {
-	return d.configure(id, &t.track,
-		media.Track{Codec: t.codec, Config: unit.Config, Width: unit.Width, Height: unit.Height})
+	return d.configure(id, &t.track, media.Track{
+		Codec: t.codec, Config: unit.Config, Width: unit.Width, Height: unit.Height, Display: t.display.Over(t.told),
+	})
+}
+
+// redisplay tells the sink of a track whose pictures are to be shown in another way.
+func (d *flvDemuxer) redisplay(t *flvVideo, id trackID) error {
+	track := t.track
+	track.Display = t.display.Over(t.told)
+	if track.Config == nil || track.Codec != t.codec || track.Display == t.track.Display {
+		return nil // it goes with the configuration, or is known
+	}
+	return d.configure(id, &t.track, track)
 }
 
 func (d *flvDemuxer) videoUnit(p *flvPacket, composition int32) error {
@@ -84,10 +97,16 @@ func (d *flvDemuxer) videoUnit(p *flvPacket, composition int32) error {
 			return err
 		}
 	}
+	if unit.Display != nil {
+		t.display = *unit.Display
+	}
 	if unit.Config != nil {
-		if err := d.configureVideo(t, id, &unit); err != nil {
-			return err
-		}
+		err = d.configureVideo(t, id, &unit)
+	} else if unit.Display != nil {
+		err = d.redisplay(t, id)
+	}
+	if err != nil {
+		return err
 	}
 	if !unit.Picture {
 		d.sink.repaired(string(bitstream.NoPicture))

@@ -32,6 +32,8 @@ type fmp4Track struct {
 	track     media.Track
 	video     bitstream.Video // of video whose payload is looked into
 	announced bool            // configure was called
+	given     []byte          // the configuration that the sink was told last
+	stated    media.Display   // what the boxes say of showing the pictures
 
 	// Defaults of trex (8.8.3).
 	duration, size uint32
@@ -160,9 +162,36 @@ func (d *fmp4Demuxer) configure(t *fmp4Track, config []byte) error {
 		config = given
 	}
 	t.announced = true
+	t.given = config
 	track := t.track
 	track.Config = config
 	return d.sink.configure(t.trackID, track)
+}
+
+// picture hands over what a picture brings beside itself: another configuration, another way of showing, captions.
+func (d *fmp4Demuxer) picture(t *fmp4Track, unit *bitstream.Unit, wall time.Time) error {
+	if unit.Display != nil {
+		t.track.Display = unit.Display.Over(t.stated)
+		t.track.Display.Rotation = t.stated.Rotation // players of MP4 go by the track's matrix alone
+	}
+	config := unit.Config
+	if config != nil && unit.Width > 0 {
+		t.track.Width, t.track.Height = unit.Width, unit.Height
+	}
+	if config == nil && unit.Display != nil {
+		config = t.given
+	}
+	if config != nil {
+		if err := d.configure(t, bytes.Clone(config)); err != nil {
+			return err
+		}
+	}
+	if !unit.Picture || t.trackID.number > 0 || len(unit.Captions) == 0 {
+		return nil
+	}
+	return d.sink.metadata(&media.TimedMetadata{
+		Kind: media.Captions, PTS: d.frame.PTS, Payload: unit.Captions, Wall: wall,
+	})
 }
 
 func (d *fmp4Demuxer) readTrex(body []byte) error {
@@ -365,13 +394,8 @@ func (d *fmp4Demuxer) sample(f *fmp4Fragment, s fmp4Sample, payload []byte, wall
 	if err != nil {
 		return err
 	}
-	if unit.Config != nil {
-		if unit.Width > 0 {
-			t.track.Width, t.track.Height = unit.Width, unit.Height
-		}
-		if err := d.configure(t, unit.Config); err != nil {
-			return err
-		}
+	if err := d.picture(t, &unit, wall); err != nil {
+		return err
 	}
 	if !unit.Picture {
 		d.sink.repaired(string(bitstream.NoPicture))

@@ -13,7 +13,7 @@ import (
 func readFMP4Track(trak []byte) (*fmp4Track, error) {
 	t := &fmp4Track{}
 	var handler string
-	movie := int64(-1)
+	movie, rotation := int64(-1), 0
 	err := mp4Boxes(trak, func(kind string, body []byte) error {
 		switch kind {
 		case "tkhd": // 8.3.2
@@ -25,6 +25,7 @@ func readFMP4Track(trak []byte) (*fmp4Track, error) {
 				return errMP4
 			}
 			t.id = binary.BigEndian.Uint32(body[at:])
+			rotation = rotationOf(body[at+4:])
 		case "edts":
 			return mp4Path(body, func(elst []byte) error { movie = editStart(elst); return nil }, "elst")
 		case "mdia":
@@ -40,6 +41,10 @@ func readFMP4Track(trak []byte) (*fmp4Track, error) {
 	}
 	if movie > 0 {
 		t.shift = -movie
+	}
+	if t.track.Kind == media.Video {
+		t.stated.Rotation = rotation
+		t.track.Display = t.stated
 	}
 	return t, nil
 }
@@ -119,6 +124,9 @@ func (t *fmp4Track) readVideo(kind string, entry []byte) error {
 		return errMP4
 	}
 	t.track.Kind = media.Video
+	if err := t.readLight(entry[fixed:]); err != nil {
+		return err
+	}
 	var config string
 	switch kind {
 	case "avc1", "avc3":
@@ -137,6 +145,40 @@ func (t *fmp4Track) readVideo(kind string, entry []byte) error {
 		return fmt.Errorf("%w: video %.4q of the source is not taken", media.ErrUnsupported, kind)
 	}
 	return t.readConfig(entry[fixed:], config, 0)
+}
+
+// readLight reads the boxes of HDR (12.1.7, 12.1.8).
+func (t *fmp4Track) readLight(boxes []byte) error {
+	return mp4Boxes(boxes, func(kind string, body []byte) error {
+		switch kind {
+		case "mdcv":
+			t.stated.Mastering, _ = bitstream.ReadMastering(body)
+		case "clli":
+			t.stated.Light, _ = bitstream.ReadLight(body)
+		}
+		return nil
+	})
+}
+
+// rotationOf reads the matrix of a tkhd from behind its track_ID on (8.3.2): the turn, if it is one by quarters, of a
+// picture that is not mirrored.
+func rotationOf(b []byte) int {
+	const one = 1 << 16
+	if len(b) != 68 && len(b) != 72 {
+		return 0
+	}
+	// The duration has 8 bytes in version 1; matrix, width and height are the last 44 bytes of both.
+	matrix := b[len(b)-44:]
+	at := func(i int) int32 { return int32(binary.BigEndian.Uint32(matrix[4*i:])) }
+	switch [4]int32{at(0), at(1), at(3), at(4)} {
+	case [4]int32{0, one, -one, 0}:
+		return 90
+	case [4]int32{-one, 0, 0, -one}:
+		return 180
+	case [4]int32{0, -one, one, 0}:
+		return 270
+	}
+	return 0
 }
 
 func (t *fmp4Track) readAudio(kind string, entry []byte) error {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/bitstream"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -31,7 +33,7 @@ type sink interface {
 	remove(id trackID)
 	// write gives a frame; its Track is set here. An error ends the connection.
 	write(id trackID, frame *media.Frame) error
-	// metadata gives a piece of timed metadata.
+	// metadata gives a piece of timed metadata; captions as cc_data in the order of decoding.
 	metadata(m *media.TimedMetadata) error
 	// repaired counts a fault that was passed over.
 	repaired(what string)
@@ -71,9 +73,10 @@ type lineup struct {
 	heldBytes int
 	orphan    time.Time // when a frame first came without any configuration
 
-	frames  int64
-	bytes   int64
-	quality *quality
+	frames   int64
+	bytes    int64
+	quality  *quality
+	captions bitstream.CaptionScan
 }
 
 // slot is one configured track.
@@ -147,7 +150,7 @@ func (l *lineup) configure(id trackID, track media.Track) error {
 
 func sameTrack(a, b *media.Track) bool {
 	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
-		a.Height == b.Height && a.Language == b.Language && a.Label == b.Label
+		a.Height == b.Height && a.Display == b.Display && a.Language == b.Language && a.Label == b.Label
 }
 
 func (l *lineup) remove(id trackID) {
@@ -180,8 +183,25 @@ func (l *lineup) metadata(m *media.TimedMetadata) error {
 		l.repaired(repairBadMetadata)
 		return nil
 	}
+	if m.Kind == media.Captions {
+		if !l.captions.Read(m.PTS, m.Payload) {
+			return nil
+		}
+		return l.tellCaptions(m.PTS, m.Wall)
+	}
 	if err := l.out.WriteMetadata(m); err != nil {
 		return fmt.Errorf("write %s metadata: %w", m.Kind, err)
+	}
+	return nil
+}
+
+// tellCaptions says which captions are in use, when there is one more.
+func (l *lineup) tellCaptions(pts time.Duration, wall time.Time) error {
+	m := media.TimedMetadata{
+		Kind: media.Captions, PTS: pts, Payload: []byte(strings.Join(l.captions.Seen(), " ")), Wall: wall,
+	}
+	if err := l.out.WriteMetadata(&m); err != nil {
+		return fmt.Errorf("write captions in use: %w", err)
 	}
 	return nil
 }
@@ -262,8 +282,13 @@ func (l *lineup) deliver(s *slot, frame *media.Frame) error {
 
 // flush hands over what is still held when the connection ends.
 func (l *lineup) flush() error {
-	if len(l.held) == 0 {
-		return nil
+	if len(l.held) > 0 {
+		if err := l.setTracks(); err != nil {
+			return err
+		}
 	}
-	return l.setTracks()
+	if l.captions.Flush() {
+		return l.tellCaptions(0, time.Time{})
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 
@@ -15,6 +16,9 @@ type tsPicture struct {
 	fault func(bitstream.Fault)
 
 	fields fieldPair
+	// config and display are what the sink was told, or will be with the first configuration.
+	config  []byte
+	display media.Display
 
 	marked bool  // a picture told by itself that decoding may begin with it
 	step   int64 // between the last access units in 90 kHz; 0 if it is not known
@@ -106,8 +110,14 @@ func (d *tsDemuxer) unit(s *tsStream, units []byte) error {
 			return err
 		}
 	}
+	if unit.Display != nil {
+		p.display = *unit.Display
+	}
 	if unit.Config != nil {
-		if err := d.sink.configure(s.id, media.Track{Codec: p.codec, Config: unit.Config}); err != nil {
+		p.config = bytes.Clone(unit.Config)
+	}
+	if p.config != nil && (unit.Config != nil || unit.Display != nil) {
+		if err := d.sink.configure(s.id, media.Track{Codec: p.codec, Config: p.config, Display: p.display}); err != nil {
 			return err
 		}
 	}

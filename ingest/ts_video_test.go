@@ -143,21 +143,24 @@ func TestTSLargePicture(t *testing.T) {
 	}
 }
 
-// The captions in the pictures of the first video track are metadata of their time.
-func TestTSCaptions(t *testing.T) {
-	// user_data_registered_itu_t_t35 of ATSC A/53: one triplet of cc_data.
-	caption := []byte{6, 4, 14, 0xb5, 0, 0x31, 'G', 'A', '9', '4', 3, 0x41, 0xff, 0xfc, 0x94, 0x20, 0xff, 0x80}
+// The captions in use in the pictures of the first video track are told, and stay where they are.
+func TestCC1_TSCaptions(t *testing.T) {
+	// user_data_registered_itu_t_t35 of ATSC A/53: cc_data that begins pop-on captions, and writes "HI".
+	caption := func(cc ...byte) []byte {
+		b := append([]byte{6, 4, byte(11 + len(cc)), 0xb5, 0, 0x31, 'G', 'A', '9', '4', 3, 0x40 | byte(len(cc)/3), 0xff}, cc...)
+		return append(b, 0xff, 0x80)
+	}
+	one, two := caption(0xfc, 0x94, 0x20, 0xfc, 0xc8, 0x49), caption(0xfd, 0x15, 0x25, 0xfd, 0xc8, 0x49)
 	var m tsMux
 	m.pat(0x100)
 	m.pmt(0x100, 1, 0, tsTypeH264, 0x101, tsTypeH264, 0x102)
-	for _, pid := range []int{0x101, 0x102} {
-		m.pes(pid, 7200, 3600, annexB(testSPS, testPPS, caption, []byte{0x65, 0x88, 1}))
-	}
+	m.pes(0x101, 7200, 3600, annexB(testSPS, testPPS, one, []byte{0x65, 0x88, 1}))
+	m.pes(0x102, 7200, 3600, annexB(testSPS, testPPS, two, []byte{0x65, 0x88, 1}))
 	got, _, _ := demuxTS(t, m.out)
-	if len(got.metadata) != 1 || got.metadata[0].Kind != media.Captions || media.Ticks(got.metadata[0].PTS, 90000) != 7200 {
+	if len(got.metadata) != 1 || got.metadata[0].Kind != media.Captions || string(got.metadata[0].Payload) != "CC1" {
 		t.Fatalf("%+v", got.metadata)
 	}
-	if !bytes.Contains(got.metadata[0].Payload, []byte{0xfc, 0x94, 0x20}) {
-		t.Errorf("% x", got.metadata[0].Payload)
+	if len(got.video) != 2 || !bytes.Contains(got.video[0].Payload, one) || !bytes.Contains(got.video[1].Payload, two) {
+		t.Errorf("%d frames, not all with their captions", len(got.video))
 	}
 }

@@ -29,8 +29,10 @@ type format struct {
 
 	// codedWidth and codedHeight are the picture after cropping, before the sample aspect ratio.
 	codedWidth, codedHeight int
-	pixel                   [2]int // the sample aspect ratio; zero is square
-	colour                  colour
+	// uprightWidth and uprightHeight are the picture in the shape of its samples, before it is turned.
+	uprightWidth, uprightHeight int
+	pixel                       [2]int // the sample aspect ratio; zero is square
+	colour                      colour
 
 	// Audio.
 
@@ -45,6 +47,9 @@ type format struct {
 func newFormat(t media.Track) (*format, error) {
 	if err := media.CheckStreamName(t.Name); err != nil { // a track's name becomes a file's and a URL's
 		return nil, fmt.Errorf("track: %w", err)
+	}
+	if t.Name == media.SubtitlesName { // its URLs are those of the subtitles
+		return nil, fmt.Errorf("track %s: %w: the name is reserved: choose another", t.Name, media.ErrBadName)
 	}
 	if len(t.Config) > maxConfig {
 		return nil, fmt.Errorf("track %s: %w: configuration of %d bytes", t.Name, media.ErrInvalid, len(t.Config))
@@ -77,11 +82,12 @@ func (f *format) video() bool { return f.track.Kind == media.Video }
 func (f *format) unitTime() time.Duration { return media.Duration(f.unit, f.track.Timescale) }
 
 // sameConfig says that a decoder need not be told of the other. A language or a name that comes late is no reason for a
-// discontinuity: it waits for the next take.
+// discontinuity: it waits for the next take. So does the light of HDR, which the pictures say too and which changes how
+// a display is set at the most. A turn is not in the pictures for most players: it needs its own init section (MV-4).
 func (f *format) sameConfig(g *format) bool {
 	a, b := &f.track, &g.track
 	return a.Codec == b.Codec && bytes.Equal(a.Config, b.Config) && a.Unit == b.Unit && a.Width == b.Width &&
-		a.Height == b.Height
+		a.Height == b.Height && a.Display.Rotation == b.Display.Rotation
 }
 
 // colour is what a stream says of its colours (ITU-T H.273), for a player that would else guess SDR.
@@ -126,6 +132,8 @@ func (f *format) setPicture(width, height int, ratio aspect, rate float64) error
 		f.pixel = [2]int{w, h}
 		t.Width = (width*w + h/2) / h
 	}
+	f.uprightWidth, f.uprightHeight = t.Width, t.Height
+	t.Width, t.Height = t.Display.Shown(t.Width, t.Height)
 	if rate > 0 && rate <= maxFrameRate {
 		t.FrameRate = rate
 	}

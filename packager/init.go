@@ -63,6 +63,22 @@ func u32(b []byte, values ...uint32) []byte {
 
 func appendMatrix(b []byte) []byte { return u32(b, 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000) }
 
+// appendTurn writes the matrix that turns the picture clockwise and moves it back to where it was (ISO/IEC 14496-12,
+// 6.2.2): x' = ax + cy + tx, y' = bx + dy + ty, in the order a, b, u, c, d, v, tx, ty, w.
+func appendTurn(b []byte, f *format) []byte {
+	const one, minus = 1 << 16, 1<<32 - 1<<16
+	width, height := uint32(f.uprightWidth)<<16, uint32(f.uprightHeight)<<16
+	switch f.track.Display.Rotation {
+	case 90:
+		return u32(b, 0, one, 0, minus, 0, 0, height, 0, 1<<30)
+	case 180:
+		return u32(b, minus, 0, 0, 0, minus, 0, width, height, 1<<30)
+	case 270:
+		return u32(b, 0, minus, 0, one, 0, 0, 0, width, 1<<30)
+	}
+	return appendMatrix(b)
+}
+
 func appendMvhd(b []byte) []byte {
 	return fullBox(b, "mvhd", 0, 0, func(b []byte) []byte {
 		b = u32(b, 0, 0, 1000, 0) // times unknown, timescale, duration
@@ -84,8 +100,8 @@ func appendTkhd(b []byte, f *format) []byte {
 			volume, group = 0x100, 1
 		}
 		b = u16(b, 0, group, volume, 0)
-		b = appendMatrix(b)
-		return u32(b, uint32(f.track.Width)<<16, uint32(f.track.Height)<<16)
+		b = appendTurn(b, f)
+		return u32(b, uint32(f.uprightWidth)<<16, uint32(f.uprightHeight)<<16)
 	})
 }
 
@@ -174,8 +190,24 @@ func appendVideoEntry(b []byte, f *format) []byte {
 				return append(b, 0)
 			})
 		}
-		return b
+		return appendLight(b, &f.track.Display)
 	})
+}
+
+// appendLight writes what the publisher said of the light of HDR (ISO/IEC 14496-12, 12.1.7 and 12.1.8).
+func appendLight(b []byte, d *media.Display) []byte {
+	if m := &d.Mastering; *m != (media.Mastering{}) {
+		b = box(b, "mdcv", func(b []byte) []byte {
+			for _, p := range m.Primaries {
+				b = u16(b, p[:]...)
+			}
+			return u32(u16(b, m.White[:]...), m.Max, m.Min)
+		})
+	}
+	if d.Light != (media.ContentLight{}) {
+		b = box(b, "clli", func(b []byte) []byte { return u16(b, d.Light.Max, d.Light.Average) })
+	}
+	return b
 }
 
 // appendAudioEntry writes an AudioSampleEntry with the configuration.

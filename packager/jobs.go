@@ -10,15 +10,16 @@ import (
 type jobKind uint8
 
 const (
-	jobNone    jobKind = iota // only to be waited for
-	jobStart                  // begin a take
-	jobPart                   // append a part
-	jobFinish                 // a segment's index line
-	jobGap                    // a filler's index line
-	jobPiece                  // a piece of timed metadata
-	jobSeal                   // end the take
-	jobAbandon                // end the take, of which work was given up
-	jobState                  // write the manifest
+	jobNone     jobKind = iota // only to be waited for
+	jobStart                   // begin a take
+	jobPart                    // append a part
+	jobFinish                  // a segment's index line
+	jobGap                     // a filler's index line
+	jobPiece                   // a piece of timed metadata
+	jobSeal                    // end the take
+	jobAbandon                 // end the take, of which work was given up
+	jobState                   // write the manifest
+	jobCaptions                // write the captions into the manifest
 )
 
 // job is a piece of storage work.

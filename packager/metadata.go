@@ -2,9 +2,12 @@ package packager
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
@@ -17,13 +20,15 @@ const (
 	maxHeldBytes     = 1 << 20
 	// metadataAhead is how far from the newest frame a piece may be; one that is farther has a clock of its own.
 	metadataAhead = 10 * time.Minute
+	// textAhead is the same of texts, which hold up all that follow: as far as what a pulled source brings at once.
+	textAhead = time.Minute
 )
 
 // heldMetadata waits for a take to begin.
 type heldMetadata struct {
 	pieces   []media.TimedMetadata // copies
 	bytes    int
-	captions bool
+	captions []string
 }
 
 // add copies a piece. It says false if there is no room.
@@ -40,10 +45,13 @@ func (h *heldMetadata) add(m *media.TimedMetadata) bool {
 
 // timeline is what a show's publisher told beside its media. Readers see list; the rest belongs to the stream's lock.
 type timeline struct {
-	list     atomic.Pointer[[]media.Metadata] // in the order of arrival
-	bytes    int
-	number   int64 // the newest piece's
-	captions atomic.Bool
+	list   atomic.Pointer[[]media.Metadata] // in the order of arrival
+	bytes  int
+	number int64 // the newest piece's
+	// seen are the captions that were in the pictures, and captions those that playlists tell of; both are replaced,
+	// never modified.
+	seen     []string
+	captions []hls.Caption
 	events   eventIndex
 }
 
@@ -55,8 +63,24 @@ func (s *Show) Metadata() []media.Metadata {
 	return nil
 }
 
-// Captions says that pictures of the show carried CEA-608 or CEA-708 captions.
-func (s *Show) Captions() bool { return s.timeline.captions.Load() }
+// seeCaptions takes the ids of captions in the pictures. What was told once is told for ever: a caption may come back,
+// and another take has it too.
+func (s *Show) seeCaptions(ids []string) {
+	t := &s.timeline
+	seen := t.seen
+	for _, id := range ids {
+		if !slices.Contains(seen, id) && len(seen) < media.MaxCaptions {
+			seen = append(slices.Clip(seen), id)
+		}
+	}
+	if len(seen) == len(t.seen) {
+		return
+	}
+	t.seen = seen
+	t.captions = media.CaptionsOf(s.settings.Captions, seen)
+	s.recorder.keepCaptions(seen)
+	s.publish()
+}
 
 // addMetadata keeps a piece at a media time of the newest take. The payload is kept. It says false if the recording has
 // as much as it may have: playlists never take back what they told.
@@ -102,7 +126,7 @@ func (s *Show) restoreMetadata(list []media.Metadata) {
 }
 
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
-// at the begin of the show. Captions, which stay in the pictures, are only noted.
+// at the begin of the show. Of captions, which stay in the pictures, only which there are is noted (CC-1).
 func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 	s := p.stream
 	s.mu.Lock()
@@ -113,10 +137,10 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 	s.packager.metrics.timedMetadata.WithLabelValues(string(m.Kind)).Inc()
 	switch {
 	case m.Kind == media.Captions && s.take == nil:
-		p.metadata.captions = true
+		p.metadata.captions = strings.Fields(string(m.Payload)) // all so far
 	case m.Kind == media.Captions:
-		s.show.timeline.captions.Store(true)
-	case !m.Kind.Listed(): // for nobody yet
+		s.show.seeCaptions(strings.Fields(string(m.Payload)))
+	case !m.Kind.Listed(), m.Kind == media.Text && !hls.TellsText(m.Payload): // for nobody yet
 	case len(m.Payload) > media.MaxMetadata, s.take == nil && !p.metadata.add(m):
 		s.packager.metrics.metadataDropped.Inc()
 	case s.take != nil:
@@ -127,8 +151,11 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 
 // placeMetadataLocked puts a piece into the running take. The payload is kept.
 func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
-	at := s.take.timeOf(m.PTS)
-	if at > s.show.end()+metadataAhead || !s.show.addMetadata(m.Kind, at, payload) {
+	at, ahead := s.take.timeOf(m.PTS), metadataAhead
+	if m.Kind == media.Text {
+		at, ahead = s.show.textTime(at), textAhead
+	}
+	if at > s.show.end()+ahead || !s.show.addMetadata(m.Kind, at, payload) {
 		s.packager.metrics.metadataDropped.Inc()
 		return
 	}
@@ -137,13 +164,30 @@ func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 	}
 }
 
+// textTime gives the media time for a text: its own, but never before the open segment, since the subtitles of those
+// that are listed do not change, nor before a text that is placed already, so that texts are in the order of time
+// (SUB-1).
+func (s *Show) textTime(at time.Duration) time.Duration {
+	r := s.renditions[0]
+	if r.open != nil {
+		at = max(at, media.Duration(r.open.dts, r.open.timescale))
+	} else {
+		at = max(at, s.end())
+	}
+	list := s.Metadata()
+	for i := len(list) - 1; i >= 0; i-- { // each piece is passed once until there is another text
+		if list[i].Kind == media.Text {
+			return max(at, list[i].Time)
+		}
+	}
+	return at
+}
+
 // releaseMetadataLocked places what waited for the take that has begun.
 func (p *Publication) releaseMetadataLocked() {
 	s, h := p.stream, p.metadata
 	p.metadata = heldMetadata{}
-	if h.captions {
-		s.show.timeline.captions.Store(true)
-	}
+	s.show.seeCaptions(h.captions)
 	for i := range h.pieces {
 		s.placeMetadataLocked(&h.pieces[i], h.pieces[i].Payload)
 	}

@@ -3,10 +3,12 @@ package packager
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -25,7 +27,7 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 		p, src := s.open()
 		src.start = time.Hour
 		s.tell(p, media.CuePoint, 0, "before")
-		s.tell(p, media.Captions, 0, "cc")
+		s.tell(p, media.Captions, 0, "CC1")
 		s.play(p, src, 5*time.Second)
 		s.tell(p, media.SCTE35, time.Hour+4*time.Second, "at four")
 		s.tell(p, media.SCTE35, 9*time.Hour, "of another clock")
@@ -58,8 +60,8 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 		if want := begin.Date.Add(time.Second); list[2].Date.Sub(want).Abs() > time.Millisecond {
 			t.Errorf("its date is %v, want %v", list[2].Date, want)
 		}
-		if !show.Captions() {
-			t.Error("captions are not noted")
+		if want := []hls.Caption{{ID: "CC1"}}; !slices.Equal(snap.Captions, want) {
+			t.Errorf("CC-1: captions %v", snap.Captions)
 		}
 		s.close(p, true)
 	})
@@ -79,7 +81,7 @@ func TestMetadataIsBounded(t *testing.T) {
 		s.play(p, src, 3*time.Second)
 		held := s.show().Metadata()
 		for range maxMetadata + 1 {
-			s.tell(p, media.Text, 2*time.Second, "small")
+			s.tell(p, media.ID3, 2*time.Second, "small")
 		}
 		if n := len(s.show().Metadata()); n != maxMetadata {
 			t.Errorf("%d pieces", n)
@@ -114,4 +116,71 @@ func TestRepairsAreCountedPerTrack(t *testing.T) {
 		}
 		s.close(p, true)
 	})
+}
+
+// A text that comes late is moved to the open segment, so that the subtitles of the listed ones stay, and texts are in
+// the order of time.
+func TestSUB1_TextsNeverChangeListedSegments(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p, src := s.open()
+		s.tell(p, media.Text, 0, `{"text":"first"}`)
+		s.play(p, src, 5*time.Second)
+		at := media.Duration(s.show().renditions[0].open.dts, videoTimescale)
+		s.tell(p, media.Text, 0, `{"text":"late"}`)
+		s.tell(p, media.Text, 5500*time.Millisecond, `{"text":"ahead"}`)
+		s.tell(p, media.Text, 5200*time.Millisecond, `{"text":"behind it"}`)
+		s.tell(p, media.Text, 5*time.Minute, `{"text":"far ahead"}`)
+		s.tell(p, media.Text, 6*time.Second, `{"no":"text"}`)
+		s.tell(p, media.Text, 7*time.Second, `{"text":""}`)
+		var got []string
+		for _, m := range s.show().Metadata() {
+			got = append(got, m.Time.String()+" "+string(m.Payload))
+		}
+		want := []string{
+			`0s {"text":"first"}`, at.String() + ` {"text":"late"}`, `5.5s {"text":"ahead"}`, `5.5s {"text":"behind it"}`,
+			`7s {"text":""}`,
+		}
+		if !slices.Equal(got, want) || at < 2*time.Second {
+			t.Errorf("%q, want %q", got, want)
+		}
+		s.close(p, true)
+	})
+}
+
+// The captions of the setting are told from the start, those in the pictures once they are seen, and for ever.
+func TestCC1_CaptionsAreDeclaredAndSeen(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, func(settings *media.Settings) { settings.Captions, settings.Subtitles = "SERVICE1=en CC3=es", "de" })
+		s.tracks(p, videoTrack(), audioTrack())
+		src := &source{fps: 30, gop: 30}
+		s.play(p, src, 4*time.Second)
+		show := s.show()
+		check := func(want ...hls.Caption) {
+			t.Helper()
+			if got, _ := show.Snapshot(); !slices.Equal(got.Captions, want) || got.Subtitles != "de" {
+				t.Errorf("captions %v, want %v; subtitles %q", got.Captions, want, got.Subtitles)
+			}
+		}
+		es, en := hls.Caption{ID: "CC3", Language: "es"}, hls.Caption{ID: "SERVICE1", Language: "en"}
+		check(es, en)
+		s.tell(p, media.Captions, 4*time.Second, "SERVICE1 CC1 bogus")
+		check(hls.Caption{ID: "CC1"}, es, en)
+		s.tell(p, media.Captions, 4*time.Second, "CC1 CC3")
+		s.play(p, src, 2*time.Second)
+		check(hls.Caption{ID: "CC1"}, es, en)
+		s.close(p, true)
+		check(hls.Caption{ID: "CC1"}, es, en)
+		rec := s.stored(show.ID())
+		if got := media.CaptionsOf(rec.Settings.Captions, rec.Captions); !slices.Equal(got, []hls.Caption{{ID: "CC1"}, es, en}) {
+			t.Errorf("the recording says %v", got)
+		}
+	})
+}
+
+func TestSUB1_NoTrackIsCalledSubtitles(t *testing.T) {
+	track := videoTrack()
+	track.Name = media.SubtitlesName
+	if _, err := newFormat(track); !errors.Is(err, media.ErrBadName) {
+		t.Errorf("%v", err)
+	}
 }

@@ -2,6 +2,7 @@ package packager
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,8 +185,9 @@ func (r *recorder) seal() { r.soft(job{kind: jobSeal}) }
 
 // setState writes the state into the manifest; then, if it is not nil, is called when that is done or has failed.
 func (r *recorder) setState(state media.State, ended time.Time, then func()) {
+	seen := r.show.timeline.seen
 	j := job{kind: jobState, do: func() error {
-		err := r.log.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = state, ended })
+		err := r.log.Update(func(m *reclog.Manifest) { m.State, m.EndedAt, m.Captions = state, ended, seen })
 		if err != nil {
 			r.show.metrics.storageErrors.Inc()
 			r.show.logger.Error("write manifest", "state", string(state), "err", err)
@@ -198,6 +200,19 @@ func (r *recorder) setState(state media.State, ended time.Time, then func()) {
 	if !r.soft(j) && then != nil {
 		then()
 	}
+}
+
+// keepCaptions writes the captions in the pictures into the manifest. What is given up of such work comes with the
+// next state.
+func (r *recorder) keepCaptions(seen []string) {
+	r.soft(job{kind: jobCaptions, do: func() error {
+		err := r.log.Update(func(m *reclog.Manifest) { m.Captions = seen })
+		if err != nil {
+			r.show.metrics.storageErrors.Inc()
+			r.show.logger.Error("write manifest", "captions", strings.Join(seen, " "), "err", err)
+		}
+		return nil
+	}})
 }
 
 // hard does what is to be done before something is announced. If the volume is late the show is stalled.

@@ -85,6 +85,7 @@ func newShow(m *reclog.Manifest, log showLog, limit int64, logger *slog.Logger, 
 		logger: logger.With("publisher", m.Publisher, "stream", m.Stream, "recording", string(m.ID)),
 	}
 	s.recorder = newRecorder(s, log, limit/queueShare)
+	s.timeline.seen, s.timeline.captions = m.Captions, media.CaptionsOf(m.Settings.Captions, m.Captions)
 	s.rate.target = m.Constants.TargetDuration
 	s.version.Store(&version{next: make(chan struct{})})
 	return s
@@ -372,9 +373,8 @@ func (s *Show) publish() {
 		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), Takes: s.takes,
 		Renditions: make([]hls.Rendition, len(s.renditions)),
 		Bandwidth:  s.rate.peak(), AverageBandwidth: s.rate.average(), Independent: !s.dependent,
-		Metadata: s.Metadata(),
+		Metadata: s.Metadata(), Subtitles: s.settings.Subtitles, Captions: s.timeline.captions,
 	}
-	snap.Declare(&s.settings)
 	for i, r := range s.renditions {
 		snap.Renditions[i] = hls.Rendition{
 			Name: r.name, Segments: r.segments, Parts: r.parts, Bandwidth: r.rate.peak(), AverageBandwidth: r.rate.average(),

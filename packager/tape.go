@@ -75,7 +75,7 @@ func (r *recorder) run() {
 
 func (r *recorder) perform(j *job) answer {
 	switch j.kind {
-	case jobStart, jobState:
+	case jobStart, jobState, jobCaptions:
 		return answer{offset: -1, err: j.do()}
 	case jobPart:
 		return answer{offset: r.append(j.track, j.data)}

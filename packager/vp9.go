@@ -13,6 +13,7 @@ func (f *format) readVP9() error {
 	if len(r) < 8 {
 		return fmt.Errorf("%w: vpcC of %d bytes", media.ErrInvalid, len(r))
 	}
+	// The size comes as coded, and is told as it is shown.
 	if err := f.setPicture(f.track.Width, f.track.Height, aspect{}, 0); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ const (
 	av1Sequence    = 1
 	av1Delimiter   = 2
 	av1FrameHeader = 3
+	av1Metadata    = 5
 	av1Frame       = 6
 	av1TileList    = 8
 	av1Padding     = 15
@@ -27,6 +28,7 @@ type AV1 struct {
 	still      bool   // it says reduced_still_picture_header
 	configured bool   // a configuration was given
 	changed    bool   // the sequence header is no longer that given last
+	display    display
 }
 
 // SetConfig takes an AV1CodecConfigurationRecord (AV1 Codec ISO Media File Format Binding, 2.3.3). A record without a
@@ -41,8 +43,11 @@ func (s *AV1) SetConfig(record []byte) (config []byte, fault Fault) {
 	}
 	var sequence []byte
 	_, err := filterOBUs(record[header:], func(Fault) {}, func(kind byte, body []byte) bool {
-		if kind == av1Sequence && sequence == nil {
+		switch {
+		case kind == av1Sequence && sequence == nil:
 			sequence = body
+		case kind == av1Metadata:
+			s.display.readOBU(body) // Read tells it
 		}
 		return true
 	})
@@ -74,6 +79,8 @@ func (s *AV1) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 				u.Picture = true
 				u.Sync, u.Recovery = s.key(body[0])
 			}
+		case av1Metadata:
+			s.display.readOBU(body)
 		case av1Delimiter, av1TileList, av1Padding:
 			return false
 		}
@@ -92,7 +99,7 @@ func (s *AV1) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 		}
 		s.changed, s.configured = false, true
 	}
-	u.Payload = payload
+	u.Payload, u.Display = payload, s.display.take()
 	return u, nil
 }
 

@@ -178,7 +178,7 @@ func (s *AVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, error
 			})
 		}
 	}
-	u.Payload, u.Captions = payload, s.sei.take()
+	u.Payload, u.Captions, u.Display = payload, s.sei.take(), s.sei.display.take()
 	return u, nil
 }
 

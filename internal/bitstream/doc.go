@@ -7,6 +7,7 @@
 //	AVC, HEVC, AV1, VP9     one video stream each: SetConfig takes the container's record, Read an access unit
 //	ByteStream              NAL units between start codes (annex B) to NAL units behind lengths
 //	FirstUnit               where the next access unit begins among them
+//	CaptionScan             which captions of CEA-608 and CEA-708 are in use
 //	Field                   which field of a frame an access unit of H.264 holds, for who joins them
 //	ParseADTS and its like  an AudioFrame by its own header: ADTS, AC-3, E-AC-3, MPEG audio
 //	LATM                    AAC out of LOAS

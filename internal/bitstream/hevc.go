@@ -45,6 +45,11 @@ func (s *HEVC) SetConfig(record []byte) (config []byte, fault Fault) {
 	}
 	s.raw = bytes.Clone(record)
 	s.lengthSize = int(record[21]&3) + 1
+	eachHEVCUnit(record, func(unit []byte) {
+		if hevcType(unit) == hevcPrefixSEI {
+			s.sei.read(unit[2:]) // some encoders say the light of HDR here alone; Read tells it
+		}
+	})
 	same := s.configured && !s.changed
 	for i := range sets {
 		if len(sets[i]) == 0 {
@@ -123,7 +128,7 @@ func (s *HEVC) Read(payload []byte, limit int, repaired func(Fault)) (Unit, erro
 			payload, _ = filter(payload, repaired, func(unit []byte) bool { return !hevcIsSet(hevcType(unit)) })
 		}
 	}
-	u.Payload, u.Captions = payload, s.sei.take()
+	u.Payload, u.Captions, u.Display = payload, s.sei.take(), s.sei.display.take()
 	return u, nil
 }
 

@@ -14,28 +14,36 @@ func parseHEVCRecord(record []byte) (sets [hevcPPS - hevcVPS + 1]paramSets, ok b
 		return sets, false
 	}
 	var s HEVC
+	ok = eachHEVCUnit(record, func(unit []byte) {
+		if hevcIsSet(hevcType(unit)) {
+			s.put(unit)
+		}
+	})
+	return s.sets, ok
+}
+
+// eachHEVCUnit gives the units of a record, each of two bytes at least. It is false if the record is torn.
+func eachHEVCUnit(record []byte, give func(unit []byte)) bool {
 	rest := record[hevcRecordHeader:]
 	for range record[hevcRecordHeader-1] {
 		if len(rest) < 3 {
-			return sets, false
+			return false
 		}
 		kind, count := rest[0]&0x3f, int(binary.BigEndian.Uint16(rest[1:]))
 		rest = rest[3:]
 		for range count {
 			if len(rest) < 2 {
-				return sets, false
+				return false
 			}
 			size := int(binary.BigEndian.Uint16(rest))
 			if rest = rest[2:]; size < 2 || len(rest) < size || hevcType(rest) != kind {
-				return sets, false
+				return false
 			}
-			if hevcIsSet(kind) {
-				s.put(rest[:size])
-			}
+			give(rest[:size])
 			rest = rest[size:]
 		}
 	}
-	return s.sets, true
+	return true
 }
 
 // record makes an HEVCDecoderConfigurationRecord of the parameter sets. What it says of the whole stream is what its

@@ -14,6 +14,7 @@ const (
 type sei struct {
 	captions []byte // cc_data so far
 	plain    []byte // memory
+	display  display
 }
 
 // read goes through the messages of an SEI unit, without its header, and says whether there is a recovery point.
@@ -42,6 +43,8 @@ func (s *sei) read(b []byte) (recovery bool) {
 			return recovery
 		case kind == registeredUserData:
 			s.userData(rest[:size])
+		default:
+			s.display.read(kind, rest[:size])
 		}
 		b = rest[min(size, len(rest)):]
 	}

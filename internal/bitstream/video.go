@@ -1,5 +1,7 @@
 package bitstream
 
+import "github.com/oxbow-video/oxbow/internal/media"
+
 // Limits of one access unit.
 const (
 	// MaxUnits is the most NAL units or OBUs.
@@ -43,6 +45,8 @@ type Unit struct {
 	// Captions is the CEA-608/708 captions (ATSC A/53) in the unit, three bytes each as cc_data_pkt has them: flags and
 	// cc_type, cc_data_1, cc_data_2. It is nil if there are none, and borrowed as Payload is.
 	Captions []byte
+	// Display is what the stream says of showing its pictures, if that changed with this unit; nil if not.
+	Display *media.Display
 }
 
 // Video follows one video stream.

@@ -27,7 +27,7 @@ type Snapshot struct {
 	Metadata []media.Metadata
 	// Subtitles is the language of the recording's subtitles, which its text events are; empty is none.
 	Subtitles string
-	// Captions are the captions in the pictures.
+	// Captions are the captions in the pictures, CEA-608's first, by number. They only become more.
 	Captions []Caption
 	// Independent says that every segment so far began with a random access point, and that the packager means to
 	// keep it so.
@@ -35,12 +35,7 @@ type Snapshot struct {
 }
 
 // Caption is one channel of CEA-608 or service of CEA-708 in the pictures.
-type Caption struct {
-	// ID is the INSTREAM-ID: CC1 to CC4, SERVICE1 to SERVICE63.
-	ID string
-	// Language is a BCP 47 tag; empty is unknown.
-	Language string
-}
+type Caption = media.Caption
 
 // Rendition is one track's side of a snapshot.
 type Rendition struct {

@@ -12,8 +12,10 @@ const (
 	KLV      MetadataKind = "klv"       // SMPTE 336M: one or more key-length-value triplets
 	Text     MetadataKind = "text"      // onTextData: JSON of the object
 	CuePoint MetadataKind = "cue_point" // onCuePoint: JSON of the object
-	Captions MetadataKind = "captions"  // cc_data of CEA-608/708, also left in the pictures
-	OnMeta   MetadataKind = "metadata"  // onMetaData: JSON of the object
+	// Captions is CEA-608/708 in the pictures, where it stays: the ids of all captions in use so far, "CC1 SERVICE1". A
+	// protocol's demuxer still has cc_data here.
+	Captions MetadataKind = "captions"
+	OnMeta   MetadataKind = "metadata" // onMetaData: JSON of the object
 	// DateRange is one that the API was told of: JSON of its attributes.
 	DateRange MetadataKind = "date_range"
 )

@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// SubtitlesName is the track name that subtitles have in URLs: no track of a publisher has it.
+const SubtitlesName = "subtitles"
+
 // MaxName is the most bytes a publisher's or a stream's name has.
 const MaxName = 63
 

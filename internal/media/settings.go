@@ -217,5 +217,8 @@ func (p SettingsPatch) Check() error {
 			return &FieldError{Field: w.field, Want: fmt.Sprintf("%.40q is unknown: use %q or %q", *w.value, w.one, w.other)}
 		}
 	}
+	if err := p.checkText(); err != nil {
+		return err
+	}
 	return p.checkLimits()
 }

@@ -46,6 +46,8 @@ type Track struct {
 	// Language is an ISO 639 or BCP 47 tag and Label a name for people, where the publisher told them.
 	Language string `json:"language,omitempty"`
 	Label    string `json:"label,omitempty"`
+	// Display is what else the publisher's side knows of showing the pictures.
+	Display Display `json:"display,omitzero"`
 
 	// What follows is read out of Config by the packager. Of VP9, whose Config does not say it, the publisher's side sets
 	// Width and Height.
@@ -53,10 +55,11 @@ type Track struct {
 	// Timescale is the number of ticks in a second: 90000 for video, the sample rate for audio.
 	Timescale int64 `json:"timescale"`
 	// CodecString is the RFC 6381 name for CODECS: "avc1.64001f", "mp4a.40.2".
-	CodecString string  `json:"codec_string"`
-	Width       int     `json:"width,omitempty"`
-	Height      int     `json:"height,omitempty"`
-	FrameRate   float64 `json:"frame_rate,omitempty"`
+	CodecString string `json:"codec_string"`
+	// Width and Height are those of the picture as it is shown: cropped, stretched, turned.
+	Width     int     `json:"width,omitempty"`
+	Height    int     `json:"height,omitempty"`
+	FrameRate float64 `json:"frame_rate,omitempty"`
 	// VideoRange is "PQ" or "HLG"; empty is SDR.
 	VideoRange string `json:"video_range,omitempty"`
 	SampleRate int    `json:"sample_rate,omitempty"`

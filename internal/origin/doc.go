@@ -10,6 +10,7 @@
 //	/{publisher}/{stream}/{recording}/{take}/{track}/init.mp4
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
+//	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed

@@ -15,7 +15,7 @@ import (
 // Each is full, so that whoever adds a value copies it.
 type headers struct {
 	any, expose, methods, allow, day    []string
-	playlist, video, audio, text        []string
+	playlist, video, audio, vtt, text   []string
 	vary, gzip, bytes, immutable, retry []string
 }
 
@@ -30,6 +30,7 @@ func newHeaders() headers {
 		playlist:  one(hls.ContentType),
 		video:     one("video/mp4"),
 		audio:     one("audio/mp4"),
+		vtt:       one(hls.ContentTypeVTT),
 		text:      one("text/plain; charset=utf-8"),
 		vary:      one("Accept-Encoding"),
 		gzip:      one("gzip"),
@@ -167,7 +168,10 @@ func (x *exchange) sendMedia(t target, track media.Track, res *resource) error {
 		}
 	}
 	header["Content-Type"] = x.h.headers.video
-	if track.Kind == media.Audio {
+	switch {
+	case t.kind == kindSubtitle:
+		header["Content-Type"] = x.h.headers.vtt
+	case track.Kind == media.Audio:
 		header["Content-Type"] = x.h.headers.audio
 	}
 	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}

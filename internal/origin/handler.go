@@ -163,6 +163,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = x.segment(t)
 	case kindPart:
 		err = x.part(t)
+	case kindSubtitle:
+		err = x.subtitle(t)
 	}
 	if err != nil {
 		x.fail(err)

@@ -19,6 +19,7 @@ const (
 	kindInit      kind = "init"
 	kindSegment   kind = "segment"
 	kindPart      kind = "part"
+	kindSubtitle  kind = "subtitle"
 	kindNone      kind = "none" // no URL of the scheme
 )
 
@@ -31,6 +32,8 @@ const (
 	initFile       = "init.mp4"
 	playlistSuffix = ".m3u8"
 	mediaSuffix    = ".m4s"
+	subtitleTrack  = media.SubtitlesName
+	subtitleSuffix = ".vtt"
 )
 
 // ref names a recording.
@@ -111,6 +114,9 @@ func (t *target) parseMedia(take, track, file string) bool {
 		return false
 	}
 	t.take, t.track = n, track
+	if track == subtitleTrack {
+		return t.parseSubtitle(file)
+	}
 	if file == initFile {
 		t.kind = kindInit
 		return true
@@ -128,6 +134,13 @@ func (t *target) parseMedia(take, track, file string) bool {
 		t.kind, ok = kindPart, ok && partOK
 	}
 	return ok && msn > 0
+}
+
+func (t *target) parseSubtitle(file string) bool {
+	name, ok := strings.CutSuffix(file, subtitleSuffix)
+	msn, isNumber := decimal(name)
+	t.msn, t.kind = media.MSN(msn), kindSubtitle
+	return ok && isNumber && msn > 0
 }
 
 // decimal reads digits without a sign or a leading zero.

@@ -215,7 +215,7 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 	}
 	snap := hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
 	snap.Metadata = rec.Metadata
-	snap.Declare(&rec.Settings)
+	snap.Declare(&rec.Settings, rec.Captions)
 	return snap
 }
 

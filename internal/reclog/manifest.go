@@ -29,6 +29,8 @@ type Manifest struct {
 	Constants media.Constants `json:"constants"`
 	// Takes are oldest first, all with the same tracks.
 	Takes []media.Take `json:"takes"`
+	// Captions are the ids of CEA-608/708 captions that were seen in the pictures, which media.CaptionsOf reads.
+	Captions []string `json:"captions,omitempty"`
 	// Damage is what recovery met and could not repair.
 	Damage []Damage `json:"damage,omitempty"`
 }
