@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -30,30 +31,30 @@ func recorded(segments int, state media.State) *Snapshot {
 	return s.publish()
 }
 
-func benchmarkMedia(b *testing.B, s *Snapshot, kind Kind, skip Skip, lines *Lines) {
-	dst := AppendMedia(nil, s, Playlist{Kind: kind}, skip, lines)
+func benchmarkMedia(b *testing.B, s *Snapshot, kind Kind, skip Skip, cache *Cache) {
+	dst := AppendMedia(nil, s, Playlist{Kind: kind}, skip, cache)
 	b.SetBytes(int64(len(dst)))
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = AppendMedia(dst[:0], s, Playlist{Kind: kind}, skip, lines)
+		dst = AppendMedia(dst[:0], s, Playlist{Kind: kind}, skip, cache)
 	}
 }
 
 func BenchmarkLiveRender(b *testing.B) {
-	benchmarkMedia(b, recorded(300, media.Live), Sliding, SkipNone, NewLines("video", Sliding))
+	benchmarkMedia(b, recorded(300, media.Live), Sliding, SkipNone, NewCache(&Compressor{}))
 }
 
 func BenchmarkLiveDelta(b *testing.B) {
-	benchmarkMedia(b, recorded(300, media.Live), Sliding, SkipYes, NewLines("video", Sliding))
+	benchmarkMedia(b, recorded(300, media.Live), Sliding, SkipYes, NewCache(&Compressor{}))
 }
 
 // A growing recording of 24 hours: what every part costs that somebody asks the full playlist for, and the delta.
 func BenchmarkEvent24h(b *testing.B) {
-	benchmarkMedia(b, recorded(43_200, media.Live), Whole, SkipNone, NewLines("video", Whole))
+	benchmarkMedia(b, recorded(43_200, media.Live), Whole, SkipNone, NewCache(&Compressor{}))
 }
 
 func BenchmarkEvent24hDelta(b *testing.B) {
-	benchmarkMedia(b, recorded(43_200, media.Live), Whole, SkipYes, NewLines("video", Whole))
+	benchmarkMedia(b, recorded(43_200, media.Live), Whole, SkipYes, NewCache(&Compressor{}))
 }
 
 func BenchmarkVOD6h(b *testing.B) {
@@ -68,7 +69,7 @@ func BenchmarkLinesAppend(b *testing.B) {
 	s := recorded(10_800, media.Live)
 	b.ReportAllocs()
 	for b.Loop() {
-		NewLines("video", Whole).view(s, &s.Renditions[0])
+		newLines("video", Whole, Media).view(s, &s.Renditions[0])
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_800, "ns/segment")
 }
@@ -88,7 +89,7 @@ func benchmarkGzip(b *testing.B, text []byte) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		packed = len(NewBody(text, &c).Gzip())
+		packed = len(bytes.Join(NewBody(text, &c).Gzip(), nil))
 	}
 	b.ReportMetric(float64(len(text))/float64(packed), "ratio")
 }
@@ -98,7 +99,7 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		d, err := ParseDirectives("_HLS_msn=309&_HLS_part=2&_HLS_skip=YES")
-		if err != nil || Decide(s, 0, d) != Wait {
+		if err != nil || Decide(s, Playlist{}, d, nil) != Wait {
 			b.Fatal(err)
 		}
 	}

@@ -102,7 +102,7 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 	header := x.w.Header()
 	header["Vary"] = x.h.headers.vary
 	header["Cache-Control"] = []string{cache}
-	text, etag := b.body.Plain, b.body.ETag
+	text, etag := b.body.Plain(), b.body.ETag
 	packed := acceptsGzip(x.r.Header["Accept-Encoding"])
 	if packed {
 		etag = b.body.GzipETag
@@ -116,13 +116,16 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 		header["Content-Encoding"] = x.h.headers.gzip
 	}
 	header["Content-Type"] = x.h.headers.playlist
-	header["Content-Length"] = []string{strconv.Itoa(len(text))}
-	x.w.WriteHeader(http.StatusOK)
-	sent := 0
-	if x.r.Method != http.MethodHead {
-		sent, _ = x.w.Write(text)
+	var length, sent int64
+	for _, chunk := range text {
+		length += int64(len(chunk))
 	}
-	x.h.metrics.count(x.kind, http.StatusOK, int64(sent))
+	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		sent = writeChunks(x.w, text, 0, length)
+	}
+	x.h.metrics.count(x.kind, http.StatusOK, sent)
 	return nil
 }
 

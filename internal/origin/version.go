@@ -12,6 +12,8 @@ import (
 // version is one snapshot of a recording and the playlists rendered from it.
 type version struct {
 	snap *hls.Snapshot
+	// cache is the recording's.
+	cache *hls.Cache
 	// plain and blocking are the Cache-Control of playlists that were asked for without and with _HLS_msn.
 	plain    string
 	blocking string
@@ -22,12 +24,11 @@ type version struct {
 	}
 }
 
-// bodyKey names a playlist of a version: of a rendition, or multivariant with rendition -1 and kind meaning whether it
+// bodyKey names a playlist of a version: a media playlist, or multivariant with rendition -1 and kind meaning whether it
 // is the stream's (Sliding) or the recording's (Whole).
 type bodyKey struct {
-	rendition int
-	kind      hls.Kind
-	skip      hls.Skip
+	list hls.Playlist
+	skip hls.Skip
 }
 
 type lazyBody struct {
@@ -36,8 +37,8 @@ type lazyBody struct {
 	packed sync.Once
 }
 
-func newVersion(snap *hls.Snapshot) *version {
-	v := &version{snap: snap}
+func newVersion(snap *hls.Snapshot, cache *hls.Cache) *version {
+	v := &version{snap: snap, cache: cache}
 	v.mu.bodies = make(map[bodyKey]*lazyBody)
 	td := int(snap.Constants.TargetDuration / time.Second)
 	switch {
