@@ -208,7 +208,7 @@ func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *C
 		old := view{text: v.text, cut: v.cut, marks: v.marks[:at.first+skipped]}
 		around.before = at.date(s, s.first(p, &old))
 	}
-	text, removed := c.tags.recent(&at.list.tags, s, edge, around)
+	text, removed := c.tags.recent(s, edge, around)
 	out.text = append(out.text, `,RECENTLY-REMOVED-DATERANGES="`...)
 	for i, id := range removed {
 		if i > 0 {

@@ -18,13 +18,18 @@ type tags struct {
 	all    []tag
 	groups []group
 	byID   map[string]int
+	text   chunks
+	// until is, for each chunk of the text, when the first of its ranges ends that has an end.
+	until []time.Time
+	// ended are the groups whose end is known, by end; told are they as they became known.
+	ended, told []int
 }
 
-// tag is one line.
+// tag is one line: text from start to end.
 type tag struct {
-	text  []byte
-	group int
-	piece int // index of the metadata that it is of
+	start, end int
+	group      int
+	piece      int // index of the metadata that it is of
 	// seen is where the live edge was when the cache got to know it: not before it was there.
 	seen time.Time
 }
@@ -35,6 +40,7 @@ type group struct {
 	start time.Time
 	end   time.Time // zero if no tag has said
 	seen  time.Time // of the tag that said the end
+	tags  []int
 }
 
 // over says that a group has ended before a time.
@@ -42,6 +48,10 @@ func (g *group) over(at time.Time) bool { return !g.end.IsZero() && g.end.Before
 
 // growLocked folds the metadata that is new. Edge is where the recording's live edge is.
 func (t *tags) growLocked(s *Snapshot, edge time.Time) {
+	if t.byID == nil {
+		t.byID = make(map[string]int)
+		t.text.mark()
+	}
 	for ; t.pieces < len(s.Metadata); t.pieces++ {
 		r, ok := t.fold.add(&s.Metadata[t.pieces])
 		if !ok {
@@ -49,18 +59,59 @@ func (t *tags) growLocked(s *Snapshot, edge time.Time) {
 		}
 		i, known := t.byID[r.id]
 		if !known {
-			if t.byID == nil {
-				t.byID = make(map[string]int)
-			}
 			i = len(t.groups)
 			t.byID[r.id] = i
 			t.groups = append(t.groups, group{id: r.id, start: r.start})
 		}
-		if g := &t.groups[i]; g.end.IsZero() && !r.end.IsZero() {
+		g := &t.groups[i]
+		g.tags = append(g.tags, len(t.all))
+		if g.end.IsZero() && !r.end.IsZero() {
 			g.end, g.seen = r.end, edge
+			t.told = append(t.told, i)
+			t.ended = slices.Insert(t.ended, t.endingLocked(r.end.Add(1)), i)
+			for _, told := range g.tags {
+				t.endLocked(told/chunkEntries, g.end)
+			}
+		} else if !g.end.IsZero() {
+			t.endLocked(len(t.all)/chunkEntries, g.end)
 		}
-		t.all = append(t.all, tag{text: r.text, group: i, piece: t.pieces, seen: edge})
+		start := len(t.text.text)
+		t.text.text = append(t.text.text, r.text...)
+		t.all = append(t.all, tag{start: start, end: len(t.text.text), group: i, piece: t.pieces, seen: edge})
+		if len(t.all)%chunkEntries == 0 {
+			t.text.mark()
+		}
 	}
+}
+
+// endingLocked gives the place of the first group that ends at a time or later.
+func (t *tags) endingLocked(at time.Time) int {
+	return sort.Search(len(t.ended), func(i int) bool { return !t.groups[t.ended[i]].end.Before(at) })
+}
+
+// endLocked notes that a range with a tag in a chunk ends.
+func (t *tags) endLocked(chunk int, end time.Time) {
+	for len(t.until) <= chunk {
+		t.until = append(t.until, time.Time{})
+	}
+	if u := &t.until[chunk]; u.IsZero() || end.Before(*u) {
+		*u = end
+	}
+}
+
+// wholeLocked says that all ranges of a chunk reach past a time.
+func (t *tags) wholeLocked(chunk int, from time.Time) bool {
+	return chunk >= len(t.until) || t.until[chunk].IsZero() || !t.until[chunk].Before(from)
+}
+
+// appendLocked writes tags i to j, without those of ranges that are over.
+func (t *tags) appendLocked(dst []byte, i, j int, from time.Time) []byte {
+	for ; i < j; i++ {
+		if !t.groups[t.all[i].group].over(from) {
+			dst = append(dst, t.text.slice(t.all[i].start, t.all[i].end)...)
+		}
+	}
+	return dst
 }
 
 // countLocked gives how many tags a snapshot's metadata makes.
@@ -76,7 +127,7 @@ func (t *tags) clip(dst []byte, s *Snapshot, edge, from, to time.Time) []byte {
 	for i := range t.all[:t.countLocked(s)] {
 		g := &t.groups[t.all[i].group]
 		if !g.over(from) && (to.IsZero() || g.start.Before(to)) {
-			dst = append(dst, t.all[i].text...)
+			dst = append(dst, t.text.slice(t.all[i].start, t.all[i].end)...)
 		}
 	}
 	return dst
@@ -85,19 +136,16 @@ func (t *tags) clip(dst []byte, s *Snapshot, edge, from, to time.Time) []byte {
 // tagSet is what one playlist lists of the tags: those of ranges that are not over when its window begins. It is
 // guarded by tags.mu.
 type tagSet struct {
-	chunks []*tagChunk
+	chunks []tagChunk
 	dead   int // chunks at the begin of which nothing is left
 	// What was listed last, of so many tags, from that time on.
 	count int
 	from  time.Time
 	list  []piece
 	rest  []byte
-	// groups are those that may be told of as removed, new those from which on groups were not looked at.
-	groups []int
-	next   int
 }
 
-// tagChunk is what is listed of chunkEntries tags.
+// tagChunk is what is left of a chunk some of whose ranges are over.
 type tagChunk struct {
 	alive uint32 // a bit for each tag
 	piece piece
@@ -114,47 +162,58 @@ func (t *tags) block(set *tagSet, s *Snapshot, edge, from time.Time) ([]piece, [
 		return set.list, set.rest
 	}
 	full := n / chunkEntries
-	list := make([]piece, 0, full-min(set.dead, full)+1)
-	for k := set.dead; k < full; k++ {
-		if k == len(set.chunks) {
-			set.chunks = append(set.chunks, &tagChunk{})
+	for len(set.chunks) < full {
+		set.chunks = append(set.chunks, tagChunk{})
+	}
+	var list []piece
+	for k := set.dead; k < full; {
+		whole := k
+		for whole < full && t.wholeLocked(whole, from) {
+			whole++
 		}
-		c := set.chunks[k]
-		t.fillLocked(c, t.all[k*chunkEntries:(k+1)*chunkEntries], from)
+		if whole > k {
+			list = append(list, t.runLocked(k, whole))
+			k = whole
+			continue
+		}
+		c := &set.chunks[k]
+		t.fillLocked(c, k, from)
 		switch {
 		case c.alive != 0:
 			list = append(list, c.piece)
 		case k == set.dead:
 			set.dead++
 		}
+		k++
 	}
-	var rest []byte
-	for i := full * chunkEntries; i < n; i++ {
-		if !t.groups[t.all[i].group].over(from) {
-			rest = append(rest, t.all[i].text...)
-		}
-	}
-	set.count, set.from, set.list, set.rest = n, from, list, rest
-	return list, rest
+	set.count, set.from, set.list = n, from, list
+	set.rest = t.appendLocked(nil, full*chunkEntries, n, from)
+	return set.list, set.rest
 }
 
-// fillLocked makes the chunk's piece anew if other tags are listed than before.
-func (t *tags) fillLocked(c *tagChunk, all []tag, from time.Time) {
+// runLocked gives the chunks from a to b.
+func (t *tags) runLocked(a, b int) piece {
+	t.text.sum(b)
+	text := t.text.slice(t.text.bounds[a].text, t.text.bounds[b].text)
+	return piece{text: text, sum: t.text.bounds[b].sum, pack: func(c *Compressor) ([]byte, uint32) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.text.pack(c, a, b, text)
+	}}
+}
+
+// fillLocked makes the piece of chunk k anew if more ranges are over than before.
+func (t *tags) fillLocked(c *tagChunk, k int, from time.Time) {
 	var alive uint32
-	for i := range all {
-		if !t.groups[all[i].group].over(from) {
+	for i := range chunkEntries {
+		if !t.groups[t.all[k*chunkEntries+i].group].over(from) {
 			alive |= 1 << i
 		}
 	}
 	if alive == c.alive {
 		return
 	}
-	var text []byte
-	for i := range all {
-		if alive&(1<<i) != 0 {
-			text = append(text, all[i].text...)
-		}
-	}
+	text := t.appendLocked(nil, k*chunkEntries, (k+1)*chunkEntries, from)
 	c.alive = alive
 	c.piece = piece{text: text, sum: sha256.Sum256(text), pack: packOnce(text)}
 }
@@ -178,28 +237,25 @@ type span struct {
 
 // recent gives the tags that came within the skip boundary, and the ids of the ranges that left the playlist within it
 // (DLT-7).
-func (t *tags) recent(set *tagSet, s *Snapshot, edge time.Time, at span) (text []byte, removed []string) {
+func (t *tags) recent(s *Snapshot, edge time.Time, at span) (text []byte, removed []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.growLocked(s, edge)
 	n := t.countLocked(s)
-	for i := sort.Search(n, func(i int) bool { return !t.all[i].seen.Before(at.boundary) }); i < n; i++ {
-		if !t.groups[t.all[i].group].over(at.from) {
-			text = append(text, t.all[i].text...)
-		}
-	}
+	start := sort.Search(n, func(i int) bool { return !t.all[i].seen.Before(at.boundary) })
+	text = t.appendLocked(nil, start, n, at.from)
 	if at.from.IsZero() {
 		return text, nil
 	}
-	for ; set.next < len(t.groups); set.next++ {
-		set.groups = append(set.groups, set.next)
+	for _, i := range t.ended[t.endingLocked(at.before):t.endingLocked(at.from)] {
+		removed = append(removed, t.groups[i].id)
 	}
-	set.groups = slices.DeleteFunc(set.groups, func(i int) bool {
-		g := &t.groups[i]
-		return g.over(at.before) && g.seen.Before(at.boundary)
-	})
-	for _, i := range set.groups {
-		if g := &t.groups[i]; g.over(at.from) {
+	for k := len(t.told) - 1; k >= 0; k-- {
+		g := &t.groups[t.told[k]]
+		if g.seen.Before(at.boundary) {
+			break
+		}
+		if g.end.Before(at.before) { // its end was told when the window had left it behind
 			removed = append(removed, g.id)
 		}
 	}
