@@ -8,8 +8,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// appendFinished writes a playlist of type VOD: of an archived recording, or of a clip of any. Its tags for live clients
-// are gone, and its fillers too, so that takes join at the discontinuity (LIF-5).
+// appendFinished writes a playlist of type VOD: of an archived recording, or of a clip of any. Its tags for live
+// clients are gone, and its fillers too, so that takes join at the discontinuity (LIF-5).
 func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
 	r := &s.Renditions[p.Rendition]
 	segments := r.Segments

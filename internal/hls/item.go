@@ -10,7 +10,8 @@ import (
 // subtitleTrack is the folder of a take's subtitles.
 const subtitleTrack = "subtitles"
 
-// item is an entry: what a playlist of some form lists by one URI: a segment, a random access point of it, its subtitles.
+// item is an entry, what a playlist of some form lists by one URI: a segment, a random access point of it, or its
+// subtitles.
 type item struct {
 	date time.Time
 	inf  int64 // microseconds
@@ -25,8 +26,8 @@ type item struct {
 // appendItems gives the entries that a finished segment makes.
 //
 // A segment makes one, but for I-frames: one for each of its random access points, up to the next one or the segment's
-// end. What is listed never changes, so the time that none covers, at the begin of a segment that was cut by force or in one
-// whose index knows of none, can't be added to the entry before: it is a gap.
+// end. What is listed never changes, so the time that none covers, at the begin of a segment that was cut by force or
+// in one whose index knows of none, can't be added to the entry before: it is a gap.
 func (f Form) appendItems(dst []item, seg *media.Segment, timescale int64) []item {
 	all := item{
 		date: seg.Date, inf: micros(seg.DTS+seg.Duration, timescale) - micros(seg.DTS, timescale),

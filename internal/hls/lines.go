@@ -52,7 +52,7 @@ func (l *lines) view(s *Snapshot, r *Rendition) view {
 		// About what a segment takes; one allocation serves a finished recording.
 		l.text = make([]byte, 0, 112*len(r.Segments)+256)
 		l.marks = make([]mark, 0, len(r.Segments)+8)
-		l.chunks.mark()
+		l.mark()
 	}
 	for ; l.segments < len(r.Segments); l.segments++ {
 		l.add(s, r, l.segments)
@@ -91,7 +91,7 @@ func (l *lines) add(s *Snapshot, r *Rendition, i int) {
 		l.text = l.appendTail(l.text, e, seg)
 		l.marks = append(l.marks, m)
 		if len(l.marks)%chunkEntries == 0 {
-			l.chunks.mark()
+			l.mark()
 		}
 	}
 }

@@ -96,7 +96,7 @@ func parse(t *testing.T, text []byte) *parsed {
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSuffix(line, "\n")
 		if line == "" || strings.ContainsFunc(line, func(r rune) bool {
-			return r < ' ' && !(r == '\t' && strings.HasPrefix(line, "#EXT-X-SKIP:"))
+			return r < ' ' && (r != '\t' || !strings.HasPrefix(line, "#EXT-X-SKIP:"))
 		}) {
 			t.Fatalf("SYN-1: line %q", line)
 		}

@@ -94,8 +94,8 @@ func (s *Snapshot) timescale(take int, track string) int64 {
 
 // first gives the index of the first entry that a playlist lists.
 //
-// A sliding one keeps Window, three target durations (SEQ-5) and six entries (SEQ-8), and begins with one that is no gap
-// (GAP-1): the last one before the window would begin. Each step never goes back as entries are appended, so
+// A sliding one keeps Window, three target durations (SEQ-5) and six entries (SEQ-8), and begins with one that is no
+// gap (GAP-1): the last one before the window would begin. Each step never goes back as entries are appended, so
 // MEDIA-SEQUENCE does not either (SEQ-1). A clip begins with the segment that is asked for, or for the same reason with
 // the last one before it that is no gap.
 func (s *Snapshot) first(p Playlist, v *view) int {

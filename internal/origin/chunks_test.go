@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+
+	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 func TestHTTP6_HTTP18_HTTP21_PlaylistsOfManyChunks(t *testing.T) {
@@ -88,5 +91,34 @@ func TestSEQ13_PRT8_SegmentsAndPartsStayWhenTheWindowHasLeftThem(t *testing.T) {
 			t.Fatalf("%s is listed", file)
 		}
 		get(t, h, testBase+file, 200)
+	}
+}
+
+func TestClipsOfAVersionAreBounded(t *testing.T) {
+	s := newStudio(t)
+	s.startTake()
+	s.segments(120)
+	h, _ := s.handler(Config{})
+	get(t, h, testBase+"/video.m3u8", 200)
+	v, _ := h.mu.shows[ref{path: testPath, id: testID}].now()
+	var kept *lazyBody
+	for from := media.MSN(1); from < 90; from++ {
+		for to := from; to < from+20; to++ {
+			list := hls.Playlist{Kind: hls.Whole, From: from, To: to}
+			kept = h.body(v, bodyKey{list: list}, func() *hls.Body { return hls.Render(v.snap, list, hls.SkipNone, v.cache) })
+		}
+	}
+	var bytes int64
+	for key, b := range v.mu.bodies {
+		if key.clip() {
+			bytes += b.size
+		}
+	}
+	const most = minClipBytes + 2*120*listedCost
+	if bytes != v.mu.clipBytes || bytes > most || bytes < most-16<<10 || len(v.mu.bodies) != len(v.mu.clips)+1 {
+		t.Errorf("%d bytes in %d clips, counted %d, at most %d", bytes, len(v.mu.clips), v.mu.clipBytes, most)
+	}
+	if last := v.mu.bodies[v.mu.clips[len(v.mu.clips)-1]]; last != kept {
+		t.Error("the newest clip is not kept")
 	}
 }

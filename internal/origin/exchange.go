@@ -116,10 +116,7 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 		header["Content-Encoding"] = x.h.headers.gzip
 	}
 	header["Content-Type"] = x.h.headers.playlist
-	var length, sent int64
-	for _, chunk := range text {
-		length += int64(len(chunk))
-	}
+	length, sent := textLength(text), int64(0)
 	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method != http.MethodHead {
@@ -127,6 +124,14 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 	}
 	x.h.metrics.count(x.kind, http.StatusOK, sent)
 	return nil
+}
+
+func textLength(chunks [][]byte) int64 {
+	var n int64
+	for _, c := range chunks {
+		n += int64(len(c))
+	}
+	return n
 }
 
 func (x *exchange) notModified() error {

@@ -171,6 +171,10 @@ func (h *Handler) body(v *version, key bodyKey, render func() *hls.Body) *lazyBo
 	b.once.Do(func() {
 		h.metrics.renders.Inc()
 		b.body = render()
+		b.size = textLength(b.body.Plain())
+		if key.clip() {
+			v.keepClip(key, b.size)
+		}
 	})
 	return b
 }

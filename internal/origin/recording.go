@@ -201,13 +201,16 @@ const (
 	listedCost  = 112 + 24 + 48
 )
 
-// cost is about what a stored recording takes in memory with its playlists, a sliding one and a whole one for each
-// rendition, and its date ranges.
+// minClipBytes is what clips of the shortest recording may take.
+const minClipBytes = 64 << 10
+
+// cost is about what a stored recording takes in memory with its playlists, a sliding one, a whole one and clips for
+// each rendition, and its date ranges.
 func (rec *recording) cost() int64 {
-	cost := int64(smallCost + len(rec.manifest))
+	cost := int64(smallCost + len(rec.manifest) + minClipBytes)
 	snap := rec.mu.version.snap
 	for i := range snap.Renditions {
-		cost += (segmentCost + 2*listedCost) * int64(len(snap.Renditions[i].Segments))
+		cost += (segmentCost + 3*listedCost) * int64(len(snap.Renditions[i].Segments))
 	}
 	for i := range snap.Metadata {
 		cost += 512 + int64(len(snap.Metadata[i].Payload))

@@ -21,11 +21,14 @@ type version struct {
 	mu struct {
 		sync.Mutex
 		bodies map[bodyKey]*lazyBody
+		// clips are those of bodies that are of clips, oldest first; clipBytes is what they take.
+		clips     []bodyKey
+		clipBytes int64
 	}
 }
 
-// bodyKey names a playlist of a version: a media playlist, or multivariant with rendition -1 and kind meaning whether it
-// is the stream's (Sliding) or the recording's (Whole).
+// bodyKey names a playlist of a version: a media playlist, or multivariant with rendition -1 and kind meaning whether
+// it is the stream's (Sliding) or the recording's (Whole).
 type bodyKey struct {
 	list hls.Playlist
 	skip hls.Skip
@@ -34,8 +37,11 @@ type bodyKey struct {
 type lazyBody struct {
 	once   sync.Once
 	body   *hls.Body
+	size   int64 // of the text
 	packed sync.Once
 }
+
+func (k *bodyKey) clip() bool { return k.list.From > 0 || k.list.To > 0 }
 
 func newVersion(snap *hls.Snapshot, cache *hls.Cache) *version {
 	v := &version{snap: snap, cache: cache}
@@ -67,6 +73,25 @@ func (v *version) cached(key bodyKey) *lazyBody {
 		v.mu.bodies[key] = b
 	}
 	return b
+}
+
+// keepClip counts a clip's body. There are as many clips as viewers think of, so those that were rendered first go when
+// they take more than the recording's own playlists.
+func (v *version) keepClip(key bodyKey, size int64) {
+	limit := int64(minClipBytes)
+	for i := range v.snap.Renditions {
+		limit += listedCost * int64(len(v.snap.Renditions[i].Segments))
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mu.clips = append(v.mu.clips, key)
+	v.mu.clipBytes += size
+	for len(v.mu.clips) > 1 && v.mu.clipBytes > limit {
+		oldest := v.mu.clips[0]
+		v.mu.clips = v.mu.clips[1:]
+		v.mu.clipBytes -= v.mu.bodies[oldest].size
+		delete(v.mu.bodies, oldest)
+	}
 }
 
 // rendition finds a track's by name.
