@@ -4,7 +4,8 @@
 //
 // Flow: the packager publishes a Snapshot per part; origin asks Decide whether a request may be answered from it, calls
 // Render or AppendMultivariant once per version, and keeps the Body, which compresses itself once. A Cache for each
-// recording holds what versions have in common. The archiver writes Static's playlists beside the files that it uploads.
+// recording holds what versions have in common. The archiver writes Static's playlists beside the files that it
+// uploads.
 //
 // A rendition has two playlists over the same media, each in several forms:
 //
@@ -18,10 +19,10 @@
 //
 // What an update costs does not grow with the recording. A playlist's text is a head, finished entries, and a tail of
 // what is near the live edge. Entries are formatted once and kept as chunks of 32, each with its deflate blocks, which
-// refer to no other chunk, and sums that say the CRC-32 and a digest of any run of chunks; so a version's text, ETag and
-// gzip member are made of three slices each, two of them small. Date ranges, in one block before the first segment, are
-// kept likewise. Chunks are counted from the recording's first entry and their number in a version follows from the
-// snapshot: all nodes send the same bytes.
+// refer to no other chunk, and sums that say the CRC-32 and a digest of any run of chunks; so a version's text, ETag
+// and gzip member are made of three slices each, two of them small. Date ranges, in one block before the first segment,
+// are kept likewise. Chunks are counted from the recording's first entry and their number in a version follows from
+// the snapshot: all nodes send the same bytes.
 //
 // All URIs are relative, so that a path prefix (a token, a mount point) carries over.
 //
@@ -38,7 +39,8 @@
 //  5. A printed part duration is 10 to 20 us over the true one, and PART-TARGET too (PRT-16): the order of the two
 //     holds.
 //  6. An I-frame playlist covers all the time of its segments: what no random access point covers is a gap.
-//  7. A sliding playlist lists a date range, with all its tags, until its window has left the range's end behind (DR-1).
+//  7. A sliding playlist lists a date range, with all its tags, until its window has left the range's end behind
+//     (DR-1).
 //  8. A delta of version 2 has every date range that came within the skip boundary. It may have older ones, where a
 //     node's cache has known them for less long: that alone differs between nodes.
 package hls

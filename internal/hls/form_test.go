@@ -38,6 +38,9 @@ func forms(t *testing.T, form Form, check func(t *testing.T, s *Snapshot, p Play
 				c := NewCache(&Compressor{})
 				var prev *parsed
 				for i, v := range s.versions {
+					if i%3 == 1 {
+						continue
+					}
 					text := AppendMedia(nil, v, p, SkipNone, c)
 					got := parse(t, text)
 					if check(t, v, p, got, prev); t.Failed() {

@@ -48,6 +48,9 @@ func TestDR1_PDT7_SEQ3_RangesStayWhileTheyReachIntoTheWindow(t *testing.T) {
 		c := NewCache(&Compressor{})
 		lines := map[string]string{}
 		for i, v := range s.versions {
+			if i%3 > 0 {
+				continue
+			}
 			got := parse(t, AppendMedia(nil, v, Playlist{Kind: kind}, SkipNone, c))
 			listed := ids(t, got)
 			var want []string
@@ -68,7 +71,7 @@ func TestDR1_PDT7_SEQ3_RangesStayWhileTheyReachIntoTheWindow(t *testing.T) {
 			if len(got.ranges) > 0 && len(got.segments) > 0 && got.segments[0].date.IsZero() {
 				t.Fatal("PDT-7: ranges without dates of segments")
 			}
-			if i%50 == 0 {
+			if i%60 == 0 {
 				audio := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole, Rendition: 1}, SkipNone, nil))
 				if kind == Whole && !slices.Equal(audio.ranges, got.ranges) {
 					t.Fatal("DR-1: renditions differ")

@@ -13,7 +13,8 @@
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed
-// once, of chunks that it shares with other versions, written one after the other) or copy a byte range of a track file.
+// once, of chunks that it shares with other versions, written one after the other) or copy a byte range of a track
+// file.
 //
 // Invariants:
 //
