@@ -110,6 +110,17 @@ func TestHTTP6_HTTP21_ChunkedBodiesAreThoseOfAnyNode(t *testing.T) {
 	})
 }
 
+func TestHTTP21_ETagTellsTextsApartThatDifferInsideAChunk(t *testing.T) {
+	tag := func(change int) string {
+		s := recorder(200)
+		s.snap.Renditions[0].Segments[change].Date = s.anchor
+		return Render(s.publish(), Playlist{Kind: Whole}, SkipNone, nil).ETag
+	}
+	if a, b, c := tag(0), tag(40), tag(41); a == b || b == c || a != tag(0) {
+		t.Errorf("tags %s %s %s", a, b, c)
+	}
+}
+
 func TestHTTP6_GzipAndZlibAcceptChunks(t *testing.T) {
 	s := long()
 	v := s.versions[len(s.versions)-50]

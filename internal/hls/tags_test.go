@@ -22,7 +22,7 @@ func ids(t *testing.T, p *parsed) []string {
 	return out
 }
 
-// told is a show that grows for six minutes with an event every 7 s, one of them dated far ahead and some dated back.
+// told is a show that grows for six minutes with two events every 6 s, one pair dated far ahead and some dated back.
 func told() *sim {
 	s := newSim(lowConstants(), videoTrack(), audioTrack())
 	s.run(2, false)
@@ -36,6 +36,7 @@ func told() *sim {
 				date = date.Add(-100 * time.Second)
 			}
 			s.tell(date.Add(time.Second))
+			s.tell(date.Add(1500 * time.Millisecond))
 		}
 		s.run(1, false)
 	}
@@ -90,7 +91,7 @@ func TestDLT2_DLT7_SYN2_RangesOfADeltaAndOfTheOneBeforeAreThoseOfTheFull(t *test
 		var have []string
 		removals, shorter := 0, 0
 		for i, v := range s.versions {
-			if i%7 > 0 && i%11 > 2 { // the client comes after up to some versions
+			if i%29 > 2 { // the client comes after 11 s at most, the skip boundary is at 12
 				continue
 			}
 			full := parse(t, AppendMedia(nil, v, p, SkipNone, c))
@@ -190,5 +191,21 @@ func TestDR1_ClipsListTheRangesThatReachIntoThem(t *testing.T) {
 		if d := cmp.Diff(want, ids(t, got)); d != "" || len(want) == 0 {
 			t.Errorf("%v: %s", tt, d)
 		}
+	}
+}
+
+func TestDLT7_RangesThatEndLateAreNamedAsRemoved(t *testing.T) {
+	start := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	all := tags{
+		groups: []group{
+			{id: "long ago", end: at(10), seen: at(11)}, {id: "late", end: at(10), seen: at(95)},
+			{id: "in time", end: at(65), seen: at(66)}, {id: "there", end: at(80), seen: at(81)}, {id: "open"},
+		},
+		ended: []int{0, 1, 2, 3}, told: []int{0, 2, 3, 1},
+	}
+	_, removed := all.recent(&Snapshot{}, at(100), span{boundary: at(88), from: at(70), before: at(60)})
+	if got := strings.Join(removed, ", "); got != "in time, late" {
+		t.Errorf("removed: %s", got)
 	}
 }
