@@ -92,7 +92,7 @@ func TestDLT2_DLT7_SYN2_RangesOfADeltaAndOfTheOneBeforeAreThoseOfTheFull(t *test
 		removals, shorter := 0, 0
 		for i, v := range s.versions {
 			Render(v, p, SkipNone, c) // somebody else asks for each
-			if i%29 > 2 { // the client comes after 11 s at most, the skip boundary is at 12
+			if i%29 > 2 {             // the client comes after 11 s at most, the skip boundary is at 12
 				continue
 			}
 			full := parse(t, AppendMedia(nil, v, p, SkipNone, c))
