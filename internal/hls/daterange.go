@@ -24,8 +24,6 @@ type dateRange struct {
 	end time.Time
 	// text is the tag's line. It is empty where nothing but the end of a range became known, by the begin of another.
 	text []byte
-	// more are the further tags of the same piece, none of which has more: one cue may end a range and begin another.
-	more []dateRange
 }
 
 // dateRanges makes tags of the pieces of a recording's metadata, one after the other. Its zero value is ready. What it
@@ -38,8 +36,9 @@ type dateRanges struct {
 	seen    map[[sha256.Size]byte]time.Time
 }
 
-// add gives the tag that a piece makes; false if it makes none. Pieces come in the order of their numbers.
-func (d *dateRanges) add(m *media.Metadata) (dateRange, bool) {
+// add gives the tags that a piece makes: one cue may end a range and begin another. Pieces come in the order of their
+// numbers.
+func (d *dateRanges) add(m *media.Metadata) []dateRange {
 	if d.events == nil {
 		*d = dateRanges{
 			events: make(map[string]media.TimedEvent), classes: make(map[string]*eventClass),
@@ -49,13 +48,7 @@ func (d *dateRanges) add(m *media.Metadata) (dateRange, bool) {
 	}
 	switch m.Kind {
 	case media.SCTE35:
-		tags := d.splice(m)
-		if len(tags) == 0 {
-			return dateRange{}, false
-		}
-		first := tags[0]
-		first.more = tags[1:]
-		return first, true
+		return d.splice(m)
 	case media.CuePoint:
 		return d.cuePoint(m)
 	case media.ID3:
@@ -64,7 +57,7 @@ func (d *dateRanges) add(m *media.Metadata) (dateRange, bool) {
 		return d.event(m)
 	case media.KLV, media.Text, media.Captions, media.OnMeta:
 	}
-	return dateRange{}, false
+	return nil
 }
 
 // repeated says that the same bytes came a moment ago.
@@ -85,15 +78,15 @@ func (d *dateRanges) unused(base string) string {
 }
 
 // id3 makes an instant range of an ID3 tag.
-func (d *dateRanges) id3(m *media.Metadata) (dateRange, bool) {
+func (d *dateRanges) id3(m *media.Metadata) []dateRange {
 	const header = 10
 	if len(m.Payload) < header || len(m.Payload) > maxListedID3 || string(m.Payload[:3]) != "ID3" || d.repeated(m) {
-		return dateRange{}, false
+		return nil
 	}
 	t := newRangeText("id3-"+strconv.FormatInt(m.Number, 10), id3Class, m.Date)
 	t.seconds("DURATION", 0)
 	t.hex("X-ID3", m.Payload)
-	return t.finish(m.Date), true
+	return []dateRange{t.finish(m.Date)}
 }
 
 // rangeText is a tag being written. Its values are fit to be quoted.

@@ -28,11 +28,11 @@ const (
 // cuePoint makes an instant range of a cue point. Its simple members become attributes, those of its objects with the
 // object's name before their own: {"name":"goal","parameters":{"team":"A"}} has X-NAME and X-PARAMETERS-TEAM. A
 // duration is the range's planned one, in seconds.
-func (d *dateRanges) cuePoint(m *media.Metadata) (dateRange, bool) {
+func (d *dateRanges) cuePoint(m *media.Metadata) []dateRange {
 	var object map[string]any
 	if len(m.Payload) > media.MaxMetadata || json.Unmarshal(m.Payload, &object) != nil || object == nil ||
 		d.repeated(m) {
-		return dateRange{}, false
+		return nil
 	}
 	t := newRangeText("cue-"+strconv.FormatInt(m.Number, 10), cuePointClass, m.Date)
 	end := m.Date
@@ -45,7 +45,7 @@ func (d *dateRanges) cuePoint(m *media.Metadata) (dateRange, bool) {
 	}
 	c := cueText{rangeText: t, names: make(map[string]bool)}
 	c.members("X", object, 0)
-	return t.finish(end), true
+	return []dateRange{t.finish(end)}
 }
 
 // cueText writes the members of a cue point.
@@ -121,30 +121,30 @@ func quotedValue(text string) string {
 }
 
 // event makes the tag of what the API was told: all of a new event, of a known one what is new.
-func (d *dateRanges) event(m *media.Metadata) (dateRange, bool) {
+func (d *dateRanges) event(m *media.Metadata) []dateRange {
 	var e media.TimedEvent
 	if len(m.Payload) > media.MaxMetadata || json.Unmarshal(m.Payload, &e) != nil {
-		return dateRange{}, false
+		return nil
 	}
 	e.Round()
 	whole, told := d.events[e.ID]
 	if !told {
 		if e.Check() != nil {
-			return dateRange{}, false
+			return nil
 		}
 		d.events[e.ID] = e
-		tag := eventTag(&e, &e)
+		tags := []dateRange{eventTag(&e, &e)}
 		if e.Class != "" {
-			tag.more = d.follow(&e, &tag)
+			tags = append(tags, d.follow(&e, &tags[0])...)
 		}
-		return tag, true
+		return tags
 	}
 	whole, added, changed, err := whole.Add(e)
 	if err != nil || !changed {
-		return dateRange{}, false
+		return nil
 	}
 	d.events[e.ID] = whole
-	return eventTag(&whole, &added), true
+	return []dateRange{eventTag(&whole, &added)}
 }
 
 // eventClass is what END-ON-NEXT needs of the events of one class.

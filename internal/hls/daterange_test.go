@@ -23,7 +23,7 @@ import (
 var rangeEpoch = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
 
 // piece is one of metadata, so many seconds behind the epoch.
-func piece(number int, kind media.MetadataKind, at float64, payload []byte) media.Metadata {
+func metadataAt(number int, kind media.MetadataKind, at float64, payload []byte) media.Metadata {
 	return media.Metadata{
 		Number: int64(number), Take: 1, Kind: kind, Time: media.Seconds(at), Date: rangeEpoch.Add(media.Seconds(at)),
 		Payload: payload,
@@ -34,9 +34,7 @@ func piece(number int, kind media.MetadataKind, at float64, payload []byte) medi
 func tagsOf(pieces ...media.Metadata) (tags []dateRange) {
 	var d dateRanges
 	for i := range pieces {
-		if tag, ok := d.add(&pieces[i]); ok {
-			tags = append(append(tags, tag), tag.more...)
-		}
+		tags = append(tags, d.add(&pieces[i])...)
 	}
 	return tags
 }
@@ -131,58 +129,58 @@ func rangeScenes(tb testing.TB) map[string][]media.Metadata {
 	encrypted = binary.BigEndian.AppendUint32(encrypted[:len(encrypted)-4], sectionCRC(encrypted[:len(encrypted)-4]))
 	return map[string][]media.Metadata{
 		"splice_insert": {
-			piece(1, scte, 8, out), piece(2, scte, 8, out), piece(3, scte, 8, makeInsert(7, true, 31)), // the cue again
-			piece(4, scte, 37.5, in), piece(5, scte, 37.5, in),
-			piece(6, scte, 100, out), piece(7, scte, 130, in), // the event's number again
-			piece(8, scte, 200, in), // of no range
+			metadataAt(1, scte, 8, out), metadataAt(2, scte, 8, out), metadataAt(3, scte, 8, makeInsert(7, true, 31)), // the cue again
+			metadataAt(4, scte, 37.5, in), metadataAt(5, scte, 37.5, in),
+			metadataAt(6, scte, 100, out), metadataAt(7, scte, 130, in), // the event's number again
+			metadataAt(8, scte, 200, in), // of no range
 		},
-		"splice_insert_auto_return": {piece(1, scte, 8, makeInsert(1, true, -30)), piece(2, scte, 60, makeInsert(1, true, -30))},
+		"splice_insert_auto_return": {metadataAt(1, scte, 8, makeInsert(1, true, -30)), metadataAt(2, scte, 60, makeInsert(1, true, -30))},
 		"splice_cancel": {
-			piece(1, scte, 20, out), piece(2, scte, 12, cancelInsert(7)), piece(3, scte, 12, cancelInsert(8)),
-			piece(4, scte, 40, makeSignal(makeSegmentation(0x30, 5, 0))), piece(5, scte, 40, makeSignal(cancelSegmentation(5))),
+			metadataAt(1, scte, 20, out), metadataAt(2, scte, 12, cancelInsert(7)), metadataAt(3, scte, 12, cancelInsert(8)),
+			metadataAt(4, scte, 40, makeSignal(makeSegmentation(0x30, 5, 0))), metadataAt(5, scte, 40, makeSignal(cancelSegmentation(5))),
 		},
-		"splice_in_early": {piece(1, scte, 20, out), piece(2, scte, 12, in)},
+		"splice_in_early": {metadataAt(1, scte, 20, out), metadataAt(2, scte, 12, in)},
 		"splice_others": {
-			piece(1, scte, 1, makeSection(spliceNull, nil)), piece(2, scte, 2, makeSection(bandwidthReservation, nil)),
-			piece(3, scte, 3, makeSection(0xff, []byte("priv"))), piece(4, scte, 4, makeSection(0xff, []byte("priv"))),
-			piece(5, scte, 5, encrypted), piece(6, scte, 6, makeSignal()),
-			piece(7, scte, 7, makeSection(spliceInsert, []byte{0, 0, 0})), // cut short
-			piece(8, scte, 8, out[:len(out)-1]), piece(9, scte, 9, append([]byte{0xfb}, out[1:]...)),
+			metadataAt(1, scte, 1, makeSection(spliceNull, nil)), metadataAt(2, scte, 2, makeSection(bandwidthReservation, nil)),
+			metadataAt(3, scte, 3, makeSection(0xff, []byte("priv"))), metadataAt(4, scte, 4, makeSection(0xff, []byte("priv"))),
+			metadataAt(5, scte, 5, encrypted), metadataAt(6, scte, 6, makeSignal()),
+			metadataAt(7, scte, 7, makeSection(spliceInsert, []byte{0, 0, 0})), // cut short
+			metadataAt(8, scte, 8, out[:len(out)-1]), metadataAt(9, scte, 9, append([]byte{0xfb}, out[1:]...)),
 		},
 		"segmentation": {
-			piece(1, scte, 10, opportunity), piece(2, scte, 10, opportunity), piece(3, scte, 40, next),
-			piece(4, scte, 70, makeSignal(makeSegmentation(0x31, 11, 0), makeSegmentation(0x35, 9, 0))),
-			piece(5, scte, 80, makeSignal(makeSegmentation(0x10, 3, 600))),
-			piece(6, scte, 90, makeSignal(makeSegmentation(0x01, 3, 0))),
-			piece(7, scte, 680, makeSignal(makeSegmentation(0x12, 3, 0))),
+			metadataAt(1, scte, 10, opportunity), metadataAt(2, scte, 10, opportunity), metadataAt(3, scte, 40, next),
+			metadataAt(4, scte, 70, makeSignal(makeSegmentation(0x31, 11, 0), makeSegmentation(0x35, 9, 0))),
+			metadataAt(5, scte, 80, makeSignal(makeSegmentation(0x10, 3, 600))),
+			metadataAt(6, scte, 90, makeSignal(makeSegmentation(0x01, 3, 0))),
+			metadataAt(7, scte, 680, makeSignal(makeSegmentation(0x12, 3, 0))),
 		},
 		"standard_samples": {
 			// SCTE 35, 14.1 and 14.2.
-			piece(1, scte, 1, mustBase64(tb, "/DA0AAAAAAAA///wBQb+cr0AUAAeAhxDVUVJSAAAjn/PAAGlmbAICAAAAAAsoKGKNAIAmsnRfg==")),
-			piece(2, scte, 9, mustBase64(tb, "/DAvAAAAAAAA///wFAVIAACPf+/+c2nALv4AUsz1AAAAAAAKAAhDVUVJAAABNWLbowo=")),
+			metadataAt(1, scte, 1, mustBase64(tb, "/DA0AAAAAAAA///wBQb+cr0AUAAeAhxDVUVJSAAAjn/PAAGlmbAICAAAAAAsoKGKNAIAmsnRfg==")),
+			metadataAt(2, scte, 9, mustBase64(tb, "/DAvAAAAAAAA///wFAVIAACPf+/+c2nALv4AUsz1AAAAAAAKAAhDVUVJAAABNWLbowo=")),
 		},
 		"cue_points": {
-			piece(1, cue, 1, event(`{"name":"goal","type":"event","time":2.5,"parameters":{"team":"A \"1\"","minute":12,"own":false,"deep":{"x":1}}}`)),
-			piece(2, cue, 1.5, event(`{"name":"goal","type":"event","time":2.5,"parameters":{"team":"A \"1\"","minute":12,"own":false,"deep":{"x":1}}}`)),
-			piece(3, cue, 4, event(`{"type":"SpliceOut","id":"ad1","duration":30.5,"elapsed":-1,"big":1e300,"tiny":1e-9,"ünï":"é\r\nü","":"x"}`)),
-			piece(4, cue, 5, event(`{"a b":1,"a-b":2,"list":[1],"nothing":null}`)),
-			piece(5, cue, 6, event(`[1]`)), piece(6, cue, 7, event(`{`)), piece(7, cue, 8, event(`null`)),
+			metadataAt(1, cue, 1, event(`{"name":"goal","type":"event","time":2.5,"parameters":{"team":"A \"1\"","minute":12,"own":false,"deep":{"x":1}}}`)),
+			metadataAt(2, cue, 1.5, event(`{"name":"goal","type":"event","time":2.5,"parameters":{"team":"A \"1\"","minute":12,"own":false,"deep":{"x":1}}}`)),
+			metadataAt(3, cue, 4, event(`{"type":"SpliceOut","id":"ad1","duration":30.5,"elapsed":-1,"big":1e300,"tiny":1e-9,"ünï":"é\r\nü","":"x"}`)),
+			metadataAt(4, cue, 5, event(`{"a b":1,"a-b":2,"list":[1],"nothing":null}`)),
+			metadataAt(5, cue, 6, event(`[1]`)), metadataAt(6, cue, 7, event(`{`)), metadataAt(7, cue, 8, event(`null`)),
 		},
 		"id3": {
-			piece(1, id3, 1, []byte("ID3\x04\x00\x00\x00\x00\x00\x02hi")), piece(2, id3, 2, []byte("ID4\x04\x00\x00\x00\x00\x00\x02hi")),
-			piece(3, id3, 3, append([]byte("ID3\x04\x00\x00\x00\x00\x10\x00"), make([]byte, 2<<10)...)),
-			piece(4, media.Text, 3, event(`{"text":"no range"}`)),
+			metadataAt(1, id3, 1, []byte("ID3\x04\x00\x00\x00\x00\x00\x02hi")), metadataAt(2, id3, 2, []byte("ID4\x04\x00\x00\x00\x00\x00\x02hi")),
+			metadataAt(3, id3, 3, append([]byte("ID3\x04\x00\x00\x00\x00\x10\x00"), make([]byte, 2<<10)...)),
+			metadataAt(4, media.Text, 3, event(`{"text":"no range"}`)),
 		},
 		"api_events": {
-			piece(1, api, 5, event(`{"id":"ad-1","class":"com.apple.hls.interstitial","start_date":"2026-11-20T10:00:05.0004Z",
+			metadataAt(1, api, 5, event(`{"id":"ad-1","class":"com.apple.hls.interstitial","start_date":"2026-11-20T10:00:05.0004Z",
 				"cue":["PRE","ONCE"],"attributes":{"X-ASSET-URI":"https://ads/a.m3u8?x=1,2","X-RESUME-OFFSET":0,"X-COM-ID":{"hex":"0x0AFF"}}}`)),
-			piece(2, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","duration_s":15.25}`)),
-			piece(3, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","duration_s":16}`)), // another
-			piece(4, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","end_date":"2026-11-20T10:00:20.25Z"}`)),
-			piece(5, api, 30, event(`{"id":"song","class":"com.example.song","start_date":"2026-11-20T11:00:30+01:00","end_on_next":true}`)),
-			piece(6, api, 31, event(`{"id":"x","start_date":"2026-11-20T10:00:31Z","planned_duration_s":0.1,"attributes":{"SCTE35-OUT":{"hex":"0xFC"}}}`)),
-			piece(7, api, 32, event(`{"id":"y","start_date":"2026-11-20T10:00:31Z","end_date":"2026-11-20T10:00:30Z"}`)), // ends too early
-			piece(8, api, 32, event(`{"id":"z","start_date":"2026-11-20T10:00:31Z","attributes":{"Y":1}}`)),
+			metadataAt(2, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","duration_s":15.25}`)),
+			metadataAt(3, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","duration_s":16}`)), // another
+			metadataAt(4, api, 5, event(`{"id":"ad-1","start_date":"2026-11-20T10:00:05Z","end_date":"2026-11-20T10:00:20.25Z"}`)),
+			metadataAt(5, api, 30, event(`{"id":"song","class":"com.example.song","start_date":"2026-11-20T11:00:30+01:00","end_on_next":true}`)),
+			metadataAt(6, api, 31, event(`{"id":"x","start_date":"2026-11-20T10:00:31Z","planned_duration_s":0.1,"attributes":{"SCTE35-OUT":{"hex":"0xFC"}}}`)),
+			metadataAt(7, api, 32, event(`{"id":"y","start_date":"2026-11-20T10:00:31Z","end_date":"2026-11-20T10:00:30Z"}`)), // ends too early
+			metadataAt(8, api, 32, event(`{"id":"z","start_date":"2026-11-20T10:00:31Z","attributes":{"Y":1}}`)),
 		},
 	}
 }
@@ -221,7 +219,7 @@ func TestDR1_RangesEndWhereTheirTagsSay(t *testing.T) {
 func TestDR1_EndOnNextEndsWithTheNextOfItsClass(t *testing.T) {
 	song := func(number int, id, class string, at float64) media.Metadata {
 		start := rangeEpoch.Add(media.Seconds(at)).Format(time.RFC3339Nano)
-		return piece(number, media.DateRange, at,
+		return metadataAt(number, media.DateRange, at,
 			fmt.Appendf(nil, `{"id":%q,"class":%q,"start_date":%q,"end_on_next":true}`, id, class, start))
 	}
 	pieces := []media.Metadata{
@@ -424,17 +422,13 @@ func TestDR1_AnyPiecesMakeLawfulRanges(t *testing.T) {
 		for i := range rapid.IntRange(1, 40).Draw(t, "pieces") {
 			kind, payload := drawPiece(t)
 			at := float64(rapid.IntRange(0, 400).Draw(t, "at")) / 4
-			pieces = append(pieces, piece(i+1, kind, at, payload))
+			pieces = append(pieces, metadataAt(i+1, kind, at, payload))
 		}
 		tags := tagsOf(pieces...)
 		checkRanges(t, tags)
 		var d dateRanges // a second fold, as another rendition or process makes it
 		for i := range pieces {
-			tag, ok := d.add(&pieces[i])
-			if !ok {
-				continue
-			}
-			for _, tag := range append([]dateRange{tag}, tag.more...) {
+			for _, tag := range d.add(&pieces[i]) {
 				if !bytes.Equal(tag.text, tags[0].text) {
 					t.Fatalf("DR-1: %q and %q", tag.text, tags[0].text)
 				}
@@ -449,12 +443,12 @@ func TestDR1_RepeatedEventsCostNoMore(t *testing.T) {
 	ids := make(map[string]bool)
 	const n = 20000
 	for i := range n {
-		m := piece(i+1, media.SCTE35, float64(i)*60, makeInsert(1, true, -30))
-		tag, ok := d.add(&m)
-		if !ok || ids[tag.id] {
-			t.Fatalf("event %d: %q", i, tag.id)
+		m := metadataAt(i+1, media.SCTE35, float64(i)*60, makeInsert(1, true, -30))
+		added := d.add(&m)
+		if len(added) != 1 || ids[added[0].id] {
+			t.Fatalf("event %d: %v", i, added)
 		}
-		ids[tag.id] = true
+		ids[added[0].id] = true
 	}
 	if last := fmt.Sprintf("scte35-splice-1.%d", n); !ids[last] {
 		t.Errorf("no %s", last)
@@ -483,7 +477,7 @@ func FuzzParseSplice(f *testing.F) {
 		if ok && (len(info.splices) > maxSplices || !bytes.Equal(info.section, s)) {
 			t.Fatalf("%+v", info)
 		}
-		checkRanges(t, tagsOf(piece(1, media.SCTE35, 1, s), piece(2, media.SCTE35, 40, s), piece(3, media.SCTE35, 2, s)))
+		checkRanges(t, tagsOf(metadataAt(1, media.SCTE35, 1, s), metadataAt(2, media.SCTE35, 40, s), metadataAt(3, media.SCTE35, 2, s)))
 	})
 }
 
@@ -497,8 +491,8 @@ func FuzzDateRangeJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		checkRanges(t, tagsOf(
-			piece(1, media.CuePoint, 1, a), piece(2, media.CuePoint, 2, b),
-			piece(3, media.DateRange, 1, a), piece(4, media.DateRange, 2, b), piece(5, media.ID3, 3, b)))
+			metadataAt(1, media.CuePoint, 1, a), metadataAt(2, media.CuePoint, 2, b),
+			metadataAt(3, media.DateRange, 1, a), metadataAt(4, media.DateRange, 2, b), metadataAt(5, media.ID3, 3, b)))
 	})
 }
 
@@ -508,7 +502,7 @@ func BenchmarkDateRange(b *testing.B) {
 	for b.Loop() {
 		var d dateRanges
 		for i := range 100 {
-			m := piece(i+1, media.SCTE35, float64(i*60), section)
+			m := metadataAt(i+1, media.SCTE35, float64(i*60), section)
 			d.add(&m)
 		}
 	}

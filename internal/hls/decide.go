@@ -30,25 +30,25 @@ func (d Decision) String() string {
 	return fmt.Sprintf("Decision(%d)", uint8(d))
 }
 
-// Decide judges a request for a playlist of rendition r by the snapshot alone (d§6.2.5.2).
-func Decide(s *Snapshot, r int, d Directives) Decision {
-	if !d.Blocking || !s.State.Growing() { // BLK-9
+// Decide judges a request for a playlist by the snapshot alone (d§6.2.5.2). The numbers of a request are those of that
+// playlist: of entries of I-frames in theirs. A cache spares the counting of those.
+func Decide(s *Snapshot, p Playlist, d Directives, c *Cache) Decision {
+	if !d.Blocking || !s.growing(p) { // BLK-9
 		return Serve
 	}
-	rend := &s.Renditions[r]
-	last := rend.Last()
+	last := s.Last(p, c)
 	switch {
 	case d.MSN < last: // BLK-7
 		return Serve
 	case d.MSN > last+2: // BLK-4
 		return Refuse
-	case d.Part < 0: // BLK-1
+	case d.Part < 0 || p.Form != Media: // BLK-1, and a listed entry has all its parts
 		if d.MSN == last {
 			return Serve
 		}
 		return Wait
 	}
-	return decidePart(s, rend, d.MSN, d.Part)
+	return decidePart(s, &s.Renditions[p.Rendition], d.MSN, d.Part)
 }
 
 // decidePart judges a request for a part of the last finished segment or of one of the two behind it (BLK-2).

@@ -134,11 +134,11 @@ func TestBLK1_BLK2_BLK4_BLK5_BLK6_BLK7_BLK9_Decide(t *testing.T) {
 		{"standard, far", standard, 6, -1, Refuse},
 	}
 	for _, tt := range tests {
-		if got := Decide(tt.snap, 0, Directives{Blocking: true, MSN: tt.msn, Part: tt.part}); got != tt.want {
+		if got := Decide(tt.snap, Playlist{}, Directives{Blocking: true, MSN: tt.msn, Part: tt.part}, nil); got != tt.want {
 			t.Errorf("%s: %d.%d: %s, want %s", tt.rule, tt.msn, tt.part, got, tt.want)
 		}
 	}
-	if got := Decide(edge, 0, Directives{Part: -1, Skip: SkipYes}); got != Serve {
+	if got := Decide(edge, Playlist{}, Directives{Part: -1, Skip: SkipYes}, nil); got != Serve {
 		t.Errorf("no directive: %s", got)
 	}
 }
@@ -152,8 +152,8 @@ func TestBLK5_LimitFollowsPartTarget(t *testing.T) {
 		v.Constants.PartTarget = media.Duration(int64(l.part), 1000)
 		v.Constants.TargetDuration = media.Duration(int64(l.target), 1)
 		// No part of segment 4 is listed, so the last one's index is -1.
-		at := Decide(v, 0, Directives{Blocking: true, MSN: 4, Part: l.limit - 1})
-		past := Decide(v, 0, Directives{Blocking: true, MSN: 4, Part: l.limit})
+		at := Decide(v, Playlist{}, Directives{Blocking: true, MSN: 4, Part: l.limit - 1}, nil)
+		past := Decide(v, Playlist{}, Directives{Blocking: true, MSN: 4, Part: l.limit}, nil)
 		if at != Wait || past != Refuse {
 			t.Errorf("part of %d ms, segment of %d s: %s, %s", l.part, l.target, at, past)
 		}
@@ -170,11 +170,11 @@ func TestBLK2_WaitersAreServedByTheVersionThatListsThePart(t *testing.T) {
 			}
 			d := Directives{Blocking: true, MSN: msn, Part: part}
 			next := sm.versions[i+1]
-			if got := Decide(s, 0, d); got != Wait {
+			if got := Decide(s, Playlist{}, d, nil); got != Wait {
 				t.Fatalf("version %d, %d.%d: %s", i, msn, part, got)
 			}
 			if nextMSN, nextPart, ok := next.Hint(0); ok && (nextMSN > msn || nextPart > part) {
-				if got := Decide(next, 0, d); got != Serve {
+				if got := Decide(next, Playlist{}, d, nil); got != Serve {
 					t.Fatalf("version %d, %d.%d: then %s", i, msn, part, got)
 				}
 			}

@@ -1,107 +1,140 @@
 package hls
 
 import (
+	"sort"
 	"sync"
 	"time"
-
-	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Lines is the append-only cache of one rendition's finished segments as text, for one kind of playlist. Each segment
-// is formatted once in the life of the cache; a render copies. It is safe for concurrent use, by versions of one
-// recording.
-type Lines struct {
-	base  string
-	track string
+// lines is the append-only cache of a playlist's entries as text: each is formatted once in the life of a recording. It
+// is safe for concurrent use, by versions of one recording.
+type lines struct {
+	writer
 
-	mu    sync.Mutex
-	text  []byte
+	mu       sync.Mutex
+	segments int // that are formatted
+	scratch  []item
+	chunks
 	marks []mark
 }
 
-// mark says where a segment's lines are: its head (DISCONTINUITY, MAP, PROGRAM-DATE-TIME, GAP) from start, its tail
-// (EXTINF, URI) from tail up to the next one's start. EXT-X-PARTs go between them.
+// mark says where an entry's lines are: its head (DISCONTINUITY, MAP, PROGRAM-DATE-TIME, GAP) from start, its tail
+// (EXTINF, BYTERANGE, URI) from tail up to the next one's start. EXT-X-PARTs go between them.
 type mark struct {
 	start int
 	tail  int
-	// end is the time from the first segment's start to this one's end.
+	// end is the time from the first entry's start to this one's end.
 	end time.Duration
-	// breaks counts the discontinuities up to this segment, its own included.
-	breaks int
+	// segment is the index of the entry's.
+	segment int32
+	// breaks counts the discontinuities up to this entry, its own included.
+	breaks int32
+	gap    bool
 }
 
-// NewLines makes an empty cache for the named track's playlist of that kind.
-func NewLines(track string, kind Kind) *Lines {
-	return &Lines{base: kind.base(), track: track}
+// newLines makes an empty cache for the named track's playlists of that kind and form.
+func newLines(track string, kind Kind, form Form) *lines {
+	return &lines{writer: newWriter(track, kind, form)}
 }
 
 // view is what one version sees of the cache: it stays as it is while the cache grows behind it.
 type view struct {
 	text  []byte
+	cut   int // what the cache has forgotten before text
 	marks []mark
 }
 
 // view formats the segments that are new and gives the text of those that the rendition has.
-func (l *Lines) view(s *Snapshot, r *Rendition) view {
+func (l *lines) view(s *Snapshot, r *Rendition) view {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if have := len(l.marks); have == 0 && len(r.Segments) > 0 {
+	if l.segments == 0 && len(r.Segments) > 0 {
 		// About what a segment takes; one allocation serves a finished recording.
 		l.text = make([]byte, 0, 112*len(r.Segments)+256)
 		l.marks = make([]mark, 0, len(r.Segments)+8)
+		l.mark()
 	}
-	for i := len(l.marks); i < len(r.Segments); i++ {
-		l.add(s, r, i)
+	for ; l.segments < len(r.Segments); l.segments++ {
+		l.add(s, r, l.segments)
 	}
-	n := len(r.Segments)
-	v := view{text: l.text, marks: l.marks[:n:n]}
+	n := len(l.marks)
+	if l.segments > len(r.Segments) {
+		n = sort.Search(n, func(i int) bool { return int(l.marks[i].segment) >= len(r.Segments) })
+	}
+	v := view{text: l.text, cut: l.cut, marks: l.marks[:n:n]}
 	if n < len(l.marks) {
-		v.text = l.text[:l.marks[n].start]
+		v.text = l.text[:max(l.marks[n].start-l.cut, 0)]
 	}
 	return v
 }
 
-func (l *Lines) add(s *Snapshot, r *Rendition, i int) {
+func (l *lines) add(s *Snapshot, r *Rendition, i int) {
 	seg := &r.Segments[i]
-	m := mark{start: len(l.text)}
-	if i > 0 {
-		m.end, m.breaks = l.marks[i-1].end, l.marks[i-1].breaks
+	timescale := s.timescale(seg.Take, r.Name)
+	l.scratch = l.form.appendItems(l.scratch[:0], seg, timescale)
+	begin, breaks := time.Duration(0), int32(0)
+	if n := len(l.marks); n > 0 {
+		begin, breaks = l.marks[n-1].end, l.marks[n-1].breaks
 	}
-	switch {
-	case i == 0:
-		l.text = appendMap(l.text, l.base, seg.Take, l.track)
-	case seg.Take != r.Segments[i-1].Take:
-		m.breaks++
-		l.text = append(l.text, "#EXT-X-DISCONTINUITY\n"...)
-		l.text = appendMap(l.text, l.base, seg.Take, l.track)
+	for j := range l.scratch {
+		e := &l.scratch[j]
+		m := mark{start: l.cut + len(l.text), end: begin + e.end, segment: int32(i), breaks: breaks, gap: e.gap}
+		if first := i == 0; j == 0 && (first || seg.Take != r.Segments[i-1].Take) {
+			l.text = l.appendTake(l.text, seg.Take, first)
+			if !first {
+				breaks++
+				m.breaks = breaks
+			}
+		}
+		l.text = l.appendHead(l.text, e)
+		m.tail = l.cut + len(l.text)
+		l.text = l.appendTail(l.text, e, seg)
+		l.marks = append(l.marks, m)
+		if len(l.marks)%chunkEntries == 0 {
+			l.mark()
+		}
 	}
-	timescale := s.timescale(seg.Take, l.track)
-	l.text = appendDate(l.text, seg.Date)
-	if seg.Gap {
-		l.text = append(l.text, "#EXT-X-GAP\n"...)
-	}
-	m.tail = len(l.text)
-	l.text = appendInf(l.text, seg, timescale)
-	l.text = appendSegmentURI(l.text, l.base, seg.Take, l.track, seg.MSN)
-	l.text = append(l.text, '\n')
-	m.end += media.Duration(seg.Duration, timescale)
-	l.marks = append(l.marks, m)
 }
 
-// head gives the lines of segment i up to its parts, tail those behind them.
-func (v *view) head(i int) []byte { return v.text[v.marks[i].start:v.marks[i].tail] }
+// run gives the chunks from a to b of a view.
+func (l *lines) run(v *view, a, b int) piece {
+	text := v.slice(a*chunkEntries, b*chunkEntries)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sum(b)
+	return piece{text: text, sum: l.bounds[b].sum, pack: func(c *Compressor) ([]byte, uint32) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.pack(c, a, b, text)
+	}}
+}
 
-func (v *view) tail(i int) []byte { return v.text[v.marks[i].tail:v.start(i+1)] }
+// forget drops what sliding playlists that begin with an entry no longer need. It leaves a few minutes to requests that
+// still have an older version.
+func (l *lines) forget(first int) {
+	if k := first/chunkEntries - 3; k > 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.drop(k)
+	}
+}
 
-// start gives the offset of segment i's lines; that behind the last is the end of the text.
+// slice gives the lines of the entries from i up to j, head those of entry i up to its parts, tail those behind them.
+func (v *view) slice(i, j int) []byte { return v.text[v.start(i)-v.cut : v.start(j)-v.cut] }
+
+func (v *view) head(i int) []byte { return v.text[v.marks[i].start-v.cut : v.marks[i].tail-v.cut] }
+
+func (v *view) tail(i int) []byte { return v.text[v.marks[i].tail-v.cut : v.start(i+1)-v.cut] }
+
+// start gives the offset of entry i's lines; that behind the last is the end of the text.
 func (v *view) start(i int) int {
 	if i < len(v.marks) {
 		return v.marks[i].start
 	}
-	return len(v.text)
+	return v.cut + len(v.text)
 }
 
-// begin is the time at which segment i begins, end at which it ends, from the start of the first.
+// begin is the time at which entry i begins, from the start of the first; end is that at which the last ends.
 func (v *view) begin(i int) time.Duration {
 	if i == 0 {
 		return 0
@@ -110,3 +143,16 @@ func (v *view) begin(i int) time.Duration {
 }
 
 func (v *view) end() time.Duration { return v.begin(len(v.marks)) }
+
+// breaksBefore counts the discontinuities that stand before entry i.
+func (v *view) breaksBefore(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return int(v.marks[i-1].breaks)
+}
+
+// find gives the first entry of the segment of that index, or of the next that has any.
+func (v *view) find(segment int) int {
+	return sort.Search(len(v.marks), func(i int) bool { return int(v.marks[i].segment) >= segment })
+}

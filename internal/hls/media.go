@@ -1,7 +1,6 @@
 package hls
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -53,11 +52,11 @@ type Skip uint8
 const (
 	SkipNone Skip = iota
 	SkipYes       // _HLS_skip=YES
-	SkipV2        // _HLS_skip=v2: as YES, and names removed date ranges, of which we have none
+	SkipV2        // _HLS_skip=v2: as YES, and leaves out date ranges too
 )
 
 // Versions of the protocol that the playlists ask for (SYN-2, SYN-5). AVPlayer was reported to refuse SERVER-CONTROL
-// below 9, so full and delta playlists both say 9.
+// below 9, so full and delta playlists both say 9. A delta that leaves out date ranges needs 10.
 const (
 	versionLive = 9
 	versionV2   = 10
@@ -69,93 +68,197 @@ func (s *Snapshot) archived() bool {
 	return !s.State.Growing() && s.State != media.Ended && s.State != media.Archiving
 }
 
-// Skippable says whether a delta update of a playlist would leave out anything: if not, the answer to _HLS_skip is the
-// full playlist (DLT-6).
-func Skippable(s *Snapshot, p Playlist, lines *Lines) bool {
-	if !s.State.Growing() || s.Constants.CanSkipUntil <= 0 {
-		return false
-	}
-	rend := &s.Renditions[p.Rendition]
-	if lines == nil {
-		lines = NewLines(rend.Name, p.Kind)
-	}
-	v := lines.view(s, rend)
-	return s.skippable(s.first(p.Kind, rend, &v), &v) > 0
+// finished says that a playlist has ENDLIST and nothing for live clients.
+func (s *Snapshot) finished(p Playlist) bool {
+	return p.To > 0 || p.Kind == Whole && s.archived()
 }
 
-// AppendMedia writes a media playlist. Lines must be of that rendition and kind, and of this recording; nil formats
-// everything anew.
-func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, lines *Lines) []byte {
-	r, kind := p.Rendition, p.Kind
-	rend := &s.Renditions[r]
-	if kind == Whole && s.archived() {
-		return appendVOD(dst, s, rend)
+// growing says that a playlist may get longer yet.
+func (s *Snapshot) growing(p Playlist) bool { return p.To == 0 && s.State.Growing() }
+
+// Has says whether the recording has such a playlist: subtitles if their language is known, I-frames of video.
+func (s *Snapshot) Has(p Playlist) bool {
+	switch p.Form {
+	case Media:
+		return p.Rendition < len(s.Renditions)
+	case Subtitles:
+		return p.Rendition == 0 && s.Subtitles != "" && len(s.Renditions) > 0
+	case IFrames:
+		if p.Rendition >= len(s.Renditions) || len(s.Takes) == 0 {
+			return false
+		}
+		tr, ok := s.Takes[len(s.Takes)-1].Track(s.Renditions[p.Rendition].Name)
+		return ok && tr.Kind == media.Video
 	}
-	if lines == nil {
-		lines = NewLines(rend.Name, kind)
+	return false
+}
+
+// Skippable says whether a delta update of a playlist would leave out anything: if not, the answer to _HLS_skip is the
+// full playlist (DLT-6).
+func Skippable(s *Snapshot, p Playlist, c *Cache) bool {
+	if !s.growing(p) || s.canSkipUntil() == 0 {
+		return false
 	}
-	v := lines.view(s, rend)
-	first := s.first(kind, rend, &v)
+	at := orNew(c).look(s, p)
+	return s.skippable(at.first, &at.view) > 0
+}
+
+// Render gives a media playlist of any form, ready to be sent. The cache must be of this recording; with nil everything
+// is formatted anew. What it costs does not depend on how long the recording is, if the cache knows an earlier
+// version: finished entries and their compressed form are shared with it. The snapshot must have the playlist, and
+// the first segment of a clip.
+func Render(s *Snapshot, p Playlist, skip Skip, c *Cache) *Body {
+	c = orNew(c)
+	if s.finished(p) {
+		return NewBody(s.appendFinished(nil, p, c), c.compressor)
+	}
+	return newBody(s.render(p, skip, c), c.compressor)
+}
+
+// AppendMedia appends the text of the playlist that Render gives.
+func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, c *Cache) []byte {
+	for _, chunk := range Render(s, p, skip, c).Plain() {
+		dst = append(dst, chunk...)
+	}
+	return dst
+}
+
+func (s *Snapshot) render(p Playlist, skip Skip, c *Cache) []piece {
+	at := c.look(s, p)
+	v := &at.view
 	skipped := 0
 	if skip != SkipNone {
-		skipped = s.skippable(first, &v)
+		skipped = s.skippable(at.first, v)
 	}
 	if skipped == 0 {
 		skip = SkipNone
 	}
-	from := first + skipped
-	parts := s.withParts(rend, &v, from)
-	// Header, tail and parts of some four target durations fit in the constant for usual settings.
-	dst = slices.Grow(dst, len(v.text)-v.start(from)+4096)
-
-	dst = appendHeader(dst, s, kind, skip)
-	dst = appendInt(dst, "#EXT-X-MEDIA-SEQUENCE:", int64(first)+1)
-	dst = appendInt(dst, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(breaksBefore(&v, first)))
-	if skipped > 0 {
-		dst = append(dst, "#EXT-X-SKIP:SKIPPED-SEGMENTS="...)
-		dst = strconv.AppendInt(dst, int64(skipped), 10)
-		if skip == SkipV2 {
-			dst = append(dst, `,RECENTLY-REMOVED-DATERANGES=""`...)
-		}
-		dst = append(dst, '\n')
-	}
-	if from > 0 && from < len(v.marks) && breaksBefore(&v, from) == v.marks[from].breaks {
+	from := at.first + skipped
+	// Header, tail, parts and what is in no chunk fit for usual settings.
+	out := pieces{text: make([]byte, 0, 4096+2*chunkEntries*128)}
+	out.text = appendHeader(out.text, s, p, skip)
+	out.text = appendInt(out.text, "#EXT-X-MEDIA-SEQUENCE:", int64(at.first)+1)
+	out.text = appendInt(out.text, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(v.breaksBefore(at.first)))
+	s.addTags(&out, p, skip, skipped, c, &at)
+	if from < len(v.marks) && v.breaksBefore(from) == int(v.marks[from].breaks) && from > 0 {
 		// The text in the cache has the MAP only where a take begins.
-		dst = appendMap(dst, kind.base(), rend.Segments[from].Take, rend.Name)
+		out.text = at.list.lines.appendMap(out.text, at.rend.Segments[v.marks[from].segment].Take)
 	}
-	dst = append(dst, v.text[v.start(from):v.start(parts)]...)
-	for i := parts; i < len(v.marks); i++ {
-		dst = append(dst, v.head(i)...)
-		seg := &rend.Segments[i]
-		dst = s.appendParts(dst, rend, kind, seg.Take, seg.MSN, rend.SegmentParts(seg.MSN))
-		dst = append(dst, v.tail(i)...)
-	}
+	s.addEntries(&out, p, &at, from)
 	if !s.State.Growing() {
-		return append(dst, "#EXT-X-ENDLIST\n"...)
+		out.text = append(out.text, "#EXT-X-ENDLIST\n"...)
+	} else {
+		if p.Form == Media {
+			out.text = s.appendOpen(out.text, p.Rendition, p.Kind)
+		}
+		out.text = s.appendReports(out.text, p)
 	}
-	dst = s.appendOpen(dst, r, kind)
-	return s.appendReports(dst, r)
+	out.flush()
+	return out.list
 }
 
-// breaksBefore counts the discontinuities that stand before segment i.
-func breaksBefore(v *view, i int) int {
-	if i == 0 {
-		return 0
+// addEntries writes the entries from an index on: up to whole chunks, those that are far enough from the live edge to
+// be as they stay, and the rest with its parts.
+func (s *Snapshot) addEntries(out *pieces, p Playlist, at *sight, from int) {
+	v, parts := &at.view, len(at.view.marks)
+	if p.Form == Media {
+		parts = s.withParts(at.rend, v, from)
 	}
-	return v.marks[i-1].breaks
+	a, b := (from+chunkEntries-1)/chunkEntries, parts/chunkEntries
+	if a < b {
+		out.text = append(out.text, v.slice(from, a*chunkEntries)...)
+		out.add(at.list.lines.run(v, a, b))
+		from = b * chunkEntries
+	}
+	out.text = append(out.text, v.slice(from, parts)...)
+	for i := parts; i < len(v.marks); i++ {
+		out.text = append(out.text, v.head(i)...)
+		seg := &at.rend.Segments[i]
+		out.text = s.appendParts(out.text, at.rend, p.Kind, seg.Take, seg.MSN, at.rend.SegmentParts(seg.MSN))
+		out.text = append(out.text, v.tail(i)...)
+	}
 }
 
-func appendHeader(dst []byte, s *Snapshot, kind Kind, skip Skip) []byte {
+// addTags writes EXT-X-SKIP of a delta, and the date ranges.
+//
+// A sliding playlist lists the ranges that have not ended before its window begins, others all, a clip those that reach
+// into it. A delta of version 2 leaves out what was there before the skip boundary already. When a range was told
+// of is not known to a snapshot: what counts is when the cache first saw it, which is never earlier. So the delta of
+// a node that joined later may name more than it must.
+func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *Cache, at *sight) {
+	v := &at.view
+	edge := at.date(s, len(v.marks))
+	var begin time.Time
+	if p.Kind == Sliding || p.From > 1 {
+		begin = at.date(s, at.first)
+	}
+	if skip == SkipNone {
+		s.addBlock(out, p, c, at, edge, begin)
+		return
+	}
+	out.text = append(out.text, "#EXT-X-SKIP:SKIPPED-SEGMENTS="...)
+	out.text = strconv.AppendInt(out.text, int64(skipped), 10)
+	if skip == SkipYes {
+		out.text = append(out.text, '\n')
+		s.addBlock(out, p, c, at, edge, begin)
+		return
+	}
+	around := span{boundary: at.date(s, at.first+skipped), from: begin}
+	if p.Kind == Sliding {
+		old := view{text: v.text, cut: v.cut, marks: v.marks[:at.first+skipped]}
+		around.before = at.date(s, s.first(p, &old))
+	}
+	text, removed := c.tags.recent(s, edge, around)
+	out.text = append(out.text, `,RECENTLY-REMOVED-DATERANGES="`...)
+	for i, id := range removed {
+		if i > 0 {
+			out.text = append(out.text, '\t')
+		}
+		out.text = append(out.text, id...)
+	}
+	out.text = append(out.text, "\"\n"...)
+	out.text = append(out.text, text...)
+}
+
+func (s *Snapshot) addBlock(out *pieces, p Playlist, c *Cache, at *sight, edge, begin time.Time) {
+	if p.From > 1 {
+		out.text = c.tags.clip(out.text, s, edge, begin, time.Time{})
+		return
+	}
+	list, rest := c.tags.block(&at.list.tags, s, edge, begin)
+	for i := range list {
+		out.add(list[i])
+	}
+	out.text = append(out.text, rest...)
+}
+
+// date is the wall clock at which entry i begins; behind the last, that at which it ends.
+func (at *sight) date(s *Snapshot, i int) time.Time {
+	v := &at.view
+	n := len(v.marks)
+	if n == 0 {
+		return time.Time{}
+	}
+	m := &v.marks[min(i, n-1)]
+	seg := &at.rend.Segments[m.segment]
+	if i < n {
+		return seg.Date.Add(v.begin(i) - v.begin(v.find(int(m.segment))))
+	}
+	return s.endDate(at.rend, int(m.segment))
+}
+
+func appendHeader(dst []byte, s *Snapshot, p Playlist, skip Skip) []byte {
 	version := int64(versionLive)
 	if skip == SkipV2 {
 		version = versionV2
 	}
 	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", version)
 	dst = appendTargetDuration(dst, s)
-	if kind == Whole {
+	if p.Kind == Whole {
 		dst = append(dst, "#EXT-X-PLAYLIST-TYPE:EVENT\n"...)
 	}
 	c := &s.Constants
+	// The same in all media playlists, those without parts too (SC-6).
 	dst = append(dst, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES"...)
 	if c.PartTarget > 0 {
 		// Three times the printed PART-TARGET at least (SC-3).
@@ -168,9 +271,14 @@ func appendHeader(dst []byte, s *Snapshot, kind Kind, skip Skip) []byte {
 	if until := s.canSkipUntil(); until > 0 {
 		dst = append(dst, ",CAN-SKIP-UNTIL="...)
 		dst = appendSeconds(dst, until)
+		// Always, since no tag of the header may change when the first date range comes (SC-7).
+		dst = append(dst, ",CAN-SKIP-DATERANGES=YES"...)
 	}
 	dst = append(dst, '\n')
-	if c.PartTarget > 0 {
+	if p.Form == IFrames {
+		dst = append(dst, "#EXT-X-I-FRAMES-ONLY\n"...)
+	}
+	if c.PartTarget > 0 && p.Form == Media {
 		dst = append(dst, "#EXT-X-PART-INF:PART-TARGET="...)
 		dst = appendDecimal(dst, partTargetUnits(c), 1e5)
 		dst = append(dst, '\n')
@@ -234,11 +342,18 @@ func (s *Snapshot) appendOpen(dst []byte, r int, kind Kind) []byte {
 	return append(dst, "\"\n"...)
 }
 
-// appendReports writes one report per other rendition (RR-1, RR-2). LAST-PART of a segment that is listed whole is 0: a
-// request for the part behind it is then one for the next segment (BLK-6).
-func (s *Snapshot) appendReports(dst []byte, r int) []byte {
+// appendReports writes one report for each other playlist of segments (RR-1, RR-2); those of I-frames get none, as the
+// draft allows. LAST-PART of a segment that is listed whole is 0: a request for the part behind it is then one for the
+// next segment (BLK-6).
+func (s *Snapshot) appendReports(dst []byte, p Playlist) []byte {
+	report := func(name string, msn media.MSN) {
+		dst = append(dst, `#EXT-X-RENDITION-REPORT:URI="`...)
+		dst = append(dst, name...)
+		dst = append(dst, `.m3u8",LAST-MSN=`...)
+		dst = strconv.AppendInt(dst, int64(msn), 10)
+	}
 	for i := range s.Renditions {
-		if i == r {
+		if i == p.Rendition && p.Form == Media {
 			continue
 		}
 		other := &s.Renditions[i]
@@ -249,14 +364,15 @@ func (s *Snapshot) appendReports(dst []byte, r int) []byte {
 		if msn == 0 {
 			continue
 		}
-		dst = append(dst, `#EXT-X-RENDITION-REPORT:URI="`...)
-		dst = append(dst, other.Name...)
-		dst = append(dst, `.m3u8",LAST-MSN=`...)
-		dst = strconv.AppendInt(dst, int64(msn), 10)
+		report(other.Name, msn)
 		if s.Constants.PartTarget > 0 {
 			dst = append(dst, ",LAST-PART="...)
 			dst = strconv.AppendInt(dst, int64(last), 10)
 		}
+		dst = append(dst, '\n')
+	}
+	if msn := s.Renditions[0].Last(); s.Subtitles != "" && p.Form != Subtitles && msn > 0 {
+		report(subtitleTrack, msn)
 		dst = append(dst, '\n')
 	}
 	return dst

@@ -40,10 +40,10 @@ func TestRules(t *testing.T) {
 	forEachLife(t, func(t *testing.T, sm *sim) {
 		for _, k := range []Kind{Sliding, Whole} {
 			for r := range sm.snap.Renditions {
-				lines := NewLines(sm.snap.Renditions[r].Name, k)
+				cache := NewCache(&Compressor{})
 				texts, all := make([][]byte, len(sm.versions)), make([]*parsed, len(sm.versions)+1)
 				for i, s := range sm.versions {
-					texts[i] = AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, SkipNone, lines)
+					texts[i] = AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, SkipNone, cache)
 					if i%37 == 0 {
 						if anew := AppendMedia(nil, s, Playlist{Rendition: r, Kind: k}, SkipNone, nil); !bytes.Equal(texts[i], anew) {
 							t.Fatalf("cache and fresh render differ:\n%s", cmp.Diff(string(texts[i]), string(anew)))
@@ -103,6 +103,7 @@ func TestSC1_SC2_SC3_SC4_SC5_PRT1_PRT16_ServerControl(t *testing.T) {
 	p := parse(t, AppendMedia(nil, life(lowConstants(), videoTrack()).versions[50], Playlist{Kind: Sliding}, SkipNone, nil))
 	want := map[string]string{
 		"CAN-BLOCK-RELOAD": "YES", "PART-HOLD-BACK": "1.8", "HOLD-BACK": "6.0", "CAN-SKIP-UNTIL": "12.0",
+		"CAN-SKIP-DATERANGES": "YES",
 	}
 	if d := cmp.Diff(want, p.control); d != "" || p.partInf != "0.50001" {
 		t.Errorf("%s %s", d, p.partInf)
@@ -340,22 +341,22 @@ func TestDLT1_DLT2_DLT3_DLT4_DLT6_DeltaUpdates(t *testing.T) {
 	forEachLife(t, func(t *testing.T, sm *sim) {
 		deltas := 0
 		for _, k := range []Kind{Sliding, Whole} {
-			lines := NewLines(sm.snap.Renditions[0].Name, k)
+			cache := NewCache(&Compressor{})
 			for i, s := range sm.versions {
 				if i%3 > 0 {
 					continue
 				}
-				full := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, lines))
-				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipYes, lines)
-				if !Skippable(s, Playlist{Kind: k}, lines) {
-					if !bytes.Equal(text, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, lines)) {
+				full := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache))
+				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipYes, cache)
+				if !Skippable(s, Playlist{Kind: k}, cache) {
+					if !bytes.Equal(text, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache)) {
 						t.Fatalf("DLT-6: not the full playlist:\n%s", text)
 					}
 					continue
 				}
 				deltas++
 				checkDelta(t, s, full, parse(t, text))
-				v2 := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipV2, lines))
+				v2 := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipV2, cache))
 				if v2.version != 10 || v2.skip["RECENTLY-REMOVED-DATERANGES"] != `""` || v2.skipped != len(full.segments)-len(v2.segments) {
 					t.Fatalf("DLT-7: %+v", v2)
 				}
@@ -401,7 +402,7 @@ func checkDelta(t *testing.T, s *Snapshot, full, delta *parsed) {
 func TestDLT1_NoDeltaWithEndlist(t *testing.T) {
 	s := life(lowConstants(), videoTrack())
 	v := s.versions[len(s.versions)-1]
-	if Skippable(v, Playlist{Kind: Whole}, NewLines("video", Whole)) {
+	if Skippable(v, Playlist{Kind: Whole}, NewCache(&Compressor{})) {
 		t.Error("delta offered with ENDLIST")
 	}
 	if p := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipYes, nil)); p.skipped != 0 {

@@ -23,6 +23,9 @@ type parsed struct {
 	hints    []map[string]string
 	reports  []map[string]string
 	endlist  bool
+	// ranges are the lines of EXT-X-DATERANGE.
+	ranges      []string
+	iframesOnly bool
 }
 
 // parsedSegment is a segment with the lines that are its own.
@@ -75,7 +78,8 @@ var segmentRank = map[string]int{
 
 var headerRank = map[string]int{
 	"#EXTM3U": 1, "#EXT-X-VERSION": 2, "#EXT-X-TARGETDURATION": 3, "#EXT-X-PLAYLIST-TYPE": 4, "#EXT-X-SERVER-CONTROL": 5,
-	"#EXT-X-PART-INF": 6, "#EXT-X-MEDIA-SEQUENCE": 7, "#EXT-X-DISCONTINUITY-SEQUENCE": 8, "#EXT-X-SKIP": 9,
+	"#EXT-X-I-FRAMES-ONLY": 6, "#EXT-X-PART-INF": 7, "#EXT-X-MEDIA-SEQUENCE": 8, "#EXT-X-DISCONTINUITY-SEQUENCE": 9,
+	"#EXT-X-SKIP": 10, "#EXT-X-DATERANGE": 11,
 }
 
 var tailRank = map[string]int{"#EXT-X-PRELOAD-HINT": 1, "#EXT-X-RENDITION-REPORT": 2, "#EXT-X-ENDLIST": 3}
@@ -91,13 +95,15 @@ func parse(t *testing.T, text []byte) *parsed {
 	header, inSegment, tail := 0, 0, 0
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSuffix(line, "\n")
-		if line == "" || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' }) {
+		if line == "" || strings.ContainsFunc(line, func(r rune) bool {
+			return r < ' ' && (r != '\t' || !strings.HasPrefix(line, "#EXT-X-SKIP:"))
+		}) {
 			t.Fatalf("SYN-1: line %q", line)
 		}
 		tag, value, _ := strings.Cut(line, ":")
 		switch {
 		case headerRank[tag] > 0:
-			if headerRank[tag] <= header || inSegment > 0 || len(p.segments) > 0 {
+			if headerRank[tag] < header || headerRank[tag] == header && tag != "#EXT-X-DATERANGE" || inSegment > 0 || len(p.segments) > 0 {
 				t.Fatalf("SYN-6: %q out of order in\n%s", line, text)
 			}
 			header = headerRank[tag]
@@ -147,6 +153,11 @@ func (p *parsed) header(t *testing.T, tag, value string) {
 		p.control = attributes(t, value)
 	case "#EXT-X-PART-INF":
 		p.partInf = attributes(t, value)["PART-TARGET"]
+	case "#EXT-X-I-FRAMES-ONLY":
+		p.iframesOnly = true
+	case "#EXT-X-DATERANGE":
+		attributes(t, value)
+		p.ranges = append(p.ranges, value)
 	case "#EXT-X-MEDIA-SEQUENCE":
 		p.sequence = integer(t, value)
 	case "#EXT-X-DISCONTINUITY-SEQUENCE":

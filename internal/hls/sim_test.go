@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -81,6 +82,7 @@ func (s *sim) publish() *Snapshot {
 	c := s.snap
 	c.Takes = slices.Clone(c.Takes)
 	c.Renditions = slices.Clone(c.Renditions)
+	c.Metadata = c.Metadata[:len(c.Metadata):len(c.Metadata)]
 	for i := range c.Renditions {
 		r := &c.Renditions[i]
 		if r.Open != nil {
@@ -88,7 +90,7 @@ func (s *sim) publish() *Snapshot {
 			open.Parts = slices.Clone(open.Parts)
 			r.Open = &open
 		}
-		r.Segments = slices.Clone(r.Segments)
+		r.Segments = r.Segments[:len(r.Segments):len(r.Segments)]
 		r.Parts = slices.Clone(r.Parts[max(len(r.Parts)-8, 0):])
 	}
 	s.versions = append(s.versions, &c)
@@ -137,6 +139,14 @@ func (s *sim) closeSegment() {
 			seg.Size += p.Size
 		}
 		seg.DTS = s.timeline[i].dts - seg.Duration
+		if s.take().Tracks[i].Kind == media.Video {
+			// A random access point each second.
+			for at := int64(0); at < seg.Duration; at += 90000 {
+				seg.IFrames = append(seg.IFrames, media.IFrame{
+					Time: uint32(at), Offset: uint32(at * seg.Size / seg.Duration), Size: 90_000,
+				})
+			}
+		}
 		r.Segments = append(r.Segments, seg)
 		parts := open.Parts
 		if open.Whole || s.snap.Constants.PartTarget == 0 {
@@ -160,6 +170,21 @@ func (s *sim) run(segments int, whole bool) {
 		s.closeSegment()
 		s.open(false)
 		s.publish()
+	}
+}
+
+// tell adds an event to the metadata.
+func (s *sim) tell(date time.Time) {
+	e := instant(len(s.snap.Metadata)+1, date)
+	e.Take = s.take().Number
+	s.snap.Metadata = append(s.snap.Metadata, e)
+}
+
+// instant gives an event without length.
+func instant(number int, date time.Time) media.Metadata {
+	return media.Metadata{
+		Number: int64(number), Kind: media.DateRange, Date: date, Payload: fmt.Appendf(nil,
+			`{"id":"event-%d","class":"com.example.test","start_date":%q,"duration_s":0}`, number, date.Format(time.RFC3339Nano)),
 	}
 }
 

@@ -8,33 +8,6 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// appendVOD writes the playlist of an archived recording: its tags for live clients are gone, and its fillers too, so
-// that takes join at the discontinuity (LIF-5).
-func appendVOD(dst []byte, s *Snapshot, r *Rendition) []byte {
-	dst = slices.Grow(dst, 112*len(r.Segments)+512)
-	dst = appendVODHeader(dst, s)
-	take := 0
-	for i := range r.Segments {
-		seg := &r.Segments[i]
-		if seg.Filler || (take == 0 && seg.Gap) {
-			continue // no playlist begins with a gap (GAP-1)
-		}
-		if seg.Take != take {
-			dst = appendDiscontinuity(dst, take)
-			dst = appendMap(dst, "", seg.Take, r.Name)
-			take = seg.Take
-		}
-		dst = appendDate(dst, seg.Date)
-		if seg.Gap {
-			dst = append(dst, "#EXT-X-GAP\n"...)
-		}
-		dst = appendInf(dst, seg, s.timescale(seg.Take, r.Name))
-		dst = appendSegmentURI(dst, "", seg.Take, r.Name, seg.MSN)
-		dst = append(dst, '\n')
-	}
-	return append(dst, "#EXT-X-ENDLIST\n"...)
-}
-
 // AppendStatic writes the media playlist that stands beside a recording's files in a bucket: each segment is a byte
 // range of {take}/{track}.mp4. A gap names a file that is not there, so that a player which does not know EXT-X-GAP
 // gets a 404 and not a whole track.

@@ -12,8 +12,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// spoken gives a snapshot of two-second segments from a media time on, with pieces of metadata.
-func spoken(begin time.Duration, segments int, pieces ...media.Metadata) *Snapshot {
+// withTexts gives a snapshot of two-second segments from a media time on, with pieces of metadata.
+func withTexts(begin time.Duration, segments int, pieces ...media.Metadata) *Snapshot {
 	track := media.Track{Name: "video", Kind: media.Video, Timescale: 90000}
 	s := &Snapshot{Takes: []media.Take{{Number: 1, FirstMSN: 1, Tracks: []media.Track{track}}}, Metadata: pieces}
 	r := Rendition{Name: "video"}
@@ -69,7 +69,7 @@ func TestSUB1_Cues(t *testing.T) {
 		{"among others", []media.Metadata{other, textAt(0, "a"), other, other, textAt(500e6, ""), other, textAt(9e9, "z"), other}, 1,
 			"00:00:00.000 --> 00:00:00.500\na"},
 	} {
-		_, got := cues(AppendSubtitles(nil, spoken(0, 8, tt.pieces...), tt.msn, tt.msn))
+		_, got := cues(AppendSubtitles(nil, withTexts(0, 8, tt.pieces...), tt.msn, tt.msn))
 		if d := cmp.Diff(tt.want, got); d != "" {
 			t.Errorf("%s: %s", tt.name, d)
 		}
@@ -85,7 +85,7 @@ func TestSUB1_TimestampMapPastTheWrap(t *testing.T) {
 		123*time.Hour + 1234567890:       fmt.Sprintf("MPEGTS:%d,LOCAL:123:00:01.234", (123*3600*1000+1234)*90-4<<33),
 		time.Hour + 23*time.Minute + 1e6: "MPEGTS:448200090,LOCAL:01:23:00.001",
 	} {
-		s := spoken(begin, 2, textAt(begin, "a"))
+		s := withTexts(begin, 2, textAt(begin, "a"))
 		header, body := cues(AppendSubtitles(nil, s, 1, 1))
 		if header != "WEBVTT\nX-TIMESTAMP-MAP="+want {
 			t.Errorf("%v: %s", begin, header)
@@ -110,7 +110,7 @@ func TestSUB1_FilesNeverChange(t *testing.T) {
 		pieces = append(pieces, textAt(time.Duration(i*i)*21*time.Millisecond, text),
 			media.Metadata{Kind: media.SCTE35, Time: time.Duration(60-i) * time.Second})
 	}
-	whole := spoken(0, segments, pieces...)
+	whole := withTexts(0, segments, pieces...)
 	shown := func(text []byte) map[int64]string { // by 10 ms
 		at := map[int64]string{}
 		_, body := cues(text)
@@ -142,7 +142,7 @@ func TestSUB1_FilesNeverChange(t *testing.T) {
 				break
 			}
 		}
-		if d := cmp.Diff(string(final), string(AppendSubtitles(nil, spoken(0, int(msn), known...), msn, msn))); d != "" {
+		if d := cmp.Diff(string(final), string(AppendSubtitles(nil, withTexts(0, int(msn), known...), msn, msn))); d != "" {
 			t.Errorf("segment %d changed: %s", msn, d)
 		}
 		for at, words := range shown(final) {
@@ -174,7 +174,7 @@ func TestSUB1_TextIsClean(t *testing.T) {
 	for i := range 200 {
 		pieces = append(pieces, textAt(time.Duration(i)*10*time.Millisecond, "x"))
 	}
-	if n := strings.Count(string(AppendSubtitles(nil, spoken(0, 1, pieces...), 1, 1)), "-->"); n != maxCues {
+	if n := strings.Count(string(AppendSubtitles(nil, withTexts(0, 1, pieces...), 1, 1)), "-->"); n != maxCues {
 		t.Errorf("%d cues in a segment", n)
 	}
 	for _, payload := range []string{"", "1", "{}", "[]", `{"text":1}`, `{"text":null}`, "null", `{"text":"a"`, "\xff"} {
@@ -182,7 +182,7 @@ func TestSUB1_TextIsClean(t *testing.T) {
 			t.Errorf("%q is taken for a text", payload)
 		}
 	}
-	if s := spoken(0, 1); string(AppendSubtitles(nil, s, 2, 2)) != "WEBVTT\n\n" {
+	if s := withTexts(0, 1); string(AppendSubtitles(nil, s, 2, 2)) != "WEBVTT\n\n" {
 		t.Error("a segment that is not there has cues")
 	}
 }
@@ -192,7 +192,7 @@ func FuzzSubtitles(f *testing.F) {
 		f.Add([]byte(seed), int64(1e9))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte, at int64) {
-		text := string(AppendSubtitles(nil, spoken(0, 3, media.Metadata{Kind: media.Text, Time: time.Duration(at), Payload: payload}), 2, 2))
+		text := string(AppendSubtitles(nil, withTexts(0, 3, media.Metadata{Kind: media.Text, Time: time.Duration(at), Payload: payload}), 2, 2))
 		_, body := cues([]byte(text))
 		if n := strings.Count(text, "-->"); n > 1 || n == 0 && body != "" || len(text) > 6*maxCueText {
 			t.Errorf("%q", text)
@@ -208,7 +208,7 @@ func BenchmarkSubtitles(b *testing.B) {
 	for i := range 65536 {
 		pieces = append(pieces, textAt(time.Duration(i)*time.Second, "A line as people say it."))
 	}
-	s := spoken(0, 32000, pieces...)
+	s := withTexts(0, 32000, pieces...)
 	var dst []byte
 	b.ReportAllocs()
 	for b.Loop() {

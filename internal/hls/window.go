@@ -92,14 +92,27 @@ func (s *Snapshot) timescale(take int, track string) int64 {
 	return 0
 }
 
-// first gives the index of the first segment that a playlist of that kind lists.
+// first gives the index of the first entry that a playlist lists.
 //
-// A sliding one keeps Window, three target durations (SEQ-5) and six segments (SEQ-8), and begins with a segment that
-// is no gap (GAP-1): the last one before the window would begin. Each step never goes back as segments are appended,
-// so MEDIA-SEQUENCE does not either (SEQ-1).
-func (s *Snapshot) first(kind Kind, r *Rendition, v *view) int {
+// A sliding one keeps Window, three target durations (SEQ-5) and six entries (SEQ-8), and begins with one that is no
+// gap (GAP-1): the last one before the window would begin. Each step never goes back as entries are appended, so
+// MEDIA-SEQUENCE does not either (SEQ-1). A clip begins with the segment that is asked for, or for the same reason with
+// the last one before it that is no gap.
+func (s *Snapshot) first(p Playlist, v *view) int {
 	n := len(v.marks)
-	if kind == Whole || n <= minWindow {
+	if p.Kind == Whole {
+		start := 0
+		if p.From > 1 {
+			start = v.find(int(p.From) - 1)
+		}
+		for i := start; i >= 0 && i < n; i-- {
+			if !v.marks[i].gap {
+				return i
+			}
+		}
+		return start
+	}
+	if n <= minWindow {
 		return 0
 	}
 	least := v.end() - max(s.Window, 3*s.Constants.TargetDuration)
@@ -107,19 +120,19 @@ func (s *Snapshot) first(kind Kind, r *Rendition, v *view) int {
 	start := sort.Search(n, func(i int) bool { return v.marks[i].end > least })
 	start = min(start, n-minWindow)
 	for i := start; i >= 0; i-- {
-		if !r.Segments[i].Gap {
+		if !v.marks[i].gap {
 			return i
 		}
 	}
 	for i := start; i < n; i++ {
-		if !r.Segments[i].Gap {
+		if !v.marks[i].gap {
 			return i
 		}
 	}
 	return 0
 }
 
-// skippable counts the segments of a playlist beginning with first that a delta update leaves out: those that end
+// skippable counts the entries of a playlist beginning with first that a delta update leaves out: those that end
 // before the skip boundary, counted from the end of the last finished segment (DLT-3).
 func (s *Snapshot) skippable(first int, v *view) int {
 	until := s.canSkipUntil()

@@ -14,11 +14,13 @@
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed
-// once) or copy a byte range of a track file.
+// once, of chunks that it shares with other versions, written one after the other) or copy a byte range of a track
+// file.
 //
 // Invariants:
 //
-//  1. A version of a playlist is rendered once and compressed once, whatever the number of requests for it.
+//  1. A version of a playlist is rendered once and compressed once, whatever the number of requests for it. Those of
+//     clips are kept up to a bound.
 //  2. A playlist served never goes back: a recording's versions are taken in the order in which its show gives them.
 //  3. Every wait ends: by a newer snapshot, after three target durations (503), or with its request. Waiters are
 //     bounded.

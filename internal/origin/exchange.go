@@ -103,7 +103,7 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 	header := x.w.Header()
 	header["Vary"] = x.h.headers.vary
 	header["Cache-Control"] = []string{cache}
-	text, etag := b.body.Plain, b.body.ETag
+	text, etag := b.body.Plain(), b.body.ETag
 	packed := acceptsGzip(x.r.Header["Accept-Encoding"])
 	if packed {
 		etag = b.body.GzipETag
@@ -117,14 +117,22 @@ func (x *exchange) sendPlaylist(b *lazyBody, cache string) error {
 		header["Content-Encoding"] = x.h.headers.gzip
 	}
 	header["Content-Type"] = x.h.headers.playlist
-	header["Content-Length"] = []string{strconv.Itoa(len(text))}
+	length, sent := textLength(text), int64(0)
+	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	x.w.WriteHeader(http.StatusOK)
-	sent := 0
 	if x.r.Method != http.MethodHead {
-		sent, _ = x.w.Write(text)
+		sent = writeChunks(x.w, text, 0, length)
 	}
-	x.h.metrics.count(x.kind, http.StatusOK, int64(sent))
+	x.h.metrics.count(x.kind, http.StatusOK, sent)
 	return nil
+}
+
+func textLength(chunks [][]byte) int64 {
+	var n int64
+	for _, c := range chunks {
+		n += int64(len(c))
+	}
+	return n
 }
 
 func (x *exchange) notModified() error {

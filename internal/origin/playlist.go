@@ -25,11 +25,11 @@ func (x *exchange) multivariant(t target) error {
 	if err != nil {
 		return err
 	}
-	key := bodyKey{rendition: -1, kind: hls.Whole}
+	key := bodyKey{list: hls.Playlist{Rendition: -1, Kind: hls.Whole}}
 	base, cache := "", got.plain
 	if t.kind == kindStream {
 		// Another show may begin at any moment.
-		key.kind, cache = hls.Sliding, maxAge(1)
+		key.list.Kind, cache = hls.Sliding, maxAge(1)
 		base = string(t.id) + "/"
 		if got.snap.State.Growing() {
 			base += "live/"
@@ -38,7 +38,9 @@ func (x *exchange) multivariant(t target) error {
 	if got.released {
 		cache = "no-store"
 	}
-	body := x.h.body(got.version, key, func() []byte { return hls.AppendMultivariant(nil, got.snap, base) })
+	body := x.h.body(got.version, key, func() *hls.Body {
+		return hls.NewBody(hls.AppendMultivariant(nil, got.snap, base), &x.h.compressor)
+	})
 	return x.sendPlaylist(body, cache)
 }
 
@@ -121,7 +123,7 @@ func (h *Handler) awaitLive(ctx context.Context, path media.StreamPath) (media.R
 func (x *exchange) playlist(t target, kind hls.Kind) error {
 	x.h.watched(t.ref)
 	directives, badDirectives := hls.ParseDirectives(x.r.URL.RawQuery)
-	rendition := 0
+	list := hls.Playlist{Kind: kind}
 	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) {
 		if v == nil {
 			return hls.Wait, nil
@@ -130,11 +132,11 @@ func (x *exchange) playlist(t target, kind hls.Kind) error {
 		if !ok {
 			return hls.Serve, fmt.Errorf("%w: no such track", media.ErrNotFound)
 		}
-		rendition = i
+		list.Rendition = i
 		if badDirectives != nil && v.snap.State.Growing() { // they are ignored with ENDLIST (BLK-9)
 			return hls.Serve, badDirectives
 		}
-		if d := hls.Decide(v.snap, i, directives); d != hls.Serve {
+		if d := hls.Decide(v.snap, list, directives, v.cache); d != hls.Serve {
 			return d, nil
 		}
 		return begun(v)
@@ -142,43 +144,43 @@ func (x *exchange) playlist(t target, kind hls.Kind) error {
 	if err != nil {
 		return err
 	}
-	lines := got.rec.lines(rendition, kind)
-	key := bodyKey{rendition: rendition, kind: kind, skip: directives.Skip}
-	list := hls.Playlist{Rendition: rendition, Kind: kind}
-	if key.skip != hls.SkipNone && (!got.snap.State.Growing() || !hls.Skippable(got.snap, list, lines)) {
+	key := bodyKey{list: list, skip: directives.Skip}
+	if key.skip != hls.SkipNone && !hls.Skippable(got.snap, list, got.cache) {
 		key.skip = hls.SkipNone
 	}
-	body := x.h.body(got.version, key, func() []byte {
-		return hls.AppendMedia(nil, got.snap, list, key.skip, lines)
-	})
-	return x.sendPlaylist(body, playlistCache(got, rendition, directives))
+	body := x.h.body(got.version, key, func() *hls.Body { return hls.Render(got.snap, list, key.skip, got.cache) })
+	return x.sendPlaylist(body, playlistCache(got, list, directives))
 }
 
 // playlistCache gives the Cache-Control of a media playlist.
-func playlistCache(got awaited, rendition int, d hls.Directives) string {
+func playlistCache(got awaited, list hls.Playlist, d hls.Directives) string {
 	switch {
 	case got.released:
 		return "no-store" // it lacks what its URL asks for
 	case !got.snap.State.Growing() || !d.Blocking:
 		return got.plain
-	case d.MSN < got.snap.Renditions[rendition].Last()-1:
+	case d.MSN < got.snap.Last(list, got.cache)-1:
 		return got.plain // long past: this URL's answer is still changing
 	}
 	return got.blocking
 }
 
 // body renders a playlist of a version, once.
-func (h *Handler) body(v *version, key bodyKey, render func() []byte) *lazyBody {
+func (h *Handler) body(v *version, key bodyKey, render func() *hls.Body) *lazyBody {
 	b := v.cached(key)
 	b.once.Do(func() {
 		h.metrics.renders.Inc()
-		b.body = hls.NewBody(render(), &h.compressor)
+		b.body = render()
+		b.size = textLength(b.body.Plain())
+		if key.clip() {
+			v.keepClip(key, b.size)
+		}
 	})
 	return b
 }
 
 // gzip compresses a body, once.
-func (h *Handler) gzip(b *lazyBody) []byte {
+func (h *Handler) gzip(b *lazyBody) [][]byte {
 	b.packed.Do(h.metrics.packs.Inc)
 	return b.body.Gzip()
 }

@@ -18,18 +18,13 @@ type recording struct {
 	ref
 	show     Show   // nil if stored
 	manifest []byte // of a stored one, to see whether it changed
+	cache    *hls.Cache
 
 	mu struct {
 		sync.Mutex
 		version *version
-		lines   map[lineKey]*hls.Lines
 		inits   map[initKey][]byte
 	}
-}
-
-type lineKey struct {
-	rendition int
-	kind      hls.Kind
 }
 
 type initKey struct {
@@ -37,9 +32,8 @@ type initKey struct {
 	track string
 }
 
-func newRecording(r ref, show Show) *recording {
-	rec := &recording{ref: r, show: show}
-	rec.mu.lines = make(map[lineKey]*hls.Lines)
+func (h *Handler) newRecording(r ref, show Show) *recording {
+	rec := &recording{ref: r, show: show, cache: hls.NewCache(&h.compressor)}
 	rec.mu.inits = make(map[initKey][]byte)
 	return rec
 }
@@ -55,25 +49,9 @@ func (rec *recording) now() (*version, <-chan struct{}) {
 	}
 	snap, changed := rec.show.Snapshot()
 	if snap != nil && (rec.mu.version == nil || rec.mu.version.snap != snap) {
-		rec.mu.version = newVersion(snap)
+		rec.mu.version = newVersion(snap, rec.cache)
 	}
 	return rec.mu.version, changed
-}
-
-// lines gives the line cache of one of the recording's playlists, nil for a stored one that is rendered only once.
-func (rec *recording) lines(rendition int, kind hls.Kind) *hls.Lines {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.show == nil && !rec.mu.version.snap.State.Growing() {
-		return nil
-	}
-	key := lineKey{rendition, kind}
-	l, ok := rec.mu.lines[key]
-	if !ok {
-		l = hls.NewLines(rec.mu.version.snap.Renditions[rendition].Name, kind)
-		rec.mu.lines[key] = l
-	}
-	return l
 }
 
 // find gives a recording: a show of this process if it is one, else what storage has.
@@ -100,7 +78,7 @@ func (h *Handler) keepShow(r ref, show Show, ok bool) *recording {
 		h.mu.Unlock()
 		return rec
 	}
-	rec = newRecording(r, show)
+	rec = h.newRecording(r, show)
 	h.mu.shows[r] = rec
 	others := make([]*recording, 0, len(h.mu.shows))
 	for _, other := range h.mu.shows {
@@ -201,9 +179,9 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 	if err := snap.Check(); err != nil {
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
-	rec := newRecording(r, nil)
+	rec := h.newRecording(r, nil)
 	rec.manifest = manifest
-	rec.mu.version = newVersion(snap)
+	rec.mu.version = newVersion(snap, rec.cache)
 	return rec, nil
 }
 
@@ -219,14 +197,26 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 	return snap
 }
 
-// cost is about what a stored recording takes in memory with its playlists: segments, text, compressed text.
+// What a stored recording takes in memory: a segment with its random access points, its text in a playlist, plain and
+// compressed, and the mark of its place there.
+const (
+	segmentCost = 200
+	listedCost  = 112 + 24 + 48
+)
+
+// minClipBytes is what clips of the shortest recording may take.
+const minClipBytes = 64 << 10
+
+// cost is about what a stored recording takes in memory with its playlists, a sliding one, a whole one and clips for
+// each rendition, and its date ranges.
 func (rec *recording) cost() int64 {
-	cost := int64(smallCost + len(rec.manifest))
-	for i := range rec.mu.version.snap.Renditions {
-		cost += 300 * int64(len(rec.mu.version.snap.Renditions[i].Segments))
+	cost := int64(smallCost + len(rec.manifest) + minClipBytes)
+	snap := rec.mu.version.snap
+	for i := range snap.Renditions {
+		cost += (segmentCost + 3*listedCost) * int64(len(snap.Renditions[i].Segments))
 	}
-	for i := range rec.mu.version.snap.Metadata {
-		cost += 300 + int64(len(rec.mu.version.snap.Metadata[i].Payload))
+	for i := range snap.Metadata {
+		cost += 512 + int64(len(snap.Metadata[i].Payload))
 	}
 	return cost
 }

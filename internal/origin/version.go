@@ -12,6 +12,8 @@ import (
 // version is one snapshot of a recording and the playlists rendered from it.
 type version struct {
 	snap *hls.Snapshot
+	// cache is the recording's.
+	cache *hls.Cache
 	// plain and blocking are the Cache-Control of playlists that were asked for without and with _HLS_msn.
 	plain    string
 	blocking string
@@ -19,25 +21,30 @@ type version struct {
 	mu struct {
 		sync.Mutex
 		bodies map[bodyKey]*lazyBody
+		// clips are those of bodies that are of clips, oldest first; clipBytes is what they take.
+		clips     []bodyKey
+		clipBytes int64
 	}
 }
 
-// bodyKey names a playlist of a version: of a rendition, or multivariant with rendition -1 and kind meaning whether it
-// is the stream's (Sliding) or the recording's (Whole).
+// bodyKey names a playlist of a version: a media playlist, or multivariant with rendition -1 and kind meaning whether
+// it is the stream's (Sliding) or the recording's (Whole).
 type bodyKey struct {
-	rendition int
-	kind      hls.Kind
-	skip      hls.Skip
+	list hls.Playlist
+	skip hls.Skip
 }
 
 type lazyBody struct {
 	once   sync.Once
 	body   *hls.Body
+	size   int64 // of the text
 	packed sync.Once
 }
 
-func newVersion(snap *hls.Snapshot) *version {
-	v := &version{snap: snap}
+func (k *bodyKey) clip() bool { return k.list.From > 0 || k.list.To > 0 }
+
+func newVersion(snap *hls.Snapshot, cache *hls.Cache) *version {
+	v := &version{snap: snap, cache: cache}
 	v.mu.bodies = make(map[bodyKey]*lazyBody)
 	td := int(snap.Constants.TargetDuration / time.Second)
 	switch {
@@ -66,6 +73,25 @@ func (v *version) cached(key bodyKey) *lazyBody {
 		v.mu.bodies[key] = b
 	}
 	return b
+}
+
+// keepClip counts a clip's body. There are as many clips as viewers think of, so those that were rendered first go when
+// they take more than the recording's own playlists.
+func (v *version) keepClip(key bodyKey, size int64) {
+	limit := int64(minClipBytes)
+	for i := range v.snap.Renditions {
+		limit += listedCost * int64(len(v.snap.Renditions[i].Segments))
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mu.clips = append(v.mu.clips, key)
+	v.mu.clipBytes += size
+	for len(v.mu.clips) > 1 && v.mu.clipBytes > limit {
+		oldest := v.mu.clips[0]
+		v.mu.clips = v.mu.clips[1:]
+		v.mu.clipBytes -= v.mu.bodies[oldest].size
+		delete(v.mu.bodies, oldest)
+	}
 }
 
 // rendition finds a track's by name.
