@@ -62,6 +62,10 @@ const (
 	versionLive = 9
 	versionV2   = 10
 	versionVOD  = 6
+
+	versionRanges   = 4 // byte ranges, without MAP
+	versionIFrames  = 5 // MAP in an I-frame playlist
+	versionServices = 7 // INSTREAM-ID of CEA-708 services
 )
 
 // archived says that the Whole playlist is of type VOD.
