@@ -44,6 +44,16 @@ type Playlist struct {
 	// From and To bound a Whole playlist to a clip, both included. Zero From is the recording's begin. Zero To is the end;
 	// otherwise the playlist is a finished one.
 	From, To media.MSN
+	// Query is the clip's, which URIs of other playlists carry too (RR-1), and Offset where it begins in From.
+	Query  string
+	Offset time.Duration
+}
+
+// Playlist names a rendition's playlist of the clip.
+func (e *Extent) Playlist(rendition int, kind Kind, form Form) Playlist {
+	return Playlist{
+		Rendition: rendition, Kind: kind, Form: form, From: e.From, To: e.To, Query: e.Clip.Query(), Offset: e.Offset,
+	}
 }
 
 // Skip is the delta update that a request asks for (d§6.2.5.1).
