@@ -75,6 +75,17 @@ func (e *Extent) setStart(seg media.Segment, start time.Time, relative bool) {
 	}
 }
 
+// appendStart writes EXT-X-START: that players begin where the clip does, and not at the live edge or at the begin of
+// the segment.
+func (p *Playlist) appendStart(dst []byte) []byte {
+	if p.From == 0 {
+		return dst
+	}
+	dst = append(dst, "#EXT-X-START:TIME-OFFSET="...)
+	dst = appendDecimal(dst, p.Offset.Milliseconds(), 1e3)
+	return append(dst, ",PRECISE=YES\n"...)
+}
+
 func show(t time.Time) string { return t.UTC().Format(dateFormat) }
 
 // axis is a recording's time by its first rendition: the segments that every rendition has.

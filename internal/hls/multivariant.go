@@ -33,7 +33,8 @@ func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
 	if s.Independent {
 		dst = append(dst, "#EXT-X-INDEPENDENT-SEGMENTS\n"...)
 	}
-	dst = e.appendStart(dst)
+	p := e.Playlist(0, Whole, Media)
+	dst = p.appendStart(dst)
 	dst = l.appendAudio(dst)
 	dst = l.appendSubtitles(dst)
 	dst = l.appendCaptions(dst)
@@ -44,17 +45,6 @@ func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
 		dst = l.appendIFrames(dst, &l.videos[i])
 	}
 	return dst
-}
-
-// appendStart writes EXT-X-START: that players begin where the clip does, and not at the live edge or at the begin of
-// the segment.
-func (e *Extent) appendStart(dst []byte) []byte {
-	if e.From == 0 {
-		return dst
-	}
-	dst = append(dst, "#EXT-X-START:TIME-OFFSET="...)
-	dst = appendDecimal(dst, e.Offset.Milliseconds(), 1e3)
-	return append(dst, ",PRECISE=YES\n"...)
 }
 
 // HasIFrames says that a rendition has an I-frame playlist: it is video whose every segment so far began with a random
