@@ -2,6 +2,7 @@ package hls
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,52 @@ func TestClipsAheadOfTheEdge(t *testing.T) {
 		}
 		if err != nil && (!errors.Is(err, media.ErrInvalid) || !strings.Contains(err.Error(), tt.err)) {
 			t.Errorf("%s: %v", tt.query, err)
+		}
+	}
+}
+
+func TestGAP1_RR1_DSC2_PlaylistsOfClips(t *testing.T) {
+	s := newSim(lowConstants(), videoTrack(), audioTrack())
+	s.run(8, false)
+	s.open(false)
+	s.interrupt()
+	s.gap(true)
+	s.resume()
+	s.run(20, true)
+	v := s.publish()
+	tests := []struct {
+		query       string
+		first, last int
+		ended       bool
+		breaks      int // discontinuity sequence
+		start       string
+	}{
+		{"start=5", 3, 30, false, 0, "TIME-OFFSET=1.000,PRECISE=YES"},
+		{"start=17", 11, 30, false, 0, "TIME-OFFSET=0.000,PRECISE=YES"}, // behind the fillers
+		{"start=-20s", 21, 30, false, 1, "TIME-OFFSET=0.000,PRECISE=YES"},
+		{"start=5&end=9", 3, 5, true, 0, "TIME-OFFSET=1.000,PRECISE=YES"},
+		{"end=9", 1, 5, true, 0, ""},
+	}
+	for _, tt := range tests {
+		e, _, err := v.Resolve(mustClip(t, tt.query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := range v.Renditions {
+			text := AppendMedia(nil, v, e.Playlist(r, Whole, Media), SkipNone, nil)
+			p := parse(t, text)
+			first, last := p.segments[0], p.segments[len(p.segments)-1]
+			if !strings.Contains(first.uri, fmt.Sprintf("/%d.m4s", tt.first)) || p.endlist != tt.ended || first.gap ||
+				!strings.Contains(last.uri, fmt.Sprintf("/%d.m4s", tt.last)) || p.discontinuity != tt.breaks {
+				t.Errorf("%s: %+v to %+v of\n%s", tt.query, first, last, text)
+			}
+			if start := lines(text, "#EXT-X-START"); strings.Join(start, "") != tt.start {
+				t.Errorf("%s: starts at %v", tt.query, start)
+			}
+			reports := lines(text, "#EXT-X-RENDITION-REPORT")
+			if tt.ended != (len(reports) == 0) || (!tt.ended && !strings.Contains(reports[0], `.m3u8?`+e.Clip.Query()+`"`)) {
+				t.Errorf("%s: reports %v", tt.query, reports)
+			}
 		}
 	}
 }

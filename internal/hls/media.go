@@ -86,7 +86,7 @@ func (s *Snapshot) archived() bool {
 // Skippable says whether a delta update of a playlist would leave out anything: if not, the answer to _HLS_skip is the
 // full playlist (DLT-6).
 func Skippable(s *Snapshot, p Playlist, lines *Lines) bool {
-	if !s.State.Growing() || s.Constants.CanSkipUntil <= 0 {
+	if !s.State.Growing() || s.Constants.CanSkipUntil <= 0 || p.To > 0 {
 		return false
 	}
 	rend := &s.Renditions[p.Rendition]
@@ -94,7 +94,7 @@ func Skippable(s *Snapshot, p Playlist, lines *Lines) bool {
 		lines = NewLines(rend.Name, p.Kind)
 	}
 	v := lines.view(s, rend)
-	return s.skippable(s.first(p.Kind, rend, &v), &v) > 0
+	return s.skippable(max(s.first(p.Kind, rend, &v), int(p.From)-1), &v) > 0
 }
 
 // AppendMedia writes a media playlist. Lines must be of that rendition and kind, and of this recording; nil formats
@@ -102,14 +102,14 @@ func Skippable(s *Snapshot, p Playlist, lines *Lines) bool {
 func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, lines *Lines) []byte {
 	r, kind := p.Rendition, p.Kind
 	rend := &s.Renditions[r]
-	if kind == Whole && s.archived() {
-		return appendVOD(dst, s, rend)
+	if kind == Whole && (s.archived() || p.To > 0) {
+		return appendVOD(dst, s, rend, &p)
 	}
 	if lines == nil {
 		lines = NewLines(rend.Name, kind)
 	}
 	v := lines.view(s, rend)
-	first := s.first(kind, rend, &v)
+	first := max(s.first(kind, rend, &v), int(p.From)-1)
 	skipped := 0
 	if skip != SkipNone {
 		skipped = s.skippable(first, &v)
@@ -123,6 +123,7 @@ func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, lines *Lines) [
 	dst = slices.Grow(dst, len(v.text)-v.start(from)+4096)
 
 	dst = appendHeader(dst, s, kind, skip)
+	dst = p.appendStart(dst)
 	dst = appendInt(dst, "#EXT-X-MEDIA-SEQUENCE:", int64(first)+1)
 	dst = appendInt(dst, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(breaksBefore(&v, first)))
 	if skipped > 0 {
@@ -148,7 +149,7 @@ func AppendMedia(dst []byte, s *Snapshot, p Playlist, skip Skip, lines *Lines) [
 		return append(dst, "#EXT-X-ENDLIST\n"...)
 	}
 	dst = s.appendOpen(dst, r, kind)
-	return s.appendReports(dst, r)
+	return s.appendReports(dst, &p)
 }
 
 // breaksBefore counts the discontinuities that stand before segment i.
@@ -250,9 +251,9 @@ func (s *Snapshot) appendOpen(dst []byte, r int, kind Kind) []byte {
 
 // appendReports writes one report per other rendition (RR-1, RR-2). LAST-PART of a segment that is listed whole is 0: a
 // request for the part behind it is then one for the next segment (BLK-6).
-func (s *Snapshot) appendReports(dst []byte, r int) []byte {
+func (s *Snapshot) appendReports(dst []byte, p *Playlist) []byte {
 	for i := range s.Renditions {
-		if i == r {
+		if i == p.Rendition {
 			continue
 		}
 		other := &s.Renditions[i]
@@ -265,7 +266,12 @@ func (s *Snapshot) appendReports(dst []byte, r int) []byte {
 		}
 		dst = append(dst, `#EXT-X-RENDITION-REPORT:URI="`...)
 		dst = append(dst, other.Name...)
-		dst = append(dst, `.m3u8",LAST-MSN=`...)
+		dst = append(dst, ".m3u8"...)
+		if p.Query != "" {
+			dst = append(dst, '?')
+			dst = append(dst, p.Query...)
+		}
+		dst = append(dst, `",LAST-MSN=`...)
 		dst = strconv.AppendInt(dst, int64(msn), 10)
 		if s.Constants.PartTarget > 0 {
 			dst = append(dst, ",LAST-PART="...)

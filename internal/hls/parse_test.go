@@ -75,7 +75,8 @@ var segmentRank = map[string]int{
 
 var headerRank = map[string]int{
 	"#EXTM3U": 1, "#EXT-X-VERSION": 2, "#EXT-X-TARGETDURATION": 3, "#EXT-X-PLAYLIST-TYPE": 4, "#EXT-X-SERVER-CONTROL": 5,
-	"#EXT-X-PART-INF": 6, "#EXT-X-MEDIA-SEQUENCE": 7, "#EXT-X-DISCONTINUITY-SEQUENCE": 8, "#EXT-X-SKIP": 9,
+	"#EXT-X-PART-INF": 6, "#EXT-X-START": 7, "#EXT-X-MEDIA-SEQUENCE": 8, "#EXT-X-DISCONTINUITY-SEQUENCE": 9,
+	"#EXT-X-SKIP": 10,
 }
 
 var tailRank = map[string]int{"#EXT-X-PRELOAD-HINT": 1, "#EXT-X-RENDITION-REPORT": 2, "#EXT-X-ENDLIST": 3}

@@ -36,7 +36,7 @@ func Static(s *Snapshot) map[string][]byte {
 func AppendStatic(dst []byte, s *Snapshot, r int) []byte {
 	rend := &s.Renditions[r]
 	dst = slices.Grow(dst, 128*len(rend.Segments)+512)
-	dst = appendVODHeader(dst, s)
+	dst = appendVODHeader(dst, s, &Playlist{})
 	dst = s.appendStaticRanges(dst)
 	for seg, previous := range rend.shown() {
 		if seg.Take != previous {

@@ -9,12 +9,16 @@ import (
 
 // appendVOD writes the playlist of an archived recording: its tags for live clients are gone, and its fillers too, so
 // that takes join at the discontinuity (LIF-5).
-func appendVOD(dst []byte, s *Snapshot, r *Rendition) []byte {
-	dst = slices.Grow(dst, 112*len(r.Segments)+512)
-	dst = appendVODHeader(dst, s)
+func appendVOD(dst []byte, s *Snapshot, r *Rendition, p *Playlist) []byte {
+	segments := r.Segments[max(p.From, 1)-1:]
+	if p.To > 0 {
+		segments = segments[:p.To-max(p.From, 1)+1]
+	}
+	dst = slices.Grow(dst, 112*len(segments)+512)
+	dst = appendVODHeader(dst, s, p)
 	take := 0
-	for i := range r.Segments {
-		seg := &r.Segments[i]
+	for i := range segments {
+		seg := &segments[i]
 		if seg.Filler || (take == 0 && seg.Gap) {
 			continue // no playlist begins with a gap (GAP-1)
 		}
@@ -34,10 +38,11 @@ func appendVOD(dst []byte, s *Snapshot, r *Rendition) []byte {
 	return append(dst, "#EXT-X-ENDLIST\n"...)
 }
 
-func appendVODHeader(dst []byte, s *Snapshot) []byte {
+func appendVODHeader(dst []byte, s *Snapshot, p *Playlist) []byte {
 	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionVOD)
 	dst = appendTargetDuration(dst, s)
 	dst = append(dst, "#EXT-X-PLAYLIST-TYPE:VOD\n"...)
+	dst = p.appendStart(dst)
 	return append(dst, "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"...)
 }
 
