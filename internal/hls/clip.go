@@ -134,6 +134,9 @@ func (c Clip) Query() string {
 // Relative says that the clip means another piece of a growing recording at each moment.
 func (c Clip) Relative() bool { return c.Start.from == fromEdge || c.End.from == fromEdge }
 
+// Ends says that the clip does not go on to the live edge.
+func (c Clip) Ends() bool { return c.End.from != fromNothing }
+
 // at gives the moment that a bound is.
 func (b Bound) at(begin, edge time.Time) time.Time {
 	switch b.from {

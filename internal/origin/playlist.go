@@ -9,8 +9,12 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// multivariant answers for a stream or a recording.
+// multivariant answers for a stream or a recording, or for a clip of one.
 func (x *exchange) multivariant(t target) error {
+	clip, err := hls.ParseClip(x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
 	if t.kind == kindRecording {
 		x.h.watched(t.ref)
 	} else {
@@ -21,24 +25,31 @@ func (x *exchange) multivariant(t target) error {
 		}
 		t.id = id
 	}
-	got, err := x.h.await(x.r.Context(), t.ref, begun)
+	w := want{clip: clip}
+	got, err := x.h.await(x.r.Context(), t.ref, w.resolve)
+	if err == nil {
+		err = w.find(got.version)
+	}
 	if err != nil {
 		return err
 	}
-	key := bodyKey{rendition: -1, kind: hls.Whole}
+	key := bodyKey{rendition: -1, kind: hls.Whole, clip: w.extent.Clip}
 	base, cache := "", got.plain
 	if t.kind == kindStream {
 		// Another show may begin at any moment.
 		key.kind, cache = hls.Sliding, maxAge(1)
 		base = string(t.id) + "/"
-		if got.snap.State.Growing() {
+		if got.snap.State.Growing() && clip == (hls.Clip{}) {
 			base += "live/"
 		}
 	}
-	if got.released {
+	switch {
+	case got.released:
 		cache = "no-store"
+	case clip.Relative() && got.snap.State.Growing():
+		cache = maxAge(1) // soon it is another clip
 	}
-	body := x.h.body(got.version, key, func() []byte { return hls.AppendMultivariant(nil, got.snap, base) })
+	body := x.h.body(got.version, key, func() []byte { return hls.AppendClip(nil, got.snap, base, w.extent) })
 	return x.sendPlaylist(body, cache)
 }
 
@@ -117,54 +128,41 @@ func (h *Handler) awaitLive(ctx context.Context, path media.StreamPath) (media.R
 	return "", nil
 }
 
-// playlist answers for one rendition, obeying delivery directives.
-func (x *exchange) playlist(t target, kind hls.Kind) error {
+// playlist answers for one rendition, or the subtitles, obeying delivery directives.
+func (x *exchange) playlist(t target) error {
 	x.h.watched(t.ref)
-	directives, badDirectives := hls.ParseDirectives(x.r.URL.RawQuery)
-	rendition := 0
-	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) {
-		if v == nil {
-			return hls.Wait, nil
-		}
-		i, ok := v.rendition(t.track)
-		if !ok {
-			return hls.Serve, fmt.Errorf("%w: no such track", media.ErrNotFound)
-		}
-		rendition = i
-		if badDirectives != nil && v.snap.State.Growing() { // they are ignored with ENDLIST (BLK-9)
-			return hls.Serve, badDirectives
-		}
-		if d := hls.Decide(v.snap, i, directives); d != hls.Serve {
-			return d, nil
-		}
-		return begun(v)
-	})
+	clip, err := hls.ParseClip(x.r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	lines := got.rec.lines(rendition, kind)
-	key := bodyKey{rendition: rendition, kind: kind, skip: directives.Skip}
-	list := hls.Playlist{Rendition: rendition, Kind: kind}
-	if key.skip != hls.SkipNone && (!got.snap.State.Growing() || !hls.Skippable(got.snap, list, lines)) {
-		key.skip = hls.SkipNone
+	if clip != (hls.Clip{}) && t.list == hls.Sliding {
+		return fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's", media.ErrInvalid)
 	}
-	body := x.h.body(got.version, key, func() []byte {
-		return hls.AppendMedia(nil, got.snap, list, key.skip, lines)
-	})
-	return x.sendPlaylist(body, playlistCache(got, rendition, directives))
-}
-
-// playlistCache gives the Cache-Control of a media playlist.
-func playlistCache(got awaited, rendition int, d hls.Directives) string {
-	switch {
-	case got.released:
-		return "no-store" // it lacks what its URL asks for
-	case !got.snap.State.Growing() || !d.Blocking:
-		return got.plain
-	case d.MSN < got.snap.Renditions[rendition].Last()-1:
-		return got.plain // long past: this URL's answer is still changing
+	w := want{clip: clip, media: true}
+	w.directives, w.badDirectives = hls.ParseDirectives(x.r.URL.RawQuery)
+	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) { return w.judge(v, &t) })
+	if err == nil {
+		err = w.find(got.version)
 	}
-	return got.blocking
+	if err != nil {
+		return err
+	}
+	rendition, form, err := t.playlist(got.version)
+	if err != nil {
+		return err
+	}
+	w.list = w.extent.Playlist(rendition, t.list, form)
+	list, skip := w.list, w.directives.Skip
+	var lines *hls.Lines
+	if list.Form == hls.Media {
+		lines = got.rec.lines(list.Rendition, list.Kind)
+	}
+	if skip != hls.SkipNone && (!got.snap.State.Growing() || !hls.Skippable(got.snap, list, lines)) {
+		skip = hls.SkipNone
+	}
+	key := bodyKey{rendition: list.Rendition, kind: list.Kind, form: list.Form, skip: skip, clip: w.extent.Clip}
+	body := x.h.body(got.version, key, func() []byte { return hls.AppendMedia(nil, got.snap, list, skip, lines) })
+	return x.sendPlaylist(body, w.cache(got))
 }
 
 // body renders a playlist of a version, once.

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,15 +20,21 @@ type version struct {
 	mu struct {
 		sync.Mutex
 		bodies map[bodyKey]*lazyBody
+		clips  []bodyKey // those of clips, oldest first
 	}
 }
+
+// maxClips bounds the clips whose playlists a version keeps: of those there are as many as viewers think of.
+const maxClips = 16
 
 // bodyKey names a playlist of a version: of a rendition, or multivariant with rendition -1 and kind meaning whether it
 // is the stream's (Sliding) or the recording's (Whole).
 type bodyKey struct {
 	rendition int
 	kind      hls.Kind
+	form      hls.Form
 	skip      hls.Skip
+	clip      hls.Clip // in the form that URLs have
 }
 
 type lazyBody struct {
@@ -61,9 +68,17 @@ func (v *version) cached(key bodyKey) *lazyBody {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	b, ok := v.mu.bodies[key]
-	if !ok {
-		b = &lazyBody{}
-		v.mu.bodies[key] = b
+	if ok {
+		return b
+	}
+	b = &lazyBody{}
+	v.mu.bodies[key] = b
+	if key.clip != (hls.Clip{}) {
+		if len(v.mu.clips) == maxClips {
+			delete(v.mu.bodies, v.mu.clips[0])
+			v.mu.clips = slices.Delete(v.mu.clips, 0, 1)
+		}
+		v.mu.clips = append(v.mu.clips, key)
 	}
 	return b
 }
