@@ -18,11 +18,11 @@ type Rate struct {
 	time    time.Duration
 	peak    int64
 	longest int64 // the densest single segment, for want of a run
-	run     []piece
-	inRun   piece
+	run     []stretch
+	inRun   stretch
 }
 
-type piece struct {
+type stretch struct {
 	bytes int64
 	time  time.Duration
 }
@@ -33,7 +33,7 @@ func (m *Rate) Add(bytes int64, d time.Duration) {
 		return
 	}
 	m.bytes, m.time = m.bytes+bytes, m.time+d
-	m.run = append(m.run, piece{bytes, d})
+	m.run = append(m.run, stretch{bytes, d})
 	m.inRun.bytes, m.inRun.time = m.inRun.bytes+bytes, m.inRun.time+d
 	drop := 0
 	for ; drop < len(m.run)-1 && m.inRun.time > m.Target*3/2; drop++ {
@@ -50,7 +50,7 @@ func (m *Rate) Add(bytes int64, d time.Duration) {
 }
 
 // Gap says that a segment is missing: no run reaches over it.
-func (m *Rate) Gap() { m.run, m.inRun = m.run[:0], piece{} }
+func (m *Rate) Gap() { m.run, m.inRun = m.run[:0], stretch{} }
 
 // Peak is in bits per second, rounded up; zero before the first segment. As long as no run is long enough it is the
 // densest segment's.
