@@ -12,6 +12,8 @@
 //	live/{track}.m3u8   Sliding: the last part of the recording, no PLAYLIST-TYPE
 //	{track}.m3u8        Whole: EVENT while it grows, EVENT and ENDLIST when ended, VOD when archived
 //
+// A clip is a piece of the Whole playlist: ParseClip reads it from a query, Resolve finds its segments in a Snapshot.
+//
 // All URIs are relative, so that a path prefix (a token, a mount point) carries over.
 //
 // Invariants:
