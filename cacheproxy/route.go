@@ -165,7 +165,7 @@ type list struct {
 	clip hls.Clip
 }
 
-// key names one cached answer. Media is keyed by its path alone, for its URL names bytes; a playlist by its clip and its
+// key names one cached answer. Media is keyed by its path alone, for its URL names bytes; a playlist by its clip and
 // directives too (BLK-12), whatever their spelling, and by variant: the answer as the upstream gave it, asked for gzip,
 // or its plain text for those who take no gzip.
 type key struct {

@@ -42,7 +42,7 @@ func (s *Snapshot) Resolve(c Clip) (Extent, Decision, error) {
 	if hasStart && hasEnd && !start.Before(end) {
 		return e, Serve, fmt.Errorf("%w: end, %s, is not after start, %s", media.ErrInvalid, show(end), show(start))
 	}
-	first, last := 0, 0
+	first := 0
 	if hasStart {
 		var decision Decision
 		var err error
@@ -52,13 +52,13 @@ func (s *Snapshot) Resolve(c Clip) (Extent, Decision, error) {
 		e.setStart(x.segments[first], start, c.Start.from == fromEdge)
 	}
 	if hasEnd {
-		var decision Decision
-		var err error
-		if last, decision, err = x.last(end); decision != Serve || err != nil {
+		last, decision, err := x.last(end)
+		if decision != Serve || err != nil {
 			return e, decision, err
 		}
 		if last < first {
-			return Extent{}, Serve, fmt.Errorf("%w: nothing was recorded from %s to %s", media.ErrInvalid, show(start), show(end))
+			return Extent{}, Serve, fmt.Errorf("%w: nothing was recorded from %s to %s",
+				media.ErrInvalid, show(start), show(end))
 		}
 		e.To = x.segments[last].MSN
 		e.Clip.End = epoch(x.endOf(last))

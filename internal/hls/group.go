@@ -65,7 +65,7 @@ func audioGroups(tracks []entry) []audioGroup {
 		}
 		for i, is := range sounds {
 			m := member{entry: have[codec][is], name: names[i], tag: is.tag}
-			for j := 0; m.entry.Name == ""; j++ {
+			for j := 0; m.Name == ""; j++ {
 				m.entry = have[codecs[j]][is]
 			}
 			g.members = append(g.members, m)

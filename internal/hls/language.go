@@ -33,7 +33,8 @@ func language(tag string) string {
 	}
 	primary, rest, more := strings.Cut(tag, "-")
 	primary = strings.ToLower(primary)
-	if !subtag(primary, "abcdefghijklmnopqrstuvwxyz") || (len(primary) == 1 && (!more || (primary != "x" && primary != "i"))) {
+	private := more && (primary == "x" || primary == "i")
+	if !subtag(primary, "abcdefghijklmnopqrstuvwxyz") || (len(primary) == 1 && !private) {
 		return "und"
 	}
 	for part := range strings.SplitSeq(rest, "-") {

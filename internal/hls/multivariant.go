@@ -18,8 +18,8 @@ func AppendMultivariant(dst []byte, s *Snapshot, base string) []byte {
 
 // AppendClip writes the multivariant playlist of a clip, whose URIs say what the clip is.
 //
-// Its order is that of use: renditions, variants, I-frame variants. The first variant is the one nearest to 2 Mb/s, where
-// most players begin, and the others follow by bandwidth (MV-18). Variants have a SCORE where two of one size are of
+// Its order is that of use: renditions, variants, I-frame variants. The first variant is the one nearest to 2 Mb/s,
+// where most players begin, and the others follow by bandwidth (MV-18). Variants have a SCORE where two of one size are of
 // different codecs, which nothing else tells players how to choose between: more pixels are better, then the codec that
 // needs fewer bits for a picture, then more bits (MV-19).
 func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
@@ -108,8 +108,8 @@ func (s *Snapshot) lineup() *lineup {
 	return l
 }
 
-// version is that of the playlist (SYN-2, SYN-5): what its tags need, and no less than the media playlists that it names
-// do, so that a client too old for those learns it here.
+// version is that of the playlist (SYN-2, SYN-5): what its tags need, and no less than the media playlists that it
+// names do, so that a client too old for those learns it here.
 func (l *lineup) version() int64 {
 	for i := range l.captions() {
 		if strings.HasPrefix(l.snap.Captions[i].ID, "SERVICE") {
@@ -209,8 +209,8 @@ func variantsOf(videos []entry, groups []audioGroup) []variant {
 	return list
 }
 
-// addCodec adds a sample entry. WebVTT segments have none: "wvtt" is for those in fMP4, and native players drop variants
-// with codecs that they do not know (MV-2, MV-3).
+// addCodec adds a sample entry. WebVTT segments have none: "wvtt" is for those in fMP4, and native players drop
+// variants with codecs that they do not know (MV-2, MV-3).
 func (v *variant) addCodec(name string) {
 	if name != "" && !slices.Contains(v.codecs, name) {
 		v.codecs = append(v.codecs, name)
@@ -267,8 +267,8 @@ func (l *lineup) appendIFrames(dst []byte, e *entry) []byte {
 	}
 	r := &l.snap.Renditions[e.index]
 	dst = append(dst, "#EXT-X-I-FRAME-STREAM-INF:"...)
-	dst = l.appendPicture(dst, e, max(r.IFrameBandwidth, r.IFrameAverageBandwidth), r.IFrameAverageBandwidth, e.CodecString,
-		score)
+	peak, average := max(r.IFrameBandwidth, r.IFrameAverageBandwidth), r.IFrameAverageBandwidth
+	dst = l.appendPicture(dst, e, peak, average, e.CodecString, score)
 	dst = appendQuoted(dst, "STABLE-VARIANT-ID", e.Name+".iframes")
 	dst = append(dst, `,URI="`...)
 	dst = l.appendURI(dst, e.Name, ".iframes")

@@ -97,8 +97,8 @@ type listedFrame struct {
 	end    int64 // where the next one, or the take's end, is, in ticks
 }
 
-// iframes gives the random access points of a finished playlist (IFR-1). Each lasts until the next one of its take, over
-// lost segments too, or until the take's last segment ends, so that the playlist is as long as the video's.
+// iframes gives the random access points of a finished playlist (IFR-1). Each lasts until the next one of its take,
+// over lost segments too, or until the take's last segment ends, so that the playlist is as long as the video's.
 func (r *Rendition) iframes() []listedFrame {
 	var list []listedFrame
 	for seg, previous := range r.shown() {

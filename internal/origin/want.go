@@ -25,8 +25,8 @@ func (w *want) resolve(v *version) (hls.Decision, error) {
 	}
 	if w.media && w.clip.Relative() && v.snap.State.Growing() {
 		// Each reload would be another playlist.
-		return hls.Serve, fmt.Errorf("%w: the live edge moves: ask index.m3u8 with this start and end, which names playlists "+
-			"that stay", media.ErrInvalid)
+		return hls.Serve, fmt.Errorf("%w: the live edge moves: ask index.m3u8 with this start and end, which names "+
+			"playlists that stay", media.ErrInvalid)
 	}
 	var d hls.Decision
 	var err error
@@ -81,7 +81,7 @@ func (w *want) cache(got awaited) string {
 
 // playlist gives what a media playlist's URL names in a version.
 func (t *target) playlist(v *version) (rendition int, form hls.Form, err error) {
-	ok := false
+	var ok bool
 	switch t.kind {
 	case kindSubtitles:
 		form, ok = hls.Subtitles, v.snap.HasSubtitles()
