@@ -19,9 +19,9 @@ func AppendMultivariant(dst []byte, s *Snapshot, base string) []byte {
 // AppendClip writes the multivariant playlist of a clip, whose URIs say what the clip is.
 //
 // Its order is that of use: renditions, variants, I-frame variants. The first variant is the one nearest to 2 Mb/s,
-// where most players begin, and the others follow by bandwidth (MV-18). Variants have a SCORE where two of one size are of
-// different codecs, which nothing else tells players how to choose between: more pixels are better, then the codec that
-// needs fewer bits for a picture, then more bits (MV-19).
+// where most players begin, and the others follow by bandwidth (MV-18). Variants have a SCORE where two of one size are
+// of different codecs, which nothing else tells players how to choose between: more pixels are better, then the codec
+// that needs fewer bits for a picture, then more bits (MV-19).
 func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
 	dst = slices.Grow(dst, 2048)
 	l := s.lineup()
