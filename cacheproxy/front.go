@@ -21,7 +21,7 @@ type fronts struct {
 	cache *cache
 
 	mu    sync.Mutex
-	paths *rotating[string, *front]
+	lists *rotating[list, *front]
 }
 
 type front struct {
@@ -34,7 +34,7 @@ type front struct {
 }
 
 func newFronts(c *cache) *fronts {
-	return &fronts{cache: c, paths: newRotating[string, *front](maxFronts, frontPeriod)}
+	return &fronts{cache: c, lists: newRotating[list, *front](maxFronts, frontPeriod)}
 }
 
 // outdated says whether a newer version than the object was seen. Only requests without _HLS_msn ask: the others name
@@ -45,7 +45,7 @@ func (f *fronts) outdated(k key, o *object, now time.Time) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fr, ok := f.paths.get(k.path, now)
+	fr, ok := f.lists.get(k.list, now)
 	return ok && o.version.before(fr.version)
 }
 
@@ -61,10 +61,10 @@ func (f *fronts) settle(k key, o *object, now time.Time) *object {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fr, ok := f.paths.get(k.path, now)
+	fr, ok := f.lists.get(k.list, now)
 	if !ok {
 		fr = &front{}
-		f.paths.put(k.path, fr, now)
+		f.lists.put(k.list, fr, now)
 	}
 	if k.current() && k.Skip == hls.SkipNone {
 		head := *o

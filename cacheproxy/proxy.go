@@ -133,9 +133,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	}
 	k := mediaKey(r.URL.Path)
 	text, directed := textPath(k.path)
-	if directed && r.URL.RawQuery != "" {
-		var err error
-		if k.Directives, err = hls.ParseDirectives(r.URL.RawQuery); err != nil {
+	if text && r.URL.RawQuery != "" {
+		if err := k.readQuery(r.URL.RawQuery, directed); err != nil {
 			if _, unknown := parseRoute(k.path); unknown != nil {
 				err = unknown
 			}
@@ -157,6 +156,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 		return resultError, err
 	}
 	switch {
+	case rt.sliding && k.clip != (hls.Clip{}):
+		return resultError, fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's",
+			media.ErrInvalid)
 	case res == resultStale:
 		p.refresh(r.Context(), rt, k)
 		return res, p.respond(w, r, found{object: o, result: res}, now)

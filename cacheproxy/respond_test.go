@@ -143,7 +143,7 @@ func FuzzRange(f *testing.F) {
 	})
 }
 
-func TestHTTP3_CORSIsOnEveryAnswerAndMethodsAreFew(t *testing.T) {
+func TestHTTP3_HTTP4_HTTP5_HTTP16_CORSIsOnEveryAnswerAndMethodsAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
 		w.a.set(fixed("x", "max-age=5", "Access-Control-Allow-Origin", "http://only.example", "Set-Cookie", "a=b",

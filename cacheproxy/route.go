@@ -13,16 +13,17 @@ type kind uint8
 
 const (
 	kindMultivariant kind = iota // index.m3u8
-	kindPlaylist                 // {track}.m3u8, live/{track}.m3u8: takes delivery directives
+	kindPlaylist                 // {track}.m3u8, {track}.iframes.m3u8, subtitles.m3u8, live/...: takes delivery directives
 	kindInit                     // init.mp4
 	kindSegment                  // {msn}.m4s
 	kindPart                     // {msn}.{part}.m4s
+	kindSubtitle                 // subtitles/{msn}.vtt
 	kindImage                    // thumbnail.jpg
 	kindDownload                 // recording.mp4: passed through, neither cached nor shared
 )
 
 func (k kind) String() string {
-	return [...]string{"multivariant", "playlist", "init", "segment", "part", "image", "download"}[k]
+	return [...]string{"multivariant", "playlist", "init", "segment", "part", "subtitle", "image", "download"}[k]
 }
 
 func (k kind) text() bool { return k == kindMultivariant || k == kindPlaylist }
@@ -32,6 +33,7 @@ type route struct {
 	path      media.StreamPath
 	recording media.RecordingID // empty for the stream's own URL
 	kind      kind
+	sliding   bool // a playlist of live/, which has no clips
 }
 
 // maxPath is past the longest path there is.
@@ -71,12 +73,10 @@ func parseRoute(path string) (route, error) {
 	case 4:
 		rt.kind, ok = recordingFile(e[3])
 	case 5:
-		var track string
-		track, ok = strings.CutSuffix(e[4], ".m3u8")
-		ok = ok && e[3] == "live" && track != "index" && media.CheckStreamName(track) == nil
-		rt.kind = kindPlaylist
+		ok = e[3] == "live" && e[4] != "index.m3u8" && mediaPlaylist(e[4])
+		rt.kind, rt.sliding = kindPlaylist, true
 	default:
-		rt.kind, ok = trackFile(e[5])
+		rt.kind, ok = trackFile(e[4], e[5])
 		ok = ok && number(e[3]) && e[3] != "0" && media.CheckStreamName(e[4]) == nil
 	}
 	if !ok {
@@ -94,11 +94,23 @@ func recordingFile(name string) (kind, bool) {
 	case "thumbnail.jpg":
 		return kindImage, true
 	}
-	track, ok := strings.CutSuffix(name, ".m3u8")
-	return kindPlaylist, ok && media.CheckStreamName(track) == nil
+	return kindPlaylist, mediaPlaylist(name)
 }
 
-func trackFile(name string) (kind, bool) {
+// subtitles stands where a track's name does.
+const subtitles = "subtitles"
+
+func mediaPlaylist(name string) bool {
+	track, ok := strings.CutSuffix(name, ".m3u8")
+	track, iframes := strings.CutSuffix(track, ".iframes")
+	return ok && media.CheckStreamName(track) == nil && (!iframes || track != subtitles)
+}
+
+func trackFile(track, name string) (kind, bool) {
+	if track == subtitles {
+		msn, ok := strings.CutSuffix(name, ".vtt")
+		return kindSubtitle, ok && number(msn) && msn != "0"
+	}
 	if name == "init.mp4" {
 		return kindInit, true
 	}
@@ -129,6 +141,15 @@ func number(s string) bool {
 	return true
 }
 
+// readQuery puts into the key of a playlist what the query asks for.
+func (k *key) readQuery(query string, directed bool) error {
+	var err error
+	if k.clip, err = hls.ParseClip(query); err == nil && directed {
+		k.Directives, err = hls.ParseDirectives(query)
+	}
+	return err
+}
+
 // textPath says of any path whether it may be a playlist's, and whether that takes directives. It is what a cache key
 // needs; the full parse waits until the cache has nothing under that key.
 func textPath(path string) (text, directed bool) {
@@ -138,11 +159,17 @@ func textPath(path string) (text, directed bool) {
 	return true, !strings.HasSuffix(path, "/index.m3u8")
 }
 
-// key names one cached answer. Media is keyed by its path alone, for its URL names bytes; a playlist by its directives
-// too (BLK-12), and by variant: the answer as the upstream gave it, asked for gzip, or its plain text for those who
-// take no gzip.
-type key struct {
+// list names a playlist: its path, and the clip that start and end ask for.
+type list struct {
 	path string
+	clip hls.Clip
+}
+
+// key names one cached answer. Media is keyed by its path alone, for its URL names bytes; a playlist by its clip and
+// directives too (BLK-12), whatever their spelling, and by variant: the answer as the upstream gave it, asked for gzip,
+// or its plain text for those who take no gzip.
+type key struct {
+	list
 	hls.Directives
 	plain bool
 }
@@ -152,7 +179,7 @@ const noPart = -1
 
 // mediaKey keys what takes no directives.
 func mediaKey(path string) key {
-	return key{path: path, Directives: hls.Directives{Part: noPart}}
+	return key{list: list{path: path}, Directives: hls.Directives{Part: noPart}}
 }
 
 // current says that the key asks for the present state of a playlist, not for a given version of it.
@@ -164,6 +191,9 @@ func (k key) blocks(what kind) bool { return what == kindPart || k.Blocking }
 // query is the normalised query for an upstream.
 func (k key) query() string {
 	var b []byte
+	if clip := k.clip.Query(); clip != "" {
+		b = append(append(b, '&'), clip...)
+	}
 	if k.Blocking {
 		b = fmt.Appendf(b, "&_HLS_msn=%d", k.MSN)
 	}

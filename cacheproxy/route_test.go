@@ -22,6 +22,20 @@ func routeTable() map[string]string {
 		recBase + "/12/video/1.m4s":            "segment",
 		recBase + "/1/audio/1234567.0.m4s":     "part",
 		recBase + "/1/audio/1.12.m4s":          "part",
+		recBase + "/video.iframes.m3u8":        "playlist",
+		recBase + "/live/video.iframes.m3u8":   "playlist",
+		recBase + "/subtitles.m3u8":            "playlist",
+		recBase + "/live/subtitles.m3u8":       "playlist",
+		recBase + "/1/subtitles/12.vtt":        "subtitle",
+		recBase + "/1/subtitles/0.vtt":         "",
+		recBase + "/1/subtitles/01.vtt":        "",
+		recBase + "/1/subtitles/1.m4s":         "",
+		recBase + "/1/subtitles/init.mp4":      "",
+		recBase + "/1/video/12.vtt":            "",
+		recBase + "/subtitles.iframes.m3u8":    "",
+		recBase + "/.iframes.m3u8":             "",
+		recBase + "/video.iframes":             "",
+		recBase + "/subtitles.vtt":             "",
 		recBase + "/recording.mp4":             "download",
 		recBase + "/thumbnail.jpg":             "image",
 		"":                                     "",
@@ -140,6 +154,20 @@ func TestBLK12_DirectivesAreNormalisedAndTheRestIsDropped(t *testing.T) {
 		{livePath, "_HLS_new=1&a=b&&=", "", 200},
 		{recBase + "/index.m3u8", "_HLS_msn=8", "", 200},
 		{segPath, "_HLS_msn=x&range=0-5", "", 200},
+		{eventPath, "end=2026-11-20T11:38:00%2B01:00&_HLS_msn=08&start=0",
+			"?start=0.000&end=2026-11-20T10:38:00.000Z&_HLS_msn=8", 200},
+		{eventPath, "start=-10m", "?start=-600.000", 200},
+		{recBase + "/index.m3u8", "_HLS_msn=x&start=-600", "?start=-600.000", 200},
+		{"/acme/show/index.m3u8", "end=-0s&start=1h", "?start=3600.000&end=-0.000", 200},
+		{recBase + "/subtitles.m3u8", "start=90s", "?start=90.000", 200},
+		{recBase + "/video.iframes.m3u8", "start=90s", "?start=90.000", 200},
+		{segPath, "start=x", "", 200},
+		{recBase + "/index.m3u8", "start=x", "no time", 400},
+		{recBase + "/index.m3u8", "start=" + strings.Repeat("1", 65), "too long", 400},
+		{recBase + "/index.m3u8", "start=2&end=1", "end before start", 400},
+		{eventPath, "start=1&start=1", "twice", 400},
+		{livePath, "start=1", "slides", 400},
+		{"/acme/show/x.m3u8", "start=x", "", 404},
 		{livePath, "_HLS_part=1", "BLK-3", 400},
 		{livePath, "_HLS_msn=-1", "BLK-8", 400},
 		{livePath, "_HLS_msn=one", "BLK-8", 400},
@@ -178,7 +206,7 @@ func FuzzDirectives(f *testing.F) {
 		if err != nil {
 			return
 		}
-		k := key{path: livePath, Directives: d}
+		k := key{list: list{path: livePath}, Directives: d}
 		again, err := hls.ParseDirectives(k.query())
 		if err != nil || again != d {
 			t.Errorf("%q becomes %q, which reads as %+v, %v", query, k.query(), again, err)

@@ -31,6 +31,7 @@ const (
 	streamBase = "/acme/show"
 	recBase    = streamBase + "/" + testRec
 	livePath   = recBase + "/live/video.m3u8"
+	eventPath  = recBase + "/video.m3u8"
 	segPath    = recBase + "/1/video/7.m4s"
 	immutable  = "public, max-age=31536000, immutable"
 )

@@ -32,7 +32,7 @@ func TestPDT7_DR1_EventsOfTheAPIAreShownAtOnce(t *testing.T) {
 			!snap.Metadata[0].Date.Equal(edge) {
 			t.Errorf("%+v", snap.Metadata)
 		}
-		s.tell(p, media.Text, 4*time.Second, "{}")
+		s.tell(p, media.CuePoint, 4*time.Second, "{}")
 		whole, err := s.CompleteEvent(path, media.TimedEvent{ID: "event-1", Duration: seconds(2)})
 		if err != nil || *whole.Duration != 2 || whole.Class != "goal" || whole.Number != 1 {
 			t.Fatalf("%+v, %v", whole, err)
@@ -145,7 +145,7 @@ func TestEventsAreBounded(t *testing.T) {
 			t.Errorf("too large: %v", err)
 		}
 		for range maxMetadata {
-			s.tell(p, media.Text, 2*time.Second, "x")
+			s.tell(p, media.CuePoint, 2*time.Second, "{}")
 		}
 		if _, err := s.AddEvent(path, media.TimedEvent{}); !errors.Is(err, media.ErrConflict) {
 			t.Errorf("no room: %v", err)

@@ -3,49 +3,40 @@ package packager
 import (
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// rateStep is what bit rates are rounded up to, so that BANDWIDTH does not change with every segment.
-const rateStep = 10_000
-
-// rateMeter measures a show's bit rate, all tracks together (MV-1, MV-6).
+// rateMeter measures what playlists tell of bit rates (MV-1, MV-6). What it tells changes in steps of two to five
+// percent, so that a multivariant playlist is not another one with each segment; the peak never falls.
 type rateMeter struct {
-	target time.Duration
-	msn    media.MSN // how many segments are counted
-	bits   int64
-	time   time.Duration
-	// run is the latest stretch of at least half a target duration.
-	runBits int64
-	runTime time.Duration
-	most    int64 // bits per second of the densest stretch so far
+	hls.Rate
+	msn     media.MSN // how many segments are counted
+	peak    int64     // told last
+	average int64
 }
 
-func (m *rateMeter) add(bytes int64, d time.Duration) {
-	if d <= 0 {
-		return
+func newRateMeter(target time.Duration) rateMeter { return rateMeter{Rate: hls.Rate{Target: target}} }
+
+// tell gives the peak and the average. The average told is 100 to 115 % of the one measured: a step is left only when
+// the average is above it, or well below (MV-14).
+func (m *rateMeter) tell() (peak, average int64) {
+	now := m.Average()
+	if now > m.average || now < m.average*87/100 {
+		m.average = roundUp(now)
 	}
-	m.bits += bytes * 8
-	m.time += d
-	m.runBits += bytes * 8
-	m.runTime += d
-	if m.runTime < m.target/2 {
-		return
-	}
-	m.most = max(m.most, perSecond(m.runBits, m.runTime))
-	m.runBits, m.runTime = 0, 0
+	m.peak = max(m.peak, roundUp(max(m.Peak(), now)), m.average)
+	return m.peak, m.average
 }
 
-// peak never falls: a BANDWIDTH that changes makes players reconsider.
-func (m *rateMeter) peak() int64 { return roundUp(max(m.most, perSecond(m.bits, m.time))) }
-
-func (m *rateMeter) average() int64 { return roundUp(perSecond(m.bits, m.time)) }
-
-func perSecond(bits int64, d time.Duration) int64 {
-	if d <= 0 {
-		return 0
+// roundUp gives the next step: 1, 2 or 5 by a power of ten, at least a fiftieth of the rate.
+func roundUp(rate int64) int64 {
+	const least = 1000
+	for step := int64(least); ; step *= 10 {
+		for _, n := range []int64{1, 2, 5} {
+			if s := step * n; s >= rate/50 {
+				return (rate + s - 1) / s * s
+			}
+		}
 	}
-	return int64(float64(bits) / d.Seconds())
 }
-
-func roundUp(rate int64) int64 { return (rate + rateStep - 1) / rateStep * rateStep }

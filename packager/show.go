@@ -60,6 +60,7 @@ type rendition struct {
 	parts    [][]media.Part // of the last len(parts) segments
 	open     *openSegment   // nil between takes
 	rate     rateMeter
+	iframes  rateMeter // random access points alone
 }
 
 func (r *rendition) last() media.MSN { return media.MSN(len(r.segments)) }
@@ -86,7 +87,7 @@ func newShow(m *reclog.Manifest, log showLog, limit int64, logger *slog.Logger, 
 	}
 	s.recorder = newRecorder(s, log, limit/queueShare)
 	s.timeline.seen, s.timeline.captions = m.Captions, media.CaptionsOf(m.Settings.Captions, m.Captions)
-	s.rate.target = m.Constants.TargetDuration
+	s.rate = newRateMeter(m.Constants.TargetDuration)
 	s.version.Store(&version{next: make(chan struct{})})
 	return s
 }
@@ -97,7 +98,8 @@ func (s *Show) setTracks(tracks []media.Track) {
 	for i, t := range tracks {
 		names[i] = t.Name
 		s.renditions = append(s.renditions, &rendition{
-			name: t.Name, kind: t.Kind, rate: rateMeter{target: s.constants.TargetDuration},
+			name: t.Name, kind: t.Kind, rate: newRateMeter(s.constants.TargetDuration),
+			iframes: newRateMeter(s.constants.TargetDuration),
 		})
 	}
 	// As far back as playlists list parts. Who watches at HOLD-BACK, and takes a target duration to load, is then still
@@ -306,14 +308,25 @@ func (s *Show) measure() {
 		for _, r := range s.renditions {
 			seg := &r.segments[s.rate.msn]
 			bytes += seg.Size
-			if !seg.Gap {
-				r.rate.add(seg.Size, length)
-			}
+			r.measure(seg, length, s.timescale(seg.Take, r.name))
 		}
-		if !lead.Gap {
-			s.rate.add(bytes, length)
+		if lead.Gap {
+			s.rate.Gap()
+		} else {
+			s.rate.Add(bytes, length)
 		}
 	}
+}
+
+// measure takes one segment into the rendition's rates. Its length is the first rendition's.
+func (r *rendition) measure(seg *media.Segment, length time.Duration, timescale int64) {
+	if seg.Gap {
+		r.rate.Gap()
+		r.iframes.Gap()
+		return
+	}
+	r.rate.Add(seg.Size, length)
+	r.iframes.AddIFrames(seg, timescale)
 }
 
 // endTake closes the take on storage; players see no open segment until the next.
@@ -371,14 +384,16 @@ func (s *Show) publish() {
 	}
 	snap := &hls.Snapshot{
 		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), Takes: s.takes,
-		Renditions: make([]hls.Rendition, len(s.renditions)),
-		Bandwidth:  s.rate.peak(), AverageBandwidth: s.rate.average(), Independent: !s.dependent,
+		Renditions: make([]hls.Rendition, len(s.renditions)), Independent: !s.dependent,
 		Metadata: s.Metadata(), Subtitles: s.settings.Subtitles, Captions: s.timeline.captions,
 	}
+	snap.Bandwidth, snap.AverageBandwidth = s.rate.tell()
 	for i, r := range s.renditions {
 		snap.Renditions[i] = hls.Rendition{
-			Name: r.name, Segments: r.segments, Parts: r.parts, Bandwidth: r.rate.peak(), AverageBandwidth: r.rate.average(),
+			Name: r.name, Segments: r.segments, Parts: r.parts,
 		}
+		snap.Renditions[i].Bandwidth, snap.Renditions[i].AverageBandwidth = r.rate.tell()
+		snap.Renditions[i].IFrameBandwidth, snap.Renditions[i].IFrameAverageBandwidth = r.iframes.tell()
 		if r.open != nil && s.state == media.Live {
 			open := r.open.OpenSegment
 			snap.Renditions[i].Open = &open

@@ -415,4 +415,4 @@ func (s *Show) row() media.Recording {
 }
 
 // length is the recording's media time without fillers.
-func (s *Show) length() time.Duration { return s.rate.time }
+func (s *Show) length() time.Duration { return s.rate.Duration() }

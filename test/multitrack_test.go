@@ -181,7 +181,7 @@ func TestAudioLanguages(t *testing.T) {
 			languages = append(languages, attribute(list, "LANGUAGE"))
 		}
 	}
-	if !slices.Equal(languages, []string{"eng", "deu"}) {
+	if !slices.Equal(languages, []string{"en", "de"}) {
 		t.Errorf("languages %v", languages)
 	}
 }

@@ -212,6 +212,34 @@ func serverName(t *testing.T, config *tls.Config) string {
 	return client.ConnectionState().PeerCertificates[0].DNSNames[0]
 }
 
+// HTTP-23 is TLS 1.3 for who can. SACK, RACK and timestamps of TCP are the kernel's, which has them on.
+func TestHTTP13_HTTP23_TLSVersions(t *testing.T) {
+	flags := newTLSFlags(t)
+	cert, key := mustCertificate(t, "a.example", time.Now().Add(time.Hour))
+	mustReplace(t, flags.Cert, cert)
+	mustReplace(t, flags.Key, key)
+	c, err := openCertificate(flags, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for best, want := range map[uint16]uint16{0: tls.VersionTLS13, tls.VersionTLS12: tls.VersionTLS12, tls.VersionTLS11: 0} {
+		ours, theirs := net.Pipe()
+		go func() {
+			_ = tls.Server(theirs, c.config("h2")).HandshakeContext(t.Context())
+			_ = theirs.Close()
+		}()
+		client := tls.Client(ours, &tls.Config{
+			InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: best, NextProtos: []string{"h2"},
+		})
+		err := client.HandshakeContext(t.Context())
+		state := client.ConnectionState()
+		_ = ours.Close()
+		if want == 0 && err == nil || want != 0 && (err != nil || state.Version != want || state.NegotiatedProtocol != "h2") {
+			t.Errorf("up to %x: %v, version %x, %q", best, err, state.Version, state.NegotiatedProtocol)
+		}
+	}
+}
+
 func BenchmarkCertificateCurrent(b *testing.B) {
 	flags := newTLSFlags(b)
 	cert, key := mustCertificate(b, "a.example", time.Now().Add(time.Hour))

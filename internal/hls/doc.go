@@ -24,6 +24,8 @@
 // are kept likewise. Chunks are counted from the recording's first entry and their number in a version follows from
 // the snapshot: all nodes send the same bytes.
 //
+// A clip is a piece of the Whole playlist: ParseClip reads it from a query, Resolve finds its segments in a Snapshot.
+//
 // All URIs are relative, so that a path prefix (a token, a mount point) carries over.
 //
 // Invariants:

@@ -69,6 +69,7 @@ func (s *Snapshot) appendFinishedHeader(dst []byte, p Playlist, r *Rendition, fr
 	if p.Form == IFrames {
 		dst = append(dst, "#EXT-X-I-FRAMES-ONLY\n"...)
 	}
+	dst = p.appendStart(dst)
 	// Of no meaning where nothing is ever added or removed.
 	dst = append(dst, "#EXT-X-MEDIA-SEQUENCE:1\n"...)
 	return appendInt(dst, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(s.breaksBefore(r, from)))

@@ -232,6 +232,7 @@ func TestGoldenForms(t *testing.T) {
 
 func TestHasNamesThePlaylistsOfARecording(t *testing.T) {
 	s := newSim(lowConstants(), videoTrack(), audioTrack()).publish()
+	s.Renditions[0].IFrameBandwidth = 1
 	has := func(p Playlist) bool { return s.Has(p) }
 	if !has(Playlist{Form: IFrames}) || has(Playlist{Rendition: 1, Form: IFrames}) || has(Playlist{Rendition: 2}) ||
 		has(Playlist{Form: Subtitles}) {

@@ -43,6 +43,16 @@ type Playlist struct {
 	// From and To bound a Whole playlist to a clip, both included. Zero From is the recording's begin. Zero To is the end;
 	// otherwise the playlist is a finished one.
 	From, To media.MSN
+	// Query is the clip's, which URIs of other playlists carry too (RR-1), and Offset where it begins in From.
+	Query  string
+	Offset time.Duration
+}
+
+// Playlist names a rendition's playlist of the clip.
+func (e *Extent) Playlist(rendition int, kind Kind, form Form) Playlist {
+	return Playlist{
+		Rendition: rendition, Kind: kind, Form: form, From: e.From, To: e.To, Query: e.Clip.Query(), Offset: e.Offset,
+	}
 }
 
 // Skip is the delta update that a request asks for (d§6.2.5.1).
@@ -61,6 +71,10 @@ const (
 	versionLive = 9
 	versionV2   = 10
 	versionVOD  = 6
+
+	versionRanges   = 4 // byte ranges, without MAP
+	versionIFrames  = 5 // MAP in an I-frame playlist
+	versionServices = 7 // INSTREAM-ID of CEA-708 services
 )
 
 // archived says that the Whole playlist is of type VOD.
@@ -82,13 +96,9 @@ func (s *Snapshot) Has(p Playlist) bool {
 	case Media:
 		return p.Rendition < len(s.Renditions)
 	case Subtitles:
-		return p.Rendition == 0 && s.Subtitles != "" && len(s.Renditions) > 0
+		return p.Rendition == 0 && s.HasSubtitles()
 	case IFrames:
-		if p.Rendition >= len(s.Renditions) || len(s.Takes) == 0 {
-			return false
-		}
-		tr, ok := s.Takes[len(s.Takes)-1].Track(s.Renditions[p.Rendition].Name)
-		return ok && tr.Kind == media.Video
+		return p.Rendition < len(s.Renditions) && s.Renditions[p.Rendition].IFrameBandwidth > 0
 	}
 	return false
 }
@@ -137,6 +147,7 @@ func (s *Snapshot) render(p Playlist, skip Skip, c *Cache) []piece {
 	// Header, tail, parts and what is in no chunk fit for usual settings.
 	out := pieces{text: make([]byte, 0, 4096+2*chunkEntries*128)}
 	out.text = appendHeader(out.text, s, p, skip)
+	out.text = p.appendStart(out.text)
 	out.text = appendInt(out.text, "#EXT-X-MEDIA-SEQUENCE:", int64(at.first)+1)
 	out.text = appendInt(out.text, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(v.breaksBefore(at.first)))
 	s.addTags(&out, p, skip, skipped, c, &at)
@@ -349,7 +360,11 @@ func (s *Snapshot) appendReports(dst []byte, p Playlist) []byte {
 	report := func(name string, msn media.MSN) {
 		dst = append(dst, `#EXT-X-RENDITION-REPORT:URI="`...)
 		dst = append(dst, name...)
-		dst = append(dst, `.m3u8",LAST-MSN=`...)
+		dst = append(dst, ".m3u8"...)
+		if p.Query != "" {
+			dst = append(append(dst, '?'), p.Query...)
+		}
+		dst = append(dst, `",LAST-MSN=`...)
 		dst = strconv.AppendInt(dst, int64(msn), 10)
 	}
 	for i := range s.Renditions {

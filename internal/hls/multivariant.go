@@ -1,11 +1,10 @@
 package hls
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -14,119 +13,163 @@ import (
 // a rendition of its own where there is video; without video a variant per audio codec. Base leads from the playlist's
 // URL to the folder of the media playlists: "", "live/" or "{recording}/live/".
 func AppendMultivariant(dst []byte, s *Snapshot, base string) []byte {
-	dst = slices.Grow(dst, 1024)
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionVOD)
+	return AppendClip(dst, s, base, Extent{})
+}
+
+// AppendClip writes the multivariant playlist of a clip, whose URIs say what the clip is.
+//
+// Its order is that of use: renditions, variants, I-frame variants. The first variant is the one nearest to 2 Mb/s,
+// where most players begin, and the others follow by bandwidth (MV-18). Variants have a SCORE where two of one size are
+// of different codecs, which nothing else tells players how to choose between: more pixels are better, then the codec
+// that needs fewer bits for a picture, then more bits (MV-19).
+func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
+	dst = slices.Grow(dst, 2048)
+	l := s.lineup()
+	l.base = base
+	if query := e.Clip.Query(); query != "" {
+		l.query = "?" + query
+	}
+	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", l.version())
 	if s.Independent {
 		dst = append(dst, "#EXT-X-INDEPENDENT-SEGMENTS\n"...)
 	}
-	videos, groups := s.lineup()
-	variants := variantsOf(videos, groups)
-	for i := range groups {
-		inVariant := ""
-		if len(videos) == 0 { // the first member is the variant itself, and a lone track needs no group
-			if len(groups[i].members) == 1 {
-				continue
-			}
-			inVariant = groups[i].members[0].Name
-		}
-		dst = groups[i].append(dst, inVariant, base)
+	p := e.Playlist(0, Whole, Media)
+	dst = p.appendStart(dst)
+	dst = l.appendAudio(dst)
+	dst = l.appendSubtitles(dst)
+	dst = l.appendCaptions(dst)
+	for i := range l.variants {
+		dst = l.appendVariant(dst, &l.variants[i])
 	}
-	hdr := slices.ContainsFunc(videos, func(e entry) bool { return e.VideoRange != "" })
-	whole := len(videos)+len(groups) == 1 || (len(videos) == 1 && len(groups) == 1)
-	for i := range groups {
-		whole = whole && len(groups[i].members) == 1
-	}
-	for i := range variants {
-		v := &variants[i]
-		if whole { // measured together, which is less than the sum of two peaks
-			v.peak, v.average = s.Bandwidth, s.AverageBandwidth
-		}
-		dst = v.append(dst, hdr)
-		dst = append(dst, base...)
-		dst = append(dst, v.track.Name...)
-		dst = append(dst, ".m3u8\n"...)
+	for i := range l.videos {
+		dst = l.appendIFrames(dst, &l.videos[i])
 	}
 	return dst
+}
+
+// offersIFrames says that players are told of a rendition's I-frame playlist: its every segment so far began with a
+// random access point. Else much of it is gaps, and it stays for those who have it.
+func (s *Snapshot) offersIFrames(r int) bool {
+	return s.Independent && s.Renditions[r].IFrameBandwidth > 0
+}
+
+// HasSubtitles says that the recording has a playlist of subtitles.
+func (s *Snapshot) HasSubtitles() bool { return s.Subtitles != "" && len(s.Renditions) > 0 }
+
+// lineup is what a multivariant playlist tells of: the last take's tracks that have a rendition.
+type lineup struct {
+	snap     *Snapshot
+	base     string
+	query    string // behind each URI
+	videos   []entry
+	groups   []audioGroup
+	variants []variant
+	hdr      bool // some video is not SDR, so that all must say what they are (MV-16)
+	scored   bool
 }
 
 // entry is a track of the last take with its rendition's rates.
 type entry struct {
 	media.Track
+	index         int // of the rendition
 	peak, average int64
 }
 
-// audioGroup is the audio tracks of one codec.
-type audioGroup struct {
-	id      string
-	codec   media.Codec
-	members []entry
-}
-
-// lineup gives the last take's tracks that have a rendition: video, and audio by codec in the order of its tracks.
-func (s *Snapshot) lineup() (videos []entry, groups []audioGroup) {
+func (s *Snapshot) lineup() *lineup {
+	l := &lineup{snap: s}
 	if len(s.Takes) == 0 {
-		return nil, nil
+		return l
 	}
 	take := &s.Takes[len(s.Takes)-1]
+	var sounds []entry
 	for i := range s.Renditions {
 		r := &s.Renditions[i]
 		track, ok := take.Track(r.Name)
 		if !ok {
 			continue
 		}
-		e := entry{Track: track, peak: r.Bandwidth, average: r.AverageBandwidth}
+		e := entry{Track: track, index: i, peak: r.Bandwidth, average: r.AverageBandwidth}
 		if track.Kind == media.Video {
-			videos = append(videos, e)
-			continue
-		}
-		at := slices.IndexFunc(groups, func(g audioGroup) bool { return g.codec == track.Codec })
-		if at < 0 {
-			at = len(groups)
-			groups = append(groups, audioGroup{id: "audio", codec: track.Codec})
-		}
-		groups[at].members = append(groups[at].members, e)
-	}
-	for i := range groups {
-		if len(groups) > 1 {
-			groups[i].id = "audio-" + string(groups[i].codec)
+			l.videos = append(l.videos, e)
+			l.hdr = l.hdr || track.VideoRange != ""
+		} else {
+			sounds = append(sounds, e)
 		}
 	}
-	return videos, groups
+	l.groups = audioGroups(sounds)
+	l.variants = variantsOf(l.videos, l.groups)
+	if len(l.videos) <= 1 && len(sounds) <= 1 {
+		for i := range l.variants { // measured together, which is less than the sum of two peaks
+			l.variants[i].peak, l.variants[i].average = s.Bandwidth, s.AverageBandwidth
+		}
+	}
+	l.score()
+	l.order()
+	return l
 }
 
-// append writes the group (MV-8, MV-9, MV-10). Its first member is the default. inVariant names the member that is in
-// the variant's own playlist.
-func (g *audioGroup) append(dst []byte, inVariant, base string) []byte {
-	var names []string
-	for i := range g.members {
-		e := &g.members[i]
-		name := uniqueName(displayName(&e.Track), names)
-		names = append(names, name)
-		dst = append(dst, `#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="`...)
-		dst = append(dst, g.id...)
-		dst = append(dst, `",NAME="`...)
-		dst = append(dst, name...)
-		dst = append(dst, `",LANGUAGE="`...)
-		dst = append(dst, language(e.Language)...)
-		if i == 0 {
-			dst = append(dst, `",DEFAULT=YES,AUTOSELECT=YES`...)
-		} else {
-			dst = append(dst, `",DEFAULT=NO,AUTOSELECT=YES`...)
+// version is that of the playlist (SYN-2, SYN-5): what its tags need, and no less than the media playlists that it
+// names do, so that a client too old for those learns it here.
+func (l *lineup) version() int64 {
+	for i := range l.captions() {
+		if strings.HasPrefix(l.snap.Captions[i].ID, "SERVICE") {
+			return versionServices
 		}
-		if e.Channels > 0 {
-			dst = append(dst, `,CHANNELS="`...)
-			dst = strconv.AppendInt(dst, int64(e.Channels), 10)
-			dst = append(dst, '"')
-		}
-		if e.Name != inVariant { // a rendition without URI is in the variant's own playlist
-			dst = append(dst, `,URI="`...)
-			dst = append(dst, base...)
-			dst = append(dst, e.Name...)
-			dst = append(dst, `.m3u8"`...)
-		}
-		dst = append(dst, '\n')
 	}
-	return dst
+	return versionVOD
+}
+
+// score ranks the variants, if there is a choice that bandwidth and size do not tell.
+func (l *lineup) score() {
+	for i := range l.variants {
+		for j := range i {
+			a, b := l.variants[i].track, l.variants[j].track
+			l.scored = l.scored || (a.Width == b.Width && a.Height == b.Height && a.Codec != b.Codec && a.Width > 0)
+		}
+	}
+	if !l.scored {
+		return
+	}
+	slices.SortStableFunc(l.variants, func(a, b variant) int {
+		return cmp.Or(cmp.Compare(a.track.Width*a.track.Height, b.track.Width*b.track.Height),
+			cmp.Compare(thrift(a.track.Codec), thrift(b.track.Codec)), cmp.Compare(a.bandwidth(), b.bandwidth()))
+	})
+	for i := range l.variants {
+		l.variants[i].score = i + 1
+	}
+}
+
+// thrift ranks video codecs by how few bits they need for a picture.
+func thrift(c media.Codec) int {
+	return slices.Index([]media.Codec{media.H264, media.VP9, media.HEVC, media.AV1}, c)
+}
+
+// order sorts the variants by bandwidth and puts the one to begin with first (MV-18).
+func (l *lineup) order() {
+	const usual = 2_000_000 // bits per second
+	if len(l.variants) == 0 {
+		return
+	}
+	slices.SortStableFunc(l.variants, func(a, b variant) int { return cmp.Compare(a.bandwidth(), b.bandwidth()) })
+	distance := func(v *variant) int64 { return max(v.bandwidth()-usual, usual-v.bandwidth()) }
+	nearest := 0
+	for i := range l.variants {
+		if distance(&l.variants[i]) < distance(&l.variants[nearest]) {
+			nearest = i
+		}
+	}
+	first := l.variants[nearest]
+	l.variants = slices.Insert(slices.Delete(l.variants, nearest, nearest+1), 0, first)
+}
+
+// appendURI writes where a playlist is: its file's name in front of ".m3u8".
+func (l *lineup) appendURI(dst []byte, name ...string) []byte {
+	dst = append(dst, l.base...)
+	for _, n := range name {
+		dst = append(dst, n...)
+	}
+	dst = append(dst, ".m3u8"...)
+	return append(dst, l.query...)
 }
 
 // variant is a line of EXT-X-STREAM-INF.
@@ -135,7 +178,10 @@ type variant struct {
 	codecs        []string
 	group         string // empty if there is none
 	peak, average int64  // with the group's most expensive member (MV-1)
+	score         int
 }
+
+func (v *variant) bandwidth() int64 { return max(v.peak, v.average, 1) }
 
 // variantsOf combines every video track with every group. Without video each group is one variant: its first member.
 func variantsOf(videos []entry, groups []audioGroup) []variant {
@@ -154,7 +200,7 @@ func variantsOf(videos []entry, groups []audioGroup) []variant {
 		return list
 	}
 	for j := range groups {
-		v := variant{track: &groups[j].members[0]}.with(&groups[j])
+		v := variant{track: &groups[j].members[0].entry}.with(&groups[j])
 		if len(groups[j].members) == 1 {
 			v.group = ""
 		}
@@ -163,6 +209,8 @@ func variantsOf(videos []entry, groups []audioGroup) []variant {
 	return list
 }
 
+// addCodec adds a sample entry. WebVTT segments have none: "wvtt" is for those in fMP4, and native players drop
+// variants with codecs that they do not know (MV-2, MV-3).
 func (v *variant) addCodec(name string) {
 	if name != "" && !slices.Contains(v.codecs, name) {
 		v.codecs = append(v.codecs, name)
@@ -182,84 +230,82 @@ func (v variant) with(g *audioGroup) variant {
 	return v
 }
 
-// append writes the tag. ranges says that some variant is not SDR, so that all must say what they are (MV-16).
-func (v *variant) append(dst []byte, ranges bool) []byte {
-	dst = append(dst, "#EXT-X-STREAM-INF:BANDWIDTH="...)
-	dst = strconv.AppendInt(dst, max(v.peak, v.average, 1), 10)
-	if v.average > 0 {
-		dst = append(dst, ",AVERAGE-BANDWIDTH="...)
-		dst = strconv.AppendInt(dst, v.average, 10)
-	}
-	dst = append(dst, `,CODECS="`...)
-	dst = append(dst, strings.Join(v.codecs, ",")...)
-	dst = append(dst, '"')
-	tr := v.track
-	if tr.Width > 0 && tr.Height > 0 {
-		dst = append(dst, ",RESOLUTION="...)
-		dst = strconv.AppendInt(dst, int64(tr.Width), 10)
-		dst = append(dst, 'x')
-		dst = strconv.AppendInt(dst, int64(tr.Height), 10)
-	}
-	if tr.FrameRate > 0 {
+func (l *lineup) appendVariant(dst []byte, v *variant) []byte {
+	dst = append(dst, "#EXT-X-STREAM-INF:"...)
+	dst = l.appendPicture(dst, v.track, v.bandwidth(), v.average, strings.Join(v.codecs, ","), v.score)
+	if rate := v.track.FrameRate; rate > 0 {
 		dst = append(dst, ",FRAME-RATE="...)
-		dst = strconv.AppendFloat(dst, tr.FrameRate, 'f', 3, 64)
+		dst = strconv.AppendFloat(dst, rate, 'f', 3, 64)
 	}
-	if ranges {
-		dst = append(dst, ",VIDEO-RANGE="...)
-		if tr.VideoRange == "" {
-			dst = append(dst, "SDR"...)
-		}
-		dst = append(dst, tr.VideoRange...)
-	}
+	dst = appendQuoted(dst, "STABLE-VARIANT-ID", v.track.Name)
 	if v.group != "" {
-		dst = append(dst, `,AUDIO="`...)
-		dst = append(dst, v.group...)
-		dst = append(dst, '"')
+		dst = appendQuoted(dst, "AUDIO", v.group)
 	}
-	return append(dst, ",CLOSED-CAPTIONS=NONE\n"...)
+	if l.snap.HasSubtitles() {
+		dst = appendQuoted(dst, "SUBTITLES", subtitlesGroup)
+	}
+	if len(l.captions()) > 0 {
+		dst = appendQuoted(dst, "CLOSED-CAPTIONS", captionsGroup)
+	} else {
+		dst = append(dst, ",CLOSED-CAPTIONS=NONE"...) // CC-1
+	}
+	dst = append(dst, '\n')
+	dst = l.appendURI(dst, v.track.Name)
+	return append(dst, '\n')
 }
 
-// displayName is what people choose a track by: its label, its language, or its name for want of both. A label comes
-// from the publisher.
-func displayName(tr *media.Track) string {
-	const most = 64 // runes
-	label := strings.Map(func(r rune) rune {
-		if r == '"' || r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, strings.TrimSpace(tr.Label))
-	if runes := []rune(label); len(runes) > most {
-		label = string(runes[:most])
+// appendIFrames writes the I-frame variant of a video track (IFR-1, MV-15).
+func (l *lineup) appendIFrames(dst []byte, e *entry) []byte {
+	if !l.snap.offersIFrames(e.index) {
+		return dst
 	}
-	if label != "" {
-		return label
-	}
-	if tag := language(tr.Language); tag != "und" {
-		return tag
-	}
-	return tr.Name
-}
-
-// uniqueName gives the name, with a number if it is taken (MV-8).
-func uniqueName(name string, taken []string) string {
-	unique := name
-	for n := 2; slices.Contains(taken, unique); n++ {
-		unique = fmt.Sprintf("%s %d", name, n)
-	}
-	return unique
-}
-
-// language gives the tag, or "und" for none and for what could not be one: it comes from the publisher.
-func language(tag string) string {
-	if tag == "" || len(tag) > 35 {
-		return "und"
-	}
-	for i := range len(tag) {
-		c := tag[i]
-		if c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return "und"
+	score := 0
+	for i := range l.variants {
+		if l.variants[i].track.Name == e.Name {
+			score = max(score, l.variants[i].score)
 		}
 	}
-	return tag
+	r := &l.snap.Renditions[e.index]
+	dst = append(dst, "#EXT-X-I-FRAME-STREAM-INF:"...)
+	peak, average := max(r.IFrameBandwidth, r.IFrameAverageBandwidth), r.IFrameAverageBandwidth
+	dst = l.appendPicture(dst, e, peak, average, e.CodecString, score)
+	dst = appendQuoted(dst, "STABLE-VARIANT-ID", e.Name+".iframes")
+	dst = append(dst, `,URI="`...)
+	dst = l.appendURI(dst, e.Name, ".iframes")
+	return append(dst, "\"\n"...)
+}
+
+// appendPicture writes the attributes that variants and I-frame variants share.
+func (l *lineup) appendPicture(dst []byte, e *entry, peak, average int64, codecs string, score int) []byte {
+	dst = append(dst, "BANDWIDTH="...)
+	dst = strconv.AppendInt(dst, peak, 10)
+	if average > 0 {
+		dst = append(dst, ",AVERAGE-BANDWIDTH="...)
+		dst = strconv.AppendInt(dst, average, 10)
+	}
+	if l.scored {
+		dst = append(dst, ",SCORE="...)
+		dst = strconv.AppendInt(dst, int64(score), 10)
+	}
+	dst = appendQuoted(dst, "CODECS", codecs)
+	if e.Width > 0 && e.Height > 0 {
+		dst = append(dst, ",RESOLUTION="...)
+		dst = strconv.AppendInt(dst, int64(e.Width), 10)
+		dst = append(dst, 'x')
+		dst = strconv.AppendInt(dst, int64(e.Height), 10)
+	}
+	if l.hdr {
+		dst = append(dst, ",VIDEO-RANGE="...)
+		dst = append(dst, cmp.Or(e.VideoRange, "SDR")...)
+	}
+	return dst
+}
+
+// appendQuoted writes a further attribute of a tag.
+func appendQuoted(dst []byte, name, value string) []byte {
+	dst = append(dst, ',')
+	dst = append(dst, name...)
+	dst = append(dst, `="`...)
+	dst = append(dst, value...)
+	return append(dst, '"')
 }

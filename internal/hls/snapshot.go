@@ -51,6 +51,9 @@ type Rendition struct {
 	// Bandwidth and AverageBandwidth are its bits per second.
 	Bandwidth        int64
 	AverageBandwidth int64
+	// IFrameBandwidth and IFrameAverageBandwidth are those of its random access points alone; zero if none is known.
+	IFrameBandwidth        int64
+	IFrameAverageBandwidth int64
 }
 
 // OpenSegment is the segment at the live edge.

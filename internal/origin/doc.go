@@ -7,10 +7,16 @@
 //	/{publisher}/{stream}/{recording}/index.m3u8           one recording
 //	/{publisher}/{stream}/{recording}/live/{track}.m3u8    its sliding playlist
 //	/{publisher}/{stream}/{recording}/{track}.m3u8         all of it
+//	/{publisher}/{stream}/{recording}[/live]/{track}.iframes.m3u8    a video track's random access points
+//	/{publisher}/{stream}/{recording}[/live]/subtitles.m3u8          subtitles, if the recording has them
 //	/{publisher}/{stream}/{recording}/{take}/{track}/init.mp4
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
+//
+// Playlists that do not slide take a clip, ?start= and ?end= (hls.Clip). The multivariant playlist takes all forms of
+// bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since each
+// reload would be another playlist.
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed

@@ -153,10 +153,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch t.kind {
 	case kindStream, kindRecording:
 		err = x.multivariant(t)
-	case kindSliding:
-		err = x.playlist(t, hls.Sliding)
-	case kindWhole:
-		err = x.playlist(t, hls.Whole)
+	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
+		err = x.playlist(t)
 	case kindInit:
 		err = x.init(t)
 	case kindSegment:

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -16,11 +17,13 @@ const (
 	kindRecording kind = "multivariant" // of one recording
 	kindSliding   kind = "sliding"
 	kindWhole     kind = "whole"
+	kindIFrames   kind = "iframes"   // playlist of a video track's random access points, sliding or whole
+	kindSubtitles kind = "subtitles" // playlist of the subtitles, sliding or whole
 	kindInit      kind = "init"
 	kindSegment   kind = "segment"
 	kindPart      kind = "part"
-	kindSubtitle  kind = "subtitle"
-	kindNone      kind = "none" // no URL of the scheme
+	kindSubtitle  kind = "subtitle" // one WebVTT segment
+	kindNone      kind = "none"     // no URL of the scheme
 )
 
 const (
@@ -30,9 +33,10 @@ const (
 	liveFolder     = "live"
 	indexFile      = "index.m3u8"
 	initFile       = "init.mp4"
+	subtitlesName  = "subtitles" // stands where a track's name does
 	playlistSuffix = ".m3u8"
+	iframesSuffix  = ".iframes"
 	mediaSuffix    = ".m4s"
-	subtitleTrack  = media.SubtitlesName
 	subtitleSuffix = ".vtt"
 )
 
@@ -46,6 +50,7 @@ type ref struct {
 type target struct {
 	ref
 	kind  kind
+	list  hls.Kind // of a playlist
 	track string
 	take  int
 	msn   media.MSN
@@ -92,10 +97,10 @@ func (t *target) parse(elems []string) bool {
 			t.kind = kindRecording
 			return true
 		}
-		t.kind = kindWhole
+		t.kind, t.list = kindWhole, hls.Whole
 		return t.parsePlaylist(file)
 	case 5:
-		t.kind = kindSliding
+		t.kind, t.list = kindSliding, hls.Sliding
 		return elems[3] == liveFolder && t.parsePlaylist(file)
 	default:
 		return t.parseMedia(elems[3], elems[4], file)
@@ -104,19 +109,36 @@ func (t *target) parse(elems []string) bool {
 
 func (t *target) parsePlaylist(file string) bool {
 	track, ok := strings.CutSuffix(file, playlistSuffix)
+	if track == subtitlesName {
+		t.kind = kindSubtitles
+		return ok
+	}
+	if name, iframes := strings.CutSuffix(track, iframesSuffix); iframes {
+		t.kind, track = kindIFrames, name
+	}
 	t.track = track
-	return ok && media.CheckStreamName(track) == nil
+	return ok && isTrack(track)
 }
+
+// isTrack says that a track may have the name.
+func isTrack(name string) bool { return name != subtitlesName && media.CheckStreamName(name) == nil }
 
 func (t *target) parseMedia(take, track, file string) bool {
 	n, ok := decimal(take)
-	if !ok || n == 0 || media.CheckStreamName(track) != nil {
+	if !ok || n == 0 {
 		return false
 	}
-	t.take, t.track = n, track
-	if track == subtitleTrack {
-		return t.parseSubtitle(file)
+	t.take = n
+	if track == subtitlesName {
+		name, ok := strings.CutSuffix(file, subtitleSuffix)
+		msn, isNumber := decimal(name)
+		t.kind, t.msn = kindSubtitle, media.MSN(msn)
+		return ok && isNumber && msn > 0
 	}
+	if !isTrack(track) {
+		return false
+	}
+	t.track = track
 	if file == initFile {
 		t.kind = kindInit
 		return true
@@ -134,13 +156,6 @@ func (t *target) parseMedia(take, track, file string) bool {
 		t.kind, ok = kindPart, ok && partOK
 	}
 	return ok && msn > 0
-}
-
-func (t *target) parseSubtitle(file string) bool {
-	name, ok := strings.CutSuffix(file, subtitleSuffix)
-	msn, isNumber := decimal(name)
-	t.msn, t.kind = media.MSN(msn), kindSubtitle
-	return ok && isNumber && msn > 0
 }
 
 // decimal reads digits without a sign or a leading zero.

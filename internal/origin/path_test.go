@@ -7,21 +7,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 func targets() map[string]target {
 	here := ref{path: testPath, id: testID}
 	return map[string]target{
-		"/acme/show/index.m3u8":          {ref: ref{path: testPath}, kind: kindStream},
-		testBase + "/index.m3u8":         {ref: here, kind: kindRecording},
-		testBase + "/live/video.m3u8":    {ref: here, kind: kindSliding, track: "video"},
-		testBase + "/video.m3u8":         {ref: here, kind: kindWhole, track: "video"},
-		testBase + "/1/video/init.mp4":   {ref: here, kind: kindInit, track: "video", take: 1},
-		testBase + "/12/audio/345.m4s":   {ref: here, kind: kindSegment, track: "audio", take: 12, msn: 345},
-		testBase + "/1/audio/345.0.m4s":  {ref: here, kind: kindPart, track: "audio", take: 1, msn: 345},
-		testBase + "/7/subtitles/21.vtt": {ref: here, kind: kindSubtitle, track: "subtitles", take: 7, msn: 21},
-		testBase + "/1/a/3.17.m4s":       {ref: here, kind: kindPart, track: "a", take: 1, msn: 3, part: 17},
+		"/acme/show/index.m3u8":               {ref: ref{path: testPath}, kind: kindStream},
+		testBase + "/index.m3u8":              {ref: here, kind: kindRecording},
+		testBase + "/live/video.m3u8":         {ref: here, kind: kindSliding, track: "video"},
+		testBase + "/video.m3u8":              {ref: here, kind: kindWhole, list: hls.Whole, track: "video"},
+		testBase + "/video.iframes.m3u8":      {ref: here, kind: kindIFrames, list: hls.Whole, track: "video"},
+		testBase + "/live/video.iframes.m3u8": {ref: here, kind: kindIFrames, track: "video"},
+		testBase + "/subtitles.m3u8":          {ref: here, kind: kindSubtitles, list: hls.Whole},
+		testBase + "/live/subtitles.m3u8":     {ref: here, kind: kindSubtitles},
+		testBase + "/12/subtitles/345.vtt":    {ref: here, kind: kindSubtitle, take: 12, msn: 345},
+		testBase + "/1/video/init.mp4":        {ref: here, kind: kindInit, track: "video", take: 1},
+		testBase + "/12/audio/345.m4s":        {ref: here, kind: kindSegment, track: "audio", take: 12, msn: 345},
+		testBase + "/1/audio/345.0.m4s":       {ref: here, kind: kindPart, track: "audio", take: 1, msn: 345},
+		testBase + "/1/a/3.17.m4s":            {ref: here, kind: kindPart, track: "a", take: 1, msn: 3, part: 17},
 	}
 }
 
@@ -38,8 +43,10 @@ func badPaths() []string {
 		"/-1/video/init.mp4", "/1/video/init.m4s", "/1/video/0.m4s", "/1/video/01.m4s", "/1/video/+1.m4s", "/1/video/1.mp4",
 		"/1/video/1.01.m4s", "/1/video/1.-1.m4s", "/1/video/1..m4s", "/1/video/.1.m4s", "/1/video/1.2.3.m4s", "/1/video/.m4s",
 		"/1/video/1e3.m4s", "/1/video/1_0.m4s", "/1/video/9999999999.m4s", "/9999999999/video/1.m4s", "/1/video/1.9999999999.m4s",
-		"/1/Video/1.m4s", "/1/../1.m4s", "/1/video/1.m4s/", "/1/video/x/1.m4s", "/1//1.m4s", "/1/subtitles/1.m4s",
-		"/1/subtitles/init.mp4", "/1/subtitles/0.vtt", "/1/subtitles/01.vtt", "/1/subtitles/1.0.vtt", "/1/video/1.vtt", "/1/video/٣.m4s",
+		"/subtitles.iframes.m3u8", "/.iframes.m3u8", "/video.iframes", "/video.iframes.iframes.m3u8", "/live/subtitles.vtt",
+		"/subtitles.vtt", "/1/subtitles/1.m4s", "/1/subtitles/init.mp4", "/1/video/1.vtt", "/1/subtitles/0.vtt",
+		"/1/subtitles/01.vtt", "/1/subtitles/1.0.vtt", "/0/subtitles/1.vtt", "/1/subtitles/.vtt", "/1/subtitles/x.vtt",
+		"/1/Video/1.m4s", "/1/../1.m4s", "/1/video/1.m4s/", "/1/video/x/1.m4s", "/1//1.m4s", "/1/video/٣.m4s",
 	} {
 		bad = append(bad, testBase+rest)
 	}

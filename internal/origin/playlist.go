@@ -9,8 +9,12 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// multivariant answers for a stream or a recording.
+// multivariant answers for a stream or a recording, or for a clip of one.
 func (x *exchange) multivariant(t target) error {
+	clip, err := hls.ParseClip(x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
 	if t.kind == kindRecording {
 		x.h.watched(t.ref)
 	} else {
@@ -21,25 +25,32 @@ func (x *exchange) multivariant(t target) error {
 		}
 		t.id = id
 	}
-	got, err := x.h.await(x.r.Context(), t.ref, begun)
+	w := want{clip: clip}
+	got, err := x.h.await(x.r.Context(), t.ref, w.resolve)
+	if err == nil {
+		err = w.find(got.version)
+	}
 	if err != nil {
 		return err
 	}
-	key := bodyKey{list: hls.Playlist{Rendition: -1, Kind: hls.Whole}}
+	key := bodyKey{list: hls.Playlist{Rendition: -1, Kind: hls.Whole, Query: w.extent.Clip.Query()}}
 	base, cache := "", got.plain
 	if t.kind == kindStream {
 		// Another show may begin at any moment.
 		key.list.Kind, cache = hls.Sliding, maxAge(1)
 		base = string(t.id) + "/"
-		if got.snap.State.Growing() {
+		if got.snap.State.Growing() && clip == (hls.Clip{}) {
 			base += "live/"
 		}
 	}
-	if got.released {
+	switch {
+	case got.released:
 		cache = "no-store"
+	case clip.Relative() && got.snap.State.Growing():
+		cache = maxAge(1) // soon it is another clip
 	}
 	body := x.h.body(got.version, key, func() *hls.Body {
-		return hls.NewBody(hls.AppendMultivariant(nil, got.snap, base), &x.h.compressor)
+		return hls.NewBody(hls.AppendClip(nil, got.snap, base, w.extent), &x.h.compressor)
 	})
 	return x.sendPlaylist(body, cache)
 }
@@ -119,50 +130,36 @@ func (h *Handler) awaitLive(ctx context.Context, path media.StreamPath) (media.R
 	return "", nil
 }
 
-// playlist answers for one rendition, obeying delivery directives.
-func (x *exchange) playlist(t target, kind hls.Kind) error {
+// playlist answers for one rendition, or the subtitles, obeying delivery directives.
+func (x *exchange) playlist(t target) error {
 	x.h.watched(t.ref)
-	directives, badDirectives := hls.ParseDirectives(x.r.URL.RawQuery)
-	list := hls.Playlist{Kind: kind}
-	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) {
-		if v == nil {
-			return hls.Wait, nil
-		}
-		i, ok := v.rendition(t.track)
-		if !ok {
-			return hls.Serve, fmt.Errorf("%w: no such track", media.ErrNotFound)
-		}
-		list.Rendition = i
-		if badDirectives != nil && v.snap.State.Growing() { // they are ignored with ENDLIST (BLK-9)
-			return hls.Serve, badDirectives
-		}
-		if d := hls.Decide(v.snap, list, directives, v.cache); d != hls.Serve {
-			return d, nil
-		}
-		return begun(v)
-	})
+	clip, err := hls.ParseClip(x.r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	key := bodyKey{list: list, skip: directives.Skip}
-	if key.skip != hls.SkipNone && !hls.Skippable(got.snap, list, got.cache) {
+	if clip != (hls.Clip{}) && t.list == hls.Sliding {
+		return fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's", media.ErrInvalid)
+	}
+	w := want{clip: clip, media: true}
+	w.directives, w.badDirectives = hls.ParseDirectives(x.r.URL.RawQuery)
+	got, err := x.h.await(x.r.Context(), t.ref, func(v *version) (hls.Decision, error) { return w.judge(v, &t) })
+	if err == nil {
+		err = w.find(got.version)
+	}
+	if err != nil {
+		return err
+	}
+	rendition, form, err := t.playlist(got.version)
+	if err != nil {
+		return err
+	}
+	w.list = w.extent.Playlist(rendition, t.list, form)
+	key := bodyKey{list: w.list, skip: w.directives.Skip}
+	if key.skip != hls.SkipNone && !hls.Skippable(got.snap, w.list, got.cache) {
 		key.skip = hls.SkipNone
 	}
-	body := x.h.body(got.version, key, func() *hls.Body { return hls.Render(got.snap, list, key.skip, got.cache) })
-	return x.sendPlaylist(body, playlistCache(got, list, directives))
-}
-
-// playlistCache gives the Cache-Control of a media playlist.
-func playlistCache(got awaited, list hls.Playlist, d hls.Directives) string {
-	switch {
-	case got.released:
-		return "no-store" // it lacks what its URL asks for
-	case !got.snap.State.Growing() || !d.Blocking:
-		return got.plain
-	case d.MSN < got.snap.Last(list, got.cache)-1:
-		return got.plain // long past: this URL's answer is still changing
-	}
-	return got.blocking
+	body := x.h.body(got.version, key, func() *hls.Body { return hls.Render(got.snap, w.list, key.skip, got.cache) })
+	return x.sendPlaylist(body, w.cache(got))
 }
 
 // body renders a playlist of a version, once.

@@ -41,7 +41,7 @@ type lazyBody struct {
 	packed sync.Once
 }
 
-func (k *bodyKey) clip() bool { return k.list.From > 0 || k.list.To > 0 }
+func (k *bodyKey) clip() bool { return k.list.From > 0 || k.list.To > 0 || k.list.Query != "" }
 
 func newVersion(snap *hls.Snapshot, cache *hls.Cache) *version {
 	v := &version{snap: snap, cache: cache}
