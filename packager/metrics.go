@@ -24,6 +24,10 @@ type metrics struct {
 	timedMetadata *prometheus.CounterVec // by kind
 
 	metadataDropped prometheus.Counter
+
+	unaligned    prometheus.Counter
+	groupChanges *prometheus.CounterVec // by what changed
+	soundLeftOut prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -55,9 +59,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		timedMetadata: vec("timed_metadata_total", "Pieces of timed metadata taken.", "kind"),
 
 		metadataDropped: counter("timed_metadata_dropped_total", "Pieces of timed metadata without room or time."),
+
+		unaligned: counter("unaligned_segments_total",
+			"Segments of video that begin without a key frame where the leading video's do not."),
+		groupChanges: vec("group_changes_total", "Changes of a group's tracks, or of the member that leads.", "change"),
+		soundLeftOut: counter("group_sounds_left_out_total", "Members' tracks of sound that another member has too."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
-		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped)
+		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped,
+		m.unaligned, m.groupChanges, m.soundLeftOut)
 	return m
 }
 

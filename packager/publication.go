@@ -26,6 +26,8 @@ type Publication struct {
 	// access point.
 	stale    []bool
 	observer *observer // set while no take runs
+	// lead is the track of video that is to lead; below zero the first does.
+	lead int
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
 	metadata  heldMetadata
@@ -81,16 +83,16 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 			p.formats[i] = f
 		}
 		if p.observer != nil && slices.Contains(p.stale, true) {
-			p.observer = newObserver(len(p.formats), time.Now()) // what waits needs the old configuration
+			p.observer = p.newObserver(time.Now()) // what waits needs the old configuration
 			clear(p.stale)
 		}
 		return
 	}
 	p.stream.closeTakeLocked()
-	p.formats = formats
+	p.formats, p.lead = formats, -1
 	p.stale = make([]bool, len(formats))
 	p.lanes = nil
-	p.observer = newObserver(len(formats), time.Now())
+	p.observer = p.newObserver(time.Now())
 }
 
 // WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
@@ -124,7 +126,7 @@ func (p *Publication) routeLocked(f *media.Frame) error {
 	video := p.formats[f.Track].track.Kind == media.Video
 	if s.take != nil && p.endsTakeLocked(f, video) {
 		s.closeTakeLocked()
-		p.observer = newObserver(len(p.formats), time.Now())
+		p.observer = p.newObserver(time.Now())
 		clear(p.stale)
 	}
 	if s.take == nil {
@@ -140,7 +142,7 @@ func (p *Publication) routeLocked(f *media.Frame) error {
 	}
 	if s.take.writeAudio(p.lanes[f.Track], f) {
 		s.closeTakeLocked()
-		p.observer = newObserver(len(p.formats), time.Now())
+		p.observer = p.newObserver(time.Now())
 		return p.routeLocked(f)
 	}
 	return nil
@@ -156,7 +158,7 @@ func (p *Publication) endsTakeLocked(f *media.Frame, video bool) bool {
 	if s.take.video == nil {
 		return slices.Contains(p.stale, true)
 	}
-	if !video || p.lanes[f.Track] != 0 {
+	if !video || p.lanes[f.Track] != s.take.video.index {
 		return false
 	}
 	if s.take.jumps(f) || (f.Sync && s.retryStorageLocked()) {
@@ -175,7 +177,8 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] || p.formats[i].silence != nil })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
-	if !o.ready(formats, slices.Index(lanes, 0), known, p.settings, now, final) {
+	lead := p.leadLane(formats, lanes)
+	if !o.ready(formats, slices.Index(lanes, lead), known, p.settings, now, final) {
 		return nil
 	}
 	if !known {
@@ -195,8 +198,8 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	} else {
 		plan = s.show.plan
 	}
-	if err := s.beginTakeLocked(p, formats, start, plan); err != nil {
-		p.observer = newObserver(len(p.formats), now)
+	if err := s.beginTakeLocked(p, formats, lead, start, plan); err != nil {
+		p.observer = p.newObserver(now)
 		return err
 	}
 	p.lanes, p.observer = lanes, nil
@@ -208,6 +211,38 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		}
 	}
 	return nil
+}
+
+// newObserver waits for the next take.
+func (p *Publication) newObserver(now time.Time) *observer {
+	o := newObserver(len(p.formats), now)
+	o.prefer = p.lead
+	return o
+}
+
+// leadLane is the lane that is to lead a take of formats.
+func (p *Publication) leadLane(formats []*format, lanes []int) int {
+	if p.lead >= 0 && p.lead < len(lanes) && lanes[p.lead] >= 0 && formats[lanes[p.lead]].video() {
+		return lanes[p.lead]
+	}
+	return 0
+}
+
+// setLead has a track of video lead from its next random access point on. The running take ends, if another leads it.
+func (p *Publication) setLead(track int) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.lead = track
+	switch {
+	case p.gone != nil:
+	case s.take != nil && s.take.video != nil && s.take.video.index != p.lanes[track]:
+		s.closeTakeLocked()
+		fallthrough
+	case s.take == nil && p.observer != nil:
+		p.observer = p.newObserver(time.Now())
+		clear(p.stale)
+	}
 }
 
 // fillableLocked says that every track has come, or that what is missing of it can be made up.

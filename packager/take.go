@@ -32,19 +32,21 @@ type take struct {
 	base, origin time.Duration
 }
 
-// newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order.
-func newTake(show *Show, formats []*format, base time.Duration, start *media.Frame, plan layout) *take {
+// newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order; the one at
+// lead leads.
+func newTake(show *Show, formats []*format, lead int, base time.Duration, start *media.Frame, plan layout) *take {
 	t := &take{show: show, base: base, origin: start.PTS}
 	first := show.nextMSN()
+	show.lead = lead
 	var unit time.Duration
 	for i, f := range formats {
 		l := newLane(show, i, f, first)
-		l.leadScale = formats[0].track.Timescale
+		l.leadScale = formats[lead].track.Timescale
 		t.lanes = append(t.lanes, l)
 		switch {
 		case !f.video():
 			unit = max(unit, f.unitTime())
-		case i == 0:
+		case i == lead:
 			t.video = l
 		default:
 			unit = max(unit, media.Duration(alignSlack, videoTimescale))
