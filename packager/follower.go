@@ -33,6 +33,8 @@ type follower struct {
 	origin time.Duration
 	// edge is the end of what was taken; the first pending sample begins there.
 	edge int64
+	// absent: nothing is on its way, so its segments are not waited for.
+	absent bool
 	// lost: nothing can be decoded until the next random access point.
 	lost bool
 	// warned: that its key frames are not aligned with the leader's was said.
@@ -42,6 +44,7 @@ type follower struct {
 func newFollower(l *lane, base int64, origin time.Duration, r rules) *follower {
 	r.follows = true
 	v := &follower{lane: l, base: base, origin: origin, edge: base, lost: true}
+	v.clock.last = base - 1
 	v.parts.rules = r
 	return v
 }
@@ -190,7 +193,8 @@ func (v *follower) gap(bound int64) {
 
 // end closes the lane at the leader's end, which is the last of its bounds.
 func (v *follower) end() {
-	v.follow(math.MaxInt64, 0)
+	for len(v.bounds) > 0 && v.step(math.MaxInt64, 0) { // what is ahead of the leader is of no segment
+	}
 	v.frag.drop(v.n)
 }
 

@@ -70,6 +70,7 @@ type groupTrack struct {
 	source      string // its name there
 	from        *Member
 	heard       time.Time
+	absent      bool // the publication knows that nothing of it comes
 }
 
 // Membership is who joins a group: a stream, and the group's members by the catalog.
@@ -205,13 +206,22 @@ func (g *group) tick(now time.Time) {
 	var err error
 	if len(g.tracks) == 0 {
 		err = g.tryLocked(now)
-	} else if g.reviewLocked(now); g.changeDue(now) {
+		g.report(err)
+		return
+	}
+	g.absenceLocked(now)
+	if g.reviewLocked(now); g.changeDue(now) {
 		if next := g.composeLocked(); len(next) > 0 && next[0].Kind != media.Video {
 			err = g.changeLocked(next) // no key frame to wait for
 		}
 	}
+	g.report(err)
+}
+
+// report logs an error of a tick. It reaches a member with its next frame, which tries again.
+func (g *group) report(err error) {
 	if err != nil {
-		g.logger.Error("group", "err", err) // it reaches a member with its next frame, which tries again
+		g.logger.Error("change group", "err", err)
 	}
 }
 

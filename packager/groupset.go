@@ -46,6 +46,9 @@ func hasSound(tracks []*groupTrack, t media.Track) bool {
 func (g *group) setLocked(tracks []*groupTrack) error {
 	g.tracks, g.leading, g.changeAt = tracks, 0, time.Time{}
 	clear(g.left)
+	if err := g.pub.SetTracks(g.listLocked()); err != nil {
+		return err
+	}
 	g.routeLocked()
 	for _, m := range g.inOrderLocked() {
 		for i, t := range m.tracks {
@@ -56,7 +59,7 @@ func (g *group) setLocked(tracks []*groupTrack) error {
 			}
 		}
 	}
-	return g.pub.SetTracks(g.listLocked())
+	return nil
 }
 
 func (g *group) listLocked() []media.Track {
@@ -73,6 +76,7 @@ func (g *group) routeLocked() {
 	if len(g.tracks) == 0 {
 		return
 	}
+	now := time.Now()
 	members := g.inOrderLocked()
 	old := make(map[*Member][]route, len(members))
 	for _, m := range members {
@@ -83,7 +87,7 @@ func (g *group) routeLocked() {
 		}
 	}
 	for to, t := range g.tracks {
-		from, at := g.feederLocked(t, members)
+		from, at := g.feederLocked(t, members, now)
 		if t.from = from; from == nil {
 			continue
 		}
@@ -92,17 +96,46 @@ func (g *group) routeLocked() {
 			r = before[at]
 		} else {
 			r.repaired = g.pub.Repairs()[t.Name]
-			t.heard = time.Now()
+			t.heard = now
 		}
 		from.routes[at] = r
 	}
+	g.tellAbsentLocked(now)
 }
 
-// feederLocked finds who sends a track now: its member, or one with the same sound.
-func (g *group) feederLocked(t *groupTrack, members []*Member) (*Member, int) {
-	if t.Kind == media.Audio && t.from != nil && t.from.ready && g.joined[t.from.name] == t.from {
-		if at := t.from.sound(t); at >= 0 {
-			return t.from, at
+// tellAbsentLocked has the publication not wait for tracks of which nothing comes.
+func (g *group) tellAbsentLocked(now time.Time) {
+	changed := false
+	absent := make([]bool, len(g.tracks))
+	for i, t := range g.tracks {
+		absent[i] = t.from == nil || t.from.silent(now)
+		changed = changed || absent[i] != t.absent
+		t.absent = absent[i]
+	}
+	if changed {
+		g.pub.setAbsent(absent)
+	}
+}
+
+// absenceLocked follows members that fall silent: another's sound may stand in.
+func (g *group) absenceLocked(now time.Time) {
+	for _, t := range g.tracks {
+		if t.from != nil && t.absent != t.from.silent(now) {
+			g.routeLocked()
+			return
+		}
+	}
+}
+
+// feederLocked finds who sends a track now: its member, or one with the same sound, which goes on until it falls silent.
+func (g *group) feederLocked(t *groupTrack, members []*Member, now time.Time) (*Member, int) {
+	if t.Kind == media.Audio {
+		first := slices.Clone(members)
+		slices.SortStableFunc(first, func(a, b *Member) int { return t.weight(a) - t.weight(b) })
+		for _, m := range first {
+			if at := m.sound(t); at >= 0 && !m.silent(now) {
+				return m, at
+			}
 		}
 	}
 	for _, m := range members {
@@ -115,14 +148,18 @@ func (g *group) feederLocked(t *groupTrack, members []*Member) (*Member, int) {
 			}
 		}
 	}
-	if t.Kind == media.Audio {
-		for _, m := range members {
-			if at := m.sound(t); at >= 0 {
-				return m, at
-			}
-		}
-	}
 	return nil, -1
+}
+
+// weight orders members by how little they are wanted for a sound: least who sends it now, then whose it is.
+func (t *groupTrack) weight(m *Member) int {
+	switch {
+	case m == t.from:
+		return 0
+	case m.name == t.member:
+		return 1
+	}
+	return 2
 }
 
 // reviewLocked looks whether the set of tracks has to change, and when.
@@ -216,5 +253,6 @@ func (g *group) turnLocked(m *Member, track int, now time.Time) (again bool, err
 	g.packager.metrics.groupChanges.WithLabelValues("lead").Inc()
 	g.leading = to
 	g.pub.setLead(to)
+	g.absenceLocked(now)
 	return true, nil
 }

@@ -37,6 +37,7 @@ type Member struct {
 	synced    bool // held begins with a key frame
 	metadata  heldMetadata
 	repairs   repairs // beside the publication's
+	heard     time.Time
 }
 
 // route is where a track goes.
@@ -142,6 +143,9 @@ func (m *Member) sound(t *groupTrack) int {
 	})
 }
 
+// silent says that nothing came for so long that others are to go on without it.
+func (m *Member) silent(now time.Time) bool { return now.Sub(m.heard) > leadSilence }
+
 // height is the highest picture's.
 func (m *Member) height() int { return slices.Max(append([]int{0}, m.sizes...)) }
 
@@ -179,6 +183,7 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 		g.routeLocked()
 	}
 	now := time.Now()
+	m.heard = now
 	if !m.ready {
 		m.hold(&f)
 		return m.prepareLocked(now)
@@ -265,6 +270,9 @@ func (m *Member) forwardLocked(f *media.Frame) error {
 	}
 	t := g.tracks[r.to]
 	t.heard = time.Now()
+	if t.absent {
+		g.absenceLocked(t.heard)
+	}
 	moved := *f
 	moved.Track = r.to
 	moved.DTS, moved.PTS = f.DTS+m.clock.offset, f.PTS+m.clock.offset
@@ -300,6 +308,10 @@ func (m *Member) hold(f *media.Frame) {
 		m.held = slices.DeleteFunc(m.held, func(h media.Frame) bool {
 			return m.tracks[h.Track].Kind == media.Video || h.PTS < f.PTS
 		})
+		m.heldBytes = 0
+		for i := range m.held {
+			m.heldBytes += len(m.held[i].Payload)
+		}
 	case main >= 0 && !m.synced && m.tracks[f.Track].Kind == media.Video:
 		return
 	}
@@ -307,10 +319,7 @@ func (m *Member) hold(f *media.Frame) {
 	copied := *f
 	copied.Payload = bytes.Clone(f.Payload)
 	m.held = append(m.held, copied)
-	m.heldBytes = 0
-	for i := range m.held {
-		m.heldBytes += len(m.held[i].Payload)
-	}
+	m.heldBytes += len(copied.Payload)
 }
 
 func (m *Member) dropHeld() { m.held, m.heldBytes, m.synced = nil, 0, false }

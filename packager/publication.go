@@ -28,6 +28,8 @@ type Publication struct {
 	observer *observer // set while no take runs
 	// lead is the track of video that is to lead; below zero the first does.
 	lead int
+	// absent says of tracks that nothing of them is on its way; it may be shorter than they are.
+	absent []bool
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
 	metadata  heldMetadata
@@ -89,7 +91,7 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 		return
 	}
 	p.stream.closeTakeLocked()
-	p.formats, p.lead = formats, -1
+	p.formats, p.lead, p.absent = formats, -1, nil
 	p.stale = make([]bool, len(formats))
 	p.lanes = nil
 	p.observer = p.newObserver(time.Now())
@@ -204,6 +206,7 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	}
 	p.lanes, p.observer = lanes, nil
 	s.take.remember(o.units, lanes)
+	p.tellAbsentLocked()
 	p.releaseMetadataLocked()
 	for i := range o.frames {
 		if err := p.routeLocked(&o.frames[i]); err != nil {
@@ -242,6 +245,24 @@ func (p *Publication) setLead(track int) {
 	case s.take == nil && p.observer != nil:
 		p.observer = p.newObserver(time.Now())
 		clear(p.stale)
+	}
+}
+
+// setAbsent says which tracks nothing is on its way of: their segments are gaps at once.
+func (p *Publication) setAbsent(absent []bool) {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	p.absent = absent
+	if p.stream.take != nil && p.stream.pub == p {
+		p.tellAbsentLocked()
+	}
+}
+
+func (p *Publication) tellAbsentLocked() {
+	for track, lane := range p.lanes {
+		if lane >= 0 && p.stream.take.lanes[lane].behind != nil {
+			p.stream.take.lanes[lane].behind.absent = track < len(p.absent) && p.absent[track]
+		}
 	}
 }
 

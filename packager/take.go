@@ -162,9 +162,14 @@ func (t *take) cut(b boundary, dts int64) {
 
 // followVideo lets a follower go on as far as the leader is.
 func (t *take) followVideo(v *follower) {
-	if t.leader.held {
-		v.follow(t.leader.heldDTS, media.Ticks(t.lag, videoTimescale))
+	if !t.leader.held {
+		return
 	}
+	lag := media.Ticks(t.lag, videoTimescale)
+	if v.absent {
+		lag = 0
+	}
+	v.follow(t.leader.heldDTS, lag)
 }
 
 // lead lets the followers go on up to the leader's first undecided sample, and silence stand in for what is late.
