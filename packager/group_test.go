@@ -37,6 +37,7 @@ type encoder struct {
 	phase  int           // frames by which its key frames are late
 	zero   time.Duration // its clock's at the stage's begin
 	delay  time.Duration // of its arrivals
+	drift  int64         // of its clock, in millionths
 	m      *Member       // nil while it is not connected
 	silent bool
 
@@ -135,10 +136,10 @@ func (e *encoder) until(t time.Duration, write func(*media.Frame)) {
 		var f *media.Frame
 		tracks := videos
 		if a <= v {
-			f, tracks = audioFrame(0, a+e.zero), audios
+			f, tracks = audioFrame(0, a+e.zero+a/1e6*time.Duration(e.drift)), audios
 			e.audio++
 		} else {
-			f = videoFrame(v+e.zero, (int(e.video)-e.phase)%e.gop == 0)
+			f = videoFrame(v+e.zero+v/1e6*time.Duration(e.drift), (int(e.video)-e.phase)%e.gop == 0)
 			e.video++
 		}
 		for _, track := range tracks {
@@ -238,6 +239,26 @@ func TestMV2MembersOfAGroupAreRenditionsOfOneShow(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestClocksOfAGroupThatDrift(t *testing.T) {
+	onStage(t, func(s *stage) {
+		high, low := pair()
+		low.zero, low.drift = time.Hour, 4000 // 0.24 s a minute
+		group := newCast(s, high, low)
+		group.join(high, low)
+		group.act(2 * time.Minute)
+		snap := s.newest()
+		n := testutil.ToFloat64(s.metrics.groupChanges.WithLabelValues("clock"))
+		if n < 3 || n > 6 || len(snap.Takes) != 1 || s.ids != 1 || gapsOf(snap.Renditions[1]) > 0 {
+			t.Errorf("%v corrections, %d takes of %d recordings, %d gaps", n, len(snap.Takes), s.ids, gapsOf(snap.Renditions[1]))
+		}
+		last := low.m.clock.offset + low.zero + group.at/1e6*time.Duration(low.drift)
+		if last < -driftLimit-50*time.Millisecond || last > driftLimit+50*time.Millisecond {
+			t.Errorf("the member is %v off", last)
+		}
+		group.leave(true, high, low)
+	})
 }
 
 func TestKeyFramesOfAGroupThatAreNotAlignedAreTold(t *testing.T) {

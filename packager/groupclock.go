@@ -11,6 +11,10 @@ const (
 	sameClock = 250 * time.Millisecond
 	// measureFor is how long a member's frames are looked at before its clock is believed to be known.
 	measureFor = 500 * time.Millisecond
+	// driftWindow is how often clocks are compared while they run. A member whose clock is its own is moved when it is
+	// driftLimit off the leading one's; one that shares it when it is lateLimit off, for that is no way's delay.
+	driftWindow = 10 * time.Second
+	driftLimit  = 100 * time.Millisecond
 )
 
 // memberClock maps a connection's clock, whose zero is its own, to the group's.
@@ -24,6 +28,9 @@ type memberClock struct {
 	zero   time.Time
 	last   time.Duration
 	offset time.Duration // added to stamps
+
+	window        time.Time // begin of the running one
+	least, recent time.Time // zero in the running window so far, and in the last; zero if there is none
 }
 
 // see takes a frame's arrival. It says that the clock is another from here on.
@@ -40,7 +47,42 @@ func (c *memberClock) see(f *media.Frame) (jumped bool) {
 	case zero.Before(c.zero) && f.Wall.Sub(c.began) < measureFor:
 		c.zero = zero
 	}
+	if c.least.IsZero() {
+		c.window, c.least = f.Wall, zero
+	} else if zero.Before(c.least) {
+		c.least = zero
+	}
+	if f.Wall.Sub(c.window) >= driftWindow {
+		c.recent, c.least = c.least, time.Time{}
+	}
 	return false
+}
+
+// drift is how far the clock has moved since its zero was measured; false if that is not known.
+func (c *memberClock) drift() (time.Duration, bool) { return c.recent.Sub(c.zero), !c.recent.IsZero() }
+
+// followDriftLocked corrects a member's place at its key frame, since clocks of different machines drift apart by
+// seconds a day.
+func (g *group) followDriftLocked(m *Member) {
+	lead := g.tracks[g.leading].from
+	if lead == nil || lead == m {
+		return
+	}
+	own, known := m.clock.drift()
+	leads, leadKnown := lead.clock.drift()
+	limit := driftLimit
+	if m.clock.offset == lead.clock.offset {
+		limit = lateLimit
+	}
+	off := own - leads
+	if !known || !leadKnown || (off <= limit && off >= -limit) {
+		return
+	}
+	m.clock.offset += off
+	m.clock.zero = m.clock.zero.Add(off)
+	g.packager.metrics.groupChanges.WithLabelValues("clock").Inc()
+	g.logger.Info("member's clock drifted: its pictures are placed anew", "member", m.name,
+		"offset", off.Round(time.Millisecond))
 }
 
 // known says that enough was seen.

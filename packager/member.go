@@ -193,6 +193,9 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 		return g.tryLocked(now)
 	}
 	again := false
+	if f.Sync && f.Track == m.main() {
+		g.followDriftLocked(m)
+	}
 	if f.Sync && m.tracks[f.Track].Kind == media.Video {
 		var err error
 		if again, err = g.turnLocked(m, f.Track, now); err != nil {
