@@ -310,7 +310,8 @@ func (p *Publication) interrupted(tracks []*groupTrack) (waits, same bool) {
 	if s.show == nil || len(s.show.takes) == 0 {
 		return false, false
 	}
-	return true, slices.EqualFunc(s.show.takes[len(s.show.takes)-1].Tracks, tracks, func(a media.Track, b *groupTrack) bool {
+	last := s.show.takes[len(s.show.takes)-1].Tracks
+	return true, slices.EqualFunc(last, tracks, func(a media.Track, b *groupTrack) bool {
 		return a.Name == b.Name && a.Kind == b.Kind && a.Codec == b.Codec
 	})
 }

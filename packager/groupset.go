@@ -127,7 +127,8 @@ func (g *group) absenceLocked(now time.Time) {
 	}
 }
 
-// feederLocked finds who sends a track now: its member, or one with the same sound, which goes on until it falls silent.
+// feederLocked finds who sends a track now: its member, or one with the same sound, which goes on until it falls
+// silent.
 func (g *group) feederLocked(t *groupTrack, members []*Member, now time.Time) (*Member, int) {
 	if t.Kind == media.Audio {
 		first := slices.Clone(members)

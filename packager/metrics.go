@@ -62,7 +62,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 		unaligned: counter("unaligned_segments_total",
 			"Segments of video that begin without a key frame where the leading video's do not."),
-		groupChanges: vec("group_changes_total", "Changes of a group's tracks, of the member that leads, or of a clock's place.", "change"),
+		groupChanges: vec("group_changes_total",
+			"Changes of a group's tracks, of the member that leads, or of a clock's place.", "change"),
 		soundLeftOut: counter("group_sounds_left_out_total", "Members' tracks of sound that another member has too."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,

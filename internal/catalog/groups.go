@@ -11,7 +11,8 @@ import (
 )
 
 // membersQuery finds the members of a group by its index.
-const membersQuery = `SELECT name FROM streams WHERE publisher = $1 AND member_of = $2 AND member_of <> '' ORDER BY name`
+const membersQuery = `
+	SELECT name FROM streams WHERE publisher = $1 AND member_of = $2 AND member_of <> '' ORDER BY name`
 
 // maxMembers bounds the streams of a group: each brings a picture, and a show has at most 8.
 const maxMembers = 8

@@ -15,8 +15,8 @@ const streamQuery = `
 	SELECT s.publisher, s.name, s.settings, s.srt_passphrase, s.created_at, s.updated_at, p.settings
 	FROM streams s JOIN publishers p ON p.name = s.publisher `
 
-// CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there, a
-// *media.FieldError for a group that can't be.
+// CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there,
+// a *media.FieldError for a group that can't be.
 func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (
 	media.Stream, error,
 ) {
