@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -66,6 +67,9 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 		return nil, err
 	}
 	if err := s.deps.Publishers.CreatePublisher(ctx, media.Publisher{Name: in.Body.Name, Settings: patch}); err != nil {
+		if errors.Is(err, media.ErrInvalid) {
+			return nil, err // it names its field
+		}
 		return nil, at("body.name", err)
 	}
 	p, err := s.deps.Publishers.Publisher(ctx, in.Body.Name)
@@ -106,7 +110,10 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 		return nil, err
 	}
 	p, err := s.deps.Publishers.UpdatePublisher(ctx, name, patch)
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrInvalid):
+		return nil, err // it names its field
+	case err != nil:
 		return nil, at("path.publisher", err)
 	}
 	return &publisherOutput{Body: newPublisherRow(p)}, nil

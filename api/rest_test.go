@@ -258,3 +258,32 @@ func TestCrossOrigin(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupsAreCheckedAndTold(t *testing.T) {
+	f := newFixture(t, nil)
+	f.must(201, "POST", "/v1/publishers", `{"name":"acme"}`)
+	const streams = "/v1/publishers/acme/streams"
+	f.must(201, "POST", streams, `{"name":"show"}`)
+	a := f.must(201, "POST", streams, `{"name":"show_720","group":"show"}`)
+	if a.json["group"] != "show" || fmt.Sprint(a.json["overrides"]) != "map[group:show]" {
+		t.Errorf("created: %s", a.Body)
+	}
+	for _, c := range []struct{ method, path, body, says string }{
+		{"POST", streams, `{"name":"other","group":"nobody"}`, "create it first"},
+		{"POST", streams, `{"name":"other","group":"show_720"}`, "itself"},
+		{"PATCH", streams + "/show", `{"group":"show_720"}`, "is in group"},
+		{"PATCH", streams + "/show_720", `{"group":"show_720"}`, "its own group"},
+		{"PATCH", "/v1/publishers/acme", `{"group":"show"}`, "only a stream"},
+		{"POST", "/v1/publishers", `{"name":"other","group":"show"}`, "only a stream"},
+	} {
+		a := f.must(422, c.method, c.path, c.body)
+		if text := a.Body.String(); !strings.Contains(text, `"body.group"`) || !strings.Contains(text, c.says) {
+			t.Errorf("%s %s %s: %s", c.method, c.path, c.body, text)
+		}
+	}
+	f.must(409, "DELETE", streams+"/show", "")
+	if a := f.must(200, "PATCH", streams+"/show_720", `{"group":""}`); a.json["group"] != "" {
+		t.Errorf("taken out: %s", a.Body)
+	}
+	f.must(204, "DELETE", streams+"/show", "")
+}

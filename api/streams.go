@@ -112,6 +112,8 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 	switch {
 	case errors.Is(err, media.ErrNotFound):
 		return nil, at("path.publisher", err)
+	case errors.Is(err, media.ErrInvalid):
+		return nil, err // it names its field
 	case err != nil:
 		return nil, at("body.name", err)
 	}
@@ -169,7 +171,10 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*stream
 	if err == nil && in.Body.SRTPassphrase != nil {
 		st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrInvalid):
+		return nil, err // it names its field
+	case err != nil:
 		return nil, at("path.stream", err)
 	}
 	return &streamOutput{Body: s.newStreamRow(st)}, nil

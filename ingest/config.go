@@ -2,7 +2,10 @@ package ingest
 
 import (
 	"cmp"
+	"context"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // Config sets the limits of a Server; zero values give the defaults.
@@ -36,6 +39,9 @@ type Config struct {
 	ReconnectWait time.Duration
 	// ConfigTimeout is how long frames may come without any decoder configuration; zero is 10 s.
 	ConfigTimeout time.Duration
+	// Refuse, if set, is asked of every stream that is about to be published, before its former publisher is sent away:
+	// an error, of which the text is told, keeps it out.
+	Refuse func(ctx context.Context, stream media.Stream) error
 	// MaxFrame is the largest access unit in bytes; zero is 16 MiB.
 	MaxFrame int
 	// MaxMemory bounds the message buffers of one connection in bytes; zero is 40 MiB, enough for one buffer to grow

@@ -16,7 +16,7 @@
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	quality         what a session's frames tell of encoder and network, and its warnings (quality*.go, sessions.go)
 //	door, damper    who may be connected, and who is answered late (door.go, damper.go, overrun.go)
-//	Publication     the packager's side
+//	Publication     the packager's side: of the stream's show, or a member's of its group's
 //
 // The seam for the next protocol: a handler that calls Server.open with a request and feeds the session that it gets
 // through the sink interface.

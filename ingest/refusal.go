@@ -91,6 +91,7 @@ func refuse(err error) *refusal {
 		{media.ErrLimit, "limit", srtForbidden, ""},
 		{media.ErrTooLarge, "too large", srtUnacceptable, ""},
 		{media.ErrInvalid, "invalid", srtBadRequest, ""},
+		{media.ErrConflict, "conflict", srtConflict, ""},
 		{media.ErrTakenOver, "taken over", srtConflict,
 			"taken over: the same stream was published again from elsewhere"},
 		{media.ErrFenced, "lease lost", srtConflict, "taken over: another server owns the stream now"},

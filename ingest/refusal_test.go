@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,4 +211,29 @@ func TestPackagerErrors(t *testing.T) {
 			t.Errorf("%v: closed clean", tt.err)
 		}
 	}
+}
+
+func TestARefusedStreamSendsNobodyAway(t *testing.T) {
+	rec := newRecorder()
+	var members atomic.Bool
+	cfg := Config{Refuse: func(_ context.Context, stream media.Stream) error {
+		if members.Load() && stream.Path == rec.path {
+			return fmt.Errorf("%w: it is made of the streams show_1080", media.ErrConflict)
+		}
+		return nil
+	}}
+	s := MustServe(t, cfg, rec)
+	first := MustDial(t, s.addr)
+	first.publish(rec.key)
+	members.Store(true)
+	second := MustDial(t, s.addr)
+	second.connect("live", "rtmp://localhost/live")
+	second.command(1, "publish", 3.0, nil, rec.key, "live")
+	if code, says := second.status(); code != codeDenied || !strings.Contains(says, "made of the streams show_1080") {
+		t.Errorf("told %s %q", code, says)
+	}
+	_ = second.conn.Close()
+	s.log.await(t, "publish refused", "reason=conflict")
+	_ = first.conn.Close()
+	s.log.await(t, "publisher left", "how=lost")
 }

@@ -94,6 +94,9 @@ func (s *Server) admit(
 			return nil, fmt.Errorf("publish %s: %w", path, err)
 		}
 	}
+	if err := s.refused(ctx, stream); err != nil {
+		return nil, fmt.Errorf("publish %s: %w", path, err)
+	}
 	if err := s.overruns.check(stream, time.Now()); err != nil {
 		return nil, fmt.Errorf("publish %s: %w", path, err)
 	}
@@ -137,10 +140,20 @@ func (s *Server) admit(
 	}
 	accepted.quality.begin(media.IngestReport{
 		Publisher: path.Publisher, Stream: path.Stream, Protocol: req.protocol, Remote: req.remote, Encoder: req.encoder,
-		Epoch: epoch, StartedAt: accepted.opened.UTC().Truncate(time.Millisecond),
+		Group: stream.Settings.Group, Epoch: epoch, StartedAt: accepted.opened.UTC().Truncate(time.Millisecond),
 	}, stream.Settings.MaxBitrate, logger)
 	s.sessions.enter(accepted.quality)
 	return accepted, nil
+}
+
+// refused asks whoever else has a say.
+func (s *Server) refused(ctx context.Context, stream media.Stream) error {
+	if s.cfg.Refuse == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ServiceTimeout)
+	defer cancel()
+	return s.cfg.Refuse(ctx, stream)
 }
 
 // countIn holds the publisher's limit of streams against those that are live on this node, and counts this one among

@@ -20,11 +20,17 @@
 // part of the first track that its time falls into (CMF-21), or of the next that is cut; what its part never comes for,
 // or what finds no room, is in playlists only.
 //
+// Streams of a group, which make one show together, write to a Member each; what they write goes into one Publication:
+//
+//	Member.WriteFrame        hold frames until the member is known, and for changes to come     member.go
+//	memberClock              each connection's clock onto the group's                           groupclock.go
+//	group                    begin, come and leave, who leads                                   group.go, groupset.go
+//
 // Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
 // (recorder.go, jobs.go); the goroutine writes it in order (tape.go).
 //
-// The clock's side, on Run's goroutine and one of each stream's: stream.tick lists fillers, notices silence, closes
-// reconnect windows (tick.go); queue writes rows and events (queue.go).
+// The clock's side, on Run's goroutine and one of each stream's and group's: stream.tick lists fillers, notices
+// silence, closes reconnect windows (tick.go); queue writes rows and events (queue.go).
 //
 // A connection's life: Publish, SetTracks, frames. For a new recording the observer waits until every announced track
 // has sent something, two seconds at most, and until the first GOPs tell how long segments are; the constants are
@@ -34,16 +40,17 @@
 // Invariants:
 //
 //  1. One lock per stream owns the publication, the show and the take; a show's goroutine alone touches its recording
-//     log, and never takes that lock. Readers (Snapshot, Part, Current, Packager.Show) never take it either: they read
-//     atomics, and memory under a lock of its own. Locks are never nested but for leaves.
+//     log, and never takes that lock. A group's lock is taken before its stream's, never with one held. Readers
+//     (Snapshot, Part, Current, Packager.Show) never take it either: they read atomics, and memory under a lock of its
+//     own. Locks are never nested but for leaves.
 //  2. A snapshot is never modified once published. Shared slices are only appended to.
 //  3. Written before announced: a part is on storage before a snapshot names it, unless storage fails or lets it wait
 //     for longer than 200 ms; then memory alone serves viewers, and it has no offset. What waits is written in its
 //     order when storage goes on, and snapshots learn its offset; what fails, or finds the queue full, is a gap in the
 //     recording. A segment whose parts are not listed is waited for at its end.
-//  4. All renditions have the same MSNs. Between takes all have the same number of segments. The first track leads, and
-//     the others' segments end at its cuts: a unit behind at most, video 20 ms before to 100 ms behind. Video that has
-//     nothing for a segment has a gap there.
+//  4. All renditions have the same MSNs. Between takes all have the same number of segments. The first track leads,
+//     but in a group that lost its member another, and the others' segments end at its cuts: a unit behind at most,
+//     video 20 ms before to 100 ms behind. Video that has nothing for a segment has a gap there.
 //  5. In a take, tfdt of a part is the end of the one before, to the tick (CMF-5). A take begins right
 //     behind what is listed, fillers included, so that tfdt never goes back (LIF-1).
 //  6. Media time to date is one mapping per take, by presentation time, and dates never go back (PDT-2, PDT-3,
@@ -54,8 +61,9 @@
 //  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
 //  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
 //     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), metadata (4096 pieces,
-//     1 MiB), ID3 for the media (1024 tags, 1 MiB; 64 KiB in a part), parts in memory and on their way to storage
-//     (Config.Memory), storage work (8192 pieces; half of it for metadata), rows (65536), events (4096).
+//     1 MiB), ID3 for the media (1024 tags, 1 MiB; 64 KiB in a part), frames held for a member of a group (16 MiB),
+//     parts in memory and on their way to storage (Config.Memory), storage work (8192 pieces; half of it for
+//     metadata), rows (65536), events (4096).
 //  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
 //     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
 //     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and

@@ -33,13 +33,18 @@ type follower struct {
 	origin time.Duration
 	// edge is the end of what was taken; the first pending sample begins there.
 	edge int64
+	// absent: nothing is on its way, so its segments are not waited for.
+	absent bool
 	// lost: nothing can be decoded until the next random access point.
 	lost bool
+	// warned: that its key frames are not aligned with the leader's was said.
+	warned bool
 }
 
 func newFollower(l *lane, base int64, origin time.Duration, r rules) *follower {
 	r.follows = true
 	v := &follower{lane: l, base: base, origin: origin, edge: base, lost: true}
+	v.clock.last = base - 1
 	v.parts.rules = r
 	return v
 }
@@ -188,8 +193,31 @@ func (v *follower) gap(bound int64) {
 
 // end closes the lane at the leader's end, which is the last of its bounds.
 func (v *follower) end() {
-	v.follow(math.MaxInt64, 0)
+	for len(v.bounds) > 0 && v.step(math.MaxInt64, 0) { // what is ahead of the leader is of no segment
+	}
 	v.frag.drop(v.n)
+}
+
+// unaligned follows the end of a segment that begins without a random access point.
+func (v *follower) unaligned() {
+	s := v.show
+	s.dependent = true
+	s.metrics.dependent.Inc()
+	s.metrics.unaligned.Inc()
+	if v.warned {
+		return
+	}
+	v.warned = true
+	offset := "no key frame in the segment"
+	if v.keyAt >= 0 {
+		offset = media.Duration(v.keyAt, videoTimescale).Round(time.Millisecond).String()
+	}
+	take := &s.takes[len(s.takes)-1]
+	mine, leads := &take.Tracks[v.index], &take.Tracks[s.lead]
+	s.logger.Warn("key frames of two renditions are not aligned, so players can't switch between them everywhere: "+
+		"have the encoder make key frames of all renditions at the same times",
+		"take", take.Number, "msn", int64(v.msn), "track", mine.Name, "label", mine.Label, "offset", offset,
+		"leading_track", leads.Name, "leading_label", leads.Label)
 }
 
 // moveTo lets a sample decode at another time, and be shown when it was to be.

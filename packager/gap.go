@@ -45,6 +45,6 @@ func (s *Show) addGaps(d time.Duration) error {
 		s.memory.finish(i, d, false, 0)
 	}
 	s.metrics.fillers.Inc()
-	s.listed(0)
+	s.listed(s.lead)
 	return errors.Join(errs...)
 }

@@ -20,6 +20,8 @@ type lane struct {
 	msn     media.MSN
 	parts   int // parts of the open segment so far
 	segSync bool
+	// keyAt is where the open segment's first random access point is, in ticks behind its begin; below zero it has none.
+	keyAt int64
 	// passed: video had another random access point than its first, so that leading pictures can be decoded.
 	passed bool
 	// events are of the first lane only.
@@ -55,8 +57,11 @@ func newLane(show *Show, index int, f *format, msn media.MSN) *lane {
 func (l *lane) take() {
 	s := &l.frag.samples[l.n]
 	if l.parts == 0 && l.n == 0 {
-		l.segSync = s.sync
+		l.segSync, l.keyAt = s.sync, -1
 		l.show.beginSegment(l.index, s.dts)
+	}
+	if s.sync && l.keyAt < 0 {
+		l.keyAt = l.segDur
 	}
 	l.n++
 	l.partDur += s.duration
@@ -90,6 +95,9 @@ func (l *lane) closePart(listed bool) {
 
 // closeSegment ends the open segment, which has at least one part.
 func (l *lane) closeSegment() {
+	if l.behind != nil && !l.segSync {
+		l.behind.unaligned()
+	}
 	l.show.finishSegment(l.index, l.segDur, l.segSync)
 	l.msn++
 	l.parts, l.segDur = 0, 0
@@ -182,7 +190,7 @@ func (l *lane) end(ticks int64) {
 	}
 	l.fillTo(ticks)
 	l.follow(ticks)
-	if l.segDur == 0 && l.pending() == 0 && l.msn == l.show.renditions[0].last() {
+	if l.segDur == 0 && l.pending() == 0 && l.msn == l.show.renditions[l.show.lead].last() {
 		// The leader's last segment is shorter than a unit and this track's grid steps over it.
 		l.fill(1)
 	}

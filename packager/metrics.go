@@ -26,6 +26,10 @@ type metrics struct {
 	metadataDropped prometheus.Counter
 	metadataLost    prometheus.Counter
 	eventsRefused   prometheus.Counter
+
+	unaligned    prometheus.Counter
+	groupChanges *prometheus.CounterVec // by what changed
+	soundLeftOut prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -59,10 +63,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		metadataDropped: counter("timed_metadata_dropped_total", "Pieces of timed metadata without room or time."),
 		metadataLost:    counter("timed_metadata_lost_total", "Pieces of timed metadata that recordings lack."),
 		eventsRefused:   counter("timed_events_refused_total", "Events of the API that were refused."),
+
+		unaligned: counter("unaligned_segments_total",
+			"Segments of video that begin without a key frame where the leading video's do not."),
+		groupChanges: vec("group_changes_total",
+			"Changes of a group's tracks, of the member that leads, or of a clock's place.", "change"),
+		soundLeftOut: counter("group_sounds_left_out_total", "Members' tracks of sound that another member has too."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
 		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped,
-		m.metadataLost, m.eventsRefused)
+		m.metadataLost, m.eventsRefused, m.unaligned, m.groupChanges, m.soundLeftOut)
 	return m
 }
 

@@ -37,14 +37,16 @@ type observer struct {
 	start int // index of the frame that the take begins with; -1 if it has not come
 	// lead is that frame's track: the first of video that has a random access point. What follows is of it.
 	lead int
-	idrs []time.Duration // DTS of the random access points from start on
+	// prefer is the track that shall, though others come before it; below zero there is none.
+	prefer int
+	idrs   []time.Duration // DTS of the random access points from start on
 	// recoveries are the DTS of the recovery points behind start.
 	recoveries []time.Duration
 	last       time.Duration // DTS of the last video frame
 }
 
 func newObserver(tracks int, now time.Time) *observer {
-	return &observer{seen: make([]bool, tracks), units: make([][]byte, tracks), began: now, start: -1}
+	return &observer{seen: make([]bool, tracks), units: make([][]byte, tracks), began: now, start: -1, prefer: -1}
 }
 
 // add copies a frame. now is the local clock.
@@ -56,7 +58,7 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	o.low, o.high = min(o.low, f.DTS), max(o.high, f.DTS)
 	if kind == media.Video {
 		switch begins := f.Sync || (f.Recovery && o.waited(now)); {
-		case begins && (o.start < 0 || f.Track < o.lead):
+		case begins && (o.start < 0 || o.before(f.Track, o.lead)):
 			o.start, o.lead, o.idrs, o.recoveries = len(o.frames), f.Track, nil, nil
 		case o.start < 0:
 			return
@@ -81,6 +83,14 @@ func (o *observer) add(f *media.Frame, kind media.Kind, now time.Time) {
 	if o.start < 0 {
 		o.prune(f.DTS - earlyAudio)
 	}
+}
+
+// before says that one track is to lead rather than another.
+func (o *observer) before(track, other int) bool {
+	if track == o.prefer || other == o.prefer {
+		return track != other && track == o.prefer
+	}
+	return track < other
 }
 
 // prune forgets audio from before a time.

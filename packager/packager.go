@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,10 +39,11 @@ type Packager struct {
 	metrics *metrics
 	queue   *queue
 
-	// mu is taken alone: a stream's lock never with it held, nor the other way.
+	// mu is a leaf: no stream's or group's lock is taken with it held.
 	mu struct {
 		sync.Mutex
 		streams map[media.StreamPath]*stream
+		groups  map[media.StreamPath]*group // by the show's path
 		stopped bool
 	}
 }
@@ -68,6 +71,7 @@ func New(
 		return onDisk{w}, nil
 	}
 	p.mu.streams = make(map[media.StreamPath]*stream)
+	p.mu.groups = make(map[media.StreamPath]*group)
 	return p
 }
 
@@ -99,9 +103,20 @@ func (p *Packager) Run(ctx context.Context) error {
 // Step does what is due at a time. A stream that waits for its storage is not waited for beyond a tick, and has no
 // other tick meanwhile.
 func (p *Packager) Step(now time.Time) {
-	streams := p.all()
-	done := make(chan struct{}, len(streams))
+	streams, groups := p.all(), p.allGroups()
+	done := make(chan struct{}, len(streams)+len(groups))
 	begun := 0
+	for _, g := range groups {
+		if g.ticking.Swap(true) {
+			continue
+		}
+		begun++
+		go func() {
+			g.tick(now)
+			g.ticking.Store(false)
+			done <- struct{}{}
+		}()
+	}
 	for _, s := range streams {
 		if s.ticking.Swap(true) {
 			continue
@@ -171,6 +186,12 @@ func (p *Packager) all() []*stream {
 	return streams
 }
 
+func (p *Packager) allGroups() []*group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.mu.groups))
+}
+
 // lookup gives a stream's state, made if it is new and create says so; nil if there is none.
 func (p *Packager) lookup(path media.StreamPath, create bool) (*stream, error) {
 	p.mu.Lock()
@@ -214,7 +235,7 @@ func (p *Packager) Publish(ctx context.Context, info media.Stream, epoch uint64)
 		if err != nil {
 			return nil, err
 		}
-		pub := &Publication{stream: s, settings: info.Settings, epoch: epoch, repairs: make(repairs)}
+		pub := &Publication{stream: s, settings: info.Settings, epoch: epoch, lead: -1, repairs: make(repairs)}
 		s.mu.Lock()
 		if s.dead { // forgotten since it was looked up
 			s.mu.Unlock()

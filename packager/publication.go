@@ -26,6 +26,10 @@ type Publication struct {
 	// access point.
 	stale    []bool
 	observer *observer // set while no take runs
+	// lead is the track of video that is to lead; below zero the first does.
+	lead int
+	// absent says of tracks that nothing of them is on its way; it may be shorter than they are.
+	absent []bool
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
 	metadata  heldMetadata
@@ -81,16 +85,16 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 			p.formats[i] = f
 		}
 		if p.observer != nil && slices.Contains(p.stale, true) {
-			p.observer = newObserver(len(p.formats), time.Now()) // what waits needs the old configuration
+			p.observer = p.newObserver(time.Now()) // what waits needs the old configuration
 			clear(p.stale)
 		}
 		return
 	}
 	p.stream.closeTakeLocked()
-	p.formats = formats
+	p.formats, p.lead, p.absent = formats, -1, nil
 	p.stale = make([]bool, len(formats))
 	p.lanes = nil
-	p.observer = newObserver(len(formats), time.Now())
+	p.observer = p.newObserver(time.Now())
 }
 
 // WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
@@ -124,7 +128,7 @@ func (p *Publication) routeLocked(f *media.Frame) error {
 	video := p.formats[f.Track].track.Kind == media.Video
 	if s.take != nil && p.endsTakeLocked(f, video) {
 		s.closeTakeLocked()
-		p.observer = newObserver(len(p.formats), time.Now())
+		p.observer = p.newObserver(time.Now())
 		clear(p.stale)
 	}
 	if s.take == nil {
@@ -140,7 +144,7 @@ func (p *Publication) routeLocked(f *media.Frame) error {
 	}
 	if s.take.writeAudio(p.lanes[f.Track], f) {
 		s.closeTakeLocked()
-		p.observer = newObserver(len(p.formats), time.Now())
+		p.observer = p.newObserver(time.Now())
 		return p.routeLocked(f)
 	}
 	return nil
@@ -156,7 +160,7 @@ func (p *Publication) endsTakeLocked(f *media.Frame, video bool) bool {
 	if s.take.video == nil {
 		return slices.Contains(p.stale, true)
 	}
-	if !video || p.lanes[f.Track] != 0 {
+	if !video || p.lanes[f.Track] != s.take.video.index {
 		return false
 	}
 	if s.take.jumps(f) || (f.Sync && s.retryStorageLocked()) {
@@ -175,7 +179,8 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		formats, lanes = p.orderLocked(func(i int) bool { return o.seen[i] || p.formats[i].silence != nil })
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
-	if !o.ready(formats, slices.Index(lanes, 0), known, p.settings, now, final) {
+	lead := p.leadLane(formats, lanes)
+	if !o.ready(formats, slices.Index(lanes, lead), known, p.settings, now, final) {
 		return nil
 	}
 	if !known {
@@ -195,12 +200,13 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 	} else {
 		plan = s.show.plan
 	}
-	if err := s.beginTakeLocked(p, formats, start, plan); err != nil {
-		p.observer = newObserver(len(p.formats), now)
+	if err := s.beginTakeLocked(p, formats, lead, start, plan); err != nil {
+		p.observer = p.newObserver(now)
 		return err
 	}
 	p.lanes, p.observer = lanes, nil
 	s.take.remember(o.units, lanes)
+	p.tellAbsentLocked()
 	p.releaseMetadataLocked()
 	for i := range o.frames {
 		if err := p.routeLocked(&o.frames[i]); err != nil {
@@ -208,6 +214,56 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		}
 	}
 	return nil
+}
+
+// newObserver waits for the next take.
+func (p *Publication) newObserver(now time.Time) *observer {
+	o := newObserver(len(p.formats), now)
+	o.prefer = p.lead
+	return o
+}
+
+// leadLane is the lane that is to lead a take of formats.
+func (p *Publication) leadLane(formats []*format, lanes []int) int {
+	if p.lead >= 0 && p.lead < len(lanes) && lanes[p.lead] >= 0 && formats[lanes[p.lead]].video() {
+		return lanes[p.lead]
+	}
+	return 0
+}
+
+// setLead has a track of video lead from its next random access point on. The running take ends, if another leads it.
+func (p *Publication) setLead(track int) {
+	s := p.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.lead = track
+	switch {
+	case p.gone != nil:
+	case s.take != nil && s.take.video != nil && s.take.video.index != p.lanes[track]:
+		s.closeTakeLocked()
+		fallthrough
+	case s.take == nil && p.observer != nil:
+		p.observer = p.newObserver(time.Now())
+		clear(p.stale)
+	}
+}
+
+// setAbsent says which tracks nothing is on its way of: their segments are gaps at once.
+func (p *Publication) setAbsent(absent []bool) {
+	p.stream.mu.Lock()
+	defer p.stream.mu.Unlock()
+	p.absent = absent
+	if p.stream.take != nil && p.stream.pub == p {
+		p.tellAbsentLocked()
+	}
+}
+
+func (p *Publication) tellAbsentLocked() {
+	for track, lane := range p.lanes {
+		if lane >= 0 && p.stream.take.lanes[lane].behind != nil {
+			p.stream.take.lanes[lane].behind.absent = track < len(p.absent) && p.absent[track]
+		}
+	}
 }
 
 // fillableLocked says that every track has come, or that what is missing of it can be made up.

@@ -40,6 +40,8 @@ type Show struct {
 	timeline   timeline
 	// dependent is set by the first segment that begins without an IDR; it is never taken back.
 	dependent bool
+	// lead is the rendition that leads the newest take.
+	lead int
 	// listedAt is when the last segment was listed.
 	listedAt time.Time
 	// plan is the last take's idea of a GOP, with which the next one begins.
@@ -256,7 +258,7 @@ func (s *Show) finishSegment(index int, duration int64, sync bool) {
 	s.keepParts(r, parts)
 	s.memory.finish(index, media.Duration(duration, o.timescale), seg.Offset < 0, s.settings.DVRWindow.D())
 	s.metrics.segment(r.kind)
-	if r.kind == media.Video && !sync {
+	if r.kind == media.Video && !sync && index == s.lead {
 		s.forcedCut(seg.MSN)
 	}
 	s.open(index, seg.DTS+seg.Duration, false)
@@ -275,7 +277,7 @@ func (s *Show) forcedCut(msn media.MSN) {
 
 // listed follows a segment's listing: measures, times, publishes.
 func (s *Show) listed(index int) {
-	if index == 0 {
+	if index == s.lead {
 		s.listedAt = time.Now()
 	}
 	s.measure()
@@ -303,8 +305,9 @@ func (s *Show) measure() {
 	}
 	for ; s.rate.msn < done; s.rate.msn++ {
 		var bytes int64
-		lead := &s.renditions[0].segments[s.rate.msn]
-		length := media.Duration(lead.Duration, s.timescale(lead.Take, s.renditions[0].name))
+		first := s.measured(s.rate.msn)
+		lead := &first.segments[s.rate.msn]
+		length := media.Duration(lead.Duration, s.timescale(lead.Take, first.name))
 		for _, r := range s.renditions {
 			seg := &r.segments[s.rate.msn]
 			bytes += seg.Size
@@ -327,6 +330,16 @@ func (r *rendition) measure(seg *media.Segment, length time.Duration, timescale 
 	}
 	r.rate.Add(seg.Size, length)
 	r.iframes.AddIFrames(seg, timescale)
+}
+
+// measured is the rendition whose segment, at an index, tells how long all of them are: the first that has media there.
+func (s *Show) measured(at media.MSN) *rendition {
+	for _, r := range s.renditions {
+		if !r.segments[at].Gap {
+			return r
+		}
+	}
+	return s.renditions[0]
 }
 
 // endTake closes the take on storage; players see no open segment until the next.

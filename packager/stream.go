@@ -226,7 +226,9 @@ func setFrameRate(f *format, frame time.Duration) {
 }
 
 // beginTakeLocked begins the show's next take with a frame.
-func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media.Frame, plan layout) error {
+func (s *stream) beginTakeLocked(
+	p *Publication, formats []*format, lead int, start *media.Frame, plan layout,
+) error {
 	s.bridgeLocked()
 	base := s.baseLocked()
 	broken, _ := s.show.recorder.needsTake()
@@ -244,7 +246,7 @@ func (s *stream) beginTakeLocked(p *Publication, formats []*format, start *media
 	}
 	s.pauseRetryLocked(broken)
 	s.show.repairs = p.repairs
-	s.take = newTake(s.show, formats, base, start, plan)
+	s.take = newTake(s.show, formats, lead, base, start, plan)
 	if len(s.show.takes) == 1 || s.show.state != media.Live {
 		s.show.setState(media.Live, time.Now(), nil)
 		s.eventLocked(media.EventLive)

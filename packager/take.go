@@ -32,22 +32,24 @@ type take struct {
 	base, origin time.Duration
 }
 
-// newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order.
-func newTake(show *Show, formats []*format, base time.Duration, start *media.Frame, plan layout) *take {
+// newTake begins a take at media time base with the frame that starts it. Lanes come in rendition order; the one at
+// lead leads.
+func newTake(show *Show, formats []*format, lead int, base time.Duration, start *media.Frame, plan layout) *take {
 	t := &take{show: show, base: base, origin: start.PTS}
 	first := show.nextMSN()
+	show.lead = lead
 	var unit time.Duration
 	for i, f := range formats {
 		l := newLane(show, i, f, first)
-		l.leadScale = formats[0].track.Timescale
-		if i == 0 {
+		l.leadScale = formats[lead].track.Timescale
+		if i == lead {
 			l.events = &eventMessages{timescale: uint32(f.track.Timescale)}
 		}
 		t.lanes = append(t.lanes, l)
 		switch {
 		case !f.video():
 			unit = max(unit, f.unitTime())
-		case i == 0:
+		case i == lead:
 			t.video = l
 		default:
 			unit = max(unit, media.Duration(alignSlack, videoTimescale))
@@ -163,9 +165,14 @@ func (t *take) cut(b boundary, dts int64) {
 
 // followVideo lets a follower go on as far as the leader is.
 func (t *take) followVideo(v *follower) {
-	if t.leader.held {
-		v.follow(t.leader.heldDTS, media.Ticks(t.lag, videoTimescale))
+	if !t.leader.held {
+		return
 	}
+	lag := media.Ticks(t.lag, videoTimescale)
+	if v.absent {
+		lag = 0
+	}
+	v.follow(t.leader.heldDTS, lag)
 }
 
 // lead lets the followers go on up to the leader's first undecided sample, and silence stand in for what is late.

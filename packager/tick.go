@@ -58,7 +58,7 @@ func (s *stream) silenceLocked(now time.Time) {
 	}
 	s.show.logger.Warn("publisher is silent")
 	s.closeTakeLocked()
-	s.pub.observer = newObserver(len(s.pub.formats), now)
+	s.pub.observer = s.pub.newObserver(now)
 	clear(s.pub.stale)
 }
 
@@ -90,7 +90,7 @@ func (s *stream) upkeepLocked(now time.Time) {
 	before := s.show
 	s.endShowLocked()
 	if p := s.pub; p != nil {
-		p.observer = newObserver(len(p.formats), now)
+		p.observer = p.newObserver(now)
 		clear(p.stale)
 		p.continues = before.id
 	}

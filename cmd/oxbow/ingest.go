@@ -110,8 +110,22 @@ func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Serv
 	held := &leases{
 		registry: n.registry, node: n.registration(), logger: n.logger, floor: n.epochFloor,
 	}
-	server := ingest.New(n.ingestConfig(), n.catalog, held, publishTo{p}, n.logger, n.metrics)
-	held.lost = func(path media.StreamPath) { server.Kick(path) }
+	shared := &groups{
+		packager: p, leases: held, stream: n.catalog.Stream, members: n.catalog.Members,
+		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
+			owner, _, owned, err := n.registry.Owner(ctx, path)
+			return owned && owner != held.node.ID, err
+		},
+	}
+	cfg := n.ingestConfig()
+	cfg.Refuse = shared.refuse
+	server := ingest.New(cfg, n.catalog, held, shared, n.logger, n.metrics)
+	held.lost = func(path media.StreamPath) {
+		server.Kick(path)
+		for _, member := range shared.connected(path) {
+			server.Kick(member)
+		}
+	}
 	n.services.add(ctx, "leases", held.Run)
 	return server
 }
@@ -127,17 +141,6 @@ func (n *node) listenRTMPS(ctx context.Context) (*certificate, net.Listener, err
 	}
 	listener, err := n.flags.RTMPS.listen(ctx, "--rtmps")
 	return secured, listener, err
-}
-
-// publishTo gives ingest the packager under its own interface.
-type publishTo struct{ packager *packager.Packager }
-
-func (p publishTo) Publish(ctx context.Context, stream media.Stream, epoch uint64) (ingest.Publication, error) {
-	publication, err := p.packager.Publish(ctx, stream, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return publication, nil
 }
 
 // newOrigin makes the handler of this node's recordings, live and on storage.

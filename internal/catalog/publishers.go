@@ -21,6 +21,9 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 	if err := p.Settings.Check(); err != nil {
 		return fmt.Errorf("create publisher %s: %w", p.Name, err)
 	}
+	if err := checkNoGroup(p.Settings); err != nil {
+		return fmt.Errorf("create publisher %s: %w", p.Name, err)
+	}
 	now := db.now().UnixMilli()
 	n, err := changed(ctx, db.writes, `
 		INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ($1, $2, $3, $4)
@@ -61,6 +64,9 @@ func (db *DB) Publishers(ctx context.Context, after string, limit int) ([]media.
 // UpdatePublisher puts the patch's settings over the publisher's, and sets anew when its finished recordings are due.
 func (db *DB) UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error) {
 	if err := patch.Check(); err != nil {
+		return media.Publisher{}, fmt.Errorf("update publisher %s: %w", shown(name), err)
+	}
+	if err := checkNoGroup(patch); err != nil {
 		return media.Publisher{}, fmt.Errorf("update publisher %s: %w", shown(name), err)
 	}
 	var updated media.Publisher

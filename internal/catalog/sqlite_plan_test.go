@@ -26,6 +26,7 @@ func TestSQLitePlans(t *testing.T) {
 		indexes     []string
 	}{
 		{"claim", claimDue, []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
 		{

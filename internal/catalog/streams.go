@@ -15,7 +15,8 @@ const streamQuery = `
 	SELECT s.publisher, s.name, s.settings, s.srt_passphrase, s.created_at, s.updated_at, p.settings
 	FROM streams s JOIN publishers p ON p.name = s.publisher `
 
-// CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there.
+// CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there,
+// a *media.FieldError for a group that can't be.
 func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (
 	media.Stream, error,
 ) {
@@ -32,18 +33,22 @@ func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides
 		if err != nil {
 			return fmt.Errorf("publisher %w", err)
 		}
+		settings := inForce(p.Settings, overrides)
+		if err := checkGroup(ctx, tx, path, settings.Group); err != nil {
+			return err
+		}
 		created = media.Stream{
 			Path:      path,
 			CreatedAt: now,
 			UpdatedAt: now,
 			Overrides: overrides,
-			Settings:  inForce(p.Settings, overrides),
+			Settings:  settings,
 		}
 		n, err := changed(ctx, tx, `
-			INSERT INTO streams (publisher, name, settings, listed, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (publisher, name) DO NOTHING`,
+			INSERT INTO streams (publisher, name, settings, listed, member_of, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (publisher, name) DO NOTHING`,
 			path.Publisher, path.Stream, encodeSettings(overrides), created.Settings.Listed,
-			now.UnixMilli(), now.UnixMilli())
+			created.Settings.Group, now.UnixMilli(), now.UnixMilli())
 		if err == nil && n == 0 {
 			err = media.ErrExists
 		}
@@ -99,9 +104,15 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 		s.Settings = s.Settings.Apply(patch)
 		s.UpdatedAt = db.clock()
 		updated = s
+		if patch.Group != nil {
+			if err := checkGroup(ctx, tx, path, *patch.Group); err != nil {
+				return err
+			}
+		}
 		if _, err := changed(ctx, tx, `
-			UPDATE streams SET settings = $1, listed = $2, updated_at = $3 WHERE publisher = $4 AND name = $5`,
-			encodeSettings(s.Overrides), s.Settings.Listed, s.UpdatedAt.UnixMilli(),
+			UPDATE streams SET settings = $1, listed = $2, member_of = $3, updated_at = $4
+			WHERE publisher = $5 AND name = $6`,
+			encodeSettings(s.Overrides), s.Settings.Listed, s.Settings.Group, s.UpdatedAt.UnixMilli(),
 			path.Publisher, path.Stream); err != nil {
 			return err
 		}
@@ -138,11 +149,14 @@ func (db *DB) SetSRTPassphrase(ctx context.Context, path media.StreamPath, passp
 	return updated, nil
 }
 
-// DeleteStream removes a stream and its keys, when it has no recordings but deleted ones; else media.ErrConflict says
-// what it has.
+// DeleteStream removes a stream and its keys, when it has no recordings but deleted ones and is no stream's group; else
+// media.ErrConflict says what it has.
 func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
 	err := db.write(ctx, func(tx *sql.Tx) error {
 		if _, err := lockStream(ctx, tx, path); err != nil {
+			return err
+		}
+		if err := noMembers(ctx, tx, path); err != nil {
 			return err
 		}
 		if err := noRecordings(ctx, tx, `publisher = $1 AND stream = $2`, path.Publisher, path.Stream); err != nil {

@@ -7,6 +7,7 @@ import "time"
 type IngestReport struct {
 	Publisher string    `json:"publisher"`
 	Stream    string    `json:"stream"`
+	Group     string    `json:"group,omitempty" doc:"The stream whose show this one is a rendition of"`
 	Protocol  string    `json:"protocol" doc:"rtmp, rtmps, rtmpt, srt"`
 	Remote    string    `json:"remote" doc:"The other side's address"`
 	Encoder   string    `json:"encoder" doc:"What it says that it is"`

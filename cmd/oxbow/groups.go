@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/packager"
+)
+
+// groups gives ingest the packager under its own interface: a stream publishes its own show, or joins that of its
+// group. The lease of a group's show is acquired for the first of its members, kept while any is connected, and given
+// back after the last; each member has its own stream's beside.
+type groups struct {
+	packager *packager.Packager
+	leases   ingest.Leases
+	stream   func(context.Context, media.StreamPath) (media.Stream, error)
+	members  func(context.Context, media.StreamPath) ([]string, error)
+	// elsewhere says that another node owns a stream.
+	elsewhere func(context.Context, media.StreamPath) (bool, error)
+
+	mu struct {
+		sync.Mutex
+		live map[media.StreamPath]*liveGroup
+	}
+}
+
+// liveGroup is a group with members that are connected or about to be; groups.mu guards members.
+type liveGroup struct {
+	members map[string]int // connections by stream; two for a moment when one takes over
+	// acquiring is a mutex of the lease, which is waited for while groups.mu is free.
+	acquiring sync.Mutex
+	epoch     uint64
+}
+
+// refuse keeps out who publishes a group itself, and a member whose group is live elsewhere: its show is made by one
+// node.
+func (g *groups) refuse(ctx context.Context, stream media.Stream) error {
+	if stream.Settings.Group != "" {
+		show := media.StreamPath{Publisher: stream.Path.Publisher, Stream: stream.Settings.Group}
+		away, err := g.elsewhere(ctx, show)
+		if err == nil && away {
+			err = fmt.Errorf("%w: other streams of its group %s are published to another server: publish this one there too",
+				media.ErrConflict, show)
+		}
+		return err
+	}
+	names, err := g.members(ctx, stream.Path)
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%w: it is made of the streams %s: publish those, with their keys", media.ErrConflict,
+			strings.Join(names, ", "))
+	}
+	return err
+}
+
+// Publish implements ingest.Packager.
+func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64) (ingest.Publication, error) {
+	if stream.Settings.Group == "" {
+		publication, err := g.packager.Publish(ctx, stream, epoch)
+		if err != nil {
+			return nil, err
+		}
+		return publication, nil
+	}
+	show, err := g.stream(ctx, media.StreamPath{Publisher: stream.Path.Publisher, Stream: stream.Settings.Group})
+	if errors.Is(err, media.ErrNotFound) { // it would tell the publisher that the key is wrong
+		err = fmt.Errorf("%w: its group %q is gone", media.ErrConflict, stream.Settings.Group)
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := g.members(ctx, show.Path)
+	if err != nil {
+		return nil, err
+	}
+	live := g.enter(show.Path, stream.Path.Stream)
+	showEpoch, err := g.acquire(ctx, live, show.Path)
+	if err != nil {
+		return nil, errors.Join(err, g.leave(ctx, show.Path, stream.Path.Stream))
+	}
+	member, err := g.packager.Join(ctx, show, showEpoch, packager.Membership{
+		Stream: stream, Epoch: epoch, Members: names,
+	})
+	if err != nil {
+		return nil, errors.Join(err, g.leave(ctx, show.Path, stream.Path.Stream))
+	}
+	return &membership{Member: member, leave: func() error {
+		return g.leave(context.WithoutCancel(ctx), show.Path, stream.Path.Stream)
+	}}, nil
+}
+
+func (g *groups) enter(show media.StreamPath, member string) *liveGroup {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.mu.live == nil {
+		g.mu.live = make(map[media.StreamPath]*liveGroup)
+	}
+	live := g.mu.live[show]
+	if live == nil {
+		live = &liveGroup{members: make(map[string]int)}
+		g.mu.live[show] = live
+	}
+	live.members[member]++
+	return live
+}
+
+func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.StreamPath) (uint64, error) {
+	live.acquiring.Lock()
+	defer live.acquiring.Unlock()
+	if live.epoch == 0 {
+		epoch, err := g.leases.Acquire(ctx, show)
+		if err != nil {
+			return 0, fmt.Errorf("acquire %s: %w", show, err)
+		}
+		live.epoch = epoch
+	}
+	return live.epoch, nil
+}
+
+// leave takes a member's connection out, and gives the lease back after the last.
+func (g *groups) leave(ctx context.Context, show media.StreamPath, member string) error {
+	g.mu.Lock()
+	live := g.mu.live[show]
+	if live.members[member]--; live.members[member] == 0 {
+		delete(live.members, member)
+	}
+	last := len(live.members) == 0
+	if last {
+		delete(g.mu.live, show)
+	}
+	g.mu.Unlock()
+	if !last || live.epoch == 0 {
+		return nil
+	}
+	if err := g.leases.Release(ctx, show, live.epoch); err != nil {
+		return fmt.Errorf("release %s: %w", show, err)
+	}
+	return nil
+}
+
+// connected names the members of a group that are connected here.
+func (g *groups) connected(show media.StreamPath) (paths []media.StreamPath) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if live := g.mu.live[show]; live != nil {
+		for name := range live.members {
+			paths = append(paths, media.StreamPath{Publisher: show.Publisher, Stream: name})
+		}
+	}
+	return paths
+}
+
+// membership is a member's publication; the lease is kept as long.
+type membership struct {
+	*packager.Member
+	once  sync.Once
+	leave func() error
+}
+
+// Close shadows the member's.
+func (m *membership) Close(clean bool) error {
+	err := m.Member.Close(clean)
+	m.once.Do(func() { err = errors.Join(err, m.leave()) })
+	return err
+}
