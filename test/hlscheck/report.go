@@ -72,13 +72,14 @@ type findings struct {
 	list   []Violation
 	seen   map[string]int
 	counts map[string]int // violations by rule
+	told   map[string]bool
 }
 
 // perRule bounds the violations that are kept of one rule: the first ones tell.
 const perRule = 20
 
 func newFindings() *findings {
-	return &findings{seen: map[string]int{}, counts: map[string]int{}}
+	return &findings{seen: map[string]int{}, counts: map[string]int{}, told: map[string]bool{}}
 }
 
 // about names what the following findings are about.
@@ -88,8 +89,12 @@ func (f *findings) about(url string, at time.Time) { f.url, f.at = url, at }
 func (f *findings) check(rule string, ok bool, format string, args ...any) bool {
 	f.seen[rule]++
 	if !ok {
-		if f.counts[rule]++; f.counts[rule] <= perRule {
-			f.list = append(f.list, Violation{Rule: rule, URL: f.url, Detail: fmt.Sprintf(format, args...), At: f.at})
+		detail := fmt.Sprintf(format, args...)
+		key := strings.Join([]string{rule, f.url, detail}, " ")
+		if f.counts[rule] < perRule && !f.told[key] {
+			f.told[key] = true
+			f.counts[rule]++
+			f.list = append(f.list, Violation{Rule: rule, URL: f.url, Detail: detail, At: f.at})
 		}
 	}
 	return ok

@@ -90,7 +90,7 @@ func Rules() []Rule {
 		{"BLK-4", Should, "blocking.go", ""},
 		{"BLK-5", Should, "blocking.go", ""},
 		{"BLK-8", Should, "blocking.go", ""},
-		{"BLK-10", Should, "blocking.go", ""},
+		{"BLK-10", Should, "judge.go", ""},
 		{"DLT-1", Must, "judge.go, delta.go", ""},
 		{"DLT-2", Must, "delta.go", ""},
 		{"DLT-3", Must, "delta.go", ""},
