@@ -186,8 +186,8 @@ func (j *Judge) takeVersion(r *rendition, v *version) {
 		j.f.check("RR-2", !v.edge().before(c.says), "%s reported %v, it is at %v", c.by, c.says, v.edge())
 		return true
 	})
-	for uri := range j.listed {
-		if r.has(old, uri) {
+	if old != nil {
+		for _, uri := range old.listsMedia() {
 			j.listed[uri] = false
 		}
 	}
@@ -198,16 +198,6 @@ func (j *Judge) takeVersion(r *rendition, v *version) {
 		r.see(j.f, old, v, j.slack)
 		r.latest = v
 	}
-}
-
-// has says whether the version named the media.
-func (r *rendition) has(v *version, uri string) bool {
-	if v == nil {
-		return false
-	}
-	return slices.ContainsFunc(v.whole(), func(s segment) bool {
-		return s.uri == uri || slices.ContainsFunc(s.parts, func(p part) bool { return p.uri == uri })
-	})
 }
 
 // list notes what the version names.

@@ -295,3 +295,16 @@ func (p *playlist) whole() []segment {
 	}
 	return all
 }
+
+// listsMedia gives the URLs of all segments and parts that are listed.
+func (p *playlist) listsMedia() (uris []string) {
+	for _, s := range p.whole() {
+		if s.uri != "" && !s.gap {
+			uris = append(uris, path(s.uri))
+		}
+		for _, t := range s.parts {
+			uris = append(uris, path(t.uri))
+		}
+	}
+	return uris
+}

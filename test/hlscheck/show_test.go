@@ -296,10 +296,14 @@ func (c *capture) media(uri string, asked, done time.Duration, body []byte) *Exc
 func (c *capture) judge(tb testing.TB) *Report {
 	tb.Helper()
 	j := NewJudge(showBase+"index.m3u8", 300*time.Millisecond)
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	for _, x := range c.list {
 		if x.Header.Get("Accept-Encoding") == "gzip" && x.Status == http.StatusOK && x.Answer.Get("X-Plain") == "" {
 			var b bytes.Buffer
-			z := gzip.NewWriter(&b)
+			z.Reset(&b)
 			if _, err := z.Write(x.Body); err != nil {
 				tb.Fatal(err)
 			}
