@@ -81,7 +81,8 @@ func judgeCaching(f *findings, x *Exchange, s scene) {
 		if !s.ended && !d.blocks() && s.target > 0 {
 			f.check("HTTP-8", age <= max(s.target/2, time.Second), "a plain playlist with %q", x.Answer.Get("Cache-Control"))
 		}
-		if d.hasMSN && s.target > 0 && !bytes.Contains(x.Body, []byte("#EXT-X-ENDLIST")) && x.took() > 50*time.Millisecond {
+		text, _ := x.text()
+		if d.hasMSN && s.target > 0 && !strings.Contains(text, "#EXT-X-ENDLIST") && x.took() > 50*time.Millisecond {
 			f.check("HTTP-7", age >= 6*s.target, "a blocking playlist with %q", x.Answer.Get("Cache-Control"))
 		}
 	default:

@@ -76,6 +76,10 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 	if d.msn <= before.last() && !(d.hasPart && d.part >= int64(before.parts(d.msn))) {
 		f.check("BLK-7", x.took() < time.Second+slack, "%v for %d, which was listed", x.took(), d.msn)
 	}
+	if got.low() && len(got.hints) == 0 && !got.ended && x.took() > 50*time.Millisecond {
+		f.check("BLK-11", true, "") // the publisher went: what waited was let go with a playlist
+		return
+	}
 	switch {
 	case !d.hasPart:
 		f.check("BLK-1", got.last() >= d.msn || got.ended, "asked for %d, the last one is %d", d.msn, got.last())

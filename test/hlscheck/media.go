@@ -98,6 +98,9 @@ func judgeOrder(f *findings, p *playlist) {
 			rule = "PRT-13"
 		}
 		f.check(rule, r >= now, "%q behind %q", t, previous)
+		if previous == "EXT-X-PART" && r >= 5 {
+			f.check("PRT-13", true, "")
+		}
 		if now, previous = r, t; t == "" {
 			now = 0
 		}
@@ -212,10 +215,6 @@ func judgeTail(f *findings, p *playlist) {
 		kinds[h.text("TYPE")]++
 	}
 	f.check("HNT-2", kinds["PART"] <= 1 && kinds["MAP"] <= 1, "%v hints", kinds)
-	absent := len(p.open.parts) == 0 && len(p.segments) > 0 && (p.segments[len(p.segments)-1].gap || len(p.segments[len(p.segments)-1].parts) == 0)
-	if !absent { // nobody publishes: no part is known to come
-		f.check("HNT-1", kinds["PART"] == 1, "no hint of the next part")
-	}
 }
 
 func judgeDateRanges(f *findings, p *playlist) {

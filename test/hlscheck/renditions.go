@@ -55,7 +55,7 @@ func (j *Judge) judgeReports(r *rendition, v *version) {
 		}
 		// The report's edge is behind its last part; where that part ends its segment, the next one is open.
 		says := edge{msn, int(part) + 1}
-		if n := o.latest.parts(msn); o.latest.last() >= msn && n == says.part {
+		if n := o.latest.parts(msn); o.latest.last() >= msn && n <= says.part {
 			says = edge{msn + 1, 0}
 		}
 		o.claims = append(o.claims, claim{r.url, v.at, says})

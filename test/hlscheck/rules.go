@@ -97,7 +97,7 @@ func Rules() []Rule {
 		{"DLT-4", Must, "delta.go", ""},
 		{"DLT-6", Should, "delta.go", ""},
 		{"DLT-7", Must, "judge.go", ""},
-		{"HNT-1", Must, "media.go", ""},
+		{"HNT-1", Must, "successive.go", ""},
 		{"HNT-6", Must, "media.go", ""},
 		{"HNT-2", Should, "media.go", ""},
 		{"HNT-3", Must, "successive.go", ""},

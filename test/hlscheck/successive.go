@@ -114,7 +114,7 @@ func judgeGrown(f *findings, a, b *segment) {
 
 // judgeHint: the next part is the one that was hinted, or plans changed for a stated reason.
 func judgeHint(f *findings, a, b *version) {
-	if len(a.hints) == 0 || !a.edge().before(b.edge()) {
+	if !a.low() || a.ended || !a.edge().before(b.edge()) {
 		return
 	}
 	var hinted string
@@ -125,7 +125,11 @@ func judgeHint(f *findings, a, b *version) {
 	}
 	e := a.edge()
 	next, ok := b.find(e)
-	if !ok || hinted == "" {
+	if !ok {
+		return
+	}
+	// While nobody publishes, no part is known to come; what came shows that somebody did.
+	if !f.check("HNT-1", hinted != "", "%s came, and nothing was hinted", next.uri) {
 		return
 	}
 	f.check("HNT-3", next.uri == hinted, "%s was hinted, %s came", hinted, next.uri)
