@@ -104,7 +104,7 @@ func (s *checkedShow) run(t *testing.T, server *oxbow, origin string) {
 	for name, base := range map[string]string{"edge": "http://" + server.http, "origin": origin} {
 		answer := make(chan *hlscheck.Report, 1)
 		reports[name] = answer
-		checker := hlscheck.New(hlscheck.Config{URL: base + path, Slack: 1500 * time.Millisecond, Linger: time.Second})
+		checker := hlscheck.New(hlscheck.Config{URL: base + path, Slack: 3 * time.Second, Linger: time.Second})
 		go func() { answer <- checker.Run(ctx) }()
 	}
 	s.publish(t, server, "rtmp://"+server.rtmp+"/live/"+key)
@@ -114,9 +114,11 @@ func (s *checkedShow) run(t *testing.T, server *oxbow, origin string) {
 	}
 	id := server.recordings("acme", s.name)[0].ID
 	server.waitState(id, "archived", time.Minute)
+	n := 0
 	recorded := "http://" + server.http + "/acme/" + s.name + "/" + id + "/index.m3u8"
 	eventually(t, 30*time.Second, "the archive's playlist is there", func() bool {
-		_, video := server.try(strings.TrimSuffix(recorded, "index.m3u8") + "video.m3u8")
+		status, video := server.try(strings.TrimSuffix(recorded, "index.m3u8") + "video.m3u8")
+		if n++; n%100 == 0 { t.Logf("DBG %d %.400s", status, video) }
 		return strings.Contains(string(video), "PLAYLIST-TYPE:VOD")
 	})
 	report := hlscheck.New(hlscheck.Config{URL: recorded, Linger: time.Second}).Run(ctx)

@@ -80,6 +80,9 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 		f.check("BLK-11", true, "") // the publisher went: what waited was let go with a playlist
 		return
 	}
+	if !d.isPast(before) && !got.ended {
+		f.check("HTTP-7", x.maxAge() >= 6*got.target, "a blocking playlist with %q", x.Answer.Get("Cache-Control"))
+	}
 	switch {
 	case !d.hasPart:
 		f.check("BLK-1", got.last() >= d.msn || got.ended, "asked for %d, the last one is %d", d.msn, got.last())

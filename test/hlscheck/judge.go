@@ -61,7 +61,7 @@ func (j *Judge) Take(x *Exchange) {
 	j.f.about(x.URL, x.Done)
 	base := x.base()
 	r := j.renditions[base]
-	s := scene{known: j.given[base] || r != nil, previous: j.media[base]}
+	s := scene{known: j.given[base] || r != nil, slack: j.slack, previous: j.media[base]}
 	if now, was := j.listed[base]; was {
 		s.known, s.listed = true, now
 		if !now && x.Status != 0 {

@@ -138,7 +138,7 @@ func Rules() []Rule {
 		{"HTTP-21", Must, "answer.go", ""},
 		{"HTTP-2", Should, "answer.go", ""},
 		{"HTTP-5", Should, "answer.go", ""},
-		{"HTTP-7", Should, "answer.go", ""},
+		{"HTTP-7", Should, "blocking.go", ""},
 		{"HTTP-8", Should, "answer.go", ""},
 		{"HTTP-9", Should, "answer.go", ""},
 		{"HTTP-10", Should, "answer.go", ""},
