@@ -137,9 +137,12 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 		var err error
 		if k.Directives, err = hls.ParseDirectives(r.URL.RawQuery); err != nil {
 			if _, unknown := parseRoute(k.path); unknown != nil {
-				err = unknown
+				return resultError, unknown
 			}
-			return resultError, err
+			if !p.fronts.ended(k.path, time.Now()) {
+				return resultError, err
+			}
+			k.Directives = hls.Directives{Part: noPart} // with ENDLIST they are ignored (BLK-9)
 		}
 	}
 	if text {
