@@ -25,7 +25,8 @@ func judgeAnswer(f *findings, x *Exchange, s scene) {
 	if !f.check("HTTP-15", x.Status != 0 || !s.listed, "no answer") || x.Status == 0 {
 		return
 	}
-	f.check("HTTP-4", h.Get("Access-Control-Allow-Origin") != "", "%s %d without Access-Control-Allow-Origin", x.Method, x.Status)
+	f.check("HTTP-4", h.Get("Access-Control-Allow-Origin") != "",
+		"%s %d without Access-Control-Allow-Origin", x.Method, x.Status)
 	if strings.HasPrefix(x.Header.Get("Origin"), "http") && h.Get("Access-Control-Allow-Origin") != "*" {
 		f.check("HTTP-4", strings.Contains(h.Get("Vary"), "Origin"), "an echoed origin without Vary")
 	}
@@ -45,9 +46,11 @@ func judgeAnswer(f *findings, x *Exchange, s scene) {
 	case !s.known:
 		f.check("HTTP-11", x.Status == 404, "%d for what is not there", x.Status)
 		f.check("HTTP-11", x.took() < 2*time.Second+s.slack, "an answer for what is not there after %v", x.took())
-		f.check("HNT-7", x.took() < time.Second+s.slack && x.Status == 404, "%d after %v for what is neither listed nor hinted", x.Status, x.took())
+		f.check("HNT-7", x.took() < time.Second+s.slack && x.Status == 404,
+			"%d after %v for what is neither listed nor hinted", x.Status, x.took())
 	case s.listed && !isPlaylist(x.base()):
-		f.check("HTTP-15", x.Status == 200 || x.Status == 206 || x.Status == 304 || x.Status == 416, "%d for what is listed", x.Status)
+		f.check("HTTP-15", x.Status == 200 || x.Status == 206 || x.Status == 304 || x.Status == 416,
+			"%d for what is listed", x.Status)
 		f.check("PRT-6", x.Status < 400 || x.Status == 416, "%d for what is listed", x.Status)
 	}
 	judgeCaching(f, x, s)
@@ -75,7 +78,8 @@ func judgeCaching(f *findings, x *Exchange, s scene) {
 		if d.blocks() {
 			limit = 4 * s.target
 		}
-		f.check("HTTP-10", age >= 0 && (s.target == 0 || age <= limit), "%d with Cache-Control %q", x.Status, x.Answer.Get("Cache-Control"))
+		f.check("HTTP-10", age >= 0 && (s.target == 0 || age <= limit),
+			"%d with Cache-Control %q", x.Status, x.Answer.Get("Cache-Control"))
 	case x.Status != 200 && x.Status != 206:
 	case isPlaylist(x.base()):
 		f.check("HTTP-8", age >= 0, "Cache-Control %q", x.Answer.Get("Cache-Control"))
@@ -95,7 +99,8 @@ func judgeKind(f *findings, x *Exchange) {
 	}
 	kind := x.Answer.Get("Content-Type")
 	expose := strings.ToLower(x.Answer.Get("Access-Control-Expose-Headers"))
-	f.check("HTTP-5", strings.Contains(expose, "age") && strings.Contains(expose, "date"), "Access-Control-Expose-Headers %q", expose)
+	f.check("HTTP-5", strings.Contains(expose, "age") && strings.Contains(expose, "date"),
+		"Access-Control-Expose-Headers %q", expose)
 	if x.Method == http.MethodGet && x.Answer.Get("Content-Length") != "" {
 		f.check("HTTP-14", x.Answer.Get("Content-Length") == fmt.Sprint(len(x.Body)), "Content-Length %s, %d bytes came",
 			x.Answer.Get("Content-Length"), len(x.Body))
@@ -105,7 +110,8 @@ func judgeKind(f *findings, x *Exchange) {
 		f.check("SYN-7", kind == "application/vnd.apple.mpegurl", "Content-Type %q", kind)
 		f.check("HTTP-6", strings.Contains(x.Answer.Get("Vary"), "Accept-Encoding"), "Vary %q", x.Answer.Get("Vary"))
 		if strings.Contains(x.Header.Get("Accept-Encoding"), "gzip") && x.Method == http.MethodGet {
-			f.check("HTTP-6", x.Answer.Get("Content-Encoding") == "gzip", "not compressed: Content-Encoding %q", x.Answer.Get("Content-Encoding"))
+			f.check("HTTP-6", x.Answer.Get("Content-Encoding") == "gzip",
+				"not compressed: Content-Encoding %q", x.Answer.Get("Content-Encoding"))
 		}
 		etag := x.Answer.Get("Etag")
 		f.check("HTTP-21", strings.HasPrefix(etag, `"`), "ETag %q", etag)
@@ -121,14 +127,16 @@ func judgeKind(f *findings, x *Exchange) {
 
 // judgeAgain: the same URL asked for with a condition, a range or HEAD, next to its whole answer.
 func judgeAgain(f *findings, x *Exchange, s scene) {
-	if s.previous == nil || isPlaylist(x.base()) && x.Status == 200 && x.Header.Get("If-None-Match") == "" && x.Method == http.MethodGet {
+	plain := x.Method == http.MethodGet && x.Header.Get("If-None-Match") == ""
+	if s.previous == nil || plain && isPlaylist(x.base()) && x.Status == 200 {
 		return
 	}
 	whole := s.previous.Body
 	asked := x.Header.Get("Range")
 	switch {
 	case x.Method == http.MethodHead:
-		f.check("HTTP-18", x.Status == 200 && len(x.Body) == 0 && x.Answer.Get("Content-Type") == s.previous.Answer.Get("Content-Type"),
+		f.check("HTTP-18", x.Status == 200 && len(x.Body) == 0 &&
+			x.Answer.Get("Content-Type") == s.previous.Answer.Get("Content-Type"),
 			"HEAD: %d %q", x.Status, x.Answer.Get("Content-Type"))
 		if !isPlaylist(x.base()) {
 			f.check("HTTP-18", x.Answer.Get("Content-Length") == fmt.Sprint(len(whole)), "HEAD: Content-Length %s of %d",
@@ -136,7 +144,8 @@ func judgeAgain(f *findings, x *Exchange, s scene) {
 		}
 	case x.Header.Get("If-None-Match") != "":
 		same := x.Answer.Get("Etag") == x.Header.Get("If-None-Match")
-		f.check("HTTP-21", x.Status == 304 && len(x.Body) == 0 || x.Status == 200 && !same, "If-None-Match of the same version: %d", x.Status)
+		f.check("HTTP-21", x.Status == 304 && len(x.Body) == 0 || x.Status == 200 && !same,
+			"If-None-Match of the same version: %d", x.Status)
 	case asked != "":
 		judgeRange(f, x, whole, asked)
 	case x.Status == 200 && !isPlaylist(x.base()):
@@ -156,6 +165,7 @@ func judgeRange(f *findings, x *Exchange, whole []byte, asked string) {
 	to = min(to, len(whole)-1)
 	f.check("HTTP-14", x.Status == 206, "%s: %d", asked, x.Status)
 	want := fmt.Sprintf("bytes %d-%d/%d", from, to, len(whole))
-	f.check("HTTP-14", x.Answer.Get("Content-Range") == want, "Content-Range %q, want %q", x.Answer.Get("Content-Range"), want)
+	f.check("HTTP-14", x.Answer.Get("Content-Range") == want,
+		"Content-Range %q, want %q", x.Answer.Get("Content-Range"), want)
 	f.check("HTTP-14", x.Status != 206 || bytes.Equal(x.Body, whole[from:to+1]), "%s gives other bytes", asked)
 }

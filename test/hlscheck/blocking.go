@@ -23,7 +23,8 @@ func judgeBlocking(f *findings, x *Exchange, before *version, got *playlist, sla
 	}
 	switch {
 	case before.ended:
-		f.check("BLK-9", x.Status == 200 && x.took() < time.Second+slack, "%d after %v though it has ended", x.Status, x.took())
+		f.check("BLK-9", x.Status == 200 && x.took() < time.Second+slack,
+			"%d after %v though it has ended", x.Status, x.took())
 		return
 	case d.bad:
 		f.check("BLK-8", x.Status == 400, "%d for no number", x.Status)
@@ -57,7 +58,8 @@ func judgeBlocking(f *findings, x *Exchange, before *version, got *playlist, sla
 		f.check("BLK-4", x.took() < time.Second+slack, "400 after %v", x.took())
 		return
 	}
-	if !f.check("BLK-2", x.Status == 200, "%d for %d.%d, the edge was %v", x.Status, d.msn, d.part, before.edge()) || got == nil {
+	if !f.check("BLK-2", x.Status == 200,
+		"%d for %d.%d, the edge was %v", x.Status, d.msn, d.part, before.edge()) || got == nil {
 		return
 	}
 	d.judgeContent(f, x, before, got, slack)
@@ -76,7 +78,7 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 	if d.msn <= before.last() && !(d.hasPart && d.part >= int64(before.parts(d.msn))) {
 		f.check("BLK-7", x.took() < time.Second+slack, "%v for %d, which was listed", x.took(), d.msn)
 	}
-	if got.low() && len(got.hints) == 0 && !got.ended && x.took() > 50*time.Millisecond {
+	if got.low() && len(got.hints) == 0 && !got.ended && !d.hasIn(got) {
 		f.check("BLK-11", true, "") // the publisher went: what waited was let go with a playlist
 		return
 	}
@@ -87,7 +89,8 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 	case !d.hasPart:
 		f.check("BLK-1", got.last() >= d.msn || got.ended, "asked for %d, the last one is %d", d.msn, got.last())
 	case got.last() >= d.msn && d.part >= int64(got.parts(d.msn)) && got.parts(d.msn) > 0:
-		f.check("BLK-6", d.hasIn(got) || got.ended, "part %d of %d is past its last; the edge is %v", d.part, d.msn, got.edge())
+		f.check("BLK-6", d.hasIn(got) || got.ended,
+			"part %d of %d is past its last; the edge is %v", d.part, d.msn, got.edge())
 	default:
 		f.check("BLK-2", d.hasIn(got) || got.ended, "asked for %d.%d, the edge is %v", d.msn, d.part, got.edge())
 	}

@@ -10,7 +10,8 @@ func merge(f *findings, old *playlist, delta *playlist) *playlist {
 	}
 	from := delta.msn - old.msn
 	ok := from >= 0 && from+delta.skipped <= int64(len(old.segments))
-	if !f.check("DLT-2", ok, "skips %d from %d on; %d from %d on were listed", delta.skipped, delta.msn, len(old.segments), old.msn) {
+	if !f.check("DLT-2", ok,
+		"skips %d from %d on; %d from %d on were listed", delta.skipped, delta.msn, len(old.segments), old.msn) {
 		return nil
 	}
 	p := *delta
@@ -69,7 +70,8 @@ func judgeSkip(f *findings, delta *playlist) {
 	// The last skipped one ends where the first one left begins.
 	f.check("DLT-3", left >= boundary-longest(delta), "%v are left, the boundary is %v", left, boundary)
 	if len(delta.segments) > 0 {
-		f.check("DLT-3", left-delta.segments[0].duration <= boundary+millisecond, "%v are left behind the first one, the boundary is %v",
+		f.check("DLT-3", left-delta.segments[0].duration <= boundary+millisecond,
+			"%v are left behind the first one, the boundary is %v",
 			left-delta.segments[0].duration, boundary)
 		f.check("DLT-6", delta.segments[0].init != "" || delta.iframes, "no MAP before the first segment behind SKIP")
 	}

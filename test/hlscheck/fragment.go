@@ -92,7 +92,8 @@ func (g *fragment) readRun(f *findings, i *initSection, trun []byte, d defaults,
 	at := 8
 	if flags&1 != 0 {
 		dataOffset := int(int32(u32(trun, at)))
-		f.check("CMF-4", dataOffset == moof.size+8+offset, "data offset %d, the data is at %d", dataOffset, moof.size+8+offset)
+		f.check("CMF-4", dataOffset == moof.size+8+offset,
+			"data offset %d, the data is at %d", dataOffset, moof.size+8+offset)
 		at += 4
 	} else {
 		f.check("CMF-4", run > 0, "trun without data offset")
@@ -167,7 +168,8 @@ func judgeFlags(f *findings, i *initSection, flags uint32, data []byte) {
 		for _, b := range data[:i.nalLength] {
 			size = size<<8 | int(b)
 		}
-		if !f.check("CMF-8", size > 0 && size <= len(data)-i.nalLength, "a NAL unit of %d bytes, %d are there", size, len(data)-i.nalLength) {
+		if !f.check("CMF-8", size > 0 && size <= len(data)-i.nalLength,
+			"a NAL unit of %d bytes, %d are there", size, len(data)-i.nalLength) {
 			return
 		}
 		kind := data[i.nalLength] & 31

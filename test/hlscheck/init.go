@@ -36,7 +36,9 @@ func parseInit(f *findings, data []byte) *initSection {
 			brands = append(brands, string(list[0].body[i:i+4]))
 		}
 	}
-	f.check("CMF-1", slices.ContainsFunc(brands, func(b string) bool { return strings.HasPrefix(b, "iso") && b[3:] >= "6" && b != "isom" }) &&
+	f.check("CMF-1", slices.ContainsFunc(brands, func(b string) bool {
+		return strings.HasPrefix(b, "iso") && b[3:] >= "6" && b != "isom"
+	}) &&
 		slices.ContainsFunc(brands, func(b string) bool { return strings.HasPrefix(b, "cmf") }), "brands %v", brands)
 	moov := list[1].body
 	traks := children(moov, "trak")
@@ -51,7 +53,8 @@ func parseInit(f *findings, data []byte) *initSection {
 	empty := u32(child(stbl, "stts"), 4) == 0 && u32(child(stbl, "stsc"), 4) == 0 && u32(child(stbl, "stsz"), 8) == 0 &&
 		u32(child(stbl, "stco"), 4) == 0
 	f.check("CMF-2", empty, "sample tables are not empty")
-	f.check("CMF-2", zeroDuration(child(moov, "mvhd"), 16) && zeroDuration(child(trak, "tkhd"), 20), "mvhd or tkhd has a duration")
+	f.check("CMF-2", zeroDuration(child(moov, "mvhd"), 16) && zeroDuration(child(trak, "tkhd"), 20),
+		"mvhd or tkhd has a duration")
 	i := &initSection{
 		duration: u32(trex, 12), size: u32(trex, 16), flags: u32(trex, 20),
 		edits: child(trak, "edts") != nil, nalLength: 4,
@@ -116,7 +119,8 @@ func (i *initSection) readEntry(f *findings, stsd []byte) {
 	if i.sampleRate > 0 && i.entry != "Opus" {
 		f.check("CMF-15", i.timescale == i.sampleRate, "timescale %d, sample rate %d", i.timescale, i.sampleRate)
 	}
-	f.check("CMF-22", slices.Contains([]string{"mp4a", "Opus", "fLaC", "ac-3", "ec-3"}, i.entry), "sample entry %s", i.entry)
+	f.check("CMF-22", slices.Contains([]string{"mp4a", "Opus", "fLaC", "ac-3", "ec-3"}, i.entry),
+		"sample entry %s", i.entry)
 	if i.entry == "mp4a" {
 		esds := child(body[min(28, len(body)):], "esds")
 		if at := bytes.IndexByte(esds, 4); at >= 0 {

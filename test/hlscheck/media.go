@@ -109,13 +109,15 @@ func judgeOrder(f *findings, p *playlist) {
 
 func judgeSegments(f *findings, p *playlist) {
 	for i, s := range p.segments {
-		f.check("TD-2", round(s.duration) <= p.target, "segment %d lasts %v, TARGETDURATION %v", s.msn, s.duration, p.target)
+		f.check("TD-2", round(s.duration) <= p.target,
+			"segment %d lasts %v, TARGETDURATION %v", s.msn, s.duration, p.target)
 		f.check("PDT-6", s.dateText != "", "segment %d has no PROGRAM-DATE-TIME", s.msn)
 		f.check("PDT-5", s.dateText == "" || strings.HasSuffix(s.dateText, "Z") || len(s.dateText) > 25,
 			"%s has no zone", s.dateText)
 		if s.discontinuity {
 			f.check("DSC-5", s.dateText != "", "segment %d: DISCONTINUITY without a date", s.msn)
-			f.check("LIF-1", s.ownMap || !strings.Contains(p.text, "EXT-X-MAP"), "segment %d: DISCONTINUITY without MAP", s.msn)
+			f.check("LIF-1", s.ownMap || !strings.Contains(p.text, "EXT-X-MAP"),
+				"segment %d: DISCONTINUITY without MAP", s.msn)
 		}
 		f.check("SYN-6", s.init != "" || s.gap || strings.HasSuffix(path(s.uri), ".vtt"), "segment %d has no MAP", s.msn)
 		if i == 0 || p.hasSkip && i == 0 {
@@ -142,7 +144,8 @@ func judgeNeighbours(f *findings, a, b *segment) {
 	if !b.discontinuity {
 		f.check("PDT-3", off.Abs() <= 20*millisecond, "the date of %d is %v off the end of %d", b.msn, off, a.msn)
 	}
-	f.check("DSC-1", b.dsn == a.dsn || b.dsn == a.dsn+1 && b.discontinuity, "segment %d: %d discontinuities", b.msn, b.dsn)
+	f.check("DSC-1", b.dsn == a.dsn || b.dsn == a.dsn+1 && b.discontinuity,
+		"segment %d: %d discontinuities", b.msn, b.dsn)
 	if b.init != a.init && a.init != "" && b.init != "" {
 		f.check("CMF-16", b.discontinuity, "segment %d has another MAP without DISCONTINUITY", b.msn)
 	}
@@ -157,7 +160,8 @@ func judgeParts(f *findings, p *playlist) {
 		sum := time.Duration(0)
 		for i, t := range s.parts {
 			sum += t.duration
-			f.check("PRT-2", t.duration <= p.partTarget, "part %d.%d lasts %v, PART-TARGET %v", s.msn, i, t.duration, p.partTarget)
+			f.check("PRT-2", t.duration <= p.partTarget,
+				"part %d.%d lasts %v, PART-TARGET %v", s.msn, i, t.duration, p.partTarget)
 			last := i == len(s.parts)-1 // of its parent, or not yet followed by one
 			if !t.independent && !t.gap && !last && !s.parts[i+1].gap {
 				f.check("PRT-3", t.duration >= p.partTarget*85/100, "part %d.%d lasts %v, PART-TARGET %v",
@@ -167,14 +171,16 @@ func judgeParts(f *findings, p *playlist) {
 		if s.uri != "" && len(s.parts) > 0 {
 			slack := time.Duration(len(s.parts))*tick + tick
 			f.check("PRT-5", (sum-s.duration).Abs() <= slack, "the parts of %d last %v, EXTINF %v", s.msn, sum, s.duration)
-			f.check("PRT-16", sum > s.duration-2*time.Microsecond, "the parts of %d are rounded down: %v of %v", s.msn, sum, s.duration)
+			f.check("PRT-16", sum > s.duration-2*time.Microsecond,
+				"the parts of %d are rounded down: %v of %v", s.msn, sum, s.duration)
 		}
 	}
 	// Parts stand where the edge is, not far behind it.
 	behind := time.Duration(0)
 	for _, s := range slices.Backward(p.segments) {
 		if !p.ended && !s.gap && len(p.open.parts) > 0 {
-			f.check("PRT-7", len(s.parts) == 0 || behind <= 4*p.target+p.target, "segment %d still has parts %v behind the edge", s.msn, behind)
+			f.check("PRT-7", len(s.parts) == 0 || behind <= 4*p.target+p.target,
+				"segment %d still has parts %v behind the edge", s.msn, behind)
 		}
 		behind += s.duration
 	}
@@ -229,7 +235,8 @@ func judgeDateRanges(f *findings, p *playlist) {
 			date, err := time.Parse(time.RFC3339Nano, end)
 			f.check("DR-1", err == nil && !date.Before(start), "DATERANGE %q: END-DATE=%q", id, end)
 			if d.has("DURATION") {
-				f.check("DR-1", (date.Sub(start)-d.seconds("DURATION")).Abs() <= millisecond, "DATERANGE %q: DURATION and END-DATE differ", id)
+				f.check("DR-1", (date.Sub(start)-d.seconds("DURATION")).Abs() <= millisecond,
+					"DATERANGE %q: DURATION and END-DATE differ", id)
 			}
 		}
 		cue := d.text("CUE")

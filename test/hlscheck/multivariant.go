@@ -11,8 +11,10 @@ var stableID = regexp.MustCompile(`^[a-zA-Z0-9+/=._-]+$`)
 
 // judgeMultivariant holds a multivariant playlist against the rules that it can break alone.
 func judgeMultivariant(f *findings, p *playlist) {
-	f.check("SYN-2", p.version >= p.versionOfVariants(), "VERSION %d, its tags need %d", p.version, p.versionOfVariants())
-	f.check("SYN-5", p.version <= max(6, p.versionOfVariants()), "VERSION %d, its tags need %d", p.version, p.versionOfVariants())
+	f.check("SYN-2", p.version >= p.versionOfVariants(),
+		"VERSION %d, its tags need %d", p.version, p.versionOfVariants())
+	f.check("SYN-5", p.version <= max(6, p.versionOfVariants()),
+		"VERSION %d, its tags need %d", p.version, p.versionOfVariants())
 	f.check("MV-12", p.independent, "no INDEPENDENT-SEGMENTS")
 	scores := 0
 	for i := range p.variants {
@@ -48,7 +50,8 @@ func judgeVariant(f *findings, p *playlist, v *stream) {
 	f.check("MV-1", v.number("BANDWIDTH") > 0, "%s: BANDWIDTH %s", name, v.text("BANDWIDTH"))
 	f.check("MV-2", v.text("CODECS") != "", "%s: no CODECS", name)
 	if v.has("AVERAGE-BANDWIDTH") {
-		f.check("MV-6", v.number("AVERAGE-BANDWIDTH") <= v.number("BANDWIDTH"), "%s: AVERAGE-BANDWIDTH over BANDWIDTH", name)
+		f.check("MV-6", v.number("AVERAGE-BANDWIDTH") <= v.number("BANDWIDTH"),
+			"%s: AVERAGE-BANDWIDTH over BANDWIDTH", name)
 	} else {
 		f.check("MV-6", v.iframes, "%s: no AVERAGE-BANDWIDTH", name)
 	}
@@ -167,13 +170,15 @@ func judgeCodecs(f *findings, p *playlist, inits map[string]*initSection) {
 		}
 		add(v.uri)
 		for _, m := range p.media {
-			if a, ok := v.find("AUDIO"); !v.iframes && ok && m.text("TYPE") == "AUDIO" && m.text("GROUP-ID") == a.value && m.has("URI") {
+			a, ok := v.find("AUDIO")
+			if !v.iframes && ok && m.text("TYPE") == "AUDIO" && m.text("GROUP-ID") == a.value && m.has("URI") {
 				add(m.text("URI"))
 			}
 		}
 		if i := inits[v.uri]; i != nil && i.video && v.has("RESOLUTION") {
 			size := fmt.Sprintf("%dx%d", i.width, i.height)
-			f.check("MV-4", v.text("RESOLUTION") == size, "RESOLUTION=%s, the init section says %s", v.text("RESOLUTION"), size)
+			f.check("MV-4", v.text("RESOLUTION") == size,
+				"RESOLUTION=%s, the init section says %s", v.text("RESOLUTION"), size)
 		}
 		if !whole {
 			continue

@@ -79,7 +79,8 @@ const (
 func parsePlaylist(f *findings, base, text string) *playlist {
 	p := &playlist{url: base, text: text, version: 1}
 	r := reader{f: f, p: p, once: map[string]bool{}}
-	f.check("SYN-1", strings.HasPrefix(text, "#EXTM3U\n") || strings.HasPrefix(text, "#EXTM3U\r\n"), "line 1 is no #EXTM3U")
+	f.check("SYN-1", strings.HasPrefix(text, "#EXTM3U\n") || strings.HasPrefix(text, "#EXTM3U\r\n"),
+		"line 1 is no #EXTM3U")
 	f.check("SYN-1", utf8.ValidString(text) && !strings.ContainsFunc(text, func(c rune) bool {
 		return c < ' ' && c != '\n' && c != '\r' && c != '\t' || c >= 0x7f && c <= 0x9f || c == 0xfeff
 	}), "not UTF-8, or control characters")

@@ -17,10 +17,12 @@ func (j *Judge) judgeTogether(r *rendition, v *version) {
 			j.f.check("TD-4", o.latest.target == v.target, "TARGETDURATION %v, %s has %v", v.target, other, o.latest.target)
 		}
 		if v.low() && o.latest.low() {
-			j.f.check("PRT-4", o.latest.partTarget == v.partTarget, "PART-TARGET %v, %s has %v", v.partTarget, other, o.latest.partTarget)
+			j.f.check("PRT-4", o.latest.partTarget == v.partTarget,
+				"PART-TARGET %v, %s has %v", v.partTarget, other, o.latest.partTarget)
 		}
 		if !iframes && v.control != "" {
-			j.f.check("SC-6", o.latest.control == v.control, "SERVER-CONTROL %s, %s has %s", v.control, other, o.latest.control)
+			j.f.check("SC-6", o.latest.control == v.control,
+				"SERVER-CONTROL %s, %s has %s", v.control, other, o.latest.control)
 		}
 	}
 	j.judgeReports(r, v)
@@ -50,7 +52,8 @@ func (j *Judge) judgeReports(r *rendition, v *version) {
 		}
 		j.f.check("RR-1", ok, "no report of %s", other)
 		msn, part := t.number("LAST-MSN"), t.number("LAST-PART")
-		if !j.f.check("RR-2", msn >= 0 && (part >= 0 || !o.latest.low()), "a report of %s without LAST-MSN or LAST-PART", other) {
+		if !j.f.check("RR-2", msn >= 0 && (part >= 0 || !o.latest.low()),
+			"a report of %s without LAST-MSN or LAST-PART", other) {
 			continue
 		}
 		// The report's edge is behind its last part; where that part ends its segment, the next one is open.
@@ -61,7 +64,8 @@ func (j *Judge) judgeReports(r *rendition, v *version) {
 		o.claims = append(o.claims, claim{r.url, v.at, says})
 		waited := v.at.Sub(v.asked) > 50*time.Millisecond
 		if waited && o.latest.at.Before(v.asked) {
-			j.f.check("RR-2", !says.before(o.latest.edge()), "reports %s at %v, before it was at %v", other, says, o.latest.edge())
+			j.f.check("RR-2", !says.before(o.latest.edge()),
+				"reports %s at %v, before it was at %v", other, says, o.latest.edge())
 		}
 		j.f.check("SEQ-12", msn-v.edge().msn <= 1 && v.edge().msn-msn <= 2, "%s is at %d, this at %v", other, msn, v.edge())
 	}

@@ -15,11 +15,14 @@ type version struct {
 // what the network and the client may add to a time.
 func judgeSuccessive(f *findings, a, b *version, slack time.Duration) {
 	f.check("TD-3", a.target == b.target, "TARGETDURATION went from %v to %v", a.target, b.target)
-	f.check("PRT-4", a.partTarget == b.partTarget || b.kind == "VOD", "PART-TARGET went from %v to %v", a.partTarget, b.partTarget)
+	f.check("PRT-4", a.partTarget == b.partTarget || b.kind == "VOD",
+		"PART-TARGET went from %v to %v", a.partTarget, b.partTarget)
 	f.check("SC-7", a.control == b.control || b.kind == "VOD", "SERVER-CONTROL went from %s to %s", a.control, b.control)
-	f.check("END-2", a.kind == b.kind || a.kind == "EVENT" && b.kind == "VOD" && a.ended, "PLAYLIST-TYPE went from %q to %q", a.kind, b.kind)
+	f.check("END-2", a.kind == b.kind || a.kind == "EVENT" && b.kind == "VOD" && a.ended,
+		"PLAYLIST-TYPE went from %q to %q", a.kind, b.kind)
 	f.check("SEQ-1", b.msn >= a.msn, "MEDIA-SEQUENCE went from %d to %d", a.msn, b.msn)
-	f.check("SEQ-9", !b.edge().before(a.edge()) || b.ended && b.last() >= a.last(), "the edge went back from %v to %v", a.edge(), b.edge())
+	f.check("SEQ-9", !b.edge().before(a.edge()) || b.ended && b.last() >= a.last(),
+		"the edge went back from %v to %v", a.edge(), b.edge())
 	f.check("END-1", !a.ended || b.ended, "ENDLIST is gone again")
 	if a.kind == "EVENT" && b.kind == "EVENT" {
 		f.check("END-2", a.msn == b.msn, "an EVENT playlist lost its head")
@@ -105,7 +108,8 @@ func judgeGrown(f *findings, a, b *segment) {
 		return // its parts are no longer listed
 	}
 	n := len(a.parts)
-	f.check("SEQ-4", len(b.parts) >= n && samePartList(a.parts, b.parts[:min(n, len(b.parts))]), "the listed parts of %d changed", a.msn)
+	f.check("SEQ-4", len(b.parts) >= n && samePartList(a.parts, b.parts[:min(n, len(b.parts))]),
+		"the listed parts of %d changed", a.msn)
 	if n > 0 {
 		f.check("SEQ-3", a.dateText == b.dateText && a.discontinuity == b.discontinuity && a.init == b.init,
 			"segment %d: MAP, DISCONTINUITY or date changed while open", a.msn)
@@ -166,7 +170,8 @@ func judgeRanges(f *findings, a, b *version) {
 		if !ok {
 			start, _ := time.Parse(time.RFC3339Nano, d.text("START-DATE"))
 			end := start.Add(max(d.seconds("DURATION"), d.seconds("PLANNED-DURATION")))
-			f.check("DR-1", len(b.segments) == 0 || end.Before(b.segments[0].date), "DATERANGE %q went while it was in the window", id)
+			f.check("DR-1", len(b.segments) == 0 || end.Before(b.segments[0].date),
+				"DATERANGE %q went while it was in the window", id)
 			continue
 		}
 		for _, old := range d {

@@ -127,7 +127,8 @@ func (j *Judge) readPiece(p *piece, iframes bool) bool {
 		j.f.check("HTTP-15", ok, "byte range %s of %d bytes", p.byteRange, len(x.Body))
 		if all {
 			j.f.check("PRT-12", bytes.Equal(joined, data), "segment %d is not its parts one behind the other", p.msn)
-			j.f.check("PRT-11", len(joined) == len(data), "segment %d has %d bytes, its parts %d", p.msn, len(data), len(joined))
+			j.f.check("PRT-11", len(joined) == len(data),
+				"segment %d has %d bytes, its parts %d", p.msn, len(data), len(joined))
 			j.f.check("HNT-5", bytes.Equal(joined, data), "what was hinted is not the part")
 		}
 		if !iframes {
@@ -155,7 +156,8 @@ func (j *Judge) judgePart(p *piece, n int, list []fragment) {
 	for _, g := range list {
 		has = has || g.hasSync
 	}
-	j.f.check("PRT-9", t.independent == has, "part %d.%d: INDEPENDENT is %v, IDR inside %v", p.msn, n, t.independent, has)
+	j.f.check("PRT-9", t.independent == has,
+		"part %d.%d: INDEPENDENT is %v, IDR inside %v", p.msn, n, t.independent, has)
 	if has {
 		j.f.check("PRT-14", list[0].startsSync, "part %d.%d: the IDR is not the first sample", p.msn, n)
 	}
@@ -200,18 +202,22 @@ func (j *Judge) judgeStep(a, b *piece) {
 		return
 	}
 	if b.dsn != a.dsn || b.msn != a.msn+1 {
-		j.f.check("LIF-1", b.init.span(b.first().base) >= a.init.span(a.last().end)-millisecond, "tfdt goes back to %v from %v",
+		j.f.check("LIF-1", b.init.span(b.first().base) >= a.init.span(a.last().end)-millisecond,
+			"tfdt goes back to %v from %v",
 			b.init.span(b.first().base), a.init.span(a.last().end))
 		return
 	}
-	j.f.check("CMF-5", b.first().base == a.last().end, "segment %d: tfdt %d behind an end of %d", b.msn, b.first().base, a.last().end)
-	j.f.check("CMF-6", b.first().sequence > a.last().sequence, "segment %d: mfhd %d behind %d", b.msn, b.first().sequence, a.last().sequence)
+	j.f.check("CMF-5", b.first().base == a.last().end,
+		"segment %d: tfdt %d behind an end of %d", b.msn, b.first().base, a.last().end)
+	j.f.check("CMF-6", b.first().sequence > a.last().sequence,
+		"segment %d: mfhd %d behind %d", b.msn, b.first().sequence, a.last().sequence)
 	stop := a.last().stop
 	for _, g := range a.list {
 		stop = max(stop, g.stop)
 	}
 	gap := b.init.span(stop) - b.start
-	j.f.check("CMF-11", gap.Abs() <= b.init.span(a.last().longest)+millisecond, "segment %d: a hole or overlap of %v", b.msn, gap)
+	j.f.check("CMF-11", gap.Abs() <= b.init.span(a.last().longest)+millisecond,
+		"segment %d: a hole or overlap of %v", b.msn, gap)
 }
 
 // judgeAlignment: two renditions of one show on one clock.
@@ -229,7 +235,8 @@ func (j *Judge) judgeAlignment(name string, as, bs []piece) {
 		j.f.about(b.uri, j.renditions[name].grownAt)
 		off := b.date.Sub(a.date) - (b.start - a.start)
 		j.f.check("PDT-4", off.Abs() <= 50*millisecond, "segment %d: dates and presentation times are %v apart", b.msn, off)
-		j.f.check("CMF-12", off.Abs() <= 50*millisecond, "segment %d: dates and presentation times are %v apart", b.msn, off)
+		j.f.check("CMF-12", off.Abs() <= 50*millisecond,
+			"segment %d: dates and presentation times are %v apart", b.msn, off)
 		if a.init.video && !b.init.video {
 			frame := b.init.span(b.first().longest)
 			late := b.start - a.start
