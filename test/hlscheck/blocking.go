@@ -75,7 +75,7 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 		f.check("BLK-5", false, "200 for part %d of %d, the edge is %v", d.part, d.msn, got.edge())
 		return
 	}
-	if d.msn <= before.last() && !(d.hasPart && d.part >= int64(before.parts(d.msn))) {
+	if d.msn <= before.last() && (!d.hasPart || d.part < int64(before.parts(d.msn))) {
 		f.check("BLK-7", x.took() < time.Second+slack, "%v for %d, which was listed", x.took(), d.msn)
 	}
 	if got.low() && len(got.hints) == 0 && !got.ended && !d.hasIn(got) {
