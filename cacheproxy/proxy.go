@@ -135,14 +135,17 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	text, directed := textPath(k.path)
 	if directed && r.URL.RawQuery != "" {
 		var err error
-		if k.Directives, err = hls.ParseDirectives(r.URL.RawQuery); err != nil {
+		k.Directives, err = hls.ParseDirectives(r.URL.RawQuery)
+		switch {
+		case p.fronts.ended(k.path, time.Now()):
+			// With ENDLIST they are ignored, good or bad (BLK-9), and there is one copy for all: one kept under another
+			// name would bring EVENT back when the plain one is VOD already (END-2).
+			k.Directives = hls.Directives{Part: noPart}
+		case err != nil:
 			if _, unknown := parseRoute(k.path); unknown != nil {
-				return resultError, unknown
+				err = unknown
 			}
-			if !p.fronts.ended(k.path, time.Now()) {
-				return resultError, err
-			}
-			k.Directives = hls.Directives{Part: noPart} // with ENDLIST they are ignored (BLK-9)
+			return resultError, err
 		}
 	}
 	if text {
