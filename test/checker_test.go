@@ -19,7 +19,7 @@ import (
 // everyShow are the rules that each live show must put to the test: a report without them is an empty one.
 var everyShow = strings.Fields(`SYN-1 SYN-2 SYN-3 SYN-4 SYN-6 SYN-7 TD-1 TD-2 TD-3 TD-4 SEQ-1 SEQ-2 SEQ-3 SEQ-4 SEQ-6 SEQ-7 SEQ-9
 	DSC-1 DSC-2 PDT-1 PDT-2 PDT-4 PRT-1 PRT-2 PRT-3 PRT-4 PRT-5 PRT-6 PRT-9 PRT-11 PRT-13 SC-1 SC-2 SC-3 SC-4 SC-5 SC-6 SC-7
-	BLK-1 BLK-2 BLK-3 BLK-4 BLK-6 BLK-7 BLK-8 BLK-9 BLK-10 BLK-12 HNT-1 HNT-3 HNT-5 HNT-6 HNT-7 RR-1 RR-2 RR-3 END-1 END-2
+	BLK-1 BLK-2 BLK-3 BLK-4 BLK-7 BLK-8 BLK-9 BLK-10 BLK-12 HNT-1 HNT-3 HNT-5 HNT-6 HNT-7 RR-1 RR-2 RR-3 END-1 END-2
 	MV-1 MV-2 MV-3 MV-4 MV-5 MV-6 MV-7 MV-8 HTTP-1 HTTP-2 HTTP-4 HTTP-5 HTTP-6 HTTP-9 HTTP-10 HTTP-11 HTTP-14 HTTP-15 HTTP-18
 	HTTP-21 LIF-3 LIF-7 CMF-1 CMF-2 CMF-3 CMF-4 CMF-5 CMF-8 CMF-9 CMF-11 CMF-12 CMF-18 CMF-23`)
 
@@ -53,7 +53,7 @@ func TestChecker(t *testing.T) {
 	}
 	shows := []checkedShow{
 		{
-			name: "live", seen: []string{"DLT-1", "DLT-2", "DLT-3", "DLT-4"},
+			name: "live", seen: []string{"BLK-6", "DLT-1", "DLT-2", "DLT-3", "DLT-4"},
 			publish: func(t *testing.T, _ *oxbow, target string) {
 				ended(t, clip(t, target, seconds, 30))
 			},

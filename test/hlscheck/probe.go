@@ -12,7 +12,7 @@ import (
 // probe asks, beside the players' requests, for what a client may ask as well, one odd thing at a time.
 func (c *Checker) probe(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
-		pause(ctx, 150*time.Millisecond)
+		pause(ctx, 80*time.Millisecond)
 		c.mu.Lock()
 		order := slices.Clone(c.mu.judge.order)
 		c.mu.Unlock()
