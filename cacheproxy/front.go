@@ -49,6 +49,14 @@ func (f *fronts) outdated(k key, o *object, now time.Time) bool {
 	return ok && o.version.before(fr.version)
 }
 
+// ended says whether the newest version that was seen has ENDLIST.
+func (f *fronts) ended(l list, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fr, ok := f.lists.get(l, now)
+	return ok && fr.version.ended
+}
+
 // settle notes a playlist that just came and gives what to answer with: the object itself, an unstored copy of it, or a
 // newer playlist that another request brought.
 func (f *fronts) settle(k key, o *object, now time.Time) *object {

@@ -134,7 +134,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	k := mediaKey(r.URL.Path)
 	text, directed := textPath(k.path)
 	if text && r.URL.RawQuery != "" {
-		if err := k.readQuery(r.URL.RawQuery, directed); err != nil {
+		over := func(l list) bool { return p.fronts.ended(l, time.Now()) }
+		if err := k.readQuery(r.URL.RawQuery, directed, over); err != nil {
 			if _, unknown := parseRoute(k.path); unknown != nil {
 				err = unknown
 			}

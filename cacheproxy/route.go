@@ -141,12 +141,18 @@ func number(s string) bool {
 	return true
 }
 
-// readQuery puts into the key of a playlist what the query asks for.
-func (k *key) readQuery(query string, directed bool) error {
+// readQuery puts into the key of a playlist what the query asks for. With ENDLIST, of which ended tells, directives are
+// ignored, good or bad (BLK-9), and there is one copy for all: one kept under another name would bring EVENT back when
+// the plain one is VOD already (END-2).
+func (k *key) readQuery(query string, directed bool, ended func(list) bool) error {
 	var err error
-	if k.clip, err = hls.ParseClip(query); err == nil && directed {
-		k.Directives, err = hls.ParseDirectives(query)
+	if k.clip, err = hls.ParseClip(query); err != nil || !directed {
+		return err
 	}
+	if ended(k.list) {
+		return nil
+	}
+	k.Directives, err = hls.ParseDirectives(query)
 	return err
 }
 

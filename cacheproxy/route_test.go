@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 )
@@ -195,6 +196,22 @@ func TestBLK12_DirectivesAreNormalisedAndTheRestIsDropped(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestBLK9_BadDirectivesAreIgnoredOnceThePlaylistHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		growing := "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:2.000000,\n1.m4s\n"
+		w.a.set(fixed(growing, "max-age=1"))
+		wantStatus(t, w.get(t, livePath), 200)
+		wantStatus(t, w.get(t, livePath+"?_HLS_part=0"), 400)
+		time.Sleep(2 * time.Second)
+		w.a.set(fixed(growing+"#EXT-X-ENDLIST\n", "max-age=1"))
+		wantStatus(t, w.get(t, livePath), 200)
+		for _, bad := range []string{"?_HLS_part=0", "?_HLS_msn=x", "?_HLS_msn=99999999999999999999"} {
+			wantStatus(t, w.get(t, livePath+bad), 200)
+		}
+	})
 }
 
 func FuzzDirectives(f *testing.F) {

@@ -121,6 +121,7 @@ func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget)
 		return err
 	}
 	defer func() { _ = n.internal.Close() }()
+	n.logger.Debug("internal HTTP listens", "address", n.internal.Addr().String())
 
 	closeStores, err := n.openStores(ctx)
 	if err != nil {
