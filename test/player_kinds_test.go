@@ -1,0 +1,76 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// playerKind is one real player.
+type playerKind struct {
+	name    string
+	needs   []string // tools beside node and chromium
+	browser bool
+	// start opens a URL, at a position for a player that can't seek later.
+	start func(tb testing.TB, url string, at time.Duration) *viewing
+	// behind is how far behind the publisher it may be at the end of a live row, in the modes low and standard.
+	behind, behindStandard time.Duration
+	// exact is how many pictures a seek may miss; a GOP where the player promises key frames only.
+	exact int
+}
+
+// inBrowser is a player of browser/page.js.
+func inBrowser(name, player, config string, behind, behindStandard time.Duration) playerKind {
+	return playerKind{
+		name: name, browser: true, behind: behind, behindStandard: behindStandard, exact: 1,
+		start: func(tb testing.TB, url string, _ time.Duration) *viewing { return watchInBrowser(tb, player, url, config) },
+	}
+}
+
+// The page of ours plays with these settings of hls.js.
+const hlsSettings = `{"lowLatencyMode": true, "backBufferLength": 60, "maxLiveSyncPlaybackRate": 1.1}`
+
+// playerKinds are all players of the table. A player without low latency stays three target durations behind, and a
+// segment is listed when it is whole.
+func playerKinds() []playerKind {
+	const whole, wholeStandard = 9 * time.Second, 17 * time.Second
+	return []playerKind{
+		inBrowser("hls.js 1.7", "hls.js", hlsSettings, 2300*time.Millisecond, wholeStandard),
+		inBrowser("hls.js 1.5", "hls.js 1.5", hlsSettings, 2300*time.Millisecond, wholeStandard),
+		inBrowser("Shaka 5.2", "Shaka", `{"streaming": {"lowLatencyMode": true}}`, 2500*time.Millisecond, wholeStandard),
+		inBrowser("video.js 8.24", "video.js", "", 4*time.Second, wholeStandard),
+		inBrowser("video.js 8.24 without LL", "video.js", `{"llhls": false}`, whole, wholeStandard),
+		inBrowser("Chromium", "Chromium", "", whole, wholeStandard),
+		{
+			name: "ffmpeg", behind: whole, behindStandard: wholeStandard, exact: 3,
+			start: func(tb testing.TB, url string, at time.Duration) *viewing {
+				return watchTool(tb, "ffmpeg", greyRows(stampBlocks, 1), "ffmpeg", "-v", "warning", "-nostdin", "-re",
+					"-ss", fmt.Sprint(at.Seconds()), "-i", url, "-map", "0:v:0", "-vf", stampCrop, "-fps_mode", "passthrough",
+					"-f", "rawvideo", "-flush_packets", "1", "pipe:3")
+			},
+		},
+		{
+			name: "mpv", needs: []string{"mpv"}, behind: whole, behindStandard: wholeStandard, exact: 3,
+			start: func(tb testing.TB, url string, at time.Duration) *viewing {
+				args := []string{
+					"-c", `exec mpv "$@" >&3`, "mpv", "--no-config", "--vo=tct", "--vo-tct-algo=plain", "--vo-tct-width=20",
+					"--vo-tct-height=1", "--no-keepaspect", "--ao=null", "--msg-level=all=warn", "--no-input-terminal", "--hr-seek=yes",
+					"--log-file=/dev/stderr", "--vf=lavfi=[" + stampCrop + "]", url,
+				}
+				if at > 0 {
+					args = append(args, fmt.Sprintf("--start=%.3f", at.Seconds()))
+				}
+				return watchTool(tb, "mpv", terminalRows, "sh", args...)
+			},
+		},
+		{
+			name: "GStreamer hlsdemux2", needs: []string{"gst-play-1.0"}, behind: whole, behindStandard: wholeStandard, exact: stampGOP,
+			start: func(tb testing.TB, url string, at time.Duration) *viewing {
+				return watchTool(tb, "GStreamer", greyRows(160, 90), "gst-play-1.0", "--no-interactive", "--use-playbin3", "--quiet",
+					fmt.Sprintf("--start-position=%.3f", at.Seconds()), "--audiosink=fakesink sync=true",
+					"--videosink=videoconvert ! videoscale add-borders=false ! video/x-raw,format=GRAY8,width=160,height=90 ! "+
+						"fdsink fd=3 sync=true", url)
+			},
+		},
+	}
+}
