@@ -17,6 +17,8 @@ type playerKind struct {
 	behind, behindStandard time.Duration
 	// exact is how many pictures a seek may miss; a GOP where the player promises key frames only.
 	exact int
+	// noSeek is why it can't seek; it plays a recording from the start then.
+	noSeek string
 }
 
 // inBrowser is a player of browser/page.js.
@@ -43,6 +45,7 @@ func playerKinds() []playerKind {
 		inBrowser("Chromium", "Chromium", "", whole, wholeStandard),
 		{
 			name: "ffmpeg", behind: whole, behindStandard: wholeStandard, exact: 3,
+			noSeek: "libavformat 5.1 reads on at the old fragment's offsets after a seek in fragmented HLS, its own muxer's too",
 			start: func(tb testing.TB, url string, at time.Duration) *viewing {
 				return watchTool(tb, "ffmpeg", greyRows(stampBlocks, 1), "ffmpeg", "-v", "warning", "-nostdin", "-re",
 					"-ss", fmt.Sprint(at.Seconds()), "-i", url, "-map", "0:v:0", "-vf", stampCrop, "-fps_mode", "passthrough",

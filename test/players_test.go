@@ -177,7 +177,7 @@ func (l *playerLimits) judge(m *figures) (broken []string) {
 	check(m.first >= 0, "no picture was shown")
 	check(m.stalls <= l.stalls && m.stalled <= l.stalled, "%d stalls of %v, at most %d of %v", m.stalls, m.stalled, l.stalls, l.stalled)
 	check(m.skips <= l.skips, "%d pictures skipped in %d places", m.skipped, m.skips)
-	check(m.back == 0, "%d steps back", m.back)
+	check(m.back == 0, "%d steps back, the last from %s", m.back, m.backs)
 	check(m.unreadable == 0, "%d pictures without a number", m.unreadable)
 	check(l.late == 0 || m.late <= l.late, "%v behind the publisher, at most %v", m.late, l.late)
 	check(m.fatal == 0 && (l.faults || len(m.faults) == 0), "errors: %s", m.faultText())

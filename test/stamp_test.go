@@ -10,12 +10,13 @@ import (
 )
 
 // A stamped clip carries in every picture its number: a strip over the foot of the picture, a ninth of its height, of 20
-// blocks of equal width: one white and one black for the levels, 14 bits of the number with the highest first, 4 bits
+// blocks of equal width: one white and one black for the levels, 12 bits of the number with the highest first, 6 bits
 // of its check sum. What a player shows is known by it, and from the publisher's notes when that was sent.
 
 const (
 	stampBlocks = 20
-	stampBits   = 14
+	stampBits   = 12
+	stampSums   = 6
 	stampRate   = 30 // pictures a second
 	stampGOP    = 30
 )
@@ -24,20 +25,14 @@ const (
 const stampCrop = "crop=iw:ih/18:0:ih*8.25/9,scale=20:1:flags=area,format=gray"
 
 // stampSum is the check sum of a number.
-func stampSum(number int) int {
-	sum := 5
-	for ; number > 0; number >>= 4 {
-		sum += number & 15
-	}
-	return sum & 15
-}
+func stampSum(number int) int { return (number*37 + 11) & (1<<stampSums - 1) }
 
 // stampRow gives the light of each block.
 func stampRow(number int) (row [stampBlocks]byte) {
-	bits := number<<4 | stampSum(number)
+	bits := number<<stampSums | stampSum(number)
 	row[0] = 255
-	for i := range stampBits + 4 {
-		if bits>>(stampBits+3-i)&1 == 1 {
+	for i := range stampBits + stampSums {
+		if bits>>(stampBits+stampSums-1-i)&1 == 1 {
 			row[2+i] = 255
 		}
 	}
@@ -56,7 +51,7 @@ func readStamp(row []byte) int {
 			bits |= 1
 		}
 	}
-	if number := bits >> 4; stampSum(number) == bits&15 {
+	if number := bits >> stampSums; stampSum(number) == bits&(1<<stampSums-1) {
 		return number
 	}
 	return -1

@@ -32,11 +32,11 @@ func readStamped(tb testing.TB, file string) *stampedFilm {
 			first = min(first, s.pts)
 		}
 	}
-	for i, s := range f.samples {
-		number := -1
+	for i := range f.samples {
+		s, number := &f.samples[i], -1
 		if s.track.video {
 			number = int(math.Round((s.pts - first).Seconds() * stampRate))
-			if s.sync {
+			if s.sync = number%stampGOP == 0; s.sync { // the flags of a fragment's first sample are not read
 				f.keys[number] = i
 			}
 		}

@@ -283,6 +283,7 @@ type figures struct {
 	skips      int           // steps forward past pictures that were sent
 	skipped    int           // such pictures
 	back       int           // steps back
+	backs      string        // the last of them
 	unreadable int
 	latency    [2]time.Duration // behind the publisher: median, 95th in a hundred
 	late       time.Duration    // the last second's median
@@ -348,6 +349,7 @@ const mayDrop = 6
 func (m *figures) step(from, to int, sentAt func(number int) (time.Time, bool)) {
 	if to < from {
 		m.back++
+		m.backs = fmt.Sprintf("%d to %d", from, to)
 		return
 	}
 	missing := 0

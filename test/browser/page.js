@@ -21,10 +21,8 @@
     if (light[0] - light[1] < 64) return -1;
     const bits = light.map((l) => (l > (light[0] + light[1]) / 2 ? 1 : 0));
     const value = (from, to) => bits.slice(from, to).reduce((n, bit) => n * 2 + bit, 0);
-    const number = value(2, 16);
-    let sum = 5;
-    for (let n = number; n > 0; n >>= 4) sum += n & 15;
-    return (sum & 15) === value(16, 20) ? number : -1;
+    const number = value(2, 14);
+    return ((number * 37 + 11) & 63) === value(14, 20) ? number : -1;
   }
 
   const players = {

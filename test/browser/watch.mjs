@@ -55,6 +55,13 @@ try {
     if (options.log) tell({ log: message.text(), at: Date.now() });
     if (message.type() === "error") tell({ error: `console: ${message.text()}`, fatal: false });
   });
+  if (options.log) { // what Chromium's own player has to say
+    const session = await page.context().newCDPSession(page);
+    await session.send("Media.enable");
+    for (const event of ["playerErrorsRaised", "playerMessagesLogged"]) {
+      session.on(`Media.${event}`, (message) => tell({ log: JSON.stringify(message), at: Date.now() }));
+    }
+  }
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   let stopped = false;
   const commands = createInterface({ input: process.stdin });
