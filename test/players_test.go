@@ -137,10 +137,13 @@ func (s *playerStage) try(t *testing.T, row playerRow, stream string) playerResu
 			status, _ := s.server.try(w.url)
 			return status == http.StatusOK
 		})
+		eventually(t, 20*time.Second, "there are segments enough to join", func() bool {
+			return row.kind.joins == 0 || s.segments(t, "/acme/"+stream+"/index.m3u8") >= row.kind.joins
+		})
 		w.viewing = row.kind.start(t, w.url, 0)
 	}
 	row.play(t, w)
-	sentAt := func(int) (time.Time, bool) { return time.Time{}, true }
+	sentAt := func(int) (time.Time, bool) { return time.Time{}, false }
 	if w.publisher != nil {
 		sentAt = w.publisher.sentAt
 	}
@@ -156,6 +159,17 @@ func (s *playerStage) try(t *testing.T, row playerRow, stream string) playerResu
 		}
 	}
 	return r
+}
+
+// segments counts what each live playlist of a stream lists, and gives the least.
+func (s *playerStage) segments(tb testing.TB, index string) (least int) {
+	tb.Helper()
+	for i, variant := range variants(index, string(s.server.get(index))) {
+		if n := bytes.Count(s.server.get(variant), []byte("#EXTINF:")); i == 0 || n < least {
+			least = n
+		}
+	}
+	return least
 }
 
 func createStreamWith(tb testing.TB, server *oxbow, settings map[string]any) (key string) {

@@ -55,7 +55,8 @@ try {
     if (options.log) tell({ log: message.text(), at: Date.now() });
     if (message.type() === "error") tell({ error: `console: ${message.text()}`, fatal: false });
   });
-  if (options.log) { // what Chromium's own player has to say
+  if (options.log) { // and what Chromium itself has to say
+    page.on("response", (response) => tell({ log: `${response.status()} ${response.url()}`, at: Date.now() }));
     const session = await page.context().newCDPSession(page);
     await session.send("Media.enable");
     for (const event of ["playerErrorsRaised", "playerMessagesLogged"]) {
