@@ -13,7 +13,8 @@ import (
 )
 
 // The player table: real players, each in each scenario, judged by the numbers that they show. `make e2e` runs all
-// rows; `make test` runs a few.
+// rows, against the limits that they promise; `make test` runs a few, with room for a loaded machine. VLC is not among
+// them: it refuses to run as root, which containers of tests are; mpv stands for it.
 
 // playerStage is what the rows of the table share.
 type playerStage struct {
@@ -51,6 +52,14 @@ type playerLimits struct {
 	cannot  string        // cause why the player can't; the row is shown and not judged
 }
 
+// generous gives the limits for a machine that does other work beside: figures are shown there, and only what no load
+// explains is judged.
+func (l playerLimits) generous() playerLimits {
+	l.stalls, l.stalled, l.skips = l.stalls+10, l.stalled+10*time.Second, l.skips+10
+	l.late, l.faults = 3*l.late, true
+	return l
+}
+
 // watched is one row at work.
 type watched struct {
 	stage     *playerStage
@@ -61,7 +70,9 @@ type watched struct {
 	notes     []string
 }
 
-func (w *watched) note(format string, args ...any) { w.notes = append(w.notes, fmt.Sprintf(format, args...)) }
+func (w *watched) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
 
 // playerResult is a row of the table.
 type playerResult struct {
@@ -151,7 +162,11 @@ func (s *playerStage) try(t *testing.T, row playerRow, stream string) playerResu
 	r := playerResult{row: row, figures: w.viewing.measure(sentAt), notes: w.notes}
 	if w.publisher != nil {
 		w.publisher.leave()
-		r.broken = row.limits.judge(&r.figures)
+		limits := row.limits
+		if !s.full {
+			limits = limits.generous()
+		}
+		r.broken = limits.judge(&r.figures)
 	}
 	for _, n := range w.notes {
 		if strings.HasPrefix(n, "NOT") {

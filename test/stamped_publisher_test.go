@@ -188,7 +188,7 @@ func (p *stampedPublisher) sendFilm(ctx context.Context, client *ingest.RTMPClie
 			return ctx.Err()
 		}
 		kind, body := s.message()
-		if err := client.WriteMessage(kind, uint32((s.dts-first).Round(time.Millisecond).Milliseconds()), body); err != nil {
+		if err := client.WriteMessage(kind, uint32((s.dts - first).Round(time.Millisecond).Milliseconds()), body); err != nil {
 			return err
 		}
 		if err := client.Flush(); err != nil {
