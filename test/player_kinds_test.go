@@ -37,7 +37,9 @@ func inBrowser(name, player, config string, behind, behindStandard time.Duration
 const hlsSettings = `{"lowLatencyMode": true, "backBufferLength": 60, "maxLiveSyncPlaybackRate": 1.1}`
 
 const (
-	libavformatSeek = "libavformat 5.1 reads on at the old fragment's offsets after a seek in fragmented HLS, its own muxer's too"
+	vhsParts        = "the low latency mode of VHS 3.17 stands for ten seconds after the start; llhls=false is good"
+	libavformatSeek = "libavformat 5.1 reads on at the old fragment's offsets after a seek in fragmented HLS, " +
+		"its own muxer's too"
 	libavformatInit = `libavformat 5.1 keeps the first init segment ("Found duplicated MOOV Atom. Skipped it")`
 )
 
@@ -78,7 +80,8 @@ func playerKinds() []playerKind {
 			},
 		},
 		{
-			name: "GStreamer hlsdemux2", needs: []string{"gst-play-1.0"}, behind: whole, behindStandard: wholeStandard, exact: stampGOP,
+			name: "GStreamer hlsdemux2", needs: []string{"gst-play-1.0"}, behind: whole, behindStandard: wholeStandard,
+			exact: stampGOP,
 			start: func(tb testing.TB, url string, at time.Duration) *viewing {
 				return watchTool(tb, "GStreamer", greyRows(160, 90), "gst-play-1.0", "--no-interactive", "--use-playbin3", "--quiet",
 					fmt.Sprintf("--start-position=%.3f", at.Seconds()), "--audiosink=fakesink sync=true",

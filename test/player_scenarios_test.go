@@ -35,8 +35,12 @@ func playerRows() (rows []playerRow) {
 
 // playersCannot names, by player and scenario, why a player does not keep the limits.
 var playersCannot = map[string]string{
-	"ffmpeg change": libavformatInit,
-	"mpv change":    libavformatInit,
+	"video.js 8.24 live":      vhsParts,
+	"video.js 8.24 reconnect": vhsParts,
+	"video.js 8.24 change":    vhsParts,
+	"video.js 8.24 end":       vhsParts,
+	"ffmpeg change":           libavformatInit,
+	"mpv change":              libavformatInit,
 	"GStreamer hlsdemux2 reconnect": "hlsdemux2 1.22 does not know EXT-X-GAP and stands at the first filler; " +
 		"with the setting interruption=hold it goes on",
 	"GStreamer hlsdemux2 end": "gst-play 1.22 leaves some pictures before the last",

@@ -91,7 +91,8 @@ func TestPlayers(t *testing.T) {
 	const length = 70 * time.Second
 	stage.film = readStamped(t, stampedClip(t, 640, 360, length))
 	stage.other = readStamped(t, stampedClip(t, 480, 270, length))
-	if status := stage.server.api(http.MethodPost, "/v1/publishers", map[string]any{"name": "acme", "archive_delay": "1h"}, nil); status >= 300 {
+	settings := map[string]any{"name": "acme", "archive_delay": "1h"}
+	if status := stage.server.api(http.MethodPost, "/v1/publishers", settings, nil); status >= 300 {
 		t.Fatalf("create publisher: %d", status)
 	}
 	stage.record(t)
@@ -204,7 +205,8 @@ func (l *playerLimits) judge(m *figures) (broken []string) {
 		}
 	}
 	check(m.first >= 0, "no picture was shown")
-	check(m.stalls <= l.stalls && m.stalled <= l.stalled, "%d stalls of %v, at most %d of %v", m.stalls, m.stalled, l.stalls, l.stalled)
+	check(m.stalls <= l.stalls && m.stalled <= l.stalled, "%d stalls of %v, at most %d of %v",
+		m.stalls, m.stalled, l.stalls, l.stalled)
 	check(m.skips <= l.skips, "%d pictures skipped in %d places", m.skipped, m.skips)
 	check(m.back == 0, "%d steps back, the last from %s", m.back, m.backs)
 	check(m.unreadable == 0, "%d pictures without a number", m.unreadable)
@@ -244,7 +246,8 @@ func (s *playerStage) write(tb testing.TB) {
 	}
 	slices.SortFunc(s.results, func(a, b playerResult) int { return order[a.row.name()] - order[b.row.name()] })
 	var b bytes.Buffer
-	b.WriteString("| player | scenario | first picture | stalls | skips | behind: median, p95, end | dropped | errors | verdict |\n")
+	b.WriteString("| player | scenario | first picture | stalls | skips | behind: median, p95, end | dropped | errors ")
+	b.WriteString("| verdict |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range s.results {
 		m, verdict := &r.figures, "good"

@@ -94,9 +94,11 @@ func stampedClip(tb testing.TB, width, height int, length time.Duration) string 
 		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=size=%dx%d:rate=%d:duration=%s", width, height-foot, stampRate, seconds),
 		"-f", "rawvideo", "-pix_fmt", "gray", "-s", fmt.Sprintf("%dx%d", width, foot), "-r", fmt.Sprint(stampRate), "-i", "-",
 		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration="+seconds,
-		"-filter_complex", "[0:v]format=yuv420p[film];[1:v]format=yuv420p[strip];[film][strip]vstack[v]", "-map", "[v]", "-map", "2:a",
+		"-filter_complex", "[0:v]format=yuv420p[film];[1:v]format=yuv420p[strip];[film][strip]vstack[v]",
+		"-map", "[v]", "-map", "2:a",
 		"-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-b_strategy", "0", "-g", fmt.Sprint(stampGOP),
-		"-keyint_min", fmt.Sprint(stampGOP), "-sc_threshold", "0", "-b:v", "800k", "-c:a", "aac", "-b:a", "96k", "-ac", "2", file)
+		"-keyint_min", fmt.Sprint(stampGOP), "-sc_threshold", "0", "-b:v", "800k",
+		"-c:a", "aac", "-b:a", "96k", "-ac", "2", file)
 	cmd.Stdin = &strip
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("encode the stamped clip: %v\n%s", err, out)

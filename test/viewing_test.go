@@ -55,7 +55,7 @@ func watchInBrowser(tb testing.TB, player, url, config string) *viewing {
 		config = "{}"
 	}
 	args := []string{"watch.mjs", player, url, "--config", config, "--chromium", chromium}
-	if os.Getenv("OXBOW_PLAYER_LOG") != "" {
+	if os.Getenv("OXBOW_PLAYER_LOG") != "" { // for who looks into a player's fault
 		args = append(args, "--log")
 	}
 	cmd := exec.Command(node, args...)
@@ -230,8 +230,7 @@ func (v *viewing) readDriver(r io.Reader) {
 
 func wallClock(ms float64) time.Time { return time.UnixMicro(int64(ms * 1000)) }
 
-// seek asks the browser's player for a position from the start, and gives the pictures shown from then on. It is over
-// when the player has shown some there for a second.
+// seek asks the browser's player for a position from the start.
 func (v *viewing) seek(to time.Duration) {
 	v.tb.Helper()
 	if _, err := fmt.Fprintf(v.input, "{\"seek\": %.3f}\n", to.Seconds()); err != nil {

@@ -1,11 +1,12 @@
 // Plays a stream or recording with one player in headless Chromium and tells what it shows while it does.
 //
-//   node watch.mjs PLAYER URL [--config JSON] [--chromium FILE]
+//   node watch.mjs PLAYER URL [--config JSON] [--chromium FILE] [--log]
 //
 // PLAYER is a name in page.js. Every line on standard output is one JSON object: {load: ms} when the player was given
 // the URL; {frames: [[ms, media seconds, number], ...]}, the pictures that were shown, with the number that is read out
-// of each (-1: unreadable); {error, fatal}; {seekable: [from, to]} before the first picture; {ended: ms}; {dropped}
-// at the end. Times are wall clock. Lines on standard input: {"seek": seconds from the start}, {"stop": true}.
+// of each (-1: unreadable); {error, fatal}; {seeked: ms}; {ended: ms}; {dropped} at the end; with --log {log, at}: what
+// the console, the network and Chromium's own player say. Times are wall clock. Lines on standard input:
+// {"seek": seconds from the start}, {"stop": true}.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -17,7 +18,7 @@ const { values: options, positionals: [player, url] } = parseArgs({
   options: {
     config: { type: "string", default: "{}" },
     chromium: { type: "string", default: "/usr/bin/chromium" },
-    log: { type: "boolean", default: false }, // what the player says to the console, as {log}
+    log: { type: "boolean", default: false },
   },
 });
 const tell = (object) => process.stdout.write(`${JSON.stringify(object)}\n`);
