@@ -46,37 +46,32 @@ const (
 // playerKinds are all players of the table. A player without low latency stays three target durations behind, and a
 // segment is listed when it is whole.
 func playerKinds() []playerKind {
-	const whole, wholeStandard = 9 * time.Second, 17 * time.Second
+	const whole, wholeStandard = 12 * time.Second, 20 * time.Second
 	native := inBrowser("Chromium", "Chromium", "", whole, wholeStandard)
 	native.joins = 3 // with fewer it may fail at once: "Segment queue never had any data"
 	return []playerKind{
 		inBrowser("hls.js 1.7", "hls.js", hlsSettings, 2*time.Second, wholeStandard),
-		inBrowser("hls.js 1.5", "hls.js 1.5", hlsSettings, 2300*time.Millisecond, wholeStandard),
-		inBrowser("Shaka 5.2", "Shaka", `{"streaming": {"lowLatencyMode": true}}`, 2500*time.Millisecond, wholeStandard),
+		inBrowser("hls.js 1.5", "hls.js 1.5", hlsSettings, 3*time.Second, wholeStandard),
+		inBrowser("Shaka 5.2", "Shaka", `{"streaming": {"lowLatencyMode": true}}`, 3*time.Second, wholeStandard),
 		inBrowser("video.js 8.24", "video.js", "", 4*time.Second, wholeStandard),
 		inBrowser("video.js 8.24 without LL", "video.js", `{"llhls": false}`, whole, wholeStandard),
 		native,
 		{
 			name: "ffmpeg", behind: whole, behindStandard: wholeStandard, exact: 3, joins: 3, noSeek: libavformatSeek,
-			start: func(tb testing.TB, url string, at time.Duration) *viewing {
+			start: func(tb testing.TB, url string, _ time.Duration) *viewing {
 				return watchTool(tb, "ffmpeg", greyRows(stampBlocks, 1), "ffmpeg", "-v", "warning", "-nostdin", "-re",
-					"-ss", fmt.Sprint(at.Seconds()), "-i", url, "-map", "0:v:0", "-vf", stampCrop, "-fps_mode", "passthrough",
+					"-i", url, "-map", "0:v:0", "-vf", stampCrop, "-fps_mode", "passthrough",
 					"-f", "rawvideo", "-flush_packets", "1", "pipe:3")
 			},
 		},
 		{
 			name: "mpv", needs: []string{"mpv"}, behind: whole, behindStandard: wholeStandard, exact: 3,
 			joins: 3, noSeek: libavformatSeek,
-			start: func(tb testing.TB, url string, at time.Duration) *viewing {
-				args := []string{
+			start: func(tb testing.TB, url string, _ time.Duration) *viewing {
+				return watchTool(tb, "mpv", terminalRows, "sh",
 					"-c", `exec mpv "$@" >&3`, "mpv", "--no-config", "--vo=tct", "--vo-tct-algo=plain", "--vo-tct-width=20",
-					"--vo-tct-height=1", "--no-keepaspect", "--ao=null", "--msg-level=all=warn", "--no-input-terminal", "--hr-seek=yes",
-					"--log-file=/dev/stderr", "--vf=lavfi=[" + stampCrop + "]", url,
-				}
-				if at > 0 {
-					args = append(args, fmt.Sprintf("--start=%.3f", at.Seconds()))
-				}
-				return watchTool(tb, "mpv", terminalRows, "sh", args...)
+					"--vo-tct-height=1", "--no-keepaspect", "--ao=null", "--msg-level=all=warn", "--no-input-terminal",
+					"--log-file=/dev/stderr", "--vf=lavfi=["+stampCrop+"]", url)
 			},
 		},
 		{

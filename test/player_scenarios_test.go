@@ -41,6 +41,11 @@ var playersCannot = map[string]string{
 	"video.js 8.24 end":       vhsParts,
 	"ffmpeg change":           libavformatInit,
 	"mpv change":              libavformatInit,
+	"Shaka 5.2 reconnect": "Shaka 5.2 gives up (1011, SEGMENT_MISSING) where a gap is the newest that is listed; " +
+		"its page may call retryStreaming",
+	"video.js 8.24 without LL reconnect": "VHS 3.17 does not know EXT-X-GAP and asks for the fillers again and again",
+	"hls.js 1.5 change": "hls.js up to 1.6.16 fails on parts after a discontinuity; " +
+		"the setting whole_after_discontinuity is for it",
 	"GStreamer hlsdemux2 reconnect": "hlsdemux2 1.22 does not know EXT-X-GAP and stands at the first filler; " +
 		"with the setting interruption=hold it goes on",
 	"GStreamer hlsdemux2 end": "gst-play 1.22 leaves some pictures before the last",
