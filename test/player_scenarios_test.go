@@ -42,8 +42,9 @@ var playersCannot = map[string]string{
 	"ffmpeg change":           libavformatInit,
 	"mpv change":              libavformatInit,
 	"Shaka 5.2 reconnect": "Shaka 5.2 gives up (1011, SEGMENT_MISSING) where a gap is the newest that is listed; " +
-		"its page may call retryStreaming",
-	"video.js 8.24 without LL reconnect": "VHS 3.17 does not know EXT-X-GAP and asks for the fillers again and again",
+		"its page may call retryStreaming, or interruption=hold",
+	"video.js 8.24 without LL reconnect": "VHS 3.17 does not know EXT-X-GAP and asks for the fillers again and again; " +
+		"with interruption=hold it goes on",
 	"hls.js 1.5 change": "hls.js up to 1.6.16 fails on parts after a discontinuity; " +
 		"the setting whole_after_discontinuity is for it",
 	"GStreamer hlsdemux2 reconnect": "hlsdemux2 1.22 does not know EXT-X-GAP and stands at the first filler; " +
