@@ -176,6 +176,16 @@ func (t *erTrack) message(packet byte, key bool, rest ...[]byte) (kind byte, bod
 	return kind, body
 }
 
+// message gives the sample as an E-RTMP message body.
+func (s *erSample) message() (kind byte, body []byte) {
+	var composition []byte
+	if s.track.fourCC == "hvc1" || s.track.fourCC == "avc1" {
+		offset := (s.pts - s.dts).Round(time.Millisecond).Milliseconds()
+		composition = []byte{byte(offset >> 16), byte(offset >> 8), byte(offset)}
+	}
+	return s.track.message(1, s.sync, composition, s.payload)
+}
+
 // publishClip sends a file in real time, once. stamp, if it is not nil, makes the timestamps that a faulty clock would.
 func publishClip(
 	ctx context.Context, url string, tracks []*erTrack, samples []erSample, stamp func(*erSample, time.Duration) time.Duration,
@@ -212,12 +222,7 @@ func sendClip(
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		var composition []byte
-		if s.track.fourCC == "hvc1" || s.track.fourCC == "avc1" {
-			offset := (s.pts - s.dts).Round(time.Millisecond).Milliseconds()
-			composition = []byte{byte(offset >> 16), byte(offset >> 8), byte(offset)}
-		}
-		kind, body := s.track.message(1, s.sync, composition, s.payload)
+		kind, body := s.message()
 		at := s.dts - first
 		if stamp != nil {
 			at = stamp(&s, at)

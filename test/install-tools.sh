@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need beside Go, or says how to: ffmpeg and chromium by the system's packages, the browser
-# driver by npm. Nothing is done where all of it is there.
+# driver and the players by npm. Nothing is done where all of it is there.
 set -eu
 cd "$(dirname "$0")"
 
@@ -9,9 +9,12 @@ command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
-if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers of make e2e
+if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers and players of make e2e
   command -v gst-launch-1.0 >/dev/null 2>&1 || missing="$missing gstreamer1.0-tools gstreamer1.0-plugins-base \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+  gst-inspect-1.0 avdec_h264 >/dev/null 2>&1 || missing="$missing gstreamer1.0-libav"
+  command -v gst-play-1.0 >/dev/null 2>&1 || missing="$missing gstreamer1.0-plugins-base-apps"
+  command -v mpv >/dev/null 2>&1 || missing="$missing mpv"
   command -v obs >/dev/null 2>&1 || missing="$missing obs-studio"
   command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
   command -v srt-live-transmit >/dev/null 2>&1 || missing="$missing srt-tools"
@@ -26,6 +29,7 @@ if [ -n "$missing" ]; then
     echo "missing:$missing. The tests that need them are skipped. On Debian: sudo apt-get install$missing" >&2
   fi
 fi
-if command -v npm >/dev/null 2>&1 && [ ! -d browser/node_modules/playwright-core ]; then
+# npm notes in node_modules what it installed.
+if command -v npm >/dev/null 2>&1 && [ ! browser/node_modules/.package-lock.json -nt browser/package-lock.json ]; then
   (cd browser && npm ci --no-audit --no-fund --loglevel=error)
 fi
