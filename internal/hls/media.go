@@ -316,6 +316,9 @@ func (s *Snapshot) appendParts(
 		dst = append(dst, `,URI="`...)
 		dst = appendPartURI(dst, kind.base(), take, r.Name, msn, parts[i].Index)
 		dst = append(dst, '"')
+		if parts[i].Gap {
+			dst = append(dst, ",GAP=YES"...)
+		}
 		if parts[i].Independent {
 			dst = append(dst, ",INDEPENDENT=YES"...)
 		}

@@ -187,6 +187,22 @@ func TestGAP1_WindowBeginsWithAGapOnlyIfThereIsNothingElse(t *testing.T) {
 	}
 }
 
+func TestGAP1_PRT9_PartsOfAGapAreGaps(t *testing.T) {
+	s := newSim(lowConstants(), audioTrack())
+	s.run(8, false)
+	s.gap(true)
+	text := string(AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil))
+	for k := range 4 {
+		want := fmt.Sprintf("#EXT-X-PART:DURATION=0.49068,URI=\"../1/audio/9.%d.m4s\",GAP=YES\n", k)
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "GAP=YES") != 4 {
+		t.Errorf("other parts are gaps, too:\n%s", text)
+	}
+}
+
 func checkTimeline(t *testing.T, s *Snapshot, r int, _ Kind, p, _ *parsed) {
 	for i, seg := range p.segments {
 		if seg.date.IsZero() {
