@@ -63,7 +63,11 @@ func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
 }
 
 func (s *Snapshot) appendFinishedHeader(dst []byte, p Playlist, r *Rendition, from int) []byte {
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionVOD)
+	version := int64(versionVOD)
+	if p.Form == IFrames {
+		version = versionIFrames
+	}
+	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", version)
 	dst = appendTargetDuration(dst, s)
 	dst = append(dst, "#EXT-X-PLAYLIST-TYPE:VOD\n"...)
 	if p.Form == IFrames {

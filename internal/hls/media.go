@@ -66,10 +66,9 @@ const (
 )
 
 // Versions of the protocol that the playlists ask for (SYN-2, SYN-5). AVPlayer was reported to refuse SERVER-CONTROL
-// below 9, so full and delta playlists both say 9. A delta that leaves out date ranges needs 10.
+// below 9, and CAN-SKIP-DATERANGES is of 10, so full and delta playlists both say 10 (DLT-4).
 const (
-	versionLive = 9
-	versionV2   = 10
+	versionLive = 10
 	versionVOD  = 6
 
 	versionRanges   = 4 // byte ranges, without MAP
@@ -259,11 +258,7 @@ func (at *sight) date(s *Snapshot, i int) time.Time {
 }
 
 func appendHeader(dst []byte, s *Snapshot, p Playlist, skip Skip) []byte {
-	version := int64(versionLive)
-	if skip == SkipV2 {
-		version = versionV2
-	}
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", version)
+	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionLive)
 	dst = appendTargetDuration(dst, s)
 	if p.Kind == Whole {
 		dst = append(dst, "#EXT-X-PLAYLIST-TYPE:EVENT\n"...)

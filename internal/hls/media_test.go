@@ -88,7 +88,7 @@ func TestPlaylistsAreReadByGohlslib(t *testing.T) {
 }
 
 func checkHeaderNeverChanges(t *testing.T, s *Snapshot, _ int, k Kind, p, prev *parsed) {
-	if p.version != 9 || p.target != int(s.Constants.TargetDuration.Seconds()) {
+	if p.version != 10 || p.target != int(s.Constants.TargetDuration.Seconds()) {
 		t.Errorf("version %d, target %d", p.version, p.target)
 	}
 	if want := [...]string{"", "EVENT"}[k]; p.kind != want { // END-2
