@@ -82,6 +82,7 @@ func TestChecker(t *testing.T) {
 				"CMF-17": "a GOP that outlasts TARGETDURATION is cut without an IDR, and warned of",
 				"CMF-11": "such a cut stands between a picture and those that are shown before it",
 				"CMF-23": "such a cut stands between a picture and those that are shown before it",
+				"MV-15":  "much of an I-frame playlist would be gaps, so new viewers are not told of it",
 				"MV-12":  "the segments do not begin with an IDR, and it is not said that they do",
 			},
 		},
