@@ -21,9 +21,9 @@ func (s *Show) finishGap(index int, duration int64) {
 	s.listed(index)
 }
 
-// gapParts divides a gap (GAP-1); nil where no parts are listed. A low-latency player passes over a gap part by part, as
-// it goes on. Without them hls.js 1.7 took the parts behind a gap for the next ones, and stood up to three seconds. With
-// them hls.js 1.5 stands at the gap for good, so the setting for old players leaves them out.
+// gapParts divides a gap (GAP-1); nil where no parts are listed. A low-latency player passes over a gap part by part,
+// as it goes on. Without them hls.js 1.7 took the parts behind a gap for the next ones, and stood up to three seconds.
+// With them hls.js 1.5 stands at the gap for good, so the setting for old players leaves them out.
 func (s *Show) gapParts(duration, timescale int64) []media.Part {
 	most := media.Ticks(s.constants.PartTarget, timescale)
 	if most == 0 || duration <= 0 || s.settings.WholeAfterDiscontinuity {

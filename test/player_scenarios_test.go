@@ -16,7 +16,10 @@ func playerRows() (rows []playerRow) {
 				scenario: "live standard", settings: map[string]any{"latency": "standard"}, play: playLive,
 				limits: playerLimits{late: kind.behindStandard},
 			},
-			{scenario: "reconnect", play: playReconnect, limits: playerLimits{stalls: 3, stalled: 8 * time.Second, skips: 1, faults: true}},
+			{
+				scenario: "reconnect", play: playReconnect,
+				limits: playerLimits{stalls: 3, stalled: 8 * time.Second, skips: 1, faults: true},
+			},
 			{scenario: "change", play: playChange, limits: playerLimits{stalls: 1, stalled: 2 * time.Second, faults: true}},
 			{scenario: "end", play: playEnd, limits: playerLimits{ends: true}},
 			{scenario: "VOD", play: playSeeks},
