@@ -523,6 +523,37 @@ func TestMembersAreFenced(t *testing.T) {
 	})
 }
 
+// A show's lease that was lost and acquired anew fences all members at once. They come back one by one, and the
+// recording goes on as it was.
+func TestMembersOfALeaseThatWasLostAreWaitedFor(t *testing.T) {
+	onStage(t, func(s *stage) {
+		high, low := pair()
+		group := newCast(s, high, low)
+		group.join(high, low)
+		group.act(6 * time.Second)
+		old := []*Member{high.m, low.m}
+		low.m = nil
+		group.epoch++
+		group.join(high)
+		for _, m := range old {
+			if err := m.WriteFrame(videoFrame(0, true)); !errors.Is(err, media.ErrTakenOver) {
+				t.Errorf("a member on the lease that was lost: %v", err)
+			}
+			if err := m.Close(false); err != nil {
+				t.Error(err)
+			}
+		}
+		group.act(4 * time.Second)
+		group.join(low)
+		group.act(6 * time.Second)
+		snap := s.newest()
+		if s.ids != 1 || len(snap.Takes) != 2 || len(snap.Renditions) != 3 || snap.State != media.Live {
+			t.Errorf("%d recordings, %d takes, %d renditions, state %s", s.ids, len(snap.Takes), len(snap.Renditions), snap.State)
+		}
+		group.leave(true, high, low)
+	})
+}
+
 func TestMembersThatCanNotBeTaken(t *testing.T) {
 	onStage(t, func(s *stage) {
 		high, _ := pair()
