@@ -469,6 +469,33 @@ func TestSoundsOfAGroup(t *testing.T) {
 			group.leave(true, high, low)
 		})
 	})
+	t.Run("what one member sends twice is two", func(t *testing.T) {
+		onStage(t, func(s *stage) {
+			high, low := pair()
+			second := audioTrack()
+			second.Name, second.Label = "audio2", "Commentary"
+			high.tracks = append(high.tracks, second)
+			group := newCast(s, high, low)
+			group.join(high, low)
+			group.act(6 * time.Second)
+			snap := s.newest()
+			if got := group.names(snap); !slices.Equal(got, []string{"video=show_1080", "video2=show_720", "audio", "audio2"}) {
+				t.Fatalf("tracks %q", got)
+			}
+			group.leave(false, high) // the other member's sound stands in for the first
+			group.act(6 * time.Second)
+			routes := low.m.routes
+			if len(s.newest().Takes) > 2 || s.ids != 1 || routes[1].to != 2 {
+				t.Errorf("%d recordings, %d takes, routes %+v", s.ids, len(s.newest().Takes), routes)
+			}
+			group.join(high)
+			group.act(6 * time.Second)
+			if routes := high.m.routes; s.ids != 1 || routes[1].to >= 0 || routes[2].to != 3 {
+				t.Errorf("%d recordings, routes %+v: the stand-in goes on, and the second sound is its member's", s.ids, routes)
+			}
+			group.leave(true, high, low)
+		})
+	})
 	t.Run("alone", func(t *testing.T) {
 		onStage(t, func(s *stage) {
 			english := &encoder{name: "en", tracks: []media.Track{spoken("en")}, gop: 25}

@@ -135,12 +135,23 @@ func (m *Member) bringLocked() error {
 	return g.pub.SetTracks(g.listLocked())
 }
 
-// sound finds a track that can stand for one of the show's: the same language, in the same configuration.
+// sound finds a track that can stand for one of the show's and goes nowhere yet: the same language, in the same
+// configuration, and the track itself where that is the member's.
 func (m *Member) sound(t *groupTrack) int {
-	return slices.IndexFunc(m.tracks, func(have media.Track) bool {
-		return have.Kind == media.Audio && have.Language == t.Language && have.Codec == t.Codec && have.Unit == t.Unit &&
-			bytes.Equal(have.Config, t.Config)
-	})
+	found := -1
+	for i, have := range m.tracks {
+		if have.Kind != media.Audio || have.Language != t.Language || have.Codec != t.Codec || have.Unit != t.Unit ||
+			!bytes.Equal(have.Config, t.Config) || m.routes[i].to >= 0 {
+			continue
+		}
+		if m.name == t.member && have.Name == t.source {
+			return i
+		}
+		if found < 0 {
+			found = i
+		}
+	}
+	return found
 }
 
 // silent says that nothing came for so long that others are to go on without it.
