@@ -160,7 +160,7 @@ func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 		return
 	}
 	if m.Kind == media.ID3 {
-		s.take.lanes[s.show.lead].events.add(at, s.show.timeline.number, payload)
+		s.take.lanes[s.show.lead].emsg.add(at, s.show.timeline.number, payload)
 	}
 }
 
