@@ -25,7 +25,8 @@ const (
 	maxTagBytes = 1 << 20
 )
 
-// emsgQueue are the ID3 tags that wait for their part of a take's first track. What finds no room is in playlists only.
+// emsgQueue are the ID3 tags that wait for their part of a take's leading track. What finds no room is in playlists
+// only.
 type emsgQueue struct {
 	timescale uint32
 	list      []emsg // in order of time
