@@ -88,9 +88,21 @@ func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64)
 	if err != nil {
 		return nil, errors.Join(err, g.leave(ctx, live, show.Path, stream.Path.Stream))
 	}
-	return &membership{Member: member, leave: func() error {
+	joined := &membership{Member: member, leave: func() error {
 		return g.leave(context.WithoutCancel(ctx), live, show.Path, stream.Path.Stream)
-	}}, nil
+	}}
+	if !g.holds(live, show.Path) { // since it was acquired; nobody sends away who is not here yet
+		err := fmt.Errorf("%w: the lease of its group %s was lost: publish again", media.ErrUnavailable, show.Path)
+		return nil, errors.Join(err, joined.Close(false))
+	}
+	return joined, nil
+}
+
+// holds says that the group's lease was not lost.
+func (g *groups) holds(live *liveGroup, show media.StreamPath) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.live[show] == live
 }
 
 func (g *groups) enter(show media.StreamPath, member string) *liveGroup {

@@ -158,3 +158,30 @@ func TestLIF4_GroupsAcquireALostLeaseAnew(t *testing.T) {
 		t.Errorf("the show's lease is %q's: %v", node, err)
 	}
 }
+
+// lateLeases are leases of which each is lost as soon as it is acquired.
+type lateLeases struct {
+	*leases
+	lost func(media.StreamPath) []media.StreamPath
+}
+
+func (l lateLeases) Acquire(ctx context.Context, path media.StreamPath) (uint64, error) {
+	epoch, err := l.leases.Acquire(ctx, path)
+	l.lost(path)
+	return epoch, err
+}
+
+func TestLIF4_GroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
+	g := newGroupWorld(t)
+	g.groups.leases = lateLeases{g.leases, g.groups.lost}
+	if p, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) || p != nil {
+		t.Errorf("published %v: %v", p, err)
+	}
+	if _, _, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
+		t.Errorf("owned %v, left are %v: %v", owned, g.mu.live, err)
+	}
+	g.groups.leases = g.leases
+	if err := g.publish(t, "show_720", 2).Close(true); err != nil {
+		t.Error(err)
+	}
+}
