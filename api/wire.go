@@ -52,7 +52,7 @@ type SettingsPatch struct {
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts in a take's first segment"`
 
-	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the subtitles that text events are, like en; empty is none"`
+	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the text events as subtitles, like en; empty is none"`
 	Captions  *string `json:"captions,omitempty" doc:"Languages of closed captions, like CC1=en SERVICE1=en"`
 	Group     *string `json:"group,omitempty" doc:"The stream whose show this one is a rendition of; a stream's alone"`
 

@@ -23,12 +23,12 @@
 //
 // Streams of a group, which make one show together, write to a Member each; what they write goes into one Publication:
 //
-//	Member.WriteFrame        hold frames until the member is known, and for changes to come     member.go
+//	Member.WriteFrame        hold frames until the member is known, and for changes to come     member.go, memberheld.go
 //	memberClock              each connection's clock onto the group's                           groupclock.go
 //	group                    begin, come and leave, who leads                                   group.go, groupset.go
 //
 // Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
-// (recorder.go, jobs.go); the goroutine writes it in order (tape.go).
+// (recorder.go, jobs.go, outage.go); the goroutine writes it in order (tape.go).
 //
 // The clock's side, on Run's goroutine and one of each stream's and group's: stream.tick lists fillers, notices
 // silence, closes reconnect windows (tick.go); queue writes rows and events (queue.go).

@@ -53,8 +53,8 @@ func (f *fragment) drop(n int) {
 	f.data = f.data[:keep]
 }
 
-// cut removes the first n samples and gives them, behind the emsg boxes, as one part, the caller's own, in an allocation of
-// its size.
+// cut removes the first n samples and gives them, behind the emsg boxes, as one part, the caller's own, in an
+// allocation of its size.
 func (f *fragment) cut(sequence uint32, n int) []byte {
 	size := 0
 	for i := range f.samples[:n] {

@@ -35,8 +35,8 @@ func (g *group) composeLocked() []*groupTrack {
 	return tracks
 }
 
-// hasSound says that one of the tracks is another member's same sound: of that language and codec. What one member sends
-// twice, like a commentary, is not the same.
+// hasSound says that one of the tracks is another member's same sound: of that language and codec. What one member
+// sends twice, like a commentary, is not the same.
 func hasSound(tracks []*groupTrack, m *Member, t media.Track) bool {
 	return slices.ContainsFunc(tracks, func(have *groupTrack) bool {
 		return have.Kind == media.Audio && have.member != m.name && have.Language == t.Language && have.Codec == t.Codec

@@ -122,10 +122,10 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 }
 
 // A show's lease that is lost sends every member away, and who is back before all have left acquires it anew.
-func TestLIF4_GroupsAcquireALostLeaseAnew(t *testing.T) {
+func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	g := newGroupWorld(t)
 	var kicked []media.StreamPath
-	g.leases.lost = func(path media.StreamPath) { kicked = append(kicked, g.groups.lost(path)...) }
+	g.leases.lost = func(path media.StreamPath) { kicked = append(kicked, g.lost(path)...) }
 	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
 	if _, err := g.memory.Acquire(t.Context(), acme("show"), "b", 0); err != nil {
 		t.Fatal(err)
@@ -171,9 +171,9 @@ func (l lateLeases) Acquire(ctx context.Context, path media.StreamPath) (uint64,
 	return epoch, err
 }
 
-func TestLIF4_GroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
+func TestGroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
 	g := newGroupWorld(t)
-	g.groups.leases = lateLeases{g.leases, g.groups.lost}
+	g.groups.leases = lateLeases{g.leases, g.lost}
 	if p, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) || p != nil {
 		t.Errorf("published %v: %v", p, err)
 	}
