@@ -40,6 +40,8 @@ type encoder struct {
 	drift  int64         // of its clock, in millionths
 	m      *Member       // nil while it is not connected
 	silent bool
+	// refresh: but for the first picture it sends recovery points for key frames.
+	refresh bool
 
 	video, audio int64 // frames sent or left out
 	epoch        uint64
@@ -139,7 +141,9 @@ func (e *encoder) until(t time.Duration, write func(*media.Frame)) {
 			f, tracks = audioFrame(0, a+e.zero+a/1e6*time.Duration(e.drift)), audios
 			e.audio++
 		} else {
-			f = videoFrame(v+e.zero+v/1e6*time.Duration(e.drift), (int(e.video)-e.phase)%e.gop == 0)
+			key := (int(e.video)-e.phase)%e.gop == 0
+			f = videoFrame(v+e.zero+v/1e6*time.Duration(e.drift), key && (!e.refresh || e.video == 0))
+			f.Recovery = key && !f.Sync
 			e.video++
 		}
 		for _, track := range tracks {
@@ -358,6 +362,30 @@ func TestAnotherMemberLeads(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Members of intra refresh have a key frame at their begin only. Recovery points do then, late.
+func TestMembersWithoutKeyFramesLeadAndComeBack(t *testing.T) {
+	onStage(t, func(s *stage) {
+		high, low := pair()
+		high.refresh, low.refresh = true, true
+		group := newCast(s, high, low)
+		group.join(high, low)
+		group.act(6 * time.Second)
+		group.leave(false, high)
+		group.act(10 * time.Second)
+		snap := s.newest()
+		if last := snap.Renditions[1].Segments[len(snap.Renditions[1].Segments)-1]; len(snap.Takes) != 2 || last.Gap {
+			t.Errorf("%d takes, last segment of who is there %+v", len(snap.Takes), last)
+		}
+		group.join(high) // in the middle of its pictures
+		group.act(8 * time.Second)
+		snap = s.newest()
+		if last := snap.Renditions[0].Segments[len(snap.Renditions[0].Segments)-1]; s.ids != 1 || last.Gap {
+			t.Errorf("%d recordings, last segment of who is back %+v", s.ids, last)
+		}
+		group.leave(true, high, low)
+	})
 }
 
 // repairs are those that one of two members knows.

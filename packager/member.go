@@ -14,6 +14,8 @@ const (
 	maxMemberHeld = 16 << 20
 	// lateLimit is how far behind the leading pictures a member's may be. Segments have ended without it by then.
 	lateLimit = time.Second
+	// refreshWait is how long a key frame is waited for before a recovery point does: intra refresh has no other.
+	refreshWait = 2 * time.Second
 )
 
 // Member is one connection's publication in a group. Its methods are those of Publication, under the same conditions;
@@ -38,6 +40,7 @@ type Member struct {
 	metadata  heldMetadata
 	repairs   repairs // beside the publication's
 	heard     time.Time
+	keyAt     time.Time // when a key frame of the first picture came last, or was first waited for
 }
 
 // route is where a track goes.
@@ -160,6 +163,11 @@ func (m *Member) silent(now time.Time) bool { return now.Sub(m.heard) > leadSile
 // height is the highest picture's.
 func (m *Member) height() int { return slices.Max(append([]int{0}, m.sizes...)) }
 
+// begins says that pictures can be shown from a frame on. It is asked as frames come.
+func (m *Member) begins(f *media.Frame) bool {
+	return m.tracks[f.Track].Kind == media.Video && (f.Sync || f.Recovery && m.heard.Sub(m.keyAt) >= refreshWait)
+}
+
 // main is the first track of video; below zero there is none.
 func (m *Member) main() int {
 	return slices.IndexFunc(m.tracks, func(t media.Track) bool { return t.Kind == media.Video })
@@ -195,6 +203,9 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 	}
 	now := time.Now()
 	m.heard = now
+	if m.keyAt.IsZero() || (f.Sync && f.Track == m.main()) {
+		m.keyAt = now
+	}
 	if !m.ready {
 		m.hold(&f)
 		return m.prepareLocked(now)
@@ -204,10 +215,10 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 		return g.tryLocked(now)
 	}
 	again := false
-	if f.Sync && f.Track == m.main() {
+	if f.Track == m.main() && m.begins(&f) {
 		g.followDriftLocked(m)
 	}
-	if f.Sync && m.tracks[f.Track].Kind == media.Video {
+	if m.begins(&f) {
 		var err error
 		if again, err = g.turnLocked(m, f.Track, now); err != nil {
 			return err

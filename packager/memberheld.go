@@ -11,7 +11,7 @@ import (
 // replayLocked takes a frame that was held while the member was not ready.
 func (m *Member) replayLocked(f *media.Frame, now time.Time) error {
 	g := m.group
-	if !f.Sync || m.tracks[f.Track].Kind != media.Video {
+	if !m.begins(f) {
 		return m.forwardLocked(f)
 	}
 	again, err := g.turnLocked(m, f.Track, now)
@@ -28,7 +28,7 @@ func (m *Member) replayLocked(f *media.Frame, now time.Time) error {
 // with the first.
 func (m *Member) hold(f *media.Frame) {
 	main := m.main()
-	first := f.Track == main && f.Sync && (!m.synced || len(m.group.tracks) > 0)
+	first := f.Track == main && m.begins(f) && (!m.synced || len(m.group.tracks) > 0)
 	switch {
 	case m.heldBytes+len(f.Payload) > maxMemberHeld:
 		m.dropHeld()
@@ -75,7 +75,7 @@ func (g *group) heldLocked(but *Member, from time.Duration) []heldFrame {
 			f := &m.held[i]
 			if !begun {
 				video := m.tracks[f.Track].Kind == media.Video
-				if at := f.PTS + m.clock.offset; (video && (!f.Sync || at < from-early)) || (!video && at < from) {
+				if at := f.PTS + m.clock.offset; (video && (!m.begins(f) || at < from-early)) || (!video && at < from) {
 					continue
 				}
 				begun = video
