@@ -574,6 +574,9 @@ func TestMembersAreFenced(t *testing.T) {
 		if err := low.m.Close(false); err != nil {
 			t.Error(err)
 		}
+		if len(s.mu.groups) != 0 {
+			t.Errorf("%d groups are left of one that was taken over", len(s.mu.groups))
+		}
 		s.close(p, true)
 	})
 }
@@ -606,6 +609,9 @@ func TestMembersOfALeaseThatWasLostAreWaitedFor(t *testing.T) {
 			t.Errorf("%d recordings, %d takes, %d renditions, state %s", s.ids, len(snap.Takes), len(snap.Renditions), snap.State)
 		}
 		group.leave(true, high, low)
+		if len(s.mu.groups) != 0 {
+			t.Errorf("%d groups are left of one whose members left", len(s.mu.groups))
+		}
 	})
 }
 
