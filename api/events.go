@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -105,14 +106,23 @@ func (s *Server) eventRoutes(v1 huma.API) {
 		"Those that came by this API, not what the publisher told in the stream."))
 }
 
-// liveStream gives the path of a stream that there is.
-func (s *Server) liveStream(ctx context.Context, in StreamPath) (media.StreamPath, error) {
+// liveStream gives a stream that there is.
+func (s *Server) liveStream(ctx context.Context, in StreamPath) (media.Stream, error) {
 	path, err := in.path()
 	if err != nil {
-		return media.StreamPath{}, err
+		return media.Stream{}, err
 	}
-	_, err = s.deps.Streams.Stream(ctx, path)
-	return path, at("path.stream", err)
+	st, err := s.deps.Streams.Stream(ctx, path)
+	return st, at("path.stream", err)
+}
+
+// ofGroup says where the events of a stream are that has no recording of its own.
+func ofGroup(st media.Stream, err error) error {
+	if group := st.Settings.Group; group != "" && errors.Is(err, media.ErrConflict) {
+		return fmt.Errorf("%w; %s is in group %q, whose recording it is a rendition of: use that stream's events", err,
+			st.Path, group)
+	}
+	return err
 }
 
 func (p *EventPatch) event(id string) media.TimedEvent {
@@ -122,7 +132,7 @@ func (p *EventPatch) event(id string) media.TimedEvent {
 }
 
 func (s *Server) addEvent(ctx context.Context, in *addEventInput) (*eventOutput, error) {
-	path, err := s.liveStream(ctx, in.StreamPath)
+	st, err := s.liveStream(ctx, in.StreamPath)
 	if err != nil {
 		return nil, err
 	}
@@ -131,36 +141,36 @@ func (s *Server) addEvent(ctx context.Context, in *addEventInput) (*eventOutput,
 	if in.Body.StartDate != nil {
 		e.StartDate = *in.Body.StartDate
 	}
-	added, err := s.deps.Events.AddEvent(ctx, path, e)
+	added, err := s.deps.Events.AddEvent(ctx, st.Path, e)
 	if err != nil {
-		return nil, err
+		return nil, ofGroup(st, err)
 	}
 	return &eventOutput{
-		Location: fmt.Sprintf("/v1/publishers/%s/streams/%s/events/%s", path.Publisher, path.Stream, added.ID),
+		Location: fmt.Sprintf("/v1/publishers/%s/streams/%s/events/%s", st.Path.Publisher, st.Path.Stream, added.ID),
 		Body:     added,
 	}, nil
 }
 
 func (s *Server) completeEvent(ctx context.Context, in *completeEventInput) (*eventOutput, error) {
-	path, err := s.liveStream(ctx, in.StreamPath)
+	st, err := s.liveStream(ctx, in.StreamPath)
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.deps.Events.CompleteEvent(ctx, path, in.Body.event(in.ID))
+	whole, err := s.deps.Events.CompleteEvent(ctx, st.Path, in.Body.event(in.ID))
 	if err != nil {
-		return nil, err
+		return nil, ofGroup(st, err)
 	}
 	return &eventOutput{Body: whole}, nil
 }
 
 func (s *Server) getEvent(ctx context.Context, in *getEventInput) (*eventOutput, error) {
-	path, err := s.liveStream(ctx, in.StreamPath)
+	st, err := s.liveStream(ctx, in.StreamPath)
 	if err != nil {
 		return nil, err
 	}
-	events, err := s.deps.Events.Events(ctx, path)
+	events, err := s.deps.Events.Events(ctx, st.Path)
 	if err != nil {
-		return nil, err
+		return nil, ofGroup(st, err)
 	}
 	i := slices.IndexFunc(events, func(e media.ShowEvent) bool { return e.ID == in.ID })
 	if i < 0 {
@@ -170,7 +180,7 @@ func (s *Server) getEvent(ctx context.Context, in *getEventInput) (*eventOutput,
 }
 
 func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*eventsOutput, error) {
-	path, err := s.liveStream(ctx, in.StreamPath)
+	st, err := s.liveStream(ctx, in.StreamPath)
 	if err != nil {
 		return nil, err
 	}
@@ -180,9 +190,9 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*eventsOu
 			return nil, at("query.cursor", fmt.Errorf("%w: must be the next of the page before", media.ErrInvalid))
 		}
 	}
-	events, err := s.deps.Events.Events(ctx, path)
+	events, err := s.deps.Events.Events(ctx, st.Path)
 	if err != nil {
-		return nil, err
+		return nil, ofGroup(st, err)
 	}
 	events = slices.DeleteFunc(events, func(e media.ShowEvent) bool { return e.Number <= after })
 	events = events[:min(len(events), in.Limit+1)]

@@ -73,6 +73,7 @@ func TestDR1_Events(t *testing.T) {
 	f := newFixture(t, func(_ *Config, d *Deps) { d.Events = live })
 	f.stream(live.path, false)
 	f.must(201, "POST", "/v1/publishers/acme/streams", `{"name":"idle"}`)
+	f.must(201, "POST", "/v1/publishers/acme/streams", `{"name":"show_720","group":"show"}`)
 	const all = "/v1/publishers/acme/streams/show/events"
 
 	a := f.must(201, "POST", all, `{}`)
@@ -124,6 +125,8 @@ func TestDR1_Events(t *testing.T) {
 		{404, "GET", all + "/none", "", "path.id"},
 		{409, "POST", "/v1/publishers/acme/streams/idle/events", `{}`, "nobody publishes acme/idle now"},
 		{409, "GET", "/v1/publishers/acme/streams/idle/events", "", "nobody publishes"},
+		{409, "POST", "/v1/publishers/acme/streams/show_720/events", `{}`, `is in group \"show\"`},
+		{409, "GET", "/v1/publishers/acme/streams/show_720/events", "", "use that stream's events"},
 		{404, "POST", "/v1/publishers/acme/streams/none/events", `{}`, "path.stream"},
 	} {
 		a := f.must(c.status, c.method, c.path, c.body)

@@ -11,23 +11,24 @@
 //	lane                     audio follows the leader's cuts               lane.go
 //	follower                 so does other video                           follower.go
 //	fragment                 samples to moof+mdat in a reused buffer       fragment.go, init.go
-//	events                   ID3 as emsg in front of the first track's     events.go
+//	emsgQueue                ID3 as emsg in front of the leading track's   emsg.go
 //	Show                     onto storage, into memory, into a snapshot    show.go, recorder.go, memory.go
 //
-// What a codec's configuration says, and its silence: format.go, a file per codec. Frames are taken as they are said to
-// be, for nothing here looks into them: Sync is a random access point, the payload a finished sample. Timed metadata is
-// mapped to media time, kept for players and recorded (metadata.go). An ID3 tag is also an emsg box in front of the
-// part of the first track that its time falls into (CMF-21), or of the next that is cut; what its part never comes for,
-// or what finds no room, is in playlists only.
+// What a codec's configuration says, and its silence: format.go, a file per codec. Frames are taken as they are said
+// to be, for nothing here looks into them: Sync is a random access point, the payload a finished sample. Timed
+// metadata is mapped to media time, kept for players and recorded (metadata.go), and so is an event that the API was
+// told of (events.go). An ID3 tag is also an emsg box in front of the part of the leading track that its time falls
+// into (CMF-21), or of the next that is cut; what its part never comes for, or what finds no room, is in playlists
+// only.
 //
 // Streams of a group, which make one show together, write to a Member each; what they write goes into one Publication:
 //
-//	Member.WriteFrame        hold frames until the member is known, and for changes to come     member.go
+//	Member.WriteFrame        hold frames until the member is known, and for changes to come     member.go, memberheld.go
 //	memberClock              each connection's clock onto the group's                           groupclock.go
 //	group                    begin, come and leave, who leads                                   group.go, groupset.go
 //
 // Storage's side, on a goroutine of the show: recorder queues what the show hands over and waits for it a moment
-// (recorder.go, jobs.go); the goroutine writes it in order (tape.go).
+// (recorder.go, jobs.go, outage.go); the goroutine writes it in order (tape.go).
 //
 // The clock's side, on Run's goroutine and one of each stream's and group's: stream.tick lists fillers, notices
 // silence, closes reconnect windows (tick.go); queue writes rows and events (queue.go).
@@ -60,16 +61,19 @@
 //     listed whole.
 //  8. While a show grows a segment is listed every 1.5 target durations (SEQ-6), unless the setting is to hold.
 //  9. Nothing on the live path waits for the catalog or the event bus. Every buffer has a bound: waiting frames (64
-//     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), metadata (4096 pieces,
-//     1 MiB), ID3 for the media (1024 tags, 1 MiB; 64 KiB in a part), frames held for a member of a group (16 MiB),
-//     parts in memory and on their way to storage (Config.Memory), storage work (8192 pieces; half of it for
-//     metadata), rows (65536), events (4096).
+//     MiB), pending audio (2048 units), pending video beside the leader (2048 frames, 32 MiB), a recording's metadata
+//     (65536 pieces, 16 MiB), what of it waits for a take (4096 pieces, 1 MiB), ID3 for the media (1024 tags, 1 MiB;
+//     64 KiB in a part), frames held for a member of a group (16 MiB), groups (one for a show that is live), parts in
+//     memory and on their way to storage (Config.Memory), storage work (8192 pieces; half of it for metadata), rows
+//     (65536), events (4096).
 //  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
 //     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
 //     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and
 //     until the first step has returned at once. A stop gives storage up after five seconds.
 //  11. Metadata is announced before it is written: the storage goroutine writes it in its order, and nothing waits for
-//     it. So the numbers that a crash may have cost are passed over, and no date range's ID comes to mean another.
+//     it. So the numbers that a crash may have cost are passed over, and no date range's ID comes to mean another. It
+//     is written before the index line of the segment it came in, whose subtitles are so the same from storage; what
+//     storage refuses, or the queue has no room for, players of the recording do not get.
 //  12. Storage before the catalog: the row and the event of a recording's end follow its manifest, however late.
 //
 // A stall that outlasts the queue of pieces (about two hours) costs the take: what waits is given up and another take

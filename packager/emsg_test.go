@@ -14,15 +14,15 @@ import (
 )
 
 func TestCMF21_EventsFallIntoTheirPart(t *testing.T) {
-	at := func(seconds ...int) *eventMessages {
-		e := &eventMessages{timescale: 1000}
+	at := func(seconds ...int) *emsgQueue {
+		e := &emsgQueue{timescale: 1000}
 		for i, s := range seconds {
 			e.add(time.Duration(s)*time.Second, int64(i+1), []byte("ID3"))
 		}
 		return e
 	}
 	for name, tc := range map[string]struct {
-		e    *eventMessages
+		e    *emsgQueue
 		end  int64
 		want string // ids
 		left int
@@ -44,7 +44,7 @@ func TestCMF21_EventsFallIntoTheirPart(t *testing.T) {
 }
 
 func TestCMF21_EventsAreBounded(t *testing.T) {
-	e := &eventMessages{timescale: 90000}
+	e := &emsgQueue{timescale: 90000}
 	largest := bytes.Repeat([]byte("x"), media.MaxMetadata)
 	for i := range 2 * maxTagBytes / len(largest) {
 		e.add(0, int64(i+1), largest)
@@ -63,19 +63,19 @@ func TestCMF21_EventsAreBounded(t *testing.T) {
 	if len(e.list) != maxTags {
 		t.Errorf("%d wait", len(e.list))
 	}
-	if n := len(e.appendDue(nil, 1)); n > maxPartEvents || n < maxPartEvents/2 {
+	if n := len(e.appendDue(nil, 1)); n > maxPartEmsg || n < maxPartEmsg/2 {
 		t.Errorf("%d bytes in a part", n)
 	}
 }
 
 func TestEventsCostNoPartAnAllocation(t *testing.T) {
 	f := &fragment{video: true}
-	e := &eventMessages{timescale: 90000}
+	e := &emsgQueue{timescale: 90000}
 	payload := make([]byte, 1000)
 	part := func() []byte {
 		e.add(0, 1, payload)
 		f.add(append(f.next(), payload...), sample{duration: 3000, sync: true})
-		f.events = e.appendDue(f.events[:0], 3000)
+		f.emsg = e.appendDue(f.emsg[:0], 3000)
 		return f.cut(1, 1)
 	}
 	data := part()

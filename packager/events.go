@@ -3,7 +3,6 @@ package packager
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -86,8 +85,7 @@ func (p *Packager) Events(path media.StreamPath) ([]media.ShowEvent, error) {
 		x := s.readEvents()
 		list = make([]media.ShowEvent, len(x.order))
 		for i, e := range x.order {
-			list[i] = *e
-			list[i].Attributes = maps.Clone(e.Attributes)
+			list[i] = *e // what its pointers and map lead to is never modified
 		}
 		return nil
 	})

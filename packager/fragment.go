@@ -29,7 +29,7 @@ type fragment struct {
 	unit    int64 // audio: the duration of every sample
 	samples []sample
 	data    []byte // the samples' bytes, back to back
-	events  []byte // emsg boxes for the next part (CMF-21)
+	emsg    []byte // emsg boxes for the next part (CMF-21)
 	head    []byte // of the last part: all but the samples' bytes
 }
 
@@ -53,15 +53,15 @@ func (f *fragment) drop(n int) {
 	f.data = f.data[:keep]
 }
 
-// cut removes the first n samples and gives them, behind the events, as one part, the caller's own, in an allocation of
-// its size.
+// cut removes the first n samples and gives them, behind the emsg boxes, as one part, the caller's own, in an
+// allocation of its size.
 func (f *fragment) cut(sequence uint32, n int) []byte {
 	size := 0
 	for i := range f.samples[:n] {
 		size += int(f.samples[i].size)
 	}
-	f.head = append(f.head[:0], f.events...)
-	f.events = f.events[:0]
+	f.head = append(f.head[:0], f.emsg...)
+	f.emsg = f.emsg[:0]
 	f.head = header(f.appendMoof(f.head, sequence, f.samples[:n]), 8+size, "mdat")
 	part := bytes.Join([][]byte{f.head, f.data[:size]}, nil) // unlike make, it writes no zeroes first
 	f.samples = f.samples[:copy(f.samples, f.samples[n:])]

@@ -128,31 +128,22 @@ func (g *group) forgetLocked() {
 }
 
 func (g *group) joinLocked(ctx context.Context, show media.Stream, epoch uint64, who Membership) (*Member, error) {
-	if g.pub != nil && epoch > g.pub.epoch {
-		for _, m := range g.joined {
-			m.gone = media.ErrTakenOver
-		}
-		g.pub, g.tracks = nil, nil
-		clear(g.joined)
-		clear(g.left)
-	}
 	name := who.Stream.Path.Stream
-	old := g.joined[name]
-	if old != nil && old.epoch > who.Epoch {
+	if old := g.joined[name]; old != nil && old.epoch > who.Epoch {
 		return nil, fmt.Errorf("join %s with epoch %d, seen %d: %w", name, who.Epoch, old.epoch, media.ErrFenced)
 	}
-	if g.pub == nil {
+	if g.pub == nil || epoch > g.pub.epoch {
 		show.Settings.MaxResolution = "" // each member has its own
 		pub, err := g.packager.Publish(ctx, show, epoch)
 		if err != nil {
 			return nil, err
 		}
-		g.pub = pub
+		g.restartLocked(pub)
 	}
 	if err := g.pub.err(); err != nil {
 		return nil, fmt.Errorf("join %s: %w", g.path, err)
 	}
-	if old != nil {
+	if old := g.joined[name]; old != nil {
 		old.gone = media.ErrTakenOver
 		g.departLocked(old, false)
 	}
@@ -164,6 +155,17 @@ func (g *group) joinLocked(ctx context.Context, show media.Stream, epoch uint64,
 	return m, nil
 }
 
+// restartLocked begins anew with a publication; members of the one before are fenced, and waited for as at the begin.
+func (g *group) restartLocked(pub *Publication) {
+	for _, m := range g.joined {
+		m.gone = media.ErrTakenOver
+	}
+	clear(g.joined)
+	clear(g.left)
+	g.pub, g.tracks, g.leading, g.leadDTS = pub, nil, 0, 0
+	g.readyAt, g.changeAt = time.Time{}, time.Time{}
+}
+
 // departLocked takes a member out; its tracks stay.
 func (g *group) departLocked(m *Member, clean bool) {
 	delete(g.joined, m.name)
@@ -173,6 +175,9 @@ func (g *group) departLocked(m *Member, clean bool) {
 	}
 	g.routeLocked()
 	g.reviewLocked(time.Now())
+	if len(g.tracks) == 0 && len(g.inOrderLocked()) == 0 {
+		g.readyAt = time.Time{} // the next that is ready waits for the rest anew
+	}
 }
 
 // leaveLocked ends a member's publication, and with the last the show's.

@@ -40,6 +40,8 @@ type encoder struct {
 	drift  int64         // of its clock, in millionths
 	m      *Member       // nil while it is not connected
 	silent bool
+	// refresh: but for the first picture it sends recovery points for key frames.
+	refresh bool
 
 	video, audio int64 // frames sent or left out
 	epoch        uint64
@@ -139,7 +141,9 @@ func (e *encoder) until(t time.Duration, write func(*media.Frame)) {
 			f, tracks = audioFrame(0, a+e.zero+a/1e6*time.Duration(e.drift)), audios
 			e.audio++
 		} else {
-			f = videoFrame(v+e.zero+v/1e6*time.Duration(e.drift), (int(e.video)-e.phase)%e.gop == 0)
+			key := (int(e.video)-e.phase)%e.gop == 0
+			f = videoFrame(v+e.zero+v/1e6*time.Duration(e.drift), key && (!e.refresh || e.video == 0))
+			f.Recovery = key && !f.Sync
 			e.video++
 		}
 		for _, track := range tracks {
@@ -360,6 +364,30 @@ func TestAnotherMemberLeads(t *testing.T) {
 	}
 }
 
+// Members of intra refresh have a key frame at their begin only. Recovery points do then, late.
+func TestMembersWithoutKeyFramesLeadAndComeBack(t *testing.T) {
+	onStage(t, func(s *stage) {
+		high, low := pair()
+		high.refresh, low.refresh = true, true
+		group := newCast(s, high, low)
+		group.join(high, low)
+		group.act(6 * time.Second)
+		group.leave(false, high)
+		group.act(10 * time.Second)
+		snap := s.newest()
+		if last := snap.Renditions[1].Segments[len(snap.Renditions[1].Segments)-1]; len(snap.Takes) != 2 || last.Gap {
+			t.Errorf("%d takes, last segment of who is there %+v", len(snap.Takes), last)
+		}
+		group.join(high) // in the middle of its pictures
+		group.act(8 * time.Second)
+		snap = s.newest()
+		if last := snap.Renditions[0].Segments[len(snap.Renditions[0].Segments)-1]; s.ids != 1 || last.Gap {
+			t.Errorf("%d recordings, last segment of who is back %+v", s.ids, last)
+		}
+		group.leave(true, high, low)
+	})
+}
+
 // repairs are those that one of two members knows.
 func (e *encoder) repairs(other *encoder) map[string]map[string]int64 {
 	if e.m == nil {
@@ -469,6 +497,33 @@ func TestSoundsOfAGroup(t *testing.T) {
 			group.leave(true, high, low)
 		})
 	})
+	t.Run("what one member sends twice is two", func(t *testing.T) {
+		onStage(t, func(s *stage) {
+			high, low := pair()
+			second := audioTrack()
+			second.Name, second.Label = "audio2", "Commentary"
+			high.tracks = append(high.tracks, second)
+			group := newCast(s, high, low)
+			group.join(high, low)
+			group.act(6 * time.Second)
+			snap := s.newest()
+			if got := group.names(snap); !slices.Equal(got, []string{"video=show_1080", "video2=show_720", "audio", "audio2"}) {
+				t.Fatalf("tracks %q", got)
+			}
+			group.leave(false, high) // the other member's sound stands in for the first
+			group.act(6 * time.Second)
+			routes := low.m.routes
+			if len(s.newest().Takes) > 2 || s.ids != 1 || routes[1].to != 2 {
+				t.Errorf("%d recordings, %d takes, routes %+v", s.ids, len(s.newest().Takes), routes)
+			}
+			group.join(high)
+			group.act(6 * time.Second)
+			if routes := high.m.routes; s.ids != 1 || routes[1].to >= 0 || routes[2].to != 3 {
+				t.Errorf("%d recordings, routes %+v: the stand-in goes on, and the second sound is its member's", s.ids, routes)
+			}
+			group.leave(true, high, low)
+		})
+	})
 	t.Run("alone", func(t *testing.T) {
 		onStage(t, func(s *stage) {
 			english := &encoder{name: "en", tracks: []media.Track{spoken("en")}, gop: 25}
@@ -519,7 +574,44 @@ func TestMembersAreFenced(t *testing.T) {
 		if err := low.m.Close(false); err != nil {
 			t.Error(err)
 		}
+		if len(s.mu.groups) != 0 {
+			t.Errorf("%d groups are left of one that was taken over", len(s.mu.groups))
+		}
 		s.close(p, true)
+	})
+}
+
+// A show's lease that was lost and acquired anew fences all members at once. They come back one by one, and the
+// recording goes on as it was.
+func TestMembersOfALeaseThatWasLostAreWaitedFor(t *testing.T) {
+	onStage(t, func(s *stage) {
+		high, low := pair()
+		group := newCast(s, high, low)
+		group.join(high, low)
+		group.act(6 * time.Second)
+		old := []*Member{high.m, low.m}
+		low.m = nil
+		group.epoch++
+		group.join(high)
+		for _, m := range old {
+			if err := m.WriteFrame(videoFrame(0, true)); !errors.Is(err, media.ErrTakenOver) {
+				t.Errorf("a member on the lease that was lost: %v", err)
+			}
+			if err := m.Close(false); err != nil {
+				t.Error(err)
+			}
+		}
+		group.act(4 * time.Second)
+		group.join(low)
+		group.act(6 * time.Second)
+		snap := s.newest()
+		if s.ids != 1 || len(snap.Takes) != 2 || len(snap.Renditions) != 3 || snap.State != media.Live {
+			t.Errorf("%d recordings, %d takes, %d renditions, state %s", s.ids, len(snap.Takes), len(snap.Renditions), snap.State)
+		}
+		group.leave(true, high, low)
+		if len(s.mu.groups) != 0 {
+			t.Errorf("%d groups are left of one whose members left", len(s.mu.groups))
+		}
 	})
 }
 

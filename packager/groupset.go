@@ -17,7 +17,7 @@ func (g *group) composeLocked() []*groupTrack {
 		count := 0
 		for _, m := range members {
 			for _, t := range m.tracks {
-				if t.Kind != kind || count == maxTracks || (kind == media.Audio && hasSound(tracks, t)) {
+				if t.Kind != kind || count == maxTracks || (kind == media.Audio && hasSound(tracks, m, t)) {
 					continue
 				}
 				added := &groupTrack{Track: t, member: m.name, source: t.Name}
@@ -35,10 +35,18 @@ func (g *group) composeLocked() []*groupTrack {
 	return tracks
 }
 
-// hasSound says that one of the tracks is the same sound: of that language and codec.
-func hasSound(tracks []*groupTrack, t media.Track) bool {
+// hasSound says that one of the tracks is another member's same sound: of that language and codec. What one member
+// sends twice, like a commentary, is not the same.
+func hasSound(tracks []*groupTrack, m *Member, t media.Track) bool {
 	return slices.ContainsFunc(tracks, func(have *groupTrack) bool {
-		return have.Kind == media.Audio && have.Language == t.Language && have.Codec == t.Codec
+		return have.Kind == media.Audio && have.member != m.name && have.Language == t.Language && have.Codec == t.Codec
+	})
+}
+
+// hasTrackLocked says that a member's track is the show's, whoever sends it now.
+func (g *group) hasTrackLocked(m *Member, t media.Track) bool {
+	return slices.ContainsFunc(g.tracks, func(have *groupTrack) bool {
+		return have.member == m.name && have.source == t.Name && have.Kind == t.Kind && have.Codec == t.Codec
 	})
 }
 
@@ -182,7 +190,7 @@ func (g *group) changedLocked(now time.Time) bool {
 			continue
 		}
 		for i, t := range m.tracks {
-			if m.routes[i].to < 0 && (t.Kind == media.Video || !hasSound(g.tracks, t)) {
+			if m.routes[i].to < 0 && (t.Kind == media.Video || !g.hasTrackLocked(m, t) && !hasSound(g.tracks, m, t)) {
 				return true
 			}
 		}

@@ -24,8 +24,8 @@ type lane struct {
 	keyAt int64
 	// passed: video had another random access point than its first, so that leading pictures can be decoded.
 	passed bool
-	// events are of the first lane only.
-	events *eventMessages
+	// emsg is of the leading lane only.
+	emsg *emsgQueue
 
 	// What follows is of lanes that follow the leader.
 
@@ -81,8 +81,8 @@ func (l *lane) closePart(listed bool) {
 	for i := range l.frag.samples[:l.n] {
 		part.Independent = part.Independent || l.frag.samples[i].sync
 	}
-	if l.events != nil {
-		l.frag.events = l.events.appendDue(l.frag.events[:0], last.dts+last.duration)
+	if l.emsg != nil {
+		l.frag.emsg = l.emsg.appendDue(l.frag.emsg[:0], last.dts+last.duration)
 	}
 	data := l.frag.cut(reclog.SequenceNumber(l.msn, l.parts), l.n)
 	if l.frag.video && first.sync {

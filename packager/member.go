@@ -14,6 +14,8 @@ const (
 	maxMemberHeld = 16 << 20
 	// lateLimit is how far behind the leading pictures a member's may be. Segments have ended without it by then.
 	lateLimit = time.Second
+	// refreshWait is how long a key frame is waited for before a recovery point does: intra refresh has no other.
+	refreshWait = 2 * time.Second
 )
 
 // Member is one connection's publication in a group. Its methods are those of Publication, under the same conditions;
@@ -38,6 +40,7 @@ type Member struct {
 	metadata  heldMetadata
 	repairs   repairs // beside the publication's
 	heard     time.Time
+	keyAt     time.Time // when a key frame of the first picture came last, or was first waited for
 }
 
 // route is where a track goes.
@@ -135,12 +138,23 @@ func (m *Member) bringLocked() error {
 	return g.pub.SetTracks(g.listLocked())
 }
 
-// sound finds a track that can stand for one of the show's: the same language, in the same configuration.
+// sound finds a track that can stand for one of the show's and goes nowhere yet: the same language, in the same
+// configuration, and the track itself where that is the member's.
 func (m *Member) sound(t *groupTrack) int {
-	return slices.IndexFunc(m.tracks, func(have media.Track) bool {
-		return have.Kind == media.Audio && have.Language == t.Language && have.Codec == t.Codec && have.Unit == t.Unit &&
-			bytes.Equal(have.Config, t.Config)
-	})
+	found := -1
+	for i, have := range m.tracks {
+		if have.Kind != media.Audio || have.Language != t.Language || have.Codec != t.Codec || have.Unit != t.Unit ||
+			!bytes.Equal(have.Config, t.Config) || m.routes[i].to >= 0 {
+			continue
+		}
+		if m.name == t.member && have.Name == t.source {
+			return i
+		}
+		if found < 0 {
+			found = i
+		}
+	}
+	return found
 }
 
 // silent says that nothing came for so long that others are to go on without it.
@@ -148,6 +162,11 @@ func (m *Member) silent(now time.Time) bool { return now.Sub(m.heard) > leadSile
 
 // height is the highest picture's.
 func (m *Member) height() int { return slices.Max(append([]int{0}, m.sizes...)) }
+
+// begins says that pictures can be shown from a frame on. It is asked as frames come.
+func (m *Member) begins(f *media.Frame) bool {
+	return m.tracks[f.Track].Kind == media.Video && (f.Sync || f.Recovery && m.heard.Sub(m.keyAt) >= refreshWait)
+}
 
 // main is the first track of video; below zero there is none.
 func (m *Member) main() int {
@@ -184,6 +203,9 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 	}
 	now := time.Now()
 	m.heard = now
+	if m.keyAt.IsZero() || (f.Sync && f.Track == m.main()) {
+		m.keyAt = now
+	}
 	if !m.ready {
 		m.hold(&f)
 		return m.prepareLocked(now)
@@ -193,10 +215,10 @@ func (m *Member) WriteFrame(frame *media.Frame) error {
 		return g.tryLocked(now)
 	}
 	again := false
-	if f.Sync && f.Track == m.main() {
+	if f.Track == m.main() && m.begins(&f) {
 		g.followDriftLocked(m)
 	}
-	if f.Sync && m.tracks[f.Track].Kind == media.Video {
+	if m.begins(&f) {
 		var err error
 		if again, err = g.turnLocked(m, f.Track, now); err != nil {
 			return err
@@ -248,22 +270,6 @@ func (m *Member) prepareLocked(now time.Time) error {
 	return nil
 }
 
-// replayLocked takes a frame that was held while the member was not ready.
-func (m *Member) replayLocked(f *media.Frame, now time.Time) error {
-	g := m.group
-	if !f.Sync || m.tracks[f.Track].Kind != media.Video {
-		return m.forwardLocked(f)
-	}
-	again, err := g.turnLocked(m, f.Track, now)
-	if err != nil {
-		return err
-	}
-	if err := m.forwardLocked(f); err != nil || !again {
-		return err
-	}
-	return g.playLocked(g.heldLocked(m, f.PTS+m.clock.offset))
-}
-
 // forwardLocked writes a frame to the show, on the group's clock.
 func (m *Member) forwardLocked(f *media.Frame) error {
 	g := m.group
@@ -294,81 +300,6 @@ func (m *Member) forwardLocked(f *media.Frame) error {
 		r.waits = false
 	}
 	return g.pub.WriteFrame(&moved)
-}
-
-// hold copies a frame for a change to come. What is held begins with the newest key frame, but before the show begins
-// with the first.
-func (m *Member) hold(f *media.Frame) {
-	main := m.main()
-	first := f.Track == main && f.Sync && (!m.synced || len(m.group.tracks) > 0)
-	switch {
-	case m.heldBytes+len(f.Payload) > maxMemberHeld:
-		m.dropHeld()
-		if !first {
-			return
-		}
-	case first:
-		m.held = slices.DeleteFunc(m.held, func(h media.Frame) bool {
-			return m.tracks[h.Track].Kind == media.Video || h.PTS < f.PTS
-		})
-		m.heldBytes = 0
-		for i := range m.held {
-			m.heldBytes += len(m.held[i].Payload)
-		}
-	case main >= 0 && !m.synced && m.tracks[f.Track].Kind == media.Video:
-		return
-	}
-	m.synced = m.synced || first
-	copied := *f
-	copied.Payload = bytes.Clone(f.Payload)
-	m.held = append(m.held, copied)
-	m.heldBytes += len(copied.Payload)
-}
-
-func (m *Member) dropHeld() { m.held, m.heldBytes, m.synced = nil, 0, false }
-
-// heldFrame is a frame that its member held.
-type heldFrame struct {
-	member *Member
-	frame  media.Frame
-}
-
-// heldLocked takes what members hold from a time of the group's clock on, but for one of them, in the order of times;
-// pictures may be a little before.
-func (g *group) heldLocked(but *Member, from time.Duration) []heldFrame {
-	var list []heldFrame
-	early := media.Duration(alignEarly, videoTimescale)
-	for _, m := range g.inOrderLocked() {
-		if m == but {
-			continue
-		}
-		begun := but == nil
-		for i := range m.held {
-			f := &m.held[i]
-			if !begun {
-				video := m.tracks[f.Track].Kind == media.Video
-				if at := f.PTS + m.clock.offset; (video && (!f.Sync || at < from-early)) || (!video && at < from) {
-					continue
-				}
-				begun = video
-			}
-			list = append(list, heldFrame{m, *f})
-		}
-		m.dropHeld()
-	}
-	slices.SortStableFunc(list, func(a, b heldFrame) int {
-		return int(a.frame.DTS + a.member.clock.offset - b.frame.DTS - b.member.clock.offset)
-	})
-	return list
-}
-
-func (g *group) playLocked(frames []heldFrame) error {
-	for i := range frames {
-		if err := frames[i].member.forwardLocked(&frames[i].frame); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // WriteMetadata is Publication.WriteMetadata. Members of one encoder tell the same: what the first of those that are

@@ -26,9 +26,8 @@ const (
 
 // heldMetadata waits for a take to begin.
 type heldMetadata struct {
-	pieces   []media.TimedMetadata // copies
-	bytes    int
-	captions []string
+	pieces []media.TimedMetadata // copies
+	bytes  int
 }
 
 // add copies a piece. It says false if there is no room.
@@ -63,16 +62,29 @@ func (s *Show) Metadata() []media.Metadata {
 	return nil
 }
 
+// seeCaptionsLocked takes the ids of captions in the pictures, which are told once: the next recording has them too.
+func (p *Publication) seeCaptionsLocked(ids []string) {
+	p.captions = withCaptions(p.captions, ids)
+	if s := p.stream; s.take != nil {
+		s.show.seeCaptions(p.captions)
+	}
+}
+
+// withCaptions adds ids that are not in a list; the list is not modified.
+func withCaptions(list, ids []string) []string {
+	for _, id := range ids {
+		if !slices.Contains(list, id) && len(list) < media.MaxCaptions {
+			list = append(slices.Clip(list), id)
+		}
+	}
+	return list
+}
+
 // seeCaptions takes the ids of captions in the pictures. What was told once is told for ever: a caption may come back,
 // and another take has it too.
 func (s *Show) seeCaptions(ids []string) {
 	t := &s.timeline
-	seen := t.seen
-	for _, id := range ids {
-		if !slices.Contains(seen, id) && len(seen) < media.MaxCaptions {
-			seen = append(slices.Clip(seen), id)
-		}
-	}
+	seen := withCaptions(t.seen, ids)
 	if len(seen) == len(t.seen) {
 		return
 	}
@@ -136,10 +148,8 @@ func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
 	}
 	s.packager.metrics.timedMetadata.WithLabelValues(string(m.Kind)).Inc()
 	switch {
-	case m.Kind == media.Captions && s.take == nil:
-		p.metadata.captions = strings.Fields(string(m.Payload)) // all so far
 	case m.Kind == media.Captions:
-		s.show.seeCaptions(strings.Fields(string(m.Payload)))
+		p.seeCaptionsLocked(strings.Fields(string(m.Payload)))
 	case !m.Kind.Listed(), m.Kind == media.Text && !hls.TellsText(m.Payload): // for nobody yet
 	case len(m.Payload) > media.MaxMetadata, s.take == nil && !p.metadata.add(m):
 		s.packager.metrics.metadataDropped.Inc()
@@ -160,7 +170,7 @@ func (s *stream) placeMetadataLocked(m *media.TimedMetadata, payload []byte) {
 		return
 	}
 	if m.Kind == media.ID3 {
-		s.take.lanes[s.show.lead].events.add(at, s.show.timeline.number, payload)
+		s.take.lanes[s.show.lead].emsg.add(at, s.show.timeline.number, payload)
 	}
 }
 
@@ -187,7 +197,7 @@ func (s *Show) textTime(at time.Duration) time.Duration {
 func (p *Publication) releaseMetadataLocked() {
 	s, h := p.stream, p.metadata
 	p.metadata = heldMetadata{}
-	s.show.seeCaptions(h.captions)
+	s.show.seeCaptions(p.captions)
 	for i := range h.pieces {
 		s.placeMetadataLocked(&h.pieces[i], h.pieces[i].Payload)
 	}

@@ -177,6 +177,34 @@ func TestCC1_CaptionsAreDeclaredAndSeen(t *testing.T) {
 	})
 }
 
+// A connection tells of a caption once. Several members of a group each tell of theirs, and the recording that follows
+// in the same connection has them as the first had.
+func TestCC1_TheNextRecordingHasTheCaptionsToo(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p := s.publish(1, nil)
+		s.tracks(p, videoTrack(), audioTrack())
+		src := &source{fps: 30, gop: 30}
+		s.tell(p, media.Captions, 0, "CC1 CC2")
+		s.tell(p, media.Captions, 0, "CC1 SERVICE1")
+		s.play(p, src, 4*time.Second)
+		want := []hls.Caption{{ID: "CC1"}, {ID: "CC2"}, {ID: "SERVICE1"}}
+		if got := s.newest().Captions; !slices.Equal(got, want) {
+			t.Errorf("captions %v, want %v", got, want)
+		}
+		first := s.show().ID()
+		s.tracks(p, vp9Track(720), audioTrack())
+		s.play(p, src, 4*time.Second)
+		if got := s.newest().Captions; s.show().ID() == first || !slices.Equal(got, want) {
+			t.Errorf("captions of the next recording %v, want %v", got, want)
+		}
+		next := s.show().ID()
+		s.close(p, true)
+		if got := s.stored(next).Captions; len(got) != len(want) {
+			t.Errorf("the next recording says %v", got)
+		}
+	})
+}
+
 func TestSUB1_NoTrackIsCalledSubtitles(t *testing.T) {
 	track := videoTrack()
 	track.Name = media.SubtitlesName

@@ -33,7 +33,9 @@ type Publication struct {
 	// continues is the recording that was left because it was full.
 	continues media.RecordingID
 	metadata  heldMetadata
-	repairs   repairs
+	// captions are the ids of those in the pictures so far.
+	captions []string
+	repairs  repairs
 }
 
 // SetTracks says what the connection carries, video first. It is called before the first frame, and again before the

@@ -40,3 +40,48 @@ func roundUp(rate int64) int64 {
 		}
 	}
 }
+
+// measure takes the MSNs that all renditions have finished into the bit rates (MV-1).
+func (s *Show) measure() {
+	done := s.renditions[0].last()
+	for _, r := range s.renditions {
+		done = min(done, r.last())
+	}
+	for ; s.rate.msn < done; s.rate.msn++ {
+		var bytes int64
+		first := s.measured(s.rate.msn)
+		lead := &first.segments[s.rate.msn]
+		length := media.Duration(lead.Duration, s.timescale(lead.Take, first.name))
+		for _, r := range s.renditions {
+			seg := &r.segments[s.rate.msn]
+			bytes += seg.Size
+			r.measure(seg, length, s.timescale(seg.Take, r.name))
+		}
+		if lead.Gap {
+			s.rate.Gap()
+		} else {
+			s.rate.Add(bytes, length)
+		}
+	}
+}
+
+// measure takes one segment into the rendition's rates. Its length is the first rendition's.
+func (r *rendition) measure(seg *media.Segment, length time.Duration, timescale int64) {
+	if seg.Gap {
+		r.rate.Gap()
+		r.iframes.Gap()
+		return
+	}
+	r.rate.Add(seg.Size, length)
+	r.iframes.AddIFrames(seg, timescale)
+}
+
+// measured is the rendition whose segment, at an index, tells how long all of them are: the first that has media there.
+func (s *Show) measured(at media.MSN) *rendition {
+	for _, r := range s.renditions {
+		if !r.segments[at].Gap {
+			return r
+		}
+	}
+	return s.renditions[0]
+}

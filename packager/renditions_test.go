@@ -54,3 +54,24 @@ func reached(snap *hls.Snapshot, index int) time.Duration {
 	}
 	return media.Duration(end, timescale)
 }
+
+func TestGAP1_FillersHavePartsUnlessPlayersAreOld(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		onStage(t, func(s *stage) {
+			p := s.publish(1, func(settings *media.Settings) { settings.WholeAfterDiscontinuity = old })
+			s.tracks(p, videoTrack(), audioTrack())
+			s.play(p, &source{fps: 30, gop: 30}, 6*time.Second)
+			s.close(p, false)
+			s.wait(5 * time.Second)
+			snap := s.newest()
+			for i := range snap.Renditions {
+				r := &snap.Renditions[i]
+				seg, _ := r.Segment(r.Last())
+				parts := r.SegmentParts(r.Last())
+				if !seg.Filler || len(parts) > 0 == old {
+					t.Errorf("%s: old players: %t, filler: %t, %d parts", r.Name, old, seg.Filler, len(parts))
+				}
+			}
+		})
+	}
+}

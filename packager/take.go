@@ -43,7 +43,7 @@ func newTake(show *Show, formats []*format, lead int, base time.Duration, start 
 		l := newLane(show, i, f, first)
 		l.leadScale = formats[lead].track.Timescale
 		if i == lead {
-			l.events = &eventMessages{timescale: uint32(f.track.Timescale)}
+			l.emsg = &emsgQueue{timescale: uint32(f.track.Timescale)}
 		}
 		t.lanes = append(t.lanes, l)
 		switch {

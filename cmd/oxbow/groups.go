@@ -80,17 +80,29 @@ func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64)
 	live := g.enter(show.Path, stream.Path.Stream)
 	showEpoch, err := g.acquire(ctx, live, show.Path)
 	if err != nil {
-		return nil, errors.Join(err, g.leave(ctx, show.Path, stream.Path.Stream))
+		return nil, errors.Join(err, g.leave(ctx, live, show.Path, stream.Path.Stream))
 	}
 	member, err := g.packager.Join(ctx, show, showEpoch, packager.Membership{
 		Stream: stream, Epoch: epoch, Members: names,
 	})
 	if err != nil {
-		return nil, errors.Join(err, g.leave(ctx, show.Path, stream.Path.Stream))
+		return nil, errors.Join(err, g.leave(ctx, live, show.Path, stream.Path.Stream))
 	}
-	return &membership{Member: member, leave: func() error {
-		return g.leave(context.WithoutCancel(ctx), show.Path, stream.Path.Stream)
-	}}, nil
+	joined := &membership{Member: member, leave: func() error {
+		return g.leave(context.WithoutCancel(ctx), live, show.Path, stream.Path.Stream)
+	}}
+	if !g.holds(live, show.Path) { // since it was acquired; nobody sends away who is not here yet
+		err := fmt.Errorf("%w: the lease of its group %s was lost: publish again", media.ErrUnavailable, show.Path)
+		return nil, errors.Join(err, joined.Close(false))
+	}
+	return joined, nil
+}
+
+// holds says that the group's lease was not lost.
+func (g *groups) holds(live *liveGroup, show media.StreamPath) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.live[show] == live
 }
 
 func (g *groups) enter(show media.StreamPath, member string) *liveGroup {
@@ -122,14 +134,13 @@ func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.Stream
 }
 
 // leave takes a member's connection out, and gives the lease back after the last.
-func (g *groups) leave(ctx context.Context, show media.StreamPath, member string) error {
+func (g *groups) leave(ctx context.Context, live *liveGroup, show media.StreamPath, member string) error {
 	g.mu.Lock()
-	live := g.mu.live[show]
 	if live.members[member]--; live.members[member] == 0 {
 		delete(live.members, member)
 	}
 	last := len(live.members) == 0
-	if last {
+	if last && g.mu.live[show] == live {
 		delete(g.mu.live, show)
 	}
 	g.mu.Unlock()
@@ -142,16 +153,18 @@ func (g *groups) leave(ctx context.Context, show media.StreamPath, member string
 	return nil
 }
 
-// connected names the members of a group that are connected here.
-func (g *groups) connected(show media.StreamPath) (paths []media.StreamPath) {
+// lost gives up a show whose lease another holds now, and names its members that are connected here: they are to be
+// sent away. Who comes before the last of them has left acquires the lease anew, else it would go on without.
+func (g *groups) lost(show media.StreamPath) (members []media.StreamPath) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if live := g.mu.live[show]; live != nil {
 		for name := range live.members {
-			paths = append(paths, media.StreamPath{Publisher: show.Publisher, Stream: name})
+			members = append(members, media.StreamPath{Publisher: show.Publisher, Stream: name})
 		}
+		delete(g.mu.live, show)
 	}
-	return paths
+	return members
 }
 
 // membership is a member's publication; the lease is kept as long.

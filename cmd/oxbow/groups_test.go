@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
@@ -16,44 +18,67 @@ import (
 	"github.com/oxbow-video/oxbow/packager"
 )
 
-// A group's lease is held from its first member to its last, and only members publish it, on one node.
-func TestGroupsHoldTheirShowsLease(t *testing.T) {
+// groupWorld is a node with the streams of a group: show, and its members show_1080 and show_720.
+type groupWorld struct {
+	*groups
+	leases  *leases
+	memory  *registry.Memory
+	streams map[string]media.Stream
+}
+
+func newGroupWorld(t *testing.T) *groupWorld {
 	logger := slog.New(slog.DiscardHandler)
 	db, err := catalog.OpenSQLite(t.Context(), t.TempDir()+"/catalog.db", logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = db.Close() }()
+	t.Cleanup(func() { _ = db.Close() })
 	root, err := reclog.OpenRoot(reclog.Config{Dir: t.TempDir()}, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = root.Close() }()
-	memory := registry.NewMemory(registry.Config{})
-	held := &leases{registry: memory, node: registry.Node{ID: "a", URL: "http://a"}, logger: logger}
-	newID := func() media.RecordingID { return "01k00000000000000000000001" }
-	g := &groups{
-		packager: packager.New(packager.Config{}, root, db, memory, newID, logger, prometheus.NewRegistry()),
-		leases:   held, stream: db.Stream, members: db.Members,
+	t.Cleanup(func() { _ = root.Close() })
+	w := &groupWorld{memory: registry.NewMemory(registry.Config{}), streams: map[string]media.Stream{}}
+	w.leases = &leases{registry: w.memory, node: registry.Node{ID: "a", URL: "http://a"}, logger: logger}
+	w.groups = &groups{
+		packager: packager.New(packager.Config{}, root, db, w.memory, newRecordingID, logger, prometheus.NewRegistry()),
+		leases:   w.leases, stream: db.Stream, members: db.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
-			node, _, owned, err := memory.Owner(ctx, path)
+			node, _, owned, err := w.memory.Owner(ctx, path)
 			return owned && node != "a", err
 		},
 	}
-	path := func(name string) media.StreamPath { return media.StreamPath{Publisher: "acme", Stream: name} }
 	if err := db.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}); err != nil {
 		t.Fatal(err)
 	}
-	streams := map[string]media.Stream{}
 	for _, name := range []string{"show", "show_1080", "show_720"} {
 		var patch media.SettingsPatch
 		if name != "show" {
 			patch.Group = new("show")
 		}
-		if streams[name], err = db.CreateStream(t.Context(), path(name), patch); err != nil {
+		if w.streams[name], err = db.CreateStream(t.Context(), acme(name), patch); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return w
+}
+
+func acme(name string) media.StreamPath { return media.StreamPath{Publisher: "acme", Stream: name} }
+
+// publish publishes a member.
+func (w *groupWorld) publish(t *testing.T, name string, epoch uint64) ingest.Publication {
+	t.Helper()
+	p, err := w.Publish(t.Context(), w.streams[name], epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A group's lease is held from its first member to its last, and only members publish it, on one node.
+func TestGroupsHoldTheirShowsLease(t *testing.T) {
+	g := newGroupWorld(t)
+	streams, memory, path := g.streams, g.memory, acme
 	owner := func(want string) {
 		t.Helper()
 		if node, _, _, err := memory.Owner(t.Context(), path("show")); err != nil || node != want {
@@ -70,18 +95,8 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 	if err := g.refuse(t.Context(), streams["show_720"]); err != nil {
 		t.Error(err)
 	}
-	first, err := g.Publish(t.Context(), streams["show_1080"], 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := g.Publish(t.Context(), streams["show_720"], 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
 	owner("a")
-	if paths := g.connected(path("show")); len(paths) != 2 {
-		t.Errorf("connected are %v", paths)
-	}
 	if err := errors.Join(first.Close(false), first.Close(false)); err != nil {
 		t.Error(err)
 	}
@@ -90,8 +105,8 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 		t.Error(err)
 	}
 	owner("")
-	if paths := g.connected(path("show")); len(paths) != 0 {
-		t.Errorf("connected are %v", paths)
+	if len(g.mu.live) != 0 {
+		t.Errorf("left are %v", g.mu.live)
 	}
 
 	if _, err := memory.Acquire(t.Context(), path("show"), "b", 0); err != nil {
@@ -100,8 +115,73 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 	refused("show_720", "another server")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := g.Publish(cancelled, streams["show_720"], 2); err == nil || len(g.connected(path("show"))) != 0 {
-		t.Errorf("without a lease: %v, connected are %v", err, g.connected(path("show")))
+	if _, err := g.Publish(cancelled, streams["show_720"], 2); err == nil || len(g.mu.live) != 0 {
+		t.Errorf("without a lease: %v, left are %v", err, g.mu.live)
 	}
 	owner("b")
+}
+
+// A show's lease that is lost sends every member away, and who is back before all have left acquires it anew.
+func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
+	g := newGroupWorld(t)
+	var kicked []media.StreamPath
+	g.leases.lost = func(path media.StreamPath) { kicked = append(kicked, g.lost(path)...) }
+	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
+	if _, err := g.memory.Acquire(t.Context(), acme("show"), "b", 0); err != nil {
+		t.Fatal(err)
+	}
+	g.leases.renew(t.Context())
+	g.leases.renew(t.Context())
+	slices.SortFunc(kicked, func(a, b media.StreamPath) int { return strings.Compare(a.Stream, b.Stream) })
+	if !slices.Equal(kicked, []media.StreamPath{acme("show_1080"), acme("show_720")}) {
+		t.Errorf("sent away are %v", kicked)
+	}
+	if err := first.Close(false); err != nil {
+		t.Error(err)
+	}
+	again := g.publish(t, "show_1080", 2)
+	if node, _, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || node != "a" {
+		t.Errorf("a member is back, and the show's lease is %q's: %v", node, err)
+	}
+	// The one that was sent away leaves late, and gives back only what was its own.
+	if err := second.Close(false); err != nil {
+		t.Error(err)
+	}
+	g.leases.renew(t.Context())
+	if node, _, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || node != "a" || len(kicked) != 2 {
+		t.Errorf("the show's lease is %q's, sent away are %v: %v", node, kicked, err)
+	}
+	if err := again.Close(true); err != nil {
+		t.Error(err)
+	}
+	if node, _, owned, err := g.memory.Owner(t.Context(), acme("show")); err != nil || owned {
+		t.Errorf("the show's lease is %q's: %v", node, err)
+	}
+}
+
+// lateLeases are leases of which each is lost as soon as it is acquired.
+type lateLeases struct {
+	*leases
+	lost func(media.StreamPath) []media.StreamPath
+}
+
+func (l lateLeases) Acquire(ctx context.Context, path media.StreamPath) (uint64, error) {
+	epoch, err := l.leases.Acquire(ctx, path)
+	l.lost(path)
+	return epoch, err
+}
+
+func TestGroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
+	g := newGroupWorld(t)
+	g.groups.leases = lateLeases{g.leases, g.lost}
+	if p, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) || p != nil {
+		t.Errorf("published %v: %v", p, err)
+	}
+	if _, _, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
+		t.Errorf("owned %v, left are %v: %v", owned, g.mu.live, err)
+	}
+	g.groups.leases = g.leases
+	if err := g.publish(t, "show_720", 2).Close(true); err != nil {
+		t.Error(err)
+	}
 }

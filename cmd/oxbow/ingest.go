@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -29,10 +30,15 @@ func (n *node) openRoot() (*reclog.Root, error) {
 	return root, err
 }
 
+// newRecordingID makes an id that sorts by time and can't be guessed, since it is all that keeps a recording's URLs to
+// those who were told (LIF-7): ulid.Make draws from a generator whose state its ids give away.
+func newRecordingID() media.RecordingID {
+	return media.RecordingID(strings.ToLower(ulid.MustNew(ulid.Now(), rand.Reader).String()))
+}
+
 // startPackager starts the packager and has it adopt the recordings that the last process left unfinished.
 func (n *node) startPackager(ctx context.Context) (*packager.Packager, error) {
-	newID := func() media.RecordingID { return media.RecordingID(strings.ToLower(ulid.Make().String())) }
-	p := packager.New(packager.Config{}, n.root, n.catalog, n.registry, newID, n.logger, n.metrics)
+	p := packager.New(packager.Config{}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
 	n.services.add(ctx, "packager", p.Run)
 	unfinished, err := n.root.Unfinished(ctx)
 	if err != nil {
@@ -122,7 +128,7 @@ func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Serv
 	server := ingest.New(cfg, n.catalog, held, shared, n.logger, n.metrics)
 	held.lost = func(path media.StreamPath) {
 		server.Kick(path)
-		for _, member := range shared.connected(path) {
+		for _, member := range shared.lost(path) {
 			server.Kick(member)
 		}
 	}

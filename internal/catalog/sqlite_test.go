@@ -185,6 +185,44 @@ func TestSQLiteMigratesTheFirstVersion(t *testing.T) {
 	same(t, "latency", media.LatencyStandard, s.Settings.Latency)
 }
 
+// A catalog from before there were groups keeps its streams, which are in none, and can make groups of them.
+func TestSQLiteMigratesStreamsThatWereInNoGroup(t *testing.T) {
+	files := fstest.MapFS{}
+	for _, name := range []string{"00001_catalog.sql", "00002_srt_passphrase.sql", "00003_sources.sql"} {
+		text, err := migrations.FS.ReadFile(name)
+		noError(t, err)
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	file := newFile(t)
+	raw, err := sql.Open("sqlite", "file:"+file)
+	noError(t, err)
+	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
+	noError(t, old.migrateFrom(t.Context(), goose.DialectSQLite3, files))
+	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
+	_, err = raw.ExecContext(t.Context(), `
+		INSERT INTO streams (publisher, name, settings, listed, srt_passphrase, created_at, updated_at)
+		VALUES ('acme', 'show', '{"latency":"standard"}', true, 'a passphrase', 1, 1),
+		('acme', 'show_1080', '{}', false, '', 1, 1)`)
+	noError(t, err)
+	noError(t, raw.Close())
+
+	db := openFile(t, file)
+	s, err := db.Stream(t.Context(), show)
+	noError(t, err)
+	same(t, "passphrase", "a passphrase", s.SRTPassphrase)
+	same(t, "group", "", s.Settings.Group)
+	names, err := db.Members(t.Context(), show)
+	noError(t, err)
+	same(t, "members", 0, len(names))
+	high := media.StreamPath{Publisher: "acme", Stream: "show_1080"}
+	s, err = db.UpdateStream(t.Context(), high, media.SettingsPatch{Group: new("show")})
+	noError(t, err)
+	same(t, "group", "show", s.Settings.Group)
+	names, err = db.Members(t.Context(), show)
+	noError(t, err)
+	same(t, "members", "show_1080", strings.Join(names, " "))
+}
+
 func TestSQLiteFiles(t *testing.T) {
 	t.Run("only its owner may read it", func(t *testing.T) {
 		file := newFile(t)

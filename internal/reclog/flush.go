@@ -23,9 +23,6 @@ func (t *TakeWriter) flush() {
 			failed = errors.Join(failed, err)
 			more = more || n > 0
 		}
-		if more && t.w.root.policy == SyncSegment {
-			t.syncMetadata()
-		}
 		more = t.stepped(failed, more)
 	}
 }
@@ -57,7 +54,8 @@ func (t *TakeWriter) pendingLocked() bool {
 	return false
 }
 
-// flushTrack writes a batch of a track's lines, after a sync of the bytes that they name.
+// flushTrack writes a batch of a track's lines, after a sync of the bytes that they name. What was told beside them
+// lasts before: a segment that outlives a loss of power would else have other subtitles after it than it had.
 func (t *TakeWriter) flushTrack(tr *trackWriter) (int, error) {
 	t.mu.Lock()
 	batch := tr.pending[:min(len(tr.pending), flushBatch)]
@@ -93,8 +91,11 @@ func (t *TakeWriter) writeLines(tr *trackWriter, batch []media.Segment) error {
 		tr.lines = appendLine(tr.lines, &batch[i])
 		gap, bytes = gap || batch[i].Size == 0, bytes || batch[i].Size > 0
 	}
-	if bytes && tr.media.f != nil && t.w.root.policy == SyncSegment {
-		t.synced(tr.name, tr.media.f.Sync())
+	if t.w.root.policy == SyncSegment {
+		t.syncMetadata()
+		if bytes && tr.media.f != nil {
+			t.synced(tr.name, tr.media.f.Sync())
+		}
 	}
 	if _, err := tr.index.append(tr.lines); err != nil {
 		return err

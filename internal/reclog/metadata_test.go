@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +176,31 @@ func TestAppendMetadataRefusesWhatDoesNotFit(t *testing.T) {
 	s.seal()
 	if m := s.writer.Manifest(); !m.Takes[0].Metadata || !slices.Contains(m.FileNames(), MetadataName(testPath(), testID, 1)) {
 		t.Errorf("%+v lists %v", m.Takes, m.FileNames())
+	}
+}
+
+// What is told beside a segment lasts before the segment does: its subtitles are the same after any crash.
+func TestSUB1_MetadataLastsBeforeItsSegment(t *testing.T) {
+	s := begun(t, SyncSegment)
+	if err := s.writer.AppendMetadata(testPiece(1, "{}")); err != nil {
+		t.Fatal(err)
+	}
+	from := s.now()
+	s.segment(2)
+	if err := s.take.drainForTest(); err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for _, o := range s.fsys.journal[from:] {
+		switch metadata := filepath.Base(o.name) == metadataFile; {
+		case o.kind == opSync && metadata:
+			told = true
+		case !told && (o.kind == opSync || filepath.Ext(o.name) == indexSuffix):
+			t.Fatalf("%v comes before the sync of the metadata", o)
+		}
+	}
+	if !told {
+		t.Error("the metadata was not synced")
 	}
 }
 
