@@ -250,3 +250,18 @@ func TestIFR1_IFramesBoundTheirSegment(t *testing.T) {
 		t.Error("SUB-1: subtitles differ from the segments")
 	}
 }
+
+func TestClipsShareTheTextOfTheRecording(t *testing.T) {
+	s := recorder(100)
+	v := s.publish()
+	c := NewCache(&Compressor{})
+	for i := range 50 {
+		p := Playlist{Kind: Whole, From: media.MSN(i + 1), Query: "start=" + strings.Repeat("1", i), Offset: time.Duration(i)}
+		Render(v, p, SkipNone, c)
+		Skippable(v, p, c)
+		v.Last(p, c)
+	}
+	if n := len(c.mu.lists); n != 1 {
+		t.Errorf("viewers of clips made %d caches of one playlist", n)
+	}
+}

@@ -214,7 +214,7 @@ func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *C
 		s.addBlock(out, p, c, at, edge, begin)
 		return
 	}
-	around := span{boundary: at.date(s, at.first+skipped), from: begin}
+	around := span{boundary: at.date(s, at.first+skipped), from: begin, before: begin}
 	if p.Kind == Sliding {
 		old := view{text: v.text, cut: v.cut, marks: v.marks[:at.first+skipped]}
 		around.before = at.date(s, s.first(p, &old))
