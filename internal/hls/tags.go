@@ -23,9 +23,9 @@ type tags struct {
 	until []time.Time
 	// ended are the groups whose end is known, by end; told those of them that were open before, as they became known.
 	ended, told []int
-	ends int       // how often an end became known or was put off
-	late int       // how often it was put off
-	edge time.Time // the furthest that a live edge was
+	ends        int       // how often an end became known or was put off
+	late        int       // how often it was put off
+	edge        time.Time // the furthest that a live edge was
 }
 
 // tag is one line: text from start to end.
