@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -36,6 +37,13 @@ func (h *Handler) newRecording(r ref, show Show) *recording {
 	rec := &recording{ref: r, show: show, cache: hls.NewCache(&h.compressor)}
 	rec.mu.inits = make(map[initKey][]byte)
 	return rec
+}
+
+// initSections gives a copy of those that were read.
+func (rec *recording) initSections() map[initKey][]byte {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return maps.Clone(rec.mu.inits)
 }
 
 // now gives the newest version, nil if there is none yet, and the channel that tells of a newer one, nil if stored.
@@ -181,6 +189,10 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 	}
 	rec := h.newRecording(r, nil)
 	rec.manifest = manifest
+	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
+		// One that another process writes: what was listed stays as it is, and costs nothing again.
+		rec.cache, rec.mu.inits = old.cache, old.initSections()
+	}
 	rec.mu.version = newVersion(snap, rec.cache)
 	return rec, nil
 }
