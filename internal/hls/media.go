@@ -72,7 +72,7 @@ const (
 	versionV2   = 10
 	versionVOD  = 6
 
-	versionRanges   = 4 // byte ranges, without MAP
+	versionRanges   = 4 // byte ranges, without MAP: subtitles in a bucket
 	versionIFrames  = 5 // MAP in an I-frame playlist
 	versionServices = 7 // INSTREAM-ID of CEA-708 services
 )
