@@ -265,3 +265,21 @@ func TestClipsShareTheTextOfTheRecording(t *testing.T) {
 		t.Errorf("viewers of clips made %d caches of one playlist", n)
 	}
 }
+
+func TestHTTP6_ClipsThatBeginEarlierCompressNothingAgain(t *testing.T) {
+	s := recorder(1000)
+	v := s.publish()
+	c := NewCache(&Compressor{})
+	packed := 0
+	for _, from := range []media.MSN{900, 500, 33, 1, 990, 700} {
+		body := Render(v, Playlist{Kind: Whole, From: from}, SkipNone, c)
+		if text := unpack(t, bytes.Join(body.Gzip(), nil)); !bytes.Equal(text, bytes.Join(body.Plain(), nil)) {
+			t.Fatalf("from %d it unpacks to other text", from)
+		}
+		l := c.list(v, Playlist{Kind: Whole}).lines
+		if l.packFrom != 0 || packed > 0 && len(l.packed) != packed {
+			t.Errorf("from %d: blocks from chunk %d, %d bytes after %d", from, l.packFrom, len(l.packed), packed)
+		}
+		packed = len(l.packed)
+	}
+}
