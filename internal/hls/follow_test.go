@@ -106,3 +106,14 @@ func TestDLT2_DLT6_DLT7_WhoFollowsByDeltasHasTheFullPlaylist(t *testing.T) {
 		}
 	})
 }
+
+func TestDLT1_NoDeltaWithEndlist(t *testing.T) {
+	s := life(lowConstants(), videoTrack())
+	v := s.versions[len(s.versions)-1]
+	if Skippable(v, Playlist{Kind: Whole}, NewCache(&Compressor{})) {
+		t.Error("delta offered with ENDLIST")
+	}
+	if p := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipYes, nil)); p.skipped != 0 {
+		t.Error("delta rendered with ENDLIST")
+	}
+}

@@ -398,14 +398,3 @@ func checkDelta(t *testing.T, s *Snapshot, full, delta *parsed) {
 		t.Fatalf("DLT-2: %s", d)
 	}
 }
-
-func TestDLT1_NoDeltaWithEndlist(t *testing.T) {
-	s := life(lowConstants(), videoTrack())
-	v := s.versions[len(s.versions)-1]
-	if Skippable(v, Playlist{Kind: Whole}, NewCache(&Compressor{})) {
-		t.Error("delta offered with ENDLIST")
-	}
-	if p := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipYes, nil)); p.skipped != 0 {
-		t.Error("delta rendered with ENDLIST")
-	}
-}
