@@ -50,9 +50,9 @@ type SettingsPatch struct {
 	Interruption    *string `json:"interruption,omitempty" doc:"Playlists while the publisher is away: gap or hold"`
 	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
 
-	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts in a take's first segment"`
+	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"No parts of gaps and of a take's begin: old hls.js"`
 
-	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the subtitles that text events are, like en; empty is none"`
+	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the subtitles that text events are; empty is none"`
 	Captions  *string `json:"captions,omitempty" doc:"Languages of closed captions, like CC1=en SERVICE1=en"`
 	Group     *string `json:"group,omitempty" doc:"The stream whose show this one is a rendition of; a stream's alone"`
 

@@ -14,11 +14,28 @@ func (s *Show) finishGap(index int, duration int64) {
 	seg := media.Segment{MSN: o.MSN, Take: o.Take, DTS: o.dts, Duration: duration, Date: o.Date, Gap: true}
 	s.recorder.finishSegment(index, seg)
 	r.segments = append(r.segments, seg)
-	s.keepParts(r, nil)
+	s.keepParts(r, s.gapParts(duration, o.timescale))
 	s.memory.finish(index, media.Duration(duration, o.timescale), false, 0)
 	s.metrics.segment(r.kind)
 	s.open(index, seg.DTS+seg.Duration, false)
 	s.listed(index)
+}
+
+// gapParts divides a gap (GAP-1); nil where no parts are listed. A low-latency player passes over a gap part by part,
+// as it goes on. Without them hls.js 1.7 took the parts behind a gap for the next ones, and stood up to three seconds.
+// With them hls.js 1.5 stands at the gap for good, so the setting for old players leaves them out.
+func (s *Show) gapParts(duration, timescale int64) []media.Part {
+	most := media.Ticks(s.constants.PartTarget, timescale)
+	if most == 0 || duration <= 0 || s.settings.WholeAfterDiscontinuity {
+		return nil
+	}
+	count := (duration + most - 1) / most
+	parts := make([]media.Part, count)
+	for i := range parts {
+		from, to := duration*int64(i)/count, duration*int64(i+1)/count
+		parts[i] = media.Part{Index: i, Duration: to - from, Offset: -1, Gap: true}
+	}
+	return parts
 }
 
 // addGaps lists a segment of absence in every rendition: from where each ends to d after the last's end.
@@ -40,7 +57,7 @@ func (s *Show) addGaps(d time.Duration) error {
 			errs = append(errs, err)
 		}
 		r.segments = append(r.segments, seg)
-		s.keepParts(r, nil)
+		s.keepParts(r, s.gapParts(seg.Duration, timescale))
 		s.memory.open(i, take.Number, msn)
 		s.memory.finish(i, d, false, 0)
 	}

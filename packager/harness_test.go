@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +263,11 @@ func checkSnapshot(tb rapid.TB, snap *hls.Snapshot) {
 		for j, parts := range r.Parts {
 			seg := &r.Segments[len(r.Segments)-len(r.Parts)+j]
 			checkParts(tb, snap, r, seg.Take, parts, seg.Duration)
+			// The parts of a gap are gaps, and nothing else is (GAP-1).
+			if seg.Gap && snap.Constants.PartTarget > 0 && len(parts) == 0 ||
+				slices.ContainsFunc(parts, func(p media.Part) bool { return p.Gap != seg.Gap }) {
+				tb.Fatalf("GAP-1: %s segment %d, a gap: %t, has parts %+v", r.Name, seg.MSN, seg.Gap, parts)
+			}
 		}
 		if r.Open != nil {
 			checkParts(tb, snap, r, r.Open.Take, r.Open.Parts, 0)
@@ -283,7 +289,7 @@ func checkParts(tb rapid.TB, snap *hls.Snapshot, r *hls.Rendition, take int, par
 			tb.Fatalf("PRT-2: %s part %d lasts %v", r.Name, k, d)
 		}
 		last := duration > 0 && k == len(parts)-1
-		if !p.Independent && !last && duration > 0 && d < leastShare(snap.Constants.PartTarget) {
+		if !p.Gap && !p.Independent && !last && duration > 0 && d < leastShare(snap.Constants.PartTarget) {
 			tb.Fatalf("PRT-3: %s part %d of %d lasts %v", r.Name, k, len(parts), d)
 		}
 		sum += p.Duration

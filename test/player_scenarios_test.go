@@ -12,18 +12,24 @@ func playerRows() (rows []playerRow) {
 	for _, kind := range playerKinds() {
 		for _, row := range []playerRow{
 			{scenario: "live", play: playLive, limits: playerLimits{late: kind.behind}},
-			{scenario: "live standard", latency: "standard", play: playLive, limits: playerLimits{late: kind.behindStandard}},
-			{scenario: "reconnect", play: playReconnect, limits: playerLimits{stalls: 2, stalled: 8 * time.Second, faults: true}},
+			{
+				scenario: "live standard", settings: map[string]any{"latency": "standard"}, play: playLive,
+				limits: playerLimits{late: kind.behindStandard},
+			},
+			{
+				scenario: "reconnect", play: playReconnect,
+				limits: playerLimits{stalls: 3, stalled: 8 * time.Second, skips: 1, faults: true},
+			},
 			{scenario: "change", play: playChange, limits: playerLimits{stalls: 1, stalled: 2 * time.Second, faults: true}},
 			{scenario: "end", play: playEnd, limits: playerLimits{ends: true}},
 			{scenario: "VOD", play: playSeeks},
 		} {
 			row.kind = kind
-			if row.latency == "" {
-				row.latency = "low"
-			}
 			if row.scenario == "live standard" && kind.name != "hls.js 1.7" {
 				continue
+			}
+			if need := playersNeed[kind.name]; row.scenario == "reconnect" || row.scenario == "change" {
+				row.settings = need
 			}
 			row.limits.cannot = playersCannot[kind.name+" "+row.scenario]
 			row.always = slices.Contains(always, kind.name+" "+row.scenario)
@@ -31,6 +37,14 @@ func playerRows() (rows []playerRow) {
 		}
 	}
 	return rows
+}
+
+// playersNeed are the settings with which a player comes over a reconnect or a change.
+var playersNeed = map[string]map[string]any{
+	"hls.js 1.5":               {"whole_after_discontinuity": true},
+	"Shaka 5.2":                {"interruption": "hold"},
+	"video.js 8.24 without LL": {"interruption": "hold"},
+	"GStreamer hlsdemux2":      {"interruption": "hold"},
 }
 
 // playersCannot names, by player and scenario, why a player does not keep the limits.
@@ -41,14 +55,10 @@ var playersCannot = map[string]string{
 	"video.js 8.24 end":       vhsParts,
 	"ffmpeg change":           libavformatInit,
 	"mpv change":              libavformatInit,
-	"Shaka 5.2 reconnect": "Shaka 5.2 gives up (1011, SEGMENT_MISSING) where a gap is the newest that is listed; " +
-		"its page may call retryStreaming, or interruption=hold",
-	"video.js 8.24 without LL reconnect": "VHS 3.17 does not know EXT-X-GAP and asks for the fillers again and again; " +
-		"with interruption=hold it goes on",
-	"hls.js 1.5 change": "hls.js up to 1.6.16 fails on parts after a discontinuity; " +
-		"the setting whole_after_discontinuity is for it",
-	"GStreamer hlsdemux2 reconnect": "hlsdemux2 1.22 does not know EXT-X-GAP and stands at the first filler; " +
-		"with the setting interruption=hold it goes on",
+	"hls.js 1.5 change": "hls.js 1.5 fails at the change (bufferAppendError), with parts and without " +
+		"(whole_after_discontinuity); hls.js 1.7 does not",
+	"video.js 8.24 without LL reconnect": "VHS 3.17 stands at a gap, and with interruption=hold it goes on, but " +
+		"steps back once",
 	"GStreamer hlsdemux2 end": "gst-play 1.22 leaves some pictures before the last",
 }
 

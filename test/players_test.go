@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -31,7 +32,7 @@ type playerStage struct {
 type playerRow struct {
 	kind     playerKind
 	scenario string
-	latency  string // mode of the stream
+	settings map[string]any // of the stream, beside the defaults
 	play     func(t testing.TB, w *watched)
 	limits   playerLimits
 	always   bool // in make test, too
@@ -141,7 +142,9 @@ func (s *playerStage) try(t *testing.T, row playerRow, stream string) playerResu
 	if row.scenario == "VOD" {
 		w.url = s.recorded
 	} else {
-		key := createStreamWith(t, s.server, map[string]any{"name": stream, "latency": row.latency, "reconnect_window": "60s"})
+		settings := map[string]any{"name": stream, "reconnect_window": "60s"}
+		maps.Copy(settings, row.settings)
+		key := createStreamWith(t, s.server, settings)
 		w.url = s.server.url("/acme/" + stream + "/index.m3u8")
 		w.publisher = newStampedPublisher(t, s.server, key)
 		w.publisher.start(s.film, 0)

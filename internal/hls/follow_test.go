@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -115,5 +116,67 @@ func TestDLT1_NoDeltaWithEndlist(t *testing.T) {
 	}
 	if p := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole}, SkipYes, nil)); p.skipped != 0 {
 		t.Error("delta rendered with ENDLIST")
+	}
+}
+
+func TestDLT1_DLT2_DLT3_DLT4_DLT6_DeltaUpdates(t *testing.T) {
+	forEachLife(t, func(t *testing.T, sm *sim) {
+		deltas := 0
+		for _, k := range []Kind{Sliding, Whole} {
+			cache := NewCache(&Compressor{})
+			for i, s := range sm.versions {
+				if i%3 > 0 {
+					continue
+				}
+				full := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache))
+				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipYes, cache)
+				if !Skippable(s, Playlist{Kind: k}, cache) {
+					if !bytes.Equal(text, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache)) {
+						t.Fatalf("DLT-6: not the full playlist:\n%s", text)
+					}
+					continue
+				}
+				deltas++
+				checkDelta(t, s, full, parse(t, text))
+				v2 := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipV2, cache))
+				if v2.version != 10 || v2.skip["RECENTLY-REMOVED-DATERANGES"] != `""` || v2.skipped != len(full.segments)-len(v2.segments) {
+					t.Fatalf("DLT-7: %+v", v2)
+				}
+			}
+		}
+		if deltas == 0 {
+			t.Error("no deltas at all")
+		}
+	})
+}
+
+func checkDelta(t *testing.T, s *Snapshot, full, delta *parsed) {
+	t.Helper()
+	if delta.version < 9 || delta.sequence != full.sequence || delta.discontinuity != full.discontinuity {
+		t.Fatalf("DLT-2, DLT-4: %+v", delta)
+	}
+	if delta.skipped+len(delta.segments) != len(full.segments) || delta.segments[0].mapURI == "" {
+		t.Fatalf("DLT-6: %d skipped of %d, %d left", delta.skipped, len(full.segments), len(delta.segments))
+	}
+	fromEnd := 0.0
+	for i := len(full.segments) - 1; i >= 0; i-- {
+		fromEnd += full.segments[i].inf
+		if i < delta.skipped { // DLT-3
+			if fromEnd-full.segments[i].inf < s.canSkipUntil().Seconds()-0.001 {
+				t.Fatalf("DLT-3: segment %d was skipped, %f from the end", full.segments[i].msn, fromEnd)
+			}
+			continue
+		}
+		if fromEnd-full.segments[i].inf > s.canSkipUntil().Seconds()+0.001 {
+			t.Fatalf("DLT-3: segment %d is there, %f from the end", full.segments[i].msn, fromEnd)
+		}
+		a, b := delta.segments[i-delta.skipped], full.segments[i]
+		a.dsn, b.dsn, a.lines, b.lines, a.mapURI, b.mapURI = 0, 0, nil, nil, "", ""
+		if d := cmp.Diff(a, b, cmp.AllowUnexported(parsedSegment{})); d != "" {
+			t.Fatalf("DLT-2: %s", d)
+		}
+	}
+	if d := cmp.Diff([]any{full.open.parts, full.hints, full.reports}, []any{delta.open.parts, delta.hints, delta.reports}); d != "" {
+		t.Fatalf("DLT-2: %s", d)
 	}
 }

@@ -66,10 +66,9 @@ const (
 )
 
 // Versions of the protocol that the playlists ask for (SYN-2, SYN-5). AVPlayer was reported to refuse SERVER-CONTROL
-// below 9, so full and delta playlists both say 9. A delta that leaves out date ranges needs 10.
+// below 9, and CAN-SKIP-DATERANGES is of 10, so full and delta playlists both say 10 (DLT-4).
 const (
-	versionLive = 9
-	versionV2   = 10
+	versionLive = 10
 	versionVOD  = 6
 
 	versionRanges   = 4 // byte ranges, without MAP: subtitles in a bucket
@@ -146,7 +145,7 @@ func (s *Snapshot) render(p Playlist, skip Skip, c *Cache) []piece {
 	from := at.first + skipped
 	// Header, tail, parts and what is in no chunk fit for usual settings.
 	out := pieces{text: make([]byte, 0, 4096+2*chunkEntries*128)}
-	out.text = appendHeader(out.text, s, p, skip)
+	out.text = appendHeader(out.text, s, p)
 	out.text = p.appendStart(out.text)
 	out.text = appendInt(out.text, "#EXT-X-MEDIA-SEQUENCE:", int64(at.first)+1)
 	out.text = appendInt(out.text, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(v.breaksBefore(at.first)))
@@ -258,12 +257,8 @@ func (at *sight) date(s *Snapshot, i int) time.Time {
 	return s.endDate(at.rend, int(m.segment))
 }
 
-func appendHeader(dst []byte, s *Snapshot, p Playlist, skip Skip) []byte {
-	version := int64(versionLive)
-	if skip == SkipV2 {
-		version = versionV2
-	}
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", version)
+func appendHeader(dst []byte, s *Snapshot, p Playlist) []byte {
+	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionLive)
 	dst = appendTargetDuration(dst, s)
 	if p.Kind == Whole {
 		dst = append(dst, "#EXT-X-PLAYLIST-TYPE:EVENT\n"...)
@@ -316,6 +311,9 @@ func (s *Snapshot) appendParts(
 		dst = append(dst, `,URI="`...)
 		dst = appendPartURI(dst, kind.base(), take, r.Name, msn, parts[i].Index)
 		dst = append(dst, '"')
+		if parts[i].Gap {
+			dst = append(dst, ",GAP=YES"...)
+		}
 		if parts[i].Independent {
 			dst = append(dst, ",INDEPENDENT=YES"...)
 		}

@@ -88,7 +88,7 @@ func TestPlaylistsAreReadByGohlslib(t *testing.T) {
 }
 
 func checkHeaderNeverChanges(t *testing.T, s *Snapshot, _ int, k Kind, p, prev *parsed) {
-	if p.version != 9 || p.target != int(s.Constants.TargetDuration.Seconds()) {
+	if p.version != 10 || p.target != int(s.Constants.TargetDuration.Seconds()) {
 		t.Errorf("version %d, target %d", p.version, p.target)
 	}
 	if want := [...]string{"", "EVENT"}[k]; p.kind != want { // END-2
@@ -184,6 +184,22 @@ func TestGAP1_WindowBeginsWithAGapOnlyIfThereIsNothingElse(t *testing.T) {
 	p := parse(t, AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil))
 	if all.sequence != 1 || p.sequence != 41 || p.segments[0].gap {
 		t.Errorf("begins at %d, then %d", all.sequence, p.sequence)
+	}
+}
+
+func TestGAP1_PRT9_PartsOfAGapAreGaps(t *testing.T) {
+	s := newSim(lowConstants(), audioTrack())
+	s.run(8, false)
+	s.gap(true)
+	text := string(AppendMedia(nil, s.publish(), Playlist{Kind: Sliding}, SkipNone, nil))
+	for k := range 4 {
+		want := fmt.Sprintf("#EXT-X-PART:DURATION=0.49068,URI=\"../1/audio/9.%d.m4s\",GAP=YES\n", k)
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "GAP=YES") != 4 {
+		t.Errorf("other parts are gaps, too:\n%s", text)
 	}
 }
 
@@ -334,67 +350,5 @@ func checkEndedPlaylistKeepsItsWindow(t *testing.T, s *Snapshot, _ int, k Kind, 
 	}
 	if p.endlist && k == Sliding && p.sequence == 1 {
 		t.Errorf("END-2: the sliding playlist became a whole one")
-	}
-}
-
-func TestDLT1_DLT2_DLT3_DLT4_DLT6_DeltaUpdates(t *testing.T) {
-	forEachLife(t, func(t *testing.T, sm *sim) {
-		deltas := 0
-		for _, k := range []Kind{Sliding, Whole} {
-			cache := NewCache(&Compressor{})
-			for i, s := range sm.versions {
-				if i%3 > 0 {
-					continue
-				}
-				full := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache))
-				text := AppendMedia(nil, s, Playlist{Kind: k}, SkipYes, cache)
-				if !Skippable(s, Playlist{Kind: k}, cache) {
-					if !bytes.Equal(text, AppendMedia(nil, s, Playlist{Kind: k}, SkipNone, cache)) {
-						t.Fatalf("DLT-6: not the full playlist:\n%s", text)
-					}
-					continue
-				}
-				deltas++
-				checkDelta(t, s, full, parse(t, text))
-				v2 := parse(t, AppendMedia(nil, s, Playlist{Kind: k}, SkipV2, cache))
-				if v2.version != 10 || v2.skip["RECENTLY-REMOVED-DATERANGES"] != `""` || v2.skipped != len(full.segments)-len(v2.segments) {
-					t.Fatalf("DLT-7: %+v", v2)
-				}
-			}
-		}
-		if deltas == 0 {
-			t.Error("no deltas at all")
-		}
-	})
-}
-
-func checkDelta(t *testing.T, s *Snapshot, full, delta *parsed) {
-	t.Helper()
-	if delta.version < 9 || delta.sequence != full.sequence || delta.discontinuity != full.discontinuity {
-		t.Fatalf("DLT-2, DLT-4: %+v", delta)
-	}
-	if delta.skipped+len(delta.segments) != len(full.segments) || delta.segments[0].mapURI == "" {
-		t.Fatalf("DLT-6: %d skipped of %d, %d left", delta.skipped, len(full.segments), len(delta.segments))
-	}
-	fromEnd := 0.0
-	for i := len(full.segments) - 1; i >= 0; i-- {
-		fromEnd += full.segments[i].inf
-		if i < delta.skipped { // DLT-3
-			if fromEnd-full.segments[i].inf < s.canSkipUntil().Seconds()-0.001 {
-				t.Fatalf("DLT-3: segment %d was skipped, %f from the end", full.segments[i].msn, fromEnd)
-			}
-			continue
-		}
-		if fromEnd-full.segments[i].inf > s.canSkipUntil().Seconds()+0.001 {
-			t.Fatalf("DLT-3: segment %d is there, %f from the end", full.segments[i].msn, fromEnd)
-		}
-		a, b := delta.segments[i-delta.skipped], full.segments[i]
-		a.dsn, b.dsn, a.lines, b.lines, a.mapURI, b.mapURI = 0, 0, nil, nil, "", ""
-		if d := cmp.Diff(a, b, cmp.AllowUnexported(parsedSegment{})); d != "" {
-			t.Fatalf("DLT-2: %s", d)
-		}
-	}
-	if d := cmp.Diff([]any{full.open.parts, full.hints, full.reports}, []any{delta.open.parts, delta.hints, delta.reports}); d != "" {
-		t.Fatalf("DLT-2: %s", d)
 	}
 }

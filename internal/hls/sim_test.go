@@ -197,7 +197,14 @@ func (s *sim) gap(filler bool) {
 			MSN: r.Last() + 1, Take: s.take().Number, DTS: st.dts, Duration: 4 * st.partTicks, Offset: st.offset,
 			Date: s.date(i), Gap: true, Filler: filler,
 		})
-		r.Parts = append(r.Parts, nil)
+		parts := make([]media.Part, 4)
+		for k := range parts {
+			parts[k] = media.Part{Index: k, Duration: st.partTicks, Offset: -1, Gap: true}
+		}
+		if s.snap.Constants.PartTarget == 0 {
+			parts = nil
+		}
+		r.Parts = append(r.Parts, parts)
 		st.dts += 4 * st.partTicks
 	}
 	s.publish()

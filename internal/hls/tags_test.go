@@ -125,7 +125,7 @@ func TestDLT2_DLT7_SYN2_RangesOfADeltaAndOfTheOneBeforeAreThoseOfTheFull(t *test
 			if d := cmp.Diff(all, have); d != "" {
 				t.Fatalf("DLT-2: %s, version %d: %s", kindName(kind), i, d)
 			}
-			if yes := parse(t, AppendMedia(nil, v, p, SkipYes, c)); !slices.Equal(yes.ranges, full.ranges) || yes.version != 9 {
+			if yes := parse(t, AppendMedia(nil, v, p, SkipYes, c)); !slices.Equal(yes.ranges, full.ranges) || yes.version != 10 {
 				t.Fatalf("DLT-2: version 1 of a delta leaves out ranges: %d of %d", len(yes.ranges), len(full.ranges))
 			}
 		}

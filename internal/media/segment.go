@@ -47,6 +47,8 @@ type Part struct {
 	Size   int64
 	// Independent says that the part begins with a random access point. All audio parts do.
 	Independent bool
+	// Gap says that the media is missing, as of all parts of a segment that is a gap. Its Offset is negative.
+	Gap bool
 	// Head is the number of bytes up to the end of the first sample where that is a random access point of video, else
 	// zero.
 	Head int64

@@ -69,8 +69,8 @@ type Settings struct {
 	Interruption string `json:"interruption"`
 	// Listed shows the publisher's streams and recordings on the start page to everybody.
 	Listed bool `json:"listed"`
-	// WholeAfterDiscontinuity lists a take's first segment when it is finished, without its parts, for players that
-	// fail on parts behind a discontinuity, as hls.js before 1.7 does.
+	// WholeAfterDiscontinuity lists gaps and a take's first segment without parts, that segment when it is finished, for
+	// players that fail on parts of gaps or behind a discontinuity, as hls.js before 1.7 does.
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
 	// Subtitles is the language, as a BCP 47 tag, of the subtitles that the publisher's text events are; empty makes none.
 	Subtitles string `json:"subtitles"`

@@ -1,6 +1,7 @@
 package hlscheck
 
 import (
+	"strings"
 	"time"
 )
 
@@ -78,7 +79,8 @@ func (d *directives) judgeContent(f *findings, x *Exchange, before *version, got
 	if d.msn <= before.last() && (!d.hasPart || d.part < int64(before.parts(d.msn))) {
 		f.check("BLK-7", x.took() < time.Second+slack, "%v for %d, which was listed", x.took(), d.msn)
 	}
-	if got.low() && len(got.hints) == 0 && !got.ended && !d.hasIn(got) {
+	hintless := got.low() || got.iframes && strings.Contains(x.Answer.Get("Cache-Control"), "no-store")
+	if hintless && len(got.hints) == 0 && !got.ended && !d.hasIn(got) {
 		f.check("BLK-11", true, "") // the publisher went: what waited was let go with a playlist
 		return
 	}

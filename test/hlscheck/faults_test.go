@@ -212,6 +212,7 @@ func playlistFaults() []planted {
 		{"RR-2", "a report of what is not there", expression(v, `LAST-MSN=10,LAST-PART=\d`, "LAST-MSN=12,LAST-PART=0", 0, 1)},
 		{"END-2", "a type comes", text(v, "#EXT-X-TARGET", "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-TARGET", 20*sec, 0)},
 		{"GAP-1", "the window starts with a GAP", expression(v, `(EXT-X-PROGRAM[^\n]*\n)`, "$1#EXT-X-GAP\n", 0, 0)},
+		{"GAP-1", "a part of a gap is none", expression(v, `3\.1\.m4s",GAP=YES`, `3.1.m4s"`, 0, 0)},
 		{"DR-1", "a date range changes", dateRange()},
 		{"MV-2", "no CODECS", text("index", `CODECS="avc1.4d401f,mp4a.40.2",`, "", 0, 0)},
 		{"MV-3", "CODECS lie", text("index", `CODECS="avc1.4d401f,mp4a`, `CODECS="avc1.640028,mp4a`, 0, 0)},

@@ -160,6 +160,7 @@ func judgeParts(f *findings, p *playlist) {
 		sum := time.Duration(0)
 		for i, t := range s.parts {
 			sum += t.duration
+			f.check("GAP-1", t.gap == s.gap || s.uri == "", "part %d.%d: GAP is not the segment's", s.msn, i)
 			f.check("PRT-2", t.duration <= p.partTarget,
 				"part %d.%d lasts %v, PART-TARGET %v", s.msn, i, t.duration, p.partTarget)
 			last := i == len(s.parts)-1 // of its parent, or not yet followed by one

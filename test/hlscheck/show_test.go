@@ -193,7 +193,12 @@ func (t *madeTrack) segment(b *strings.Builder, msn int, parts []madePart, compl
 	}
 	fmt.Fprintf(b, "#EXT-X-PROGRAM-DATE-TIME:%s\n", showStart.Add(t.start(msn)).Format("2006-01-02T15:04:05.000Z"))
 	if msn == gapMSN {
-		fmt.Fprintf(b, "#EXT-X-GAP\n#EXTINF:%.6f,\n../1/%s/3.m4s\n", (t.start(4) - t.start(3)).Seconds(), t.name)
+		length := (t.start(4) - t.start(3)).Seconds()
+		b.WriteString("#EXT-X-GAP\n")
+		for i := 0; i < 4 && msn >= complete-2; i++ {
+			fmt.Fprintf(b, "#EXT-X-PART:DURATION=%.5f,URI=\"../1/%s/3.%d.m4s\",GAP=YES\n", length/4+0.00001, t.name, i)
+		}
+		fmt.Fprintf(b, "#EXTINF:%.6f,\n../1/%s/3.m4s\n", length, t.name)
 		return
 	}
 	length := time.Duration(0)
