@@ -64,3 +64,31 @@ func TestBLK12_IndexesOfClipsAreKeyedByClip(t *testing.T) {
 		}
 	})
 }
+
+func TestBLK10_ClipsAheadOfTheEdgeAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		w.a.set(func(rw http.ResponseWriter, r *http.Request) {
+			time.Sleep(28 * time.Second) // three target durations of ten seconds
+			fixed("#EXTM3U\n", "max-age=5")(rw, r)
+		})
+		wantStatus(t, w.get(t, eventPath+"?start=2h"), 200)
+		wantStatus(t, w.get(t, recBase+"/index.m3u8?start=2h&end=3h"), 200)
+		if w.a.total() != 2 {
+			t.Errorf("upstream saw %v", w.a.n)
+		}
+	})
+}
+
+func TestFinishedClipsPushNoPlaylistOutOfTheFronts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		w.a.set(fixed("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:1\n#EXTINF:2,\n1.m4s\n#EXT-X-ENDLIST\n", "max-age=60"))
+		for _, end := range []string{"1", "2", "3"} {
+			wantStatus(t, w.get(t, eventPath+"?end="+end), 200)
+		}
+		if n := w.fronts.lists.len(); n != 0 {
+			t.Errorf("%d fronts", n)
+		}
+	})
+}

@@ -63,6 +63,9 @@ func (f *fronts) settle(k key, o *object, now time.Time) *object {
 	if o.kind != kindPlaylist || !o.version.known || o.status != http.StatusOK {
 		return o
 	}
+	if k.clip.Ends() {
+		return o // it never changes, and there are as many as viewers think of
+	}
 	if !k.current() && !o.version.covers(k.Directives) {
 		// Never a stale version to a request for a newer one (HTTP-22): it does not stay.
 		return o.unstored()

@@ -149,7 +149,7 @@ func (k *key) readQuery(query string, directed bool, ended func(list) bool) erro
 	if k.clip, err = hls.ParseClip(query); err != nil || !directed {
 		return err
 	}
-	if ended(k.list) {
+	if k.clip.Ends() || ended(k.list) {
 		return nil
 	}
 	k.Directives, err = hls.ParseDirectives(query)
@@ -191,8 +191,8 @@ func mediaKey(path string) key {
 // current says that the key asks for the present state of a playlist, not for a given version of it.
 func (k key) current() bool { return !k.Blocking }
 
-// blocks says that an upstream may hold the answer back until there is one.
-func (k key) blocks(what kind) bool { return what == kindPart || k.Blocking }
+// blocks says that an upstream may hold the answer back until there is one: a clip may be a bit ahead of the live edge.
+func (k key) blocks(what kind) bool { return what == kindPart || k.Blocking || k.clip != hls.Clip{} }
 
 // query is the normalised query for an upstream.
 func (k key) query() string {

@@ -50,7 +50,7 @@ type timeline struct {
 	// seen are the captions that were in the pictures, and captions those that playlists tell of; both are replaced,
 	// never modified.
 	seen     []string
-	captions []hls.Caption
+	captions []media.Caption
 	events   eventIndex
 }
 

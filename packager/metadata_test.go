@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -60,7 +59,7 @@ func TestMetadataIsPlacedOnMediaTime(t *testing.T) {
 		if want := begin.Date.Add(time.Second); list[2].Date.Sub(want).Abs() > time.Millisecond {
 			t.Errorf("its date is %v, want %v", list[2].Date, want)
 		}
-		if want := []hls.Caption{{ID: "CC1"}}; !slices.Equal(snap.Captions, want) {
+		if want := []media.Caption{{ID: "CC1"}}; !slices.Equal(snap.Captions, want) {
 			t.Errorf("CC-1: captions %v", snap.Captions)
 		}
 		s.close(p, true)
@@ -155,23 +154,23 @@ func TestCC1_CaptionsAreDeclaredAndSeen(t *testing.T) {
 		src := &source{fps: 30, gop: 30}
 		s.play(p, src, 4*time.Second)
 		show := s.show()
-		check := func(want ...hls.Caption) {
+		check := func(want ...media.Caption) {
 			t.Helper()
 			if got, _ := show.Snapshot(); !slices.Equal(got.Captions, want) || got.Subtitles != "de" {
 				t.Errorf("captions %v, want %v; subtitles %q", got.Captions, want, got.Subtitles)
 			}
 		}
-		es, en := hls.Caption{ID: "CC3", Language: "es"}, hls.Caption{ID: "SERVICE1", Language: "en"}
+		es, en := media.Caption{ID: "CC3", Language: "es"}, media.Caption{ID: "SERVICE1", Language: "en"}
 		check(es, en)
 		s.tell(p, media.Captions, 4*time.Second, "SERVICE1 CC1 bogus")
-		check(hls.Caption{ID: "CC1"}, es, en)
+		check(media.Caption{ID: "CC1"}, es, en)
 		s.tell(p, media.Captions, 4*time.Second, "CC1 CC3")
 		s.play(p, src, 2*time.Second)
-		check(hls.Caption{ID: "CC1"}, es, en)
+		check(media.Caption{ID: "CC1"}, es, en)
 		s.close(p, true)
-		check(hls.Caption{ID: "CC1"}, es, en)
+		check(media.Caption{ID: "CC1"}, es, en)
 		rec := s.stored(show.ID())
-		if got := media.CaptionsOf(rec.Settings.Captions, rec.Captions); !slices.Equal(got, []hls.Caption{{ID: "CC1"}, es, en}) {
+		if got := media.CaptionsOf(rec.Settings.Captions, rec.Captions); !slices.Equal(got, []media.Caption{{ID: "CC1"}, es, en}) {
 			t.Errorf("the recording says %v", got)
 		}
 	})

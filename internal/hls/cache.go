@@ -38,9 +38,9 @@ func orNew(c *Cache) *Cache {
 	return c
 }
 
-// list gives a playlist's part. Clips share that of the whole recording.
+// list gives a playlist's part. Clips, of which viewers may ask for any number, share that of the whole recording.
 func (c *Cache) list(s *Snapshot, p Playlist) *list {
-	p.From, p.To = 0, 0
+	p = Playlist{Rendition: p.Rendition, Kind: p.Kind, Form: p.Form}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l, ok := c.mu.lists[p]

@@ -54,9 +54,13 @@ func (c *chunks) pack(comp *Compressor, a, b int, text []byte) ([]byte, uint32) 
 	if c.bounds[a].text < c.cut && (a < c.packFrom || c.packTo < b) {
 		return c.packAnew(comp, a, b, text)
 	}
-	if c.packTo == 0 || a < c.packFrom || c.packTo < a {
-		c.packed, c.packFrom, c.packTo = nil, a, a
-		c.bounds[a].packed, c.bounds[a].crc = 0, 0
+	begin := 0 // clips that begin anywhere share the blocks of the whole
+	if c.cut > 0 {
+		begin = a
+	}
+	if c.packTo == 0 || begin < c.packFrom || c.packTo < begin {
+		c.packed, c.packFrom, c.packTo = nil, begin, begin
+		c.bounds[begin].packed, c.bounds[begin].crc = 0, 0
 	}
 	for ; c.packTo < b; c.packTo++ {
 		from, to := &c.bounds[c.packTo], &c.bounds[c.packTo+1]

@@ -250,3 +250,36 @@ func TestIFR1_IFramesBoundTheirSegment(t *testing.T) {
 		t.Error("SUB-1: subtitles differ from the segments")
 	}
 }
+
+func TestClipsShareTheTextOfTheRecording(t *testing.T) {
+	s := recorder(100)
+	v := s.publish()
+	c := NewCache(&Compressor{})
+	for i := range 50 {
+		p := Playlist{Kind: Whole, From: media.MSN(i + 1), Query: "start=" + strings.Repeat("1", i), Offset: time.Duration(i)}
+		Render(v, p, SkipNone, c)
+		Skippable(v, p, c)
+		v.Last(p, c)
+	}
+	if n := len(c.mu.lists); n != 1 {
+		t.Errorf("viewers of clips made %d caches of one playlist", n)
+	}
+}
+
+func TestHTTP6_ClipsThatBeginEarlierCompressNothingAgain(t *testing.T) {
+	s := recorder(1000)
+	v := s.publish()
+	c := NewCache(&Compressor{})
+	packed := 0
+	for _, from := range []media.MSN{900, 500, 33, 1, 990, 700} {
+		body := Render(v, Playlist{Kind: Whole, From: from}, SkipNone, c)
+		if text := unpack(t, bytes.Join(body.Gzip(), nil)); !bytes.Equal(text, bytes.Join(body.Plain(), nil)) {
+			t.Fatalf("from %d it unpacks to other text", from)
+		}
+		l := c.list(v, Playlist{Kind: Whole}).lines
+		if l.packFrom != 0 || packed > 0 && len(l.packed) != packed {
+			t.Errorf("from %d: blocks from chunk %d, %d bytes after %d", from, l.packFrom, len(l.packed), packed)
+		}
+		packed = len(l.packed)
+	}
+}

@@ -243,3 +243,73 @@ func TestGAP1_RR1_DSC2_PlaylistsOfClips(t *testing.T) {
 		}
 	}
 }
+
+func TestGAP1_LIF5_FinishedClipsOfFillers(t *testing.T) {
+	s := newSim(lowConstants(), videoTrack(), audioTrack())
+	s.run(8, false)
+	s.open(false)
+	s.interrupt()
+	s.hold(5)
+	s.resume()
+	s.run(10, false)
+	live := s.publish()
+	s.end()
+	archived := *s.publish()
+	archived.State = media.Archived
+	tests := []struct {
+		v           *Snapshot
+		query       string
+		from, to    media.MSN // zero from is an error
+		first, last string
+	}{
+		{live, "start=20", 11, 0, "1/video/11.m4s", ""},
+		{&archived, "start=20", 15, 0, "2/video/15.m4s", "2/video/24.m4s"},
+		{live, "start=20&end=40", 15, 21, "2/video/15.m4s", "2/video/21.m4s"},
+		{live, "start=3&end=20", 2, 9, "1/video/2.m4s", "1/video/9.m4s"},
+		{live, "start=18&end=23", 0, 0, "", ""},
+		{&archived, "start=18&end=23", 0, 0, "", ""},
+	}
+	for _, tt := range tests {
+		e, d, err := tt.v.Resolve(mustClip(t, tt.query))
+		if tt.from == 0 {
+			if !errors.Is(err, media.ErrInvalid) || e != (Extent{}) {
+				t.Errorf("%s: %+v, %v", tt.query, e, err)
+			}
+			continue
+		}
+		if err != nil || d != Serve || e.From != tt.from || e.To != tt.to {
+			t.Errorf("%s of %s: %+v, %s, %v", tt.query, tt.v.State, e, d, err)
+			continue
+		}
+		p := parse(t, AppendMedia(nil, tt.v, e.Playlist(0, Whole, Media), SkipNone, nil))
+		if got := p.segments[0].uri; got != tt.first {
+			t.Errorf("%s begins with %s, not %s", tt.query, got, tt.first)
+		}
+		if got := p.segments[len(p.segments)-1].uri; tt.last != "" && got != tt.last {
+			t.Errorf("%s ends with %s, not %s", tt.query, got, tt.last)
+		}
+		if e.From == 15 && e.Offset != 0 {
+			t.Errorf("%s: begins %s behind the fillers", tt.query, e.Offset)
+		}
+	}
+}
+
+func TestRR1_StartIsThatOfTheMultivariantPlaylistOrNone(t *testing.T) {
+	v := life(lowConstants(), videoTrack(), audioTrack()).snap
+	for j := range v.Renditions[0].Segments {
+		if seg := &v.Renditions[0].Segments[j]; j > 8 {
+			seg.IFrames = nil // what was cut by force
+		}
+	}
+	e, _, err := v.Resolve(mustClip(t, "start=41"))
+	if err != nil || e.Offset == 0 {
+		t.Fatal(err, e)
+	}
+	want := withTag(AppendClip(nil, &v, "", e), "#EXT-X-START")
+	for _, form := range []Form{Media, IFrames} {
+		got := withTag(AppendMedia(nil, &v, e.Playlist(0, Whole, form), SkipNone, nil), "#EXT-X-START")
+		if len(got) > 0 && got[0] != want[0] || (len(got) > 0) != (form == Media) {
+			t.Errorf("form %d: %v, multivariant %v", form, got, want)
+		}
+	}
+}

@@ -42,29 +42,43 @@ func (s *Snapshot) Resolve(c Clip) (Extent, Decision, error) {
 	if hasStart && hasEnd && !start.Before(end) {
 		return e, Serve, fmt.Errorf("%w: end, %s, is not after start, %s", media.ErrInvalid, show(end), show(start))
 	}
-	first := 0
+	var decision Decision
+	var err error
+	first, last := 0, len(x.segments)-1
 	if hasStart {
-		var decision Decision
-		var err error
 		if first, decision, err = x.first(start); decision != Serve || err != nil {
 			return e, decision, err
 		}
+	}
+	if hasEnd {
+		if last, decision, err = x.last(end); decision != Serve || err != nil {
+			return e, decision, err
+		}
+	}
+	if hasEnd || s.archived() { // the playlist is a finished one
+		for first <= last && !x.lists(first) {
+			first++
+		}
+		for first <= last && !x.lists(last) {
+			last--
+		}
+		if last < first {
+			return e, Serve, fmt.Errorf("%w: nothing was recorded there; the recording is from %s to %s",
+				media.ErrInvalid, show(x.begin), show(x.edge))
+		}
+	}
+	if hasStart {
 		e.setStart(x.segments[first], start, c.Start.from == fromEdge)
 	}
 	if hasEnd {
-		last, decision, err := x.last(end)
-		if decision != Serve || err != nil {
-			return e, decision, err
-		}
-		if last < first {
-			return Extent{}, Serve, fmt.Errorf("%w: nothing was recorded from %s to %s",
-				media.ErrInvalid, show(start), show(end))
-		}
 		e.To = x.segments[last].MSN
 		e.Clip.End = epoch(x.endOf(last))
 	}
 	return e, Serve, nil
 }
+
+// lists says that a finished playlist lists a segment, and may begin with it.
+func (x *axis) lists(i int) bool { return !x.segments[i].Filler && !x.segments[i].Gap }
 
 func (e *Extent) setStart(seg media.Segment, start time.Time, relative bool) {
 	e.From = seg.MSN
@@ -76,9 +90,10 @@ func (e *Extent) setStart(seg media.Segment, start time.Time, relative bool) {
 }
 
 // appendStart writes EXT-X-START: that players begin where the clip does, and not at the live edge or at the begin of
-// the segment.
+// the segment. I-frame playlists may begin elsewhere, and a tag of another value than the multivariant's counts for
+// nothing: those of media alone have it.
 func (p *Playlist) appendStart(dst []byte) []byte {
-	if p.From == 0 {
+	if p.From == 0 || p.Form != Media {
 		return dst
 	}
 	dst = append(dst, "#EXT-X-START:TIME-OFFSET="...)

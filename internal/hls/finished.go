@@ -8,9 +8,15 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// appendFinished writes a playlist of type VOD: of an archived recording, or of a clip of any. Its tags for live
-// clients are gone, and its fillers too, so that takes join at the discontinuity (LIF-5).
+// appendFinished writes a playlist of an archived recording, or a finished clip of any.
 func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
+	w := newWriter(s.Renditions[p.Rendition].Name, p.Kind, p.Form)
+	return s.appendVOD(dst, p, &w, c)
+}
+
+// appendVOD writes a playlist of type VOD. Its tags for live clients are gone, and its fillers too, so that takes join
+// at the discontinuity (LIF-5).
+func (s *Snapshot) appendVOD(dst []byte, p Playlist, w *writer, c *Cache) []byte {
 	r := &s.Renditions[p.Rendition]
 	segments := r.Segments
 	if p.To > 0 {
@@ -26,7 +32,7 @@ func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
 		}
 	}
 	dst = slices.Grow(dst, 112*(len(segments)-from)+512)
-	dst = s.appendFinishedHeader(dst, p, r, from)
+	dst = s.appendVODHeader(dst, p, r, from)
 	if from < len(segments) {
 		var begin, end time.Time
 		if p.From > 1 {
@@ -38,7 +44,6 @@ func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
 		dst = c.tags.clip(dst, s, s.endDate(r, len(r.Segments)-1), begin, end)
 	}
 	segments = segments[from:]
-	w := newWriter(r.Name, p.Kind, p.Form)
 	take := 0
 	for i := range segments {
 		seg := &segments[i]
@@ -62,12 +67,8 @@ func (s *Snapshot) appendFinished(dst []byte, p Playlist, c *Cache) []byte {
 	return append(dst, "#EXT-X-ENDLIST\n"...)
 }
 
-func (s *Snapshot) appendFinishedHeader(dst []byte, p Playlist, r *Rendition, from int) []byte {
-	version := int64(versionVOD)
-	if p.Form == IFrames {
-		version = versionIFrames
-	}
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", version)
+func (s *Snapshot) appendVODHeader(dst []byte, p Playlist, r *Rendition, from int) []byte {
+	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", [...]int64{versionVOD, versionIFrames, versionRanges}[p.Form])
 	dst = appendTargetDuration(dst, s)
 	dst = append(dst, "#EXT-X-PLAYLIST-TYPE:VOD\n"...)
 	if p.Form == IFrames {

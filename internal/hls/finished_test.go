@@ -42,7 +42,7 @@ func TestEND2_SEQ1_DSC1_ClipsThatGrow(t *testing.T) {
 	}
 }
 
-func TestEND1_END2_LIF5_DSC1_FinishedClips(t *testing.T) {
+func TestEND1_END2_LIF5_DSC1_SYN5_FinishedClips(t *testing.T) {
 	s := spoken(lowConstants())
 	live := s.versions[len(s.versions)-2]
 	archived := *s.versions[len(s.versions)-1]
@@ -54,11 +54,7 @@ func TestEND1_END2_LIF5_DSC1_FinishedClips(t *testing.T) {
 			for _, v := range []*Snapshot{live, &archived} {
 				segments := v.Renditions[0].Segments
 				got := parse(t, AppendMedia(nil, v, Playlist{Kind: Whole, Form: form, From: tt.from, To: tt.to}, SkipV2, nil))
-				version := 6
-				if form == IFrames {
-					version = 5 // SYN-5
-				}
-				if got.kind != "VOD" || !got.endlist || got.version != version || len(got.control) > 0 || len(got.hints) > 0 {
+				if got.kind != "VOD" || !got.endlist || got.version != [...]int{6, 5, 4}[form] || len(got.control) > 0 || len(got.hints) > 0 {
 					t.Fatalf("END-2: %+v", got)
 				}
 				last := tt.last

@@ -159,7 +159,7 @@ func TestLIF5_SYN5_VODLeavesFillersOut(t *testing.T) {
 	v.State = media.Archived
 	for r := range v.Renditions {
 		for name, text := range map[string][]byte{
-			"vod": AppendMedia(nil, &v, Playlist{Rendition: r, Kind: Whole}, SkipYes, nil), "static": AppendStatic(nil, &v, r),
+			"vod": AppendMedia(nil, &v, Playlist{Rendition: r, Kind: Whole}, SkipYes, nil), "static": Static(&v)[v.Renditions[r].Name+".m3u8"],
 		} {
 			p := parse(t, text)
 			if p.version != 6 || p.kind != "VOD" || !p.endlist || len(p.control) > 0 || p.partInf != "" || p.skipped > 0 {

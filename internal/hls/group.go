@@ -124,7 +124,7 @@ func (l *lineup) appendSubtitles(dst []byte) []byte {
 }
 
 // captions are those in the pictures; without video there are none.
-func (l *lineup) captions() []Caption {
+func (l *lineup) captions() []media.Caption {
 	if len(l.videos) == 0 {
 		return nil
 	}

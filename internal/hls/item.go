@@ -64,9 +64,10 @@ func (f Form) appendItems(dst []item, seg *media.Segment, timescale int64) []ite
 
 // writer formats the entries of one rendition in one form.
 type writer struct {
-	base  string
-	track string // the rendition's
-	form  Form
+	base   string
+	track  string // the rendition's
+	form   Form
+	bucket *bucket // whose files are listed; nil lists our URLs
 }
 
 func newWriter(track string, kind Kind, form Form) writer {
@@ -82,8 +83,11 @@ func (w *writer) appendTake(dst []byte, take int, first bool) []byte {
 }
 
 func (w *writer) appendMap(dst []byte, take int) []byte {
-	if w.form == Subtitles {
+	switch {
+	case w.form == Subtitles:
 		return dst
+	case w.bucket != nil:
+		return w.bucket.appendMap(dst, take, w.track)
 	}
 	return appendMap(dst, w.base, take, w.track)
 }
@@ -102,14 +106,16 @@ func (w *writer) appendTail(dst []byte, e *item, seg *media.Segment) []byte {
 	dst = append(dst, "#EXTINF:"...)
 	dst = appendMicros(dst, e.inf)
 	dst = append(dst, ",\n"...)
+	if w.bucket != nil {
+		return w.bucket.appendEntry(dst, w, e, seg)
+	}
 	if w.form == Subtitles {
 		dst = appendDir(dst, w.base, seg.Take, subtitleTrack)
 		dst = strconv.AppendInt(dst, int64(seg.MSN), 10)
 		return append(dst, ".vtt\n"...)
 	}
 	if e.size > 0 {
-		dst = append(dst, "#EXT-X-BYTERANGE:"...)
-		dst = append(appendRange(dst, e.offset, e.size), '\n')
+		dst = appendByteRange(dst, e.offset, e.size)
 	}
 	return append(appendSegmentURI(dst, w.base, seg.Take, w.track, seg.MSN), '\n')
 }

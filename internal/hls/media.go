@@ -71,7 +71,7 @@ const (
 	versionLive = 10
 	versionVOD  = 6
 
-	versionRanges   = 4 // byte ranges, without MAP
+	versionRanges   = 4 // byte ranges, without MAP: subtitles in a bucket
 	versionIFrames  = 5 // MAP in an I-frame playlist
 	versionServices = 7 // INSTREAM-ID of CEA-708 services
 )
@@ -145,7 +145,7 @@ func (s *Snapshot) render(p Playlist, skip Skip, c *Cache) []piece {
 	from := at.first + skipped
 	// Header, tail, parts and what is in no chunk fit for usual settings.
 	out := pieces{text: make([]byte, 0, 4096+2*chunkEntries*128)}
-	out.text = appendHeader(out.text, s, p, skip)
+	out.text = appendHeader(out.text, s, p)
 	out.text = p.appendStart(out.text)
 	out.text = appendInt(out.text, "#EXT-X-MEDIA-SEQUENCE:", int64(at.first)+1)
 	out.text = appendInt(out.text, "#EXT-X-DISCONTINUITY-SEQUENCE:", int64(v.breaksBefore(at.first)))
@@ -213,7 +213,7 @@ func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *C
 		s.addBlock(out, p, c, at, edge, begin)
 		return
 	}
-	around := span{boundary: at.date(s, at.first+skipped), from: begin}
+	around := span{boundary: at.date(s, at.first+skipped), from: begin, before: begin}
 	if p.Kind == Sliding {
 		old := view{text: v.text, cut: v.cut, marks: v.marks[:at.first+skipped]}
 		around.before = at.date(s, s.first(p, &old))
@@ -257,7 +257,7 @@ func (at *sight) date(s *Snapshot, i int) time.Time {
 	return s.endDate(at.rend, int(m.segment))
 }
 
-func appendHeader(dst []byte, s *Snapshot, p Playlist, skip Skip) []byte {
+func appendHeader(dst []byte, s *Snapshot, p Playlist) []byte {
 	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionLive)
 	dst = appendTargetDuration(dst, s)
 	if p.Kind == Whole {

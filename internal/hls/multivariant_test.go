@@ -116,7 +116,7 @@ func TestIFR1_MV15_MV16_IFrameVariants(t *testing.T) {
 func TestSUB1_CC1_SYN2_SYN5_GroupsOfText(t *testing.T) {
 	s := withIFrames(videoTrack(), audioTrack())
 	s.snap.Subtitles = "ger"
-	s.snap.Captions = []Caption{{ID: "CC1", Language: "en"}, {ID: "CC2", Language: "en"}, {ID: "CC3"}}
+	s.snap.Captions = []media.Caption{{ID: "CC1", Language: "en"}, {ID: "CC2", Language: "en"}, {ID: "CC3"}}
 	tags := parseIndex(t, AppendMultivariant(nil, s.publish(), ""))
 	var lines []string
 	for _, tag := range named(tags, "#EXT-X-MEDIA")[1:] {
@@ -139,7 +139,7 @@ func TestSUB1_CC1_SYN2_SYN5_GroupsOfText(t *testing.T) {
 	if tags[1].tag != "#EXT-X-VERSION:6" {
 		t.Errorf("version %s", tags[1].tag)
 	}
-	s.snap.Captions = append(s.snap.Captions, Caption{ID: "SERVICE1", Language: "en"})
+	s.snap.Captions = append(s.snap.Captions, media.Caption{ID: "SERVICE1", Language: "en"})
 	if tags = parseIndex(t, AppendMultivariant(nil, s.publish(), "")); tags[1].tag != "#EXT-X-VERSION:7" {
 		t.Errorf("SERVICE1 needs version 7: %s", tags[1].tag)
 	}

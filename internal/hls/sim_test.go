@@ -210,6 +210,21 @@ func (s *sim) gap(filler bool) {
 	s.publish()
 }
 
+// hold appends filler segments that have media.
+func (s *sim) hold(segments int) {
+	for range segments {
+		s.open(false)
+		for range 4 {
+			s.part()
+		}
+		s.closeSegment()
+		for i := range s.snap.Renditions {
+			r := &s.snap.Renditions[i]
+			r.Segments[len(r.Segments)-1].Filler = true
+		}
+	}
+}
+
 // interrupt loses the publisher in mid-segment.
 func (s *sim) interrupt() {
 	s.part()

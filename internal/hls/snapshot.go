@@ -28,14 +28,11 @@ type Snapshot struct {
 	// Subtitles is the language of the recording's subtitles, which its text events are; empty is none.
 	Subtitles string
 	// Captions are the captions in the pictures, CEA-608's first, by number. They only become more.
-	Captions []Caption
+	Captions []media.Caption
 	// Independent says that every segment so far began with a random access point, and that the packager means to
 	// keep it so.
 	Independent bool
 }
-
-// Caption is one channel of CEA-608 or service of CEA-708 in the pictures.
-type Caption = media.Caption
 
 // Rendition is one track's side of a snapshot.
 type Rendition struct {

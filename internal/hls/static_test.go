@@ -59,7 +59,7 @@ func TestIFR1_LIF5_SYN5_StaticIFramePlaylist(t *testing.T) {
 	v := archive(lowConstants(), videoTrack(), audioTrack())
 	files := Static(v)
 	text, all := files["video.iframes.m3u8"], files["video.m3u8"]
-	if got := string(text); !strings.HasPrefix(got, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:3\n"+
+	if got := string(text); !strings.HasPrefix(got, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:2\n"+
 		"#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:1\n") || !strings.HasSuffix(got, "#EXT-X-ENDLIST\n") {
 		t.Errorf("%.200s", got)
 	}
@@ -70,7 +70,10 @@ func TestIFR1_LIF5_SYN5_StaticIFramePlaylist(t *testing.T) {
 		t.Errorf("not named:\n%s", files["index.m3u8"])
 	}
 	infs, ranges := withTag(text, "#EXTINF"), withTag(text, "#EXT-X-BYTERANGE")
-	want := 0
+	want := strings.Count(string(text), "#EXT-X-GAP\n")
+	if want != 1 {
+		t.Errorf("GAP-1: %d gaps, one segment was lost", want)
+	}
 	var at []string
 	for _, seg := range v.Renditions[0].Segments {
 		for _, f := range seg.IFrames {

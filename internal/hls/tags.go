@@ -21,8 +21,11 @@ type tags struct {
 	text   chunks
 	// until is, for each chunk of the text, when the first of its ranges ends that has an end.
 	until []time.Time
-	// ended are the groups whose end is known, by end; told are they as they became known.
+	// ended are the groups whose end is known, by end; told those of them that were open before, as they became known.
 	ended, told []int
+	ends        int       // how often an end became known or was put off
+	late        int       // how often it was put off
+	edge        time.Time // the furthest that a live edge was
 }
 
 // tag is one line: text from start to end.
@@ -30,7 +33,7 @@ type tag struct {
 	start, end int
 	group      int
 	piece      int // index of the metadata that it is of
-	// seen is where the live edge was when the cache got to know it: not before it was there.
+	// seen is where the live edge was when the cache got to know it: not before it was there, nor before those ahead.
 	seen time.Time
 }
 
@@ -46,21 +49,25 @@ type group struct {
 // over says that a group has ended before a time.
 func (g *group) over(at time.Time) bool { return !g.end.IsZero() && g.end.Before(at) }
 
-// growLocked folds the metadata that is new. Edge is where the recording's live edge is.
+// growLocked folds the metadata that is new. Edge is where the live edge of some playlist of the recording is: others
+// may be ahead of it by a segment.
 func (t *tags) growLocked(s *Snapshot, edge time.Time) {
+	if t.edge.Before(edge) {
+		t.edge = edge
+	}
 	if t.byID == nil {
 		t.byID = make(map[string]int)
 		t.text.mark()
 	}
 	for ; t.pieces < len(s.Metadata); t.pieces++ {
 		for _, r := range t.fold.add(&s.Metadata[t.pieces]) {
-			t.addLocked(&r, edge)
+			t.addLocked(&r)
 		}
 	}
 }
 
 // addLocked takes a tag of the piece that is being folded, or what became known of a range's end.
-func (t *tags) addLocked(r *dateRange, edge time.Time) {
+func (t *tags) addLocked(r *dateRange) {
 	i, known := t.byID[r.id]
 	if !known {
 		i = len(t.groups)
@@ -72,10 +79,12 @@ func (t *tags) addLocked(r *dateRange, edge time.Time) {
 		if !g.end.IsZero() {
 			at := slices.Index(t.ended, i)
 			t.ended = slices.Delete(t.ended, at, at+1)
-		} else {
+			t.late++
+		} else if known {
 			t.told = append(t.told, i)
 		}
-		g.end, g.seen = r.end, edge
+		g.end, g.seen = r.end, t.edge
+		t.ends++
 		t.ended = slices.Insert(t.ended, t.endingLocked(r.end.Add(1)), i)
 		for _, told := range g.tags {
 			t.endLocked(told/chunkEntries, g.end)
@@ -90,7 +99,7 @@ func (t *tags) addLocked(r *dateRange, edge time.Time) {
 	g.tags = append(g.tags, len(t.all))
 	start := len(t.text.text)
 	t.text.text = append(t.text.text, r.text...)
-	t.all = append(t.all, tag{start: start, end: len(t.text.text), group: i, piece: t.pieces, seen: edge})
+	t.all = append(t.all, tag{start: start, end: len(t.text.text), group: i, piece: t.pieces, seen: t.edge})
 	if len(t.all)%chunkEntries == 0 {
 		t.text.mark()
 	}
@@ -150,8 +159,10 @@ func (t *tags) clip(dst []byte, s *Snapshot, edge, from, to time.Time) []byte {
 type tagSet struct {
 	chunks []tagChunk
 	dead   int // chunks at the begin of which nothing is left
-	// What was listed last, of so many tags, from that time on.
+	late   int // of tags when dead was counted
+	// What was listed last, of so many tags and known ends, from that time on.
 	count int
+	ends  int
 	from  time.Time
 	list  []piece
 	rest  []byte
@@ -170,8 +181,11 @@ func (t *tags) block(set *tagSet, s *Snapshot, edge, from time.Time) ([]piece, [
 	defer t.mu.Unlock()
 	t.growLocked(s, edge)
 	n := t.countLocked(s)
-	if n == set.count && from.Equal(set.from) {
+	if n == set.count && t.ends == set.ends && from.Equal(set.from) {
 		return set.list, set.rest
+	}
+	if t.late != set.late {
+		set.dead, set.late = 0, t.late // a range whose end was put off is there again, with all its tags
 	}
 	full := n / chunkEntries
 	for len(set.chunks) < full {
@@ -198,7 +212,7 @@ func (t *tags) block(set *tagSet, s *Snapshot, edge, from time.Time) ([]piece, [
 		}
 		k++
 	}
-	set.count, set.from, set.list = n, from, list
+	set.count, set.ends, set.from, set.list = n, t.ends, from, list
 	set.rest = t.appendLocked(nil, full*chunkEntries, n, from)
 	return set.list, set.rest
 }

@@ -210,3 +210,78 @@ func TestDLT7_RangesThatEndLateAreNamedAsRemoved(t *testing.T) {
 		t.Errorf("removed: %s", got)
 	}
 }
+
+func TestDLT7_GrowingClipsNameNoRangesAsRemovedThatTheyNeverHad(t *testing.T) {
+	s := told()
+	c := NewCache(&Compressor{})
+	p := Playlist{Kind: Whole, From: 100}
+	for _, v := range s.versions[len(s.versions)-40:] {
+		delta := parse(t, AppendMedia(nil, v, p, SkipV2, c))
+		if list := delta.skip["RECENTLY-REMOVED-DATERANGES"]; delta.skipped == 0 || list != `""` {
+			t.Fatalf("skips %d, removes %.80s", delta.skipped, list)
+		}
+	}
+}
+
+func TestDLT7_RangesAreAsNewAsTheEdgeThatIsFurthest(t *testing.T) {
+	start := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	var all tags
+	s := &Snapshot{}
+	for i := range 9 {
+		s.Metadata = append(s.Metadata, instant(i+1, at(200)))
+		// Audio, which is ahead, and video by turns.
+		text, _ := all.recent(s, at(100+i-9*(i%2)), span{boundary: at(103)})
+		if got := strings.Count(string(text), "event-"); got != max(0, i-3) {
+			t.Errorf("%d: the delta has %d ranges of %d\n%s", i, got, i-3, text)
+		}
+	}
+}
+
+func TestDR1_ARangeWhoseEndIsPutOffIsThereAgainWithAllItsTags(t *testing.T) {
+	start := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	s := &Snapshot{}
+	list := func(all *tags, set *tagSet, from time.Time) string {
+		shared, rest := all.block(set, s, from, from)
+		var text []byte
+		for i := range shared {
+			text = append(text, shared[i].text...)
+		}
+		return string(append(text, rest...))
+	}
+	add := func(all *tags, r dateRange) {
+		all.pieces = 0 // of the one piece there is
+		all.addLocked(&r)
+	}
+	fill := func(all *tags) {
+		all.growLocked(s, at(0))
+		add(all, dateRange{id: "break", start: at(0), end: at(30), text: []byte("break begins\n")})
+		for i := range 2*chunkEntries - 2 {
+			add(all, dateRange{id: fmt.Sprint(i), start: at(0), end: at(1), text: []byte("other\n")})
+		}
+	}
+	end := dateRange{id: "break", start: at(0), end: at(90), text: []byte("break ends\n")}
+	s.Metadata = make([]media.Metadata, 1)
+	var watched, other tags
+	var set tagSet
+	fill(&watched)
+	if got := list(&watched, &set, at(60)); got != "" || set.dead == 0 {
+		t.Fatalf("before: %q, %d chunks are over", got, set.dead)
+	}
+	add(&watched, end)
+	got := list(&watched, &set, at(60))
+	fill(&other)
+	add(&other, end)
+	if want := list(&other, &tagSet{}, at(60)); got != want || got != "break begins\nbreak ends\n" {
+		t.Errorf("lists %q, another node %q", got, want)
+	}
+	if got := list(&watched, &set, at(95)); got != "" {
+		t.Errorf("lists %q behind its end", got)
+	}
+	// An end may become known with no tag, while the window stays.
+	add(&watched, dateRange{id: "break", start: at(0), end: at(100)})
+	if got := list(&watched, &set, at(95)); got != "break begins\nbreak ends\n" {
+		t.Errorf("lists %q before its end", got)
+	}
+}

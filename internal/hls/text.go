@@ -10,13 +10,6 @@ import (
 // ContentType is the media type of every playlist (HTTP-1).
 const ContentType = "application/vnd.apple.mpegurl"
 
-// appendInf writes EXTINF (CMF-10). Its value is the difference of the segment's two ends in whole microseconds.
-func appendInf(dst []byte, seg *media.Segment, timescale int64) []byte {
-	dst = append(dst, "#EXTINF:"...)
-	dst = appendMicros(dst, micros(seg.DTS+seg.Duration, timescale)-micros(seg.DTS, timescale))
-	return append(dst, ",\n"...)
-}
-
 // micros turns ticks into microseconds, rounded to the nearest one, without overflow for any media time.
 func micros(ticks, timescale int64) int64 {
 	whole, rest := ticks/timescale, ticks%timescale

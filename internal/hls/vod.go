@@ -6,21 +6,6 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-func appendVODHeader(dst []byte, s *Snapshot, p *Playlist) []byte {
-	dst = appendInt(dst, "#EXTM3U\n#EXT-X-VERSION:", versionVOD)
-	dst = appendTargetDuration(dst, s)
-	dst = append(dst, "#EXT-X-PLAYLIST-TYPE:VOD\n"...)
-	dst = p.appendStart(dst)
-	return append(dst, "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"...)
-}
-
-func appendDiscontinuity(dst []byte, previous int) []byte {
-	if previous == 0 {
-		return dst
-	}
-	return append(dst, "#EXT-X-DISCONTINUITY\n"...)
-}
-
 // Stored makes the snapshot of a recording from what storage has of it: all segments whole. The renditions have Name
 // and Segments set.
 func Stored(

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"log/slog"
 	"net/http"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -121,4 +124,47 @@ func TestClipsOfAVersionAreBounded(t *testing.T) {
 	if last := v.mu.bodies[v.mu.clips[len(v.mu.clips)-1]]; last != kept {
 		t.Error("the newest clip is not kept")
 	}
+}
+
+// The bound of the cache is one of memory: what a recording counts for is about what it takes.
+func TestCostIsAboutWhatARecordingTakes(t *testing.T) {
+	h := New(Config{}, nil, nil, nil, slog.New(slog.DiscardHandler), nil)
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	track := media.Track{Name: "video", Kind: media.Video, Codec: media.H264, Timescale: 90000, CodecString: "avc1.64001f"}
+	segments := make([]media.Segment, 10_000)
+	start := time.Unix(1_795_000_000, 0).UTC()
+	for i := range segments {
+		seg := media.Segment{
+			MSN: media.MSN(i + 1), Take: 1, DTS: int64(i) * 180_000, Duration: 180_000, Size: 1e6, Sync: true,
+			Offset: int64(i) * 1e6, Date: start.Add(time.Duration(i) * 2 * time.Second),
+		}
+		for j := range uint32(8) {
+			seg.IFrames = append(seg.IFrames, media.IFrame{Time: j * 22_500, Offset: j * 1e5, Size: 5e4})
+		}
+		segments[i] = seg
+	}
+	snap := hls.Stored(media.Ended, constants(0), time.Hour, []media.Take{{Number: 1, FirstMSN: 1, Tracks: []media.Track{track}}},
+		[]hls.Rendition{{Name: "video", Segments: segments}})
+	snap.Subtitles = "en"
+	rec := h.newRecording(ref{testPath, testID}, nil)
+	rec.mu.version = newVersion(snap, rec.cache)
+	for _, kind := range []hls.Kind{hls.Sliding, hls.Whole} {
+		for _, form := range []hls.Form{hls.Media, hls.IFrames, hls.Subtitles} {
+			key := bodyKey{list: hls.Playlist{Kind: kind, Form: form}}
+			body := h.body(rec.mu.version, key, func() *hls.Body { return hls.Render(snap, key.list, hls.SkipNone, rec.cache) })
+			h.gzip(body)
+		}
+	}
+	took, cost := heap()-before, rec.cost()
+	if cost < took*3/4 || cost > took*3 {
+		t.Errorf("counts for %d bytes, takes %d", cost, took)
+	}
+	runtime.KeepAlive(rec)
 }

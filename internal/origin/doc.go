@@ -28,6 +28,7 @@
 //  1. A version of a playlist is rendered once and compressed once, whatever the number of requests for it. Those of
 //     clips are kept up to a bound.
 //  2. A playlist served never goes back: a recording's versions are taken in the order in which its show gives them.
+//     One that another process writes is read again while it grows, and keeps the lines that were listed.
 //  3. Every wait ends: by a newer snapshot, after three target durations (503), or with its request. Waiters are
 //     bounded.
 //  4. What is neither listed nor hinted is 404 at once (HNT-7). What may exist later is never cacheable as missing.

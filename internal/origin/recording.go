@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -36,6 +37,13 @@ func (h *Handler) newRecording(r ref, show Show) *recording {
 	rec := &recording{ref: r, show: show, cache: hls.NewCache(&h.compressor)}
 	rec.mu.inits = make(map[initKey][]byte)
 	return rec
+}
+
+// initSections gives a copy of those that were read.
+func (rec *recording) initSections() map[initKey][]byte {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return maps.Clone(rec.mu.inits)
 }
 
 // now gives the newest version, nil if there is none yet, and the channel that tells of a newer one, nil if stored.
@@ -181,6 +189,10 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 	}
 	rec := h.newRecording(r, nil)
 	rec.manifest = manifest
+	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
+		// One that another process writes: what was listed stays as it is, and costs nothing again.
+		rec.cache, rec.mu.inits = old.cache, old.initSections()
+	}
 	rec.mu.version = newVersion(snap, rec.cache)
 	return rec, nil
 }
@@ -197,23 +209,31 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 	return snap
 }
 
-// What a stored recording takes in memory: a segment with its random access points, its text in a playlist, plain and
-// compressed, and the mark of its place there.
+// What a stored recording takes in memory: a segment, a random access point, and the text of either in a playlist,
+// plain and compressed, with the mark of its place there.
 const (
 	segmentCost = 200
-	listedCost  = 112 + 24 + 48
+	iframeCost  = 16
+	listedCost  = 112 + 48 + 48
 )
 
 // minClipBytes is what clips of the shortest recording may take.
 const minClipBytes = 64 << 10
 
 // cost is about what a stored recording takes in memory with its playlists, a sliding one, a whole one and clips for
-// each rendition, and its date ranges.
+// each rendition, sliding and whole ones of I-frames and subtitles, and its date ranges.
 func (rec *recording) cost() int64 {
 	cost := int64(smallCost + len(rec.manifest) + minClipBytes)
 	snap := rec.mu.version.snap
 	for i := range snap.Renditions {
-		cost += (segmentCost + 3*listedCost) * int64(len(snap.Renditions[i].Segments))
+		segments := snap.Renditions[i].Segments
+		cost += (segmentCost + 3*listedCost) * int64(len(segments))
+		if i == 0 && snap.HasSubtitles() {
+			cost += 2 * listedCost * int64(len(segments))
+		}
+		for j := range segments {
+			cost += (iframeCost + 2*listedCost) * int64(len(segments[j].IFrames))
+		}
 	}
 	for i := range snap.Metadata {
 		cost += 512 + int64(len(snap.Metadata[i].Payload))

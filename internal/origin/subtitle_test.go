@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
@@ -71,7 +70,7 @@ func TestSUB1_CC1_StoredAsLive(t *testing.T) {
 		Settings: media.Settings{Subtitles: "de", Captions: "SERVICE1=en CC1=es"},
 	}}
 	snap := snapshotOf(rec)
-	want := []hls.Caption{{ID: "CC1", Language: "es"}, {ID: "CC2"}, {ID: "SERVICE1", Language: "en"}}
+	want := []media.Caption{{ID: "CC1", Language: "es"}, {ID: "CC2"}, {ID: "SERVICE1", Language: "en"}}
 	if snap.Subtitles != "de" || !slices.Equal(snap.Captions, want) {
 		t.Errorf("subtitles %q, captions %v", snap.Subtitles, snap.Captions)
 	}

@@ -79,11 +79,12 @@ func load(ctx context.Context, files Files, path media.StreamPath, id media.Reco
 	var ends []int64
 	var told metadataSum
 	for i := range rec.Takes {
-		if err := rec.loadMetadata(ctx, files, &rec.Takes[i], &told); err != nil {
-			return nil, err
-		}
 		tracks, err := rec.loadTake(ctx, files, i, ends)
 		if err != nil {
+			return nil, err
+		}
+		// Behind the indexes: what was told before a segment that is listed must be there, for its subtitles never change.
+		if err := rec.loadMetadata(ctx, files, &rec.Takes[i], &told); err != nil {
 			return nil, err
 		}
 		ends = endsOf(tracks, ends)

@@ -226,6 +226,37 @@ func TestMetadataOfASealedTakeIsInTheManifestFirst(t *testing.T) {
 	}
 }
 
+// busyFiles tells a piece and finishes a segment behind each file of a take that is read.
+type busyFiles struct {
+	Files
+	show *show
+}
+
+func (f *busyFiles) ReadFile(ctx context.Context, name string) ([]byte, error) {
+	data, err := f.Files.ReadFile(ctx, name)
+	if strings.Contains(name, ".jsonl") || strings.Contains(name, "/1/") {
+		f.show.tell()
+		f.show.segment(2)
+		f.show.settle()
+	}
+	return data, err
+}
+
+func TestSUB1_WhatWasToldBeforeAListedSegmentIsLoaded(t *testing.T) {
+	s := begun(t, SyncSegment)
+	s.tell()
+	s.segment(2)
+	s.settle()
+	rec, err := Load(t.Context(), &busyFiles{s.root.Files(), s}, testPath(), testID)
+	if err = errors.Join(append(s.failed, err)...); err != nil {
+		t.Fatal(err)
+	}
+	segments := len(rec.Tracks[0].Segments)
+	if len(s.pieces) < 3 || segments == 0 || len(rec.Metadata) < segments {
+		t.Errorf("%d segments, %d pieces of %d", segments, len(rec.Metadata), len(s.pieces))
+	}
+}
+
 func TestDamagedMetadataIsToldAndTheRestServed(t *testing.T) {
 	name := "/" + MetadataName(testPath(), testID, 1)
 	told := func(t *testing.T) *show {
