@@ -186,7 +186,7 @@ func TestCC1_TheNextRecordingHasTheCaptionsToo(t *testing.T) {
 		s.tell(p, media.Captions, 0, "CC1 CC2")
 		s.tell(p, media.Captions, 0, "CC1 SERVICE1")
 		s.play(p, src, 4*time.Second)
-		want := []hls.Caption{{ID: "CC1"}, {ID: "CC2"}, {ID: "SERVICE1"}}
+		want := []media.Caption{{ID: "CC1"}, {ID: "CC2"}, {ID: "SERVICE1"}}
 		if got := s.newest().Captions; !slices.Equal(got, want) {
 			t.Errorf("captions %v, want %v", got, want)
 		}
