@@ -36,8 +36,11 @@ func readStamped(tb testing.TB, file string) *stampedFilm {
 		s, number := &f.samples[i], -1
 		if s.track.video {
 			number = int(math.Round((s.pts - first).Seconds() * stampRate))
-			if s.sync = number%stampGOP == 0; s.sync { // the flags of a fragment's first sample are not read
+			if s.sync {
 				f.keys[number] = i
+			}
+			if s.sync != (number%stampGOP == 0) {
+				tb.Fatalf("picture %d: key frame %v", number, s.sync)
 			}
 		}
 		f.numbers = append(f.numbers, number)
