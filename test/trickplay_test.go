@@ -129,3 +129,39 @@ func checkIFrames(tb testing.TB, host, list, text string, want []string) (count 
 	}
 	return count
 }
+
+// TestTrickPlayInShaka plays a recording fast in a player that takes I-frame playlists for that: the pictures are the key
+// frames, one after the other.
+func TestTrickPlayInShaka(t *testing.T) {
+	t.Parallel()
+	server := newOxbow(t)
+	server.start("serve")
+	key := server.createStream("acme", "show", map[string]any{"archive_delay": "1h"})
+	publisher := newStampedPublisher(t, server, key)
+	publisher.start(readStamped(t, stampedClip(t, 320, 180, 15*time.Second)), 0)
+	awaitLive(t, server, "acme", "show")
+	folder := "/acme/show/" + server.recordings("acme", "show")[0].ID
+	<-publisher.done
+	eventually(t, 20*time.Second, "the recording ended", func() bool {
+		return strings.Contains(string(server.get(folder+"/video.m3u8")), "#EXT-X-ENDLIST")
+	})
+	v := watchInBrowser(t, "Shaka", server.url(folder+"/index.m3u8"), `{"streaming": {"bufferingGoal": 2}}`)
+	eventually(t, 20*time.Second, "it plays", func() bool { n, _ := v.newest(); return n > 0 })
+	v.command(`{"trick": 4}`)
+	eventually(t, 20*time.Second, "it comes near the end", func() bool { n, _ := v.newest(); return n >= 12*stampRate })
+	v.stop()
+	var numbers []int
+	for _, f := range v.shown() {
+		if f.number >= 0 && !slices.Contains(numbers, f.number) {
+			numbers = append(numbers, f.number)
+		}
+	}
+	last := numbers[max(0, len(numbers)-4):] // before that is what was loaded for playing at 1
+	for i, n := range last {
+		if n%stampGOP != 0 || i > 0 && n-last[i-1] != stampGOP {
+			t.Errorf("the pictures shown are %v, want the last ones to be key frames", numbers)
+			break
+		}
+	}
+	t.Logf("pictures %v", numbers)
+}

@@ -35,6 +35,7 @@
       await player.attach(video);
       player.addEventListener("error", ({ detail }) => fault(`Shaka ${detail.severity} ${detail.code}: ${detail.data}`, detail.severity === 2));
       player.configure(config);
+      window.trick = (rate) => player.trickPlay(rate);
       await player.load(url);
       await video.play();
     },
