@@ -25,7 +25,8 @@ const (
 	maxTagBytes = 1 << 20
 )
 
-// eventMessages are the ID3 tags that wait for their part of a take's first track. What finds no room is in playlists only.
+// eventMessages are the ID3 tags that wait for their part of a take's first track. What finds no room is in playlists
+// only.
 type eventMessages struct {
 	timescale uint32
 	list      []event // in order of time

@@ -43,10 +43,9 @@ func variantOf(tb testing.TB, text string) (list string) {
 func TestMV16_HighDynamicRange(t *testing.T) {
 	t.Parallel()
 	const params = "log-level=error:bframes=0:keyint=30:min-keyint=30:scenecut=0:colorprim=bt2020:transfer=smpte2084:" +
-		"colormatrix=bt2020nc:hdr10=1:repeat-headers=1:max-cll=1000,400:" + //nolint:misspell // x265's word
+		"colormatrix=bt2020nc:hdr10=1:repeat-headers=1:max-cll=1000,400:" +
 		"master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50)"
-	clip := displayClip(t, 6, "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 -color_primaries bt2020 "+
-		"-color_trc smpte2084 -colorspace bt2020nc -x265-params "+params) //nolint:misspell // ffmpeg's word
+	clip := displayClip(t, 6, "-c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -tag:v hvc1 -x265-params "+params)
 	server := newOxbow(t)
 	server.start("serve")
 	publisher := publishOnce(t, server, server.createStream("acme", "show", nil), clip)

@@ -53,7 +53,7 @@ func TestKillNineKeepsTextAndEvents(t *testing.T) {
 	told, said := ranges(), texts()
 
 	server.stop(syscall.SIGKILL)
-	<-first.done
+	first.cut()
 	server.start("serve")
 	eventually(t, 20*time.Second, "the recording is there again", func() bool {
 		status, _ := server.try(server.url(folder + "/video.m3u8"))
