@@ -56,7 +56,8 @@ func (o *observed) wholeUnits(part time.Duration) time.Duration {
 		return part
 	}
 	unit := o.unit * int64(time.Second)
-	units := (int64(part)*o.rate + unit - 1) / unit
+	slack := o.rate - 1 // what a whole number of units was rounded up by: it is none more
+	units := (int64(part)*o.rate - slack + unit - 1) / unit
 	return time.Duration((units*unit + o.rate - 1) / o.rate)
 }
 

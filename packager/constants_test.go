@@ -18,6 +18,10 @@ func TestTD3ConstantsFollowFromSettingsAndFirstGOPs(t *testing.T) {
 		}
 		return o
 	}
+	sound := func(o observed) observed {
+		o.unit, o.rate = 1024, 48000
+		return o
+	}
 	tests := []struct {
 		name    string
 		change  func(*media.Settings)
@@ -42,6 +46,11 @@ func TestTD3ConstantsFollowFromSettingsAndFirstGOPs(t *testing.T) {
 			video(1001*milli, time.Second*1001/30000), 2002 * milli, 2 * time.Second, 169 * milli},
 		{"parts of 0.2 s", func(s *media.Settings) { s.PartDuration = media.Span(200 * milli) },
 			video(time.Second, time.Second/30), 2 * time.Second, 2 * time.Second, 200 * milli},
+		{"parts of 0.2 s: 10 units of AAC", func(s *media.Settings) { s.PartDuration = media.Span(200 * milli) },
+			sound(video(time.Second, time.Second/30)), 2 * time.Second, 2 * time.Second, 213333334},
+		{"parts of 1 s: 47 units of AAC", func(s *media.Settings) { s.PartDuration = media.Span(time.Second) },
+			sound(video(time.Second, time.Second/30)), 2 * time.Second, 2 * time.Second, 1002666667},
+		{"parts of 0.5 s: 24 units of AAC", nil, sound(video(time.Second, time.Second/30)), 2 * time.Second, 2 * time.Second, 512 * milli},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

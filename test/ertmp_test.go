@@ -63,15 +63,18 @@ func readClip(tb testing.TB, clip string) (tracks []*erTrack, samples []erSample
 	if err := parts.Unmarshal(data[bytes.Index(data, []byte("moof"))-4:]); err != nil {
 		tb.Fatal(err)
 	}
+	keys := beginWithKeys(data)
 	for _, part := range parts {
 		for _, track := range part.Tracks {
 			t := byID[track.ID]
 			at := int64(track.BaseTime)
-			for _, s := range track.Samples {
+			key := keys[0]
+			keys = keys[1:]
+			for i, s := range track.Samples {
 				samples = append(samples, erSample{
 					track: t, dts: time.Duration(at) * time.Second / time.Duration(t.timescale),
 					pts:  time.Duration(at+int64(s.PTSOffset)) * time.Second / time.Duration(t.timescale),
-					sync: !s.IsNonSyncSample, payload: s.Payload,
+					sync: !s.IsNonSyncSample || i == 0 && key, payload: s.Payload,
 				})
 				at += int64(s.Duration)
 			}
@@ -79,6 +82,20 @@ func readClip(tb testing.TB, clip string) (tracks []*erTrack, samples []erSample
 	}
 	slices.SortStableFunc(samples, func(a, b erSample) int { return int(a.dts - b.dts) })
 	return tracks, samples
+}
+
+// beginWithKeys says of each track of each fragment whether its run tells that the first sample is a key frame, which
+// fmp4 does not read (ISO/IEC 14496-12, 8.8.8: first_sample_flags).
+func beginWithKeys(data []byte) (keys []bool) {
+	const dataOffset, firstFlags, nonSync = 0x1, 0x4, 0x10000
+	for _, run := range boxes(data, "moof", "traf", "trun") {
+		flags, rest := binary.BigEndian.Uint32(run), run[8:]
+		if flags&dataOffset != 0 {
+			rest = rest[4:]
+		}
+		keys = append(keys, flags&firstFlags != 0 && binary.BigEndian.Uint32(rest)&nonSync == 0)
+	}
+	return keys
 }
 
 // later gives the samples again, moved in time.

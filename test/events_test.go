@@ -231,7 +231,7 @@ func TestDR1_SpliceInTransportStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	cue := spliceOut(77, splice*90000)
-	stream := addMetadata(t, data, cue)
+	stream := addMetadata(t, data, cue, 2*time.Second)
 	server := newOxbow(t)
 	server.start("serve")
 	key := server.createStream("acme", "show", nil)

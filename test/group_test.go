@@ -186,3 +186,58 @@ func TestGroupLosesAMember(t *testing.T) {
 	high.kill()
 	low.kill()
 }
+
+// TestGroupSwitchInABrowser has two encoders send one programme in two sizes, each over a connection of its own, and a
+// browser go from one size to the other and back: the picture goes on as if nothing was.
+func TestGroupSwitchInABrowser(t *testing.T) {
+	t.Parallel()
+	server := newOxbow(t)
+	server.start("serve")
+	keys := newGroup(t, server, map[string]any{"archive_delay": "1h"}, "show_360", "show_180")
+	const length = 24 * time.Second
+	high, low := newStampedPublisher(t, server, keys[1]), newStampedPublisher(t, server, keys[2])
+	films := []*stampedFilm{readStamped(t, stampedClip(t, 640, 360, length)), readStamped(t, stampedClip(t, 320, 180, length))}
+	high.start(films[0], 0)
+	low.start(films[1], 0)
+	index := awaitLive(t, server, "acme", "show")
+	eventually(t, 15*time.Second, "both pictures are there, with two segments", func() bool {
+		sizes := resolutions(index, string(server.get(index)))
+		for _, list := range sizes {
+			if strings.Count(string(server.get(list)), "#EXTINF") < 2 {
+				return false
+			}
+		}
+		return len(sizes) == 2
+	})
+	v := watchInBrowser(t, "hls.js", server.url(index), `{"lowLatencyMode": true, "startLevel": 0}`)
+	widths := func() (list []int) {
+		for _, n := range v.news("size", func(playerNews) bool { return true }) {
+			if len(list) == 0 || list[len(list)-1] != n.Width {
+				list = append(list, n.Width)
+			}
+		}
+		return list
+	}
+	eventually(t, 20*time.Second, "the browser knows both", func() bool {
+		known := v.news("manifest", func(n playerNews) bool { return len(n.Levels) == 2 })
+		return len(known) > 0
+	})
+	for i, level := range []int{0, 1, 0} {
+		v.command(`{"level": %d}`, level)
+		width := []int{320, 640}[level]
+		eventually(t, 20*time.Second, "the browser shows the size that it was told", func() bool {
+			list := widths()
+			return len(list) > i && list[len(list)-1] == width
+		})
+		shown, _ := v.newest()
+		eventually(t, 20*time.Second, "the picture goes on", func() bool { n, _ := v.newest(); return n > shown+stampRate })
+	}
+	v.stop()
+	m := v.measure(high.sentAt)
+	t.Logf("%v %+v", widths(), m)
+	if m.stalled > time.Second || m.skips > 0 || m.back > 0 || m.fatal > 0 || len(m.faults) > 0 {
+		t.Errorf("a switch is seen: %+v", m)
+	}
+	high.leave()
+	low.leave()
+}

@@ -468,3 +468,19 @@ func (o *oxbow) waitGone(id string, limit time.Duration) {
 		return slices.ContainsFunc(page.Items, func(r recording) bool { return r.ID == id })
 	})
 }
+
+func mustRead(tb testing.TB, file string) string {
+	tb.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(data)
+}
+
+func mustWrite(tb testing.TB, file string, data []byte) {
+	tb.Helper()
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -99,7 +99,7 @@ func TestTimedMetadataInTransportStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	with := filepath.Join(t.TempDir(), "with.ts")
-	if err := os.WriteFile(with, addMetadata(t, data, cue), 0o644); err != nil {
+	if err := os.WriteFile(with, addMetadata(t, data, cue, 2*time.Second), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	server := newOxbow(t)
@@ -114,8 +114,8 @@ func TestTimedMetadataInTransportStream(t *testing.T) {
 	}
 }
 
-// addMetadata writes two streams more into a transport stream: a cue, and two tags, in its middle.
-func addMetadata(tb testing.TB, stream, cue []byte) (out []byte) {
+// addMetadata writes two streams more into a transport stream: a cue, and two tags for a time, in its middle.
+func addMetadata(tb testing.TB, stream, cue []byte, at time.Duration) (out []byte) {
 	tb.Helper()
 	const packet, pmtPID, cuePID, tagPID = 188, 0x1000, 0x1f0, 0x1f1
 	entries := []byte{
@@ -123,7 +123,7 @@ func addMetadata(tb testing.TB, stream, cue []byte) (out []byte) {
 		0x15, 0xe0 | tagPID>>8, tagPID & 0xff, 0xf0, 15,
 		0x26, 13, 0xff, 0xff, 'I', 'D', '3', ' ', 0xff, 'I', 'D', '3', ' ', 0, 0x0f,
 	}
-	middle := len(stream) / packet / 2
+	middle, pts := len(stream)/packet/2, int(at.Seconds()*90000)
 	for i := range len(stream) / packet {
 		p := slices.Clone(stream[i*packet : (i+1)*packet])
 		if pid := int(p[1]&0x1f)<<8 | int(p[2]); pid == pmtPID && p[1]&0x40 != 0 {
@@ -139,7 +139,10 @@ func addMetadata(tb testing.TB, stream, cue []byte) (out []byte) {
 			out = append(out, onePacket(cuePID, 0, append([]byte{0}, cue...))...)
 			for n, text := range []string{"one", "two"} {
 				tag := append([]byte{'I', 'D', '3', 4, 0, 0, 0, 0, 0, byte(len(text))}, text...)
-				pes := []byte{0, 0, 1, 0xbd, 0, byte(8 + len(tag)), 0x84, 0x80, 5, 0x21, 0, 9, 0x27, 0xc1} // PTS 2 s
+				pes := []byte{
+					0, 0, 1, 0xbd, 0, byte(8 + len(tag)), 0x84, 0x80, 5,
+					byte(pts>>29)&0xe | 0x21, byte(pts >> 22), byte(pts>>14) | 1, byte(pts >> 7), byte(pts<<1) | 1,
+				}
 				out = append(out, onePacket(tagPID, byte(n), append(pes, tag...))...)
 			}
 		}

@@ -36,8 +36,11 @@ func readStamped(tb testing.TB, file string) *stampedFilm {
 		s, number := &f.samples[i], -1
 		if s.track.video {
 			number = int(math.Round((s.pts - first).Seconds() * stampRate))
-			if s.sync = number%stampGOP == 0; s.sync { // the flags of a fragment's first sample are not read
+			if s.sync {
 				f.keys[number] = i
+			}
+			if s.sync != (number%stampGOP == 0) {
+				tb.Fatalf("picture %d: key frame %v", number, s.sync)
 			}
 		}
 		f.numbers = append(f.numbers, number)
@@ -51,6 +54,7 @@ type stampedPublisher struct {
 	tb     testing.TB
 	server *oxbow
 	key    string
+	data   map[int][]byte // bodies of data messages to send with the picture of the number; set before start
 
 	mu   sync.Mutex
 	film *stampedFilm // what is to be sent from the next key frame on
@@ -187,11 +191,7 @@ func (p *stampedPublisher) sendFilm(ctx context.Context, client *ingest.RTMPClie
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		kind, body := s.message()
-		if err := client.WriteMessage(kind, uint32((s.dts - first).Round(time.Millisecond).Milliseconds()), body); err != nil {
-			return err
-		}
-		if err := client.Flush(); err != nil {
+		if err := p.sendSample(client, s, first, p.data[film.numbers[at]]); err != nil {
 			return err
 		}
 		if number := film.numbers[at]; number >= 0 {
@@ -203,6 +203,21 @@ func (p *stampedPublisher) sendFilm(ctx context.Context, client *ingest.RTMPClie
 			p.mu.Unlock()
 		}
 	}
+}
+
+// sendSample sends a picture or sound, after the data that goes with it.
+func (p *stampedPublisher) sendSample(client *ingest.RTMPClient, s erSample, first time.Duration, data []byte) error {
+	stamp := func(at time.Duration) uint32 { return uint32((at - first).Round(time.Millisecond).Milliseconds()) }
+	if data != nil {
+		if err := client.WriteMessage(ingest.RTMPData, stamp(s.pts), data); err != nil {
+			return err
+		}
+	}
+	kind, body := s.message()
+	if err := client.WriteMessage(kind, stamp(s.dts), body); err != nil {
+		return err
+	}
+	return client.Flush()
 }
 
 // relay passes one connection on to the server.

@@ -29,6 +29,25 @@ type playerFault struct {
 	fatal bool
 }
 
+// playerNews is what hls.js told of beside pictures and errors, as browser/page.js writes it.
+type playerNews struct {
+	Tell string // manifest, level, size, cue, ranges, id3
+
+	Levels               []playerLevel // manifest
+	Level                int           // level: the one that is played now
+	Width, Height        int           // size: of the picture
+	Kind, Language, Text string        // cue; Text of an id3, too
+	Start, End           float64       // cue, id3: seconds of the player's timeline
+	IDs                  []string      // ranges: of a playlist
+}
+
+// playerLevel is a variant as hls.js reads it.
+type playerLevel struct {
+	Width, Height int
+	Codecs        string
+	Range         string
+}
+
 // viewing is one player at work and what it has shown so far.
 type viewing struct {
 	tb     testing.TB
@@ -42,6 +61,7 @@ type viewing struct {
 	loaded  time.Time
 	frames  []shownFrame
 	faults  []playerFault
+	told    []playerNews
 	ended   bool // the player says so, or left by itself without an error
 	dropped int
 	err     error
@@ -202,6 +222,7 @@ func (v *viewing) readDriver(r io.Reader) {
 			At          float64
 			Dropped     int
 			Log         string
+			playerNews
 		}
 		if err := json.Unmarshal(bytes.TrimSpace(lines.Bytes()), &line); err != nil {
 			fmt.Fprintf(v.log, "%s\n", lines.Bytes())
@@ -218,6 +239,8 @@ func (v *viewing) readDriver(r io.Reader) {
 			fmt.Fprintf(v.log, "%s %s\n", wallClock(line.At).Format("15:04:05.000"), line.Error)
 		case line.Log != "":
 			fmt.Fprintf(v.log, "%s %s\n", wallClock(line.At).Format("15:04:05.000"), line.Log)
+		case line.Tell != "":
+			v.told = append(v.told, line.playerNews)
 		case line.Dropped > 0:
 			v.dropped = line.Dropped
 		}
@@ -230,12 +253,30 @@ func (v *viewing) readDriver(r io.Reader) {
 
 func wallClock(ms float64) time.Time { return time.UnixMicro(int64(ms * 1000)) }
 
+// command asks the browser's player for something, see browser/watch.mjs.
+func (v *viewing) command(format string, args ...any) {
+	v.tb.Helper()
+	if _, err := fmt.Fprintf(v.input, format+"\n", args...); err != nil {
+		v.tb.Errorf("command: %v", err)
+	}
+}
+
+// news gives what the player told of a kind that the condition holds for, in order.
+func (v *viewing) news(tell string, condition func(playerNews) bool) (found []playerNews) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, n := range v.told {
+		if n.Tell == tell && condition(n) {
+			found = append(found, n)
+		}
+	}
+	return found
+}
+
 // seek asks the browser's player for a position from the start.
 func (v *viewing) seek(to time.Duration) {
 	v.tb.Helper()
-	if _, err := fmt.Fprintf(v.input, "{\"seek\": %.3f}\n", to.Seconds()); err != nil {
-		v.tb.Errorf("seek: %v", err)
-	}
+	v.command(`{"seek": %.3f}`, to.Seconds())
 }
 
 // newest gives the number of the picture on show, -1 before the first.

@@ -86,7 +86,8 @@ func parseBound(s string) (Bound, error) {
 	if len(s) > 4 && s[4] == '-' {
 		t, err := time.Parse(time.RFC3339Nano, s)
 		if err != nil || t.UTC().Year() < 1970 || t.UTC().Year() > 9999 {
-			return Bound{}, fmt.Errorf("%w: %q is no RFC 3339 time from 1970 on", media.ErrInvalid, s)
+			return Bound{}, fmt.Errorf("%w: %q is no time of day since 1970 with its offset, "+
+				"like 2026-11-20T10:38:00Z or 2026-11-20T11:38:00+01:00", media.ErrInvalid, s)
 		}
 		return Bound{from: fromEpoch, ms: t.UnixMilli()}, nil
 	}

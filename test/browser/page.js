@@ -4,6 +4,7 @@
   const blocks = 20; // as in stamp_test.go
   const lines = [];
   let shown = [];
+  let cues = () => {}; // looks for new ones
   const now = () => performance.timeOrigin + performance.now();
   const fault = (text, fatal) => lines.push({ error: text, fatal: Boolean(fatal), at: now() });
 
@@ -34,6 +35,7 @@
       await player.attach(video);
       player.addEventListener("error", ({ detail }) => fault(`Shaka ${detail.severity} ${detail.code}: ${detail.data}`, detail.severity === 2));
       player.configure(config);
+      window.trick = (rate) => player.trickPlay(rate);
       await player.load(url);
       await video.play();
     },
@@ -56,8 +58,41 @@
     hls.on(Hls.Events.ERROR, (_, data) => {
       fault(`hls.js ${data.type} ${data.details} ${data.error?.message ?? data.reason ?? ""} ${data.response?.code ?? ""}`.trim(), data.fatal);
     });
+    report(hls, video);
     hls.loadSource(url);
     hls.attachMedia(video);
+  }
+
+  // report tells what hls.js and the <video> know beside the pictures, as playerNews of viewing_test.go.
+  function report(hls, video) {
+    const tell = (kind, what) => lines.push({ tell: kind, ...what });
+    hls.on(Hls.Events.MANIFEST_PARSED, (_, { levels }) => tell("manifest", {
+      levels: levels.map(({ width, height, codecs, videoCodec, videoRange }) => ({ width, height, codecs: codecs ?? videoCodec, range: videoRange })),
+    }));
+    hls.on(Hls.Events.LEVEL_SWITCHED, (_, { level }) => tell("level", { level }));
+    let ranges = "";
+    hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+      const ids = Object.keys(details.dateRanges ?? {}).sort();
+      if (ids.join("\n") !== ranges) tell("ranges", { ids });
+      ranges = ids.join("\n");
+    });
+    hls.on(Hls.Events.FRAG_PARSING_METADATA, (_, { samples }) => {
+      for (const { pts, data } of samples) tell("id3", { start: pts, text: String.fromCharCode(...data) });
+    });
+    video.addEventListener("resize", () => tell("size", { width: video.videoWidth, height: video.videoHeight }));
+    const seen = new Set();
+    cues = () => {
+      for (const track of video.textTracks) {
+        if (track.mode === "disabled") track.mode = "hidden"; // or it has no cues
+        for (const { startTime: start, endTime, text } of track.cues ?? []) {
+          const end = Number.isFinite(endTime) ? endTime : 1e9;
+          const cue = { kind: track.kind, language: track.language, start, end, text: text ?? "" };
+          const key = JSON.stringify(cue);
+          if (!seen.has(key)) tell("cue", cue);
+          seen.add(key);
+        }
+      }
+    };
   }
 
   window.watch = (name, url, config) => {
@@ -86,6 +121,7 @@
 
   // news gives what was not told yet.
   window.news = () => {
+    cues();
     const told = lines.splice(0);
     if (shown.length > 0) told.push({ frames: shown });
     shown = [];

@@ -6,7 +6,8 @@
 // the URL; {frames: [[ms, media seconds, number], ...]}, the pictures that were shown, with the number that is read out
 // of each (-1: unreadable); {error, fatal}; {seeked: ms}; {ended: ms}; {dropped} at the end; with --log {log, at}: what
 // the console, the network and Chromium's own player say. Times are wall clock. Lines on standard input:
-// {"seek": seconds from the start}, {"stop": true}.
+// {"seek": seconds from the start}, {"level": index, of hls.js}, {"trick": rate, of Shaka}, {"stop": true}. What hls.js
+// tells beside is in {tell: kind, ...}: see page.js.
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -68,7 +69,10 @@ try {
   let stopped = false;
   const commands = createInterface({ input: process.stdin });
   commands.on("line", (line) => {
-    const { seek, stop } = JSON.parse(line);
+    const { seek, level, trick, stop } = JSON.parse(line);
+    const fault = (error) => tell({ error: String(error), fatal: true });
+    if (level !== undefined) page.evaluate((to) => { window.hls.nextLevel = to; }, level).catch(fault);
+    if (trick !== undefined) page.evaluate((rate) => window.trick(rate), trick).catch(fault);
     if (seek !== undefined) page.evaluate((to) => window.seek(to), seek).catch((error) => tell({ error: String(error), fatal: true }));
     if (stop) stopped = true;
   });

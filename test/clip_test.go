@@ -1,0 +1,149 @@
+package test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestClips asks the edge for pieces of a show by every form of time, live and when it has ended: each decodes to the
+// pictures of its segments, and to no others.
+func TestClips(t *testing.T) {
+	t.Parallel()
+	const gop = 60 // and so a segment's pictures
+	source := encodeSource(t, 12, "320x180", "300k")
+	all := frameHashes(t, source)
+	server := newOxbow(t)
+	server.start("serve")
+	key := server.createStream("acme", "show", map[string]any{"archive_delay": "1h"})
+	publisher := publish(t, "-re", "-i", source, "-c", "copy", "-f", "flv", "rtmp://"+server.rtmp+"/live/"+key)
+	stream := awaitLive(t, server, "acme", "show")
+	folder := "/acme/show/" + server.recordings("acme", "show")[0].ID
+	decoded := func(what, path string, from, to int) {
+		t.Helper()
+		// The first of them: libavformat 5.1 takes a multivariant playlist with EXT-X-START for a variant of itself.
+		got := hashesOfStream(t, server.url(path), "0:v:0")
+		if want := all[from*gop : to*gop]; !slices.Equal(got, want) {
+			t.Errorf("%s: %d pictures, want %d; the first is %d of the show, want %d\n%s", what, len(got), len(want),
+				slices.Index(all, append(got, "")[0]), from*gop, server.get(path))
+		}
+	}
+	eventually(t, 20*time.Second, "four segments are listed", func() bool {
+		return strings.Count(string(server.get(folder+"/video.m3u8")), "#EXTINF") >= 4
+	})
+	decoded("after the begin, live", stream+"?start=1s&end=5s", 0, 3)
+	decoded("of the recording, live", folder+"/index.m3u8?end=3.5", 0, 2)
+	checkClipErrors(t, server, stream, folder)
+	checkClipCaching(t, server, stream, "public, max-age=1")
+
+	if err := publisher.wait(30 * time.Second); err != nil {
+		t.Errorf("the publisher failed: %v", err)
+	}
+	eventually(t, 20*time.Second, "the recording ended", func() bool {
+		return strings.Contains(string(server.get(folder+"/video.m3u8")), "#EXT-X-ENDLIST")
+	})
+	begin := firstDate(t, string(server.get(folder+"/video.m3u8")))
+	at := func(seconds int, zone *time.Location) string {
+		return url.QueryEscape(begin.Add(time.Duration(seconds) * time.Second).In(zone).Format(time.RFC3339Nano))
+	}
+	for _, index := range []string{stream, folder + "/index.m3u8"} {
+		decoded("whole", index, 0, 6)
+		decoded("after the begin", index+"?start=3s&end=7s", 1, 4)
+		decoded("seconds", index+"?start=3&end=7", 1, 4)
+		decoded("before the end", index+"?start=-7s&end=-3s", 2, 5)
+		decoded("time of day", index+"?start="+at(3, time.UTC)+"&end="+at(7, time.FixedZone("", 3600)), 1, 4)
+		decoded("mixed", index+"?start="+at(5, time.UTC)+"&end=-1s", 2, 6)
+		decoded("start alone", index+"?start=9s", 4, 6)
+		decoded("a start before the begin", index+"?start=-10m", 0, 6)
+	}
+	checkClipCaching(t, server, folder+"/index.m3u8", "")
+}
+
+// checkClipErrors makes a newcomer's mistakes: each answer says what is wrong and what is right.
+func checkClipErrors(t *testing.T, server *oxbow, stream, folder string) {
+	t.Helper()
+	for _, tt := range []struct{ path, word string }{
+		{stream + "?start=abc", "neither a time like"},
+		{stream + "?start=10:38", "neither a time like"},
+		{stream + "?start=", "neither a time like"},
+		{stream + "?start=2026-11-20", "like 2026-11-20T10:38:00Z"},
+		{stream + "?start=2026-11-20T10:38:00", "with its offset"},
+		{stream + "?start=1d", "neither a time like"},
+		{stream + "?start=5&end=3", "end is not after start"},
+		{stream + "?start=1&start=2", "twice"},
+		{stream + "?start=1s&end=1h", "ahead of the live edge"},
+		{stream + "?start=1h", "ahead of the live edge"},
+		{stream + "?end=2001-01-01T00:00:00Z", "begin"},
+		{folder + "/live/video.m3u8?start=1s", "not for a playlist that slides"},
+	} {
+		status, body, header := fetch(server.url(tt.path), nil)
+		if status < 400 || status > 499 || !strings.Contains(string(body), tt.word) {
+			t.Errorf("GET %s: %d %q, want an error with %q", tt.path, status, body, tt.word)
+		} else {
+			t.Logf("%s: %d %s %q", tt.path, status, header.Get("Cache-Control"), strings.TrimSpace(string(body)))
+		}
+	}
+}
+
+// checkClipCaching says that a relative clip of a growing show is another one soon, and others may be kept.
+func checkClipCaching(t *testing.T, server *oxbow, index, relative string) {
+	t.Helper()
+	for query, want := range map[string]string{"?start=-2s": relative, "?start=1s&end=3s": ""} {
+		status, text, header := fetch(server.url(index+query), nil)
+		cache := header.Get("Cache-Control")
+		if status != http.StatusOK || want != "" && cache != want || !strings.Contains(cache, "public, max-age=") {
+			t.Errorf("GET %s%s: %d, Cache-Control %q, want %q", index, query, status, cache, want)
+		}
+		for _, list := range variants(index, string(text)) {
+			status, _, header := fetch(server.url(list), nil)
+			t.Logf("%s: %s; %s: %d %s", query, cache, list, status, header.Get("Cache-Control"))
+			if status != http.StatusOK || strings.Contains(list, "start=-") {
+				t.Errorf("GET %s: %d, want a time of day and a playlist", list, status)
+			}
+		}
+	}
+}
+
+// TestClipAtTheLiveEdge plays the last seconds of a live show in a browser: it begins there, and goes on with the show.
+func TestClipAtTheLiveEdge(t *testing.T) {
+	t.Parallel()
+	film := readStamped(t, stampedClip(t, 320, 180, 25*time.Second))
+	server := newOxbow(t)
+	server.start("serve")
+	key := server.createStream("acme", "show", map[string]any{"archive_delay": "1h"})
+	publisher := newStampedPublisher(t, server, key)
+	publisher.start(film, 0)
+	stream := awaitLive(t, server, "acme", "show")
+	eventually(t, 20*time.Second, "ten seconds are sent", func() bool { return publisher.newestPicture() >= 10*stampRate })
+	// The time of day is what the index was resolved to; asked for again it would be another one.
+	_, query, _ := strings.Cut(variants(stream, string(server.get(stream+"?start=-5s")))[0], "?start=")
+	start, err := time.Parse(time.RFC3339, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := "/acme/show/" + server.recordings("acme", "show")[0].ID + "/video.m3u8"
+	begin := start.Sub(firstDate(t, string(server.get(whole))))
+	newest := publisher.newestPicture()
+	v := watchInBrowser(t, "hls.js", server.url(stream+"?start="+query), hlsSettings)
+	eventually(t, 20*time.Second, "the clip goes on past its first end", func() bool {
+		number, _ := v.newest()
+		return number > newest+2*stampRate
+	})
+	v.stop()
+	first := slices.IndexFunc(v.shown(), func(f shownFrame) bool { return f.number >= 0 })
+	number := v.shown()[first].number
+	// A relative start is moved to its segment's begin, and counts from the end of the last segment that is whole.
+	want := int(begin.Seconds() * stampRate)
+	if behind := newest - want; number < want || number > want+3 || behind < 5*stampRate || behind > 10*stampRate {
+		t.Errorf("the first picture is %d, asked for %d, when %d was sent", number, want, newest)
+	}
+	m := v.measure(publisher.sentAt)
+	t.Logf("first picture %d, asked for %d at %d; %+v", number, want, newest, m)
+	if m.fatal > 0 || m.back > 0 || m.skips > 0 || m.stalls > 3 {
+		t.Errorf("%+v", m)
+	}
+	publisher.leave()
+}
