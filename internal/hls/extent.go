@@ -90,8 +90,8 @@ func (e *Extent) setStart(seg media.Segment, start time.Time, relative bool) {
 }
 
 // appendStart writes EXT-X-START: that players begin where the clip does, and not at the live edge or at the begin of
-// the segment. I-frame playlists may begin elsewhere, and a tag of another value than the multivariant's counts for
-// nothing: those of media alone have it.
+// the segment. Playlists of media alone have it: those of I-frames may begin elsewhere, and libavformat 5.1 takes a
+// multivariant playlist with it for a variant of itself.
 func (p *Playlist) appendStart(dst []byte) []byte {
 	if p.From == 0 || p.Form != Media {
 		return dst

@@ -33,8 +33,6 @@ func AppendClip(dst []byte, s *Snapshot, base string, e Extent) []byte {
 	if s.Independent {
 		dst = append(dst, "#EXT-X-INDEPENDENT-SEGMENTS\n"...)
 	}
-	p := e.Playlist(0, Whole, Media)
-	dst = p.appendStart(dst)
 	dst = l.appendAudio(dst)
 	dst = l.appendSubtitles(dst)
 	dst = l.appendCaptions(dst)

@@ -296,7 +296,7 @@ func TestClipIndexNamesTheClipEverywhere(t *testing.T) {
 	if n := strings.Count(text, ".m3u8"); n != 8+4+1 || strings.Count(text, query) != n {
 		t.Errorf("%d URIs:\n%s", n, text)
 	}
-	if !strings.Contains(text, "\n#EXT-X-START:TIME-OFFSET=1.000,PRECISE=YES\n") {
-		t.Errorf("no start:\n%s", text)
+	if strings.Contains(text, "#EXT-X-START") { // ffmpeg takes such a playlist for a variant of itself
+		t.Errorf("a start:\n%s", text)
 	}
 }
