@@ -48,7 +48,7 @@ func BenchmarkFrameToPart(b *testing.B) {
 				at = clock.start(0, dts, dts, aheadLimit)
 			}
 			had := lead.held
-			before, after := lead.push(at.dts, sync, false)
+			before, after := lead.push(at.dts, at.dts, sync, false)
 			if before.cut != noCut {
 				bytes += len(frag.cut(1, open))
 				open = 0
@@ -194,7 +194,7 @@ func TestFrameToPartAllocatesThePartAlone(t *testing.T) {
 		if had {
 			frag.samples[open].duration = 3000
 		}
-		before, after := lead.push(frame*3000, frame%60 == 0, false)
+		before, after := lead.push(frame*3000, frame*3000, frame%60 == 0, false)
 		for i, at := range []boundary{before, after} {
 			if at.cut != noCut {
 				part = frag.cut(reclog.SequenceNumber(1, 1), open)

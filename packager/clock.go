@@ -60,3 +60,10 @@ func (c *videoClock) place(dts, pts time.Duration) stamp {
 	c.last = s.dts
 	return s
 }
+
+// move lets the frame that was placed last decode at another time, and be shown when it was to be.
+func (c *videoClock) move(s *stamp, dts int64) {
+	s.cto += int32(s.dts - dts)
+	s.dts = dts
+	c.last = max(c.last, dts)
+}

@@ -123,7 +123,7 @@ func (v *follower) step(frontier, lag int64) bool {
 	held := &v.frag.samples[v.n]
 	held.moveTo(v.edge)
 	if !v.parts.held {
-		v.parts.push(held.dts, held.sync, false)
+		v.parts.push(held.dts, held.dts, held.sync, false)
 	}
 	if v.pending() == 1 {
 		if !due {
@@ -152,7 +152,7 @@ func (v *follower) step(frontier, lag int64) bool {
 		v.endSegment(!v.parts.unlisted)
 		return true
 	}
-	before, after := v.parts.push(end, next.sync, false)
+	before, after := v.parts.push(end, end, next.sync, false)
 	v.admit(before, held.duration)
 	if after.cut != noCut {
 		v.closePart(after.listed)

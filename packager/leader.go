@@ -29,7 +29,8 @@ type rules struct {
 }
 
 // leader decides where the segments and parts of the track that leads end; the others follow. It sees one sample ahead:
-// the last one is held until the next tells its duration.
+// the last one is held until the next tells its duration. Only at the end of a part that the layout planned, of a stream
+// whose frames come evenly, it does not wait for that (foresee), and players have the part a frame earlier.
 //
 // What it keeps, in order of weight where two conflict:
 //
@@ -53,6 +54,8 @@ type leader struct {
 	heldDTS  int64
 	heldSync bool
 	lastStep int64
+	// foreseen: the part in front of heldDTS was ended before the sample that begins there came.
+	foreseen bool
 
 	segStart  int64
 	segDur    int64
@@ -71,27 +74,62 @@ type boundary struct {
 	listed bool
 }
 
-// push takes the sample that follows the held one. before is the boundary in front of the held sample, which then joins
-// the open part; after is the one behind it. recovery marks a recovery point.
-func (l *leader) push(dts int64, sync, recovery bool) (before, after boundary) {
-	if l.held {
-		before = l.admit(dts - l.heldDTS)
-		l.meter.add(dts, sync, l.part, l.floor)
+// push takes the sample that follows the held one; stamp is its own time where it was moved to dts. before is the
+// boundary in front of the held sample, which then joins the open part; after is the one behind it. recovery marks a
+// recovery point.
+func (l *leader) push(dts, stamp int64, sync, recovery bool) (before, after boundary) {
+	l.meter.add(stamp, sync, l.part, l.floor)
+	switch {
+	case l.foreseen && l.segDur > 0:
 		after = boundary{l.decide(dts, sync, recovery), !l.unlisted}
 		if sync {
 			l.next = 0
 		}
 		l.apply(after.cut, dts, sync)
-	} else {
-		l.meter.add(dts, sync, l.part, l.floor)
+	case l.held && !l.foreseen:
+		before = l.admit(dts - l.heldDTS)
+		after = boundary{l.decide(dts, sync, recovery), !l.unlisted}
+		if sync {
+			l.next = 0
+		}
+		l.apply(after.cut, dts, sync)
+	default:
 		if sync {
 			l.next = 0
 		}
 		l.apply(cutSegment, dts, sync)
 	}
-	l.held, l.heldDTS, l.heldSync = true, dts, sync
+	l.held, l.heldDTS, l.heldSync, l.foreseen = true, dts, sync, false
 	return before, after
 }
+
+// foresee ends the open part behind the held sample, where the layout has a boundary, and gives that sample's duration.
+// The next sample is to be put at heldDTS, whatever its stamp is: as frames come evenly that is the same but for the
+// rounding of stamps.
+func (l *leader) foresee() (duration int64, ok bool) {
+	p := &l.meter.layout
+	if !l.held || l.foreseen || l.unlisted || p.count == 0 || !near(l.lastStep, p.frame) {
+		return 0, false
+	}
+	end := l.meter.start + p.gop
+	if l.next < p.count {
+		end = l.meter.start + p.boundary(l.next)
+	}
+	if duration = end - l.heldDTS; !near(duration, p.frame) {
+		return 0, false
+	}
+	was := *l
+	if l.admit(duration).cut != noCut || l.decide(end, false, false) != cutPart {
+		*l = was
+		return 0, false
+	}
+	l.apply(cutPart, end, false)
+	l.heldDTS, l.heldSync, l.foreseen = end, false, true
+	return duration, true
+}
+
+// near says that two durations are the same but for the rounding of stamps.
+func near(a, b int64) bool { return a-b <= stampSlack && b-a <= stampSlack }
 
 // flush admits the held sample with its usual duration, because no other will follow.
 func (l *leader) flush() (before boundary, duration int64) {

@@ -27,7 +27,7 @@ func cutAll(l *leader, stamps []time.Duration, idr func(int) bool) (segments [][
 	}
 	for i, at := range stamps {
 		had := l.held
-		before, after := l.push(media.Ticks(at, videoTimescale), idr(i), false)
+		before, after := l.push(media.Ticks(at, videoTimescale), media.Ticks(at, videoTimescale), idr(i), false)
 		end(before)
 		if had {
 			n++

@@ -75,3 +75,25 @@ func TestGAP1_FillersHavePartsUnlessPlayersAreOld(t *testing.T) {
 		})
 	}
 }
+
+// TestSEQ7_PartsEndWithTheirLastFrame: where frames come evenly, a part is listed with its last frame, and not with the
+// one behind it. Stamps of whole milliseconds are even enough.
+func TestSEQ7_PartsEndWithTheirLastFrame(t *testing.T) {
+	onStage(t, func(s *stage) {
+		p, src := s.open()
+		s.play(p, src, 5*time.Second)
+		ended := 0
+		for written := src.video; ended < 20; written = src.video {
+			s.play(p, src, 20*time.Millisecond)
+			if src.video == written || src.video%15 > 0 {
+				continue
+			}
+			ended++
+			want := time.Duration(src.video) * time.Second / 30
+			if off := reached(s.newest(), 0) - want; off.Abs() > 2*time.Millisecond {
+				t.Fatalf("after %d frames the video is listed up to %v, want %v", src.video, want+off, want)
+			}
+		}
+		s.close(p, true)
+	})
+}

@@ -118,16 +118,27 @@ func (t *take) writeVideo(index int, f *media.Frame) {
 		if at.clamped {
 			t.show.repaired(l.index, "clamp", 1)
 		}
+	}
+	stamped := at.dts
+	switch {
+	case t.leader.foreseen:
+		t.clock.move(&at, t.leader.heldDTS)
+	case t.leader.held:
 		held := &l.frag.samples[l.n]
 		held.duration = at.dts - held.dts
 	}
-	before, after := t.leader.push(at.dts, f.Sync, f.Recovery)
+	before, after := t.leader.push(at.dts, stamped, f.Sync, f.Recovery)
 	t.applyHeld(before)
 	if after.cut != noCut {
 		t.cut(after, at.dts)
 	}
 	l.frag.add(append(l.frag.next(), f.Payload...), sample{dts: at.dts, cto: at.cto, sync: f.Sync, leading: f.Leading})
-	t.lead(at.dts)
+	if duration, ok := t.leader.foresee(); ok {
+		l.frag.samples[l.n].duration = duration
+		l.take()
+		t.cut(boundary{cutPart, true}, t.leader.heldDTS)
+	}
+	t.lead(t.leader.heldDTS)
 }
 
 // applyHeld moves the held sample into its part, if there is one.
@@ -340,12 +351,13 @@ func (t *take) close() {
 	if !t.leader.held {
 		return
 	}
-	held := &l.frag.samples[l.n]
-	end := held.dts
-	before, duration := t.leader.flush()
-	held.duration = duration
-	end += duration
-	t.applyHeld(before)
+	end := t.leader.heldDTS
+	if !t.leader.foreseen {
+		before, duration := t.leader.flush()
+		l.frag.samples[l.n].duration = duration
+		end += duration
+		t.applyHeld(before)
+	}
 	t.cut(boundary{cutSegment, !t.leader.unlisted}, end)
 	for _, f := range t.lanes {
 		switch {

@@ -86,7 +86,6 @@ type node struct {
 // serve runs all roles in this process: the same parts as the roles apart, on embedded adapters, and they talk HTTP to
 // each other as they would across machines.
 func (f serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget) error) (err error) {
-	tuneMemory()
 	n := &node{flags: f, logger: ctx.logger, metrics: prometheus.NewRegistry(), services: newServices(ctx.logger)}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
