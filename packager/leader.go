@@ -28,9 +28,9 @@ type rules struct {
 	follows bool
 }
 
-// leader decides where the segments and parts of the track that leads end; the others follow. It sees one sample ahead:
-// the last one is held until the next tells its duration. Only at the end of a part that the layout planned, of a stream
-// whose frames come evenly, it does not wait for that (foresee), and players have the part a frame earlier.
+// leader decides where the segments and parts of the track that leads end; the others follow. It sees one sample
+// ahead: the last one is held until the next tells its duration. Only at the end of a part that the layout planned, of
+// a stream whose frames come evenly, it does not wait for that (foresee), and players have the part a frame earlier.
 //
 // What it keeps, in order of weight where two conflict:
 //
