@@ -35,6 +35,8 @@ type lane struct {
 	// bounds are where the leader's segments end, as the first tick that is past each, oldest first; partBounds the
 	// same for its parts in mid-segment.
 	bounds, partBounds []int64
+	// lastBound is the newest of partBounds at which a segment is thought to end.
+	lastBound int64
 	// paired says that a part has room for what begins between two of the leader's cuts, so that parts end together.
 	paired bool
 	// behind is set for video: it follows the leader otherwise than audio.
@@ -119,9 +121,13 @@ func (l *lane) follow(frontier int64) {
 // endAt ends what a unit that begins at dts is no longer part of.
 func (l *lane) endAt(dts int64, listed bool) {
 	for len(l.partBounds) > 0 && dts >= l.partBounds[0] {
+		last := l.partBounds[0] == l.lastBound && l.lastBound > 0
 		l.partBounds = l.partBounds[:copy(l.partBounds, l.partBounds[1:])]
 		if l.n > 0 {
 			l.closePart(listed)
+			if last {
+				l.show.fill(l.index)
+			}
 			l.show.publish()
 		}
 	}

@@ -72,6 +72,8 @@ type leader struct {
 type boundary struct {
 	cut    cut
 	listed bool
+	// last: the part that ends is thought to be its segment's last.
+	last bool
 }
 
 // push takes the sample that follows the held one; stamp is its own time where it was moved to dts. before is the
@@ -81,14 +83,14 @@ func (l *leader) push(dts, stamp int64, sync, recovery bool) (before, after boun
 	l.meter.add(stamp, sync, l.part, l.floor)
 	switch {
 	case l.foreseen && l.segDur > 0:
-		after = boundary{l.decide(dts, sync, recovery), !l.unlisted}
+		after = boundary{cut: l.decide(dts, sync, recovery), listed: !l.unlisted}
 		if sync {
 			l.next = 0
 		}
 		l.apply(after.cut, dts, sync)
 	case l.held && !l.foreseen:
 		before = l.admit(dts - l.heldDTS)
-		after = boundary{l.decide(dts, sync, recovery), !l.unlisted}
+		after = boundary{cut: l.decide(dts, sync, recovery), listed: !l.unlisted}
 		if sync {
 			l.next = 0
 		}
@@ -105,27 +107,28 @@ func (l *leader) push(dts, stamp int64, sync, recovery bool) (before, after boun
 
 // foresee ends the open part behind the held sample, where the layout has a boundary, and gives that sample's duration.
 // The next sample is to be put at heldDTS, whatever its stamp is: as frames come evenly that is the same but for the
-// rounding of stamps.
-func (l *leader) foresee() (duration int64, ok bool) {
+// rounding of stamps. The segment is not ended: that is left to the IDR.
+func (l *leader) foresee() (after boundary, duration int64) {
 	p := &l.meter.layout
 	if !l.held || l.foreseen || l.unlisted || p.count == 0 || !near(l.lastStep, p.frame) {
-		return 0, false
+		return after, 0
 	}
 	end := l.meter.start + p.gop
 	if l.next < p.count {
 		end = l.meter.start + p.boundary(l.next)
 	}
+	idr := l.next >= p.count
 	if duration = end - l.heldDTS; !near(duration, p.frame) {
-		return 0, false
+		return after, 0
 	}
 	was := *l
 	if l.admit(duration).cut != noCut || l.decide(end, false, false) != cutPart {
 		*l = was
-		return 0, false
+		return after, 0
 	}
 	l.apply(cutPart, end, false)
 	l.heldDTS, l.heldSync, l.foreseen = end, false, true
-	return duration, true
+	return boundary{cut: cutPart, listed: true, last: idr && l.atIDR() == cutSegment}, duration
 }
 
 // near says that two durations are the same but for the rounding of stamps.

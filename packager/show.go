@@ -239,7 +239,11 @@ func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 		return
 	}
 	o.Parts = append(o.Parts, part)
+	o.Full = false
 }
+
+// fill says that the open segment's last part is thought to have come.
+func (s *Show) fill(index int) { s.renditions[index].open.Full = true }
 
 // finishSegment lists the open segment of a rendition and opens the next.
 func (s *Show) finishSegment(index int, duration int64, sync bool) {

@@ -133,10 +133,10 @@ func (t *take) writeVideo(index int, f *media.Frame) {
 		t.cut(after, at.dts)
 	}
 	l.frag.add(append(l.frag.next(), f.Payload...), sample{dts: at.dts, cto: at.cto, sync: f.Sync, leading: f.Leading})
-	if duration, ok := t.leader.foresee(); ok {
+	if after, duration := t.leader.foresee(); after.cut != noCut {
 		l.frag.samples[l.n].duration = duration
 		l.take()
-		t.cut(boundary{cutPart, true}, t.leader.heldDTS)
+		t.cut(after, t.leader.heldDTS)
 	}
 	t.lead(t.leader.heldDTS)
 }
@@ -157,6 +157,9 @@ func (t *take) applyHeld(before boundary) {
 func (t *take) cut(b boundary, dts int64) {
 	l := t.video
 	l.closePart(b.listed)
+	if b.last {
+		t.show.fill(l.index)
+	}
 	segment := b.cut == cutSegment && l.segDur > 0
 	if segment {
 		l.closeSegment()
@@ -170,6 +173,9 @@ func (t *take) cut(b boundary, dts int64) {
 			f.bounds = append(f.bounds, f.toTicks(dts))
 		case f.paired:
 			f.partBounds = append(f.partBounds, f.toTicks(dts))
+			if b.last {
+				f.lastBound = f.toTicks(dts)
+			}
 		}
 	}
 }
@@ -327,7 +333,7 @@ func (t *take) split() bool {
 	if !t.leader.held || !t.leader.split() {
 		return false
 	}
-	t.cut(boundary{cutSegment, listed}, t.leader.heldDTS)
+	t.cut(boundary{cut: cutSegment, listed: listed}, t.leader.heldDTS)
 	for _, l := range t.lanes {
 		switch {
 		case l == t.video:
@@ -358,7 +364,7 @@ func (t *take) close() {
 		end += duration
 		t.applyHeld(before)
 	}
-	t.cut(boundary{cutSegment, !t.leader.unlisted}, end)
+	t.cut(boundary{cut: cutSegment, listed: !t.leader.unlisted}, end)
 	for _, f := range t.lanes {
 		switch {
 		case f == l:

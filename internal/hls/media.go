@@ -339,7 +339,7 @@ func (s *Snapshot) appendOpen(dst []byte, r int, kind Kind) []byte {
 			dst = appendMap(dst, kind.base(), open.Take, rend.Name)
 		}
 		dst = appendDate(dst, open.Date)
-		dst = s.appendParts(dst, rend, kind, open.Take, msn, open.Parts)
+		dst = s.appendParts(dst, rend, kind, open.Take, open.MSN, open.Parts)
 	} else if n := len(rend.Segments); n > 0 && rend.Segments[n-1].Take != open.Take {
 		// The hinted part needs another init section (HNT-8).
 		dst = append(dst, `#EXT-X-PRELOAD-HINT:TYPE=MAP,URI="`...)

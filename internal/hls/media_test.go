@@ -203,6 +203,29 @@ func TestGAP1_PRT9_PartsOfAGapAreGaps(t *testing.T) {
 	}
 }
 
+func TestHNT3_AFullSegmentHintsAtTheNext(t *testing.T) {
+	s := newSim(lowConstants(), videoTrack(), audioTrack())
+	s.run(8, false)
+	for range 4 {
+		s.part()
+	}
+	v := s.publish()
+	for i := range v.Renditions {
+		open := *v.Renditions[i].Open
+		open.Full = true
+		v.Renditions[i].Open = &open
+	}
+	text := string(AppendMedia(nil, v, Playlist{Kind: Sliding}, SkipNone, nil))
+	if !strings.Contains(text, `URI="../1/video/9.3.m4s"`) || !strings.Contains(text, `TYPE=PART,URI="../1/video/10.0.m4s"`) {
+		t.Errorf("%s", text[max(0, len(text)-900):])
+	}
+	for _, d := range []Directives{{Blocking: true, MSN: 9, Part: 4}, {Blocking: true, MSN: 10, Part: 0}} {
+		if got := Decide(v, Playlist{Kind: Sliding}, d, nil); got != Wait {
+			t.Errorf("%+v: %v", d, got)
+		}
+	}
+}
+
 func checkTimeline(t *testing.T, s *Snapshot, r int, _ Kind, p, _ *parsed) {
 	for i, seg := range p.segments {
 		if seg.date.IsZero() {

@@ -62,4 +62,6 @@ type OpenSegment struct {
 	// Whole says that its parts are neither listed nor hinted: players see it when it is finished. A setting makes the
 	// first segment of a take so, because hls.js up to 1.6.16 fails on parts across a discontinuity.
 	Whole bool
+	// Full says that its last part is thought to have come: what is hinted at is part 0 of the next segment.
+	Full bool
 }

@@ -78,6 +78,9 @@ func (s *Snapshot) Hint(r int) (msn media.MSN, part int, ok bool) {
 	if !s.State.Growing() || s.Constants.PartTarget == 0 || open == nil || open.Whole {
 		return 0, 0, false
 	}
+	if open.Full {
+		return open.MSN + 1, 0, true
+	}
 	return open.MSN, len(open.Parts), true
 }
 

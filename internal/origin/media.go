@@ -236,15 +236,15 @@ func (t *target) place(v *version) (placed, error) {
 		return t.placeIn(v, r, seg)
 	}
 	open := r.Open
-	if open == nil || open.MSN != t.msn || open.Take != t.take || open.Whole {
+	if open == nil || open.Take != t.take || open.Whole {
 		return placed{}, t.missing(v)
-	}
-	if part := byIndex(open.Parts, t.part); part != nil {
-		_, track, err := t.find(v)
-		return placed{track: track, part: part}, err
 	}
 	if msn, part, ok := v.snap.Hint(i); ok && msn == t.msn && part == t.part {
 		return placed{}, errHinted
+	}
+	if part := byIndex(open.Parts, t.part); part != nil && open.MSN == t.msn {
+		_, track, err := t.find(v)
+		return placed{track: track, part: part}, err
 	}
 	return placed{}, t.missing(v)
 }
