@@ -148,7 +148,8 @@ func TestDatagramLoss(t *testing.T) {
 			key := createStreamOf(t, server, "acme", stream)
 			relay := startLossyRelay(t, server.srt, percent)
 			p := publish(t, "-re", "-i", clip, "-c", "copy", "-f", "mpegts",
-				"srt://"+relay+"?linger=4&streamid=publish:acme/"+stream+":"+key)
+				// Two seconds for what is sent again, and again: the machine does other work beside.
+				"srt://"+relay+"?linger=4&latency=2000000&streamid=publish:acme/"+stream+":"+key)
 			if err := p.wait(time.Minute); err != nil {
 				t.Fatal(err)
 			}
