@@ -173,7 +173,7 @@ func (j *Judge) takeMultivariant(v *version) {
 
 func (j *Judge) takeVersion(r *rendition, v *version) {
 	old := r.latest
-	if old != nil && v.asked.Before(old.at) && v.edge().before(old.edge()) {
+	if old != nil && v.asked.Before(old.at) && (v.edge().before(old.edge()) || old.ended && !v.ended) {
 		return // the two answers crossed
 	}
 	if old != nil {
