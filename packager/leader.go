@@ -81,26 +81,18 @@ type boundary struct {
 // recovery point.
 func (l *leader) push(dts, stamp int64, sync, recovery bool) (before, after boundary) {
 	l.meter.add(stamp, sync, l.part, l.floor)
-	switch {
-	case l.foreseen && l.segDur > 0:
+	begins := cutSegment
+	if l.held && !(l.foreseen && l.segDur == 0) {
+		if !l.foreseen {
+			before = l.admit(dts - l.heldDTS)
+		}
 		after = boundary{cut: l.decide(dts, sync, recovery), listed: !l.unlisted}
-		if sync {
-			l.next = 0
-		}
-		l.apply(after.cut, dts, sync)
-	case l.held && !l.foreseen:
-		before = l.admit(dts - l.heldDTS)
-		after = boundary{cut: l.decide(dts, sync, recovery), listed: !l.unlisted}
-		if sync {
-			l.next = 0
-		}
-		l.apply(after.cut, dts, sync)
-	default:
-		if sync {
-			l.next = 0
-		}
-		l.apply(cutSegment, dts, sync)
+		begins = after.cut
 	}
+	if sync {
+		l.next = 0
+	}
+	l.apply(begins, dts, sync)
 	l.held, l.heldDTS, l.heldSync, l.foreseen = true, dts, sync, false
 	return before, after
 }

@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,9 +57,7 @@ func (f Form) appendItems(dst []item, seg *media.Segment, timescale int64) []ite
 		all.inf, all.end, all.gap = micros(until, timescale)-micros(seg.DTS, timescale), last, true
 		dst = append(dst, all)
 	}
-	for i, j := begin, len(dst)-1; i < j; i, j = i+1, j-1 {
-		dst[i], dst[j] = dst[j], dst[i]
-	}
+	slices.Reverse(dst[begin:])
 	return dst
 }
 

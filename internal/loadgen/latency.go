@@ -80,9 +80,9 @@ func (c *Clip) Latency(ctx context.Context, cfg LatencyConfig) (LatencyResult, e
 	if c.video == nil {
 		return LatencyResult{}, fmt.Errorf("%w: latency is measured with FLV over RTMP", media.ErrUnsupported)
 	}
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return LatencyResult{}, fmt.Errorf("%w: %.200q is no http:// URL of a playlist", media.ErrInvalid, cfg.URL)
+	u, err := playlistURL(cfg.URL)
+	if err != nil {
+		return LatencyResult{}, err
 	}
 	s := newSent(c.video)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout+cfg.Duration)

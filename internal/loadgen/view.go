@@ -100,9 +100,9 @@ func (w *watched) at(p piece, now time.Time) time.Time {
 // View watches a live stream as many viewers do: each reloads the playlists of its renditions, blocking and by delta
 // updates where they are offered, and loads every part once. It ends when the time is up, or with ctx.
 func View(ctx context.Context, cfg ViewConfig) (ViewResult, error) {
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return ViewResult{}, fmt.Errorf("%w: %.200q is no http:// URL of a playlist", media.ErrInvalid, cfg.URL)
+	u, err := playlistURL(cfg.URL)
+	if err != nil {
+		return ViewResult{}, err
 	}
 	cpu, err := ownCPU()
 	if err != nil {
@@ -134,6 +134,15 @@ func View(ctx context.Context, cfg ViewConfig) (ViewResult, error) {
 	done, err := ownCPU()
 	result.CPU = (done - cpu).Seconds()
 	return result, err
+}
+
+// playlistURL reads where viewers are to go.
+func playlistURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" || u.Host == "" {
+		return nil, fmt.Errorf("%w: %.200q is no http:// URL of a playlist", media.ErrInvalid, s)
+	}
+	return u, nil
 }
 
 // hostPort gives the address to dial.
