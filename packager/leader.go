@@ -82,7 +82,7 @@ type boundary struct {
 func (l *leader) push(dts, stamp int64, sync, recovery bool) (before, after boundary) {
 	l.meter.add(stamp, sync, l.part, l.floor)
 	begins := cutSegment
-	if l.held && !(l.foreseen && l.segDur == 0) {
+	if first := !l.held || l.foreseen && l.segDur == 0; !first {
 		if !l.foreseen {
 			before = l.admit(dts - l.heldDTS)
 		}
