@@ -39,13 +39,13 @@ func newGroupWorld(t *testing.T) *groupWorld {
 	}
 	t.Cleanup(func() { _ = root.Close() })
 	w := &groupWorld{memory: registry.NewMemory(registry.Config{}), streams: map[string]media.Stream{}}
-	w.leases = &leases{registry: w.memory, node: registry.Node{ID: "a", URL: "http://a"}, logger: logger}
+	w.leases = &leases{registry: w.memory, node: media.Node{ID: "a", URL: "http://a"}, logger: logger}
 	w.groups = &groups{
 		packager: packager.New(packager.Config{}, root, db, w.memory, newRecordingID, logger, prometheus.NewRegistry()),
 		leases:   w.leases, stream: db.Stream, members: db.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
-			node, _, owned, err := w.memory.Owner(ctx, path)
-			return owned && node != "a", err
+			lease, owned, err := w.memory.Owner(ctx, path)
+			return owned && lease.Node != "a", err
 		},
 	}
 	if err := db.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}); err != nil {
@@ -81,8 +81,8 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 	streams, memory, path := g.streams, g.memory, acme
 	owner := func(want string) {
 		t.Helper()
-		if node, _, _, err := memory.Owner(t.Context(), path("show")); err != nil || node != want {
-			t.Errorf("the show's lease is %q's, want %q's: %v", node, want, err)
+		if lease, _, err := memory.Owner(t.Context(), path("show")); err != nil || lease.Node != want {
+			t.Errorf("the show's lease is %q's, want %q's: %v", lease.Node, want, err)
 		}
 	}
 	refused := func(name, says string) {
@@ -109,7 +109,7 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 		t.Errorf("left are %v", g.mu.live)
 	}
 
-	if _, err := memory.Acquire(t.Context(), path("show"), "b", 0); err != nil {
+	if _, err := memory.Acquire(t.Context(), media.Lease{Path: path("show"), Node: "b"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	refused("show_720", "another server")
@@ -127,7 +127,7 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	var kicked []media.StreamPath
 	g.leases.lost = func(path media.StreamPath) { kicked = append(kicked, g.lost(path)...) }
 	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
-	if _, err := g.memory.Acquire(t.Context(), acme("show"), "b", 0); err != nil {
+	if _, err := g.memory.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	g.leases.renew(t.Context())
@@ -140,22 +140,22 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 		t.Error(err)
 	}
 	again := g.publish(t, "show_1080", 2)
-	if node, _, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || node != "a" {
-		t.Errorf("a member is back, and the show's lease is %q's: %v", node, err)
+	if lease, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || lease.Node != "a" {
+		t.Errorf("a member is back, and the show's lease is %q's: %v", lease.Node, err)
 	}
 	// The one that was sent away leaves late, and gives back only what was its own.
 	if err := second.Close(false); err != nil {
 		t.Error(err)
 	}
 	g.leases.renew(t.Context())
-	if node, _, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || node != "a" || len(kicked) != 2 {
-		t.Errorf("the show's lease is %q's, sent away are %v: %v", node, kicked, err)
+	if lease, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || lease.Node != "a" || len(kicked) != 2 {
+		t.Errorf("the show's lease is %q's, sent away are %v: %v", lease.Node, kicked, err)
 	}
 	if err := again.Close(true); err != nil {
 		t.Error(err)
 	}
-	if node, _, owned, err := g.memory.Owner(t.Context(), acme("show")); err != nil || owned {
-		t.Errorf("the show's lease is %q's: %v", node, err)
+	if lease, owned, err := g.memory.Owner(t.Context(), acme("show")); err != nil || owned {
+		t.Errorf("the show's lease is %q's: %v", lease.Node, err)
 	}
 }
 
@@ -177,7 +177,7 @@ func TestGroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
 	if p, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) || p != nil {
 		t.Errorf("published %v: %v", p, err)
 	}
-	if _, _, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
+	if _, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
 		t.Errorf("owned %v, left are %v: %v", owned, g.mu.live, err)
 	}
 	g.groups.leases = g.leases

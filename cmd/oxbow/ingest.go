@@ -119,8 +119,8 @@ func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Serv
 	shared := &groups{
 		packager: p, leases: held, stream: n.catalog.Stream, members: n.catalog.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
-			owner, _, owned, err := n.registry.Owner(ctx, path)
-			return owned && owner != held.node.ID, err
+			lease, owned, err := n.registry.Owner(ctx, path)
+			return owned && lease.Node != held.node.ID, err
 		},
 	}
 	cfg := n.ingestConfig()

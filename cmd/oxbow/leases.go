@@ -20,8 +20,8 @@ const heartbeat = time.Second
 
 // leases holds this node's leases on streams: ingest acquires and releases them, Run keeps them alive.
 type leases struct {
-	registry *registry.Memory
-	node     registry.Node
+	registry registry.Registry
+	node     media.Node
 	logger   *slog.Logger
 	// floor is the highest epoch that storage knows: a registry that lost its memory starts above it.
 	floor uint64
@@ -36,7 +36,7 @@ type leases struct {
 
 // Acquire takes the stream's lease from whoever holds it.
 func (l *leases) Acquire(ctx context.Context, path media.StreamPath) (uint64, error) {
-	epoch, err := l.registry.Acquire(ctx, path, l.node.ID, l.floor)
+	epoch, err := l.registry.Acquire(ctx, l.lease(path, 0), l.floor)
 	if err != nil {
 		return 0, err
 	}
@@ -47,6 +47,11 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath) (uint64, er
 	}
 	l.mu.held[path] = max(l.mu.held[path], epoch) // two connections may acquire at once: the later lease counts
 	return epoch, nil
+}
+
+// lease is this node's on a stream.
+func (l *leases) lease(path media.StreamPath, epoch uint64) media.Lease {
+	return media.Lease{Path: path, Node: l.node.ID, Cluster: l.node.Cluster, Epoch: epoch}
 }
 
 // Release gives the lease back, unless a newer connection to this node has acquired it again.
@@ -82,7 +87,7 @@ func (l *leases) renew(ctx context.Context) {
 	held := maps.Clone(l.mu.held)
 	l.mu.Unlock()
 	for path, epoch := range held {
-		err := l.registry.Renew(ctx, path, l.node.ID, epoch)
+		err := l.registry.Renew(ctx, l.lease(path, epoch))
 		switch {
 		case errors.Is(err, media.ErrFenced):
 			l.mu.Lock()

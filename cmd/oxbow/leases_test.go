@@ -16,7 +16,7 @@ func TestLeaseLostToAnotherNode(t *testing.T) {
 		path := media.StreamPath{Publisher: "acme", Stream: "show"}
 		var lost []media.StreamPath
 		l := &leases{
-			registry: memory, node: registry.Node{ID: "a", URL: "http://a"}, logger: slog.New(slog.DiscardHandler), floor: 7,
+			registry: memory, node: media.Node{ID: "a", URL: "http://a"}, logger: slog.New(slog.DiscardHandler), floor: 7,
 			lost: func(p media.StreamPath) { lost = append(lost, p) },
 		}
 		epoch, err := l.Acquire(t.Context(), path)
@@ -27,7 +27,7 @@ func TestLeaseLostToAnotherNode(t *testing.T) {
 		if len(lost) != 0 {
 			t.Fatal("lost a lease that is held")
 		}
-		if _, err := memory.Acquire(t.Context(), path, "b", 0); err != nil {
+		if _, err := memory.Acquire(t.Context(), media.Lease{Path: path, Node: "b"}, 0); err != nil {
 			t.Fatal(err)
 		}
 		l.renew(t.Context())
@@ -38,8 +38,8 @@ func TestLeaseLostToAnotherNode(t *testing.T) {
 		if err := l.Release(t.Context(), path, epoch); err != nil {
 			t.Fatal(err)
 		}
-		if node, _, ok, err := memory.Owner(t.Context(), path); err != nil || !ok || node != "b" {
-			t.Errorf("owner %q %v %v, want b", node, ok, err)
+		if lease, ok, err := memory.Owner(t.Context(), path); err != nil || !ok || lease.Node != "b" {
+			t.Errorf("owner %+v %v %v, want b", lease, ok, err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 // startPuller has the streams that have a source fetched from it.
 func (n *node) startPuller(ctx context.Context, publishers *ingest.Server) {
 	owned := func(ctx context.Context, path media.StreamPath) (bool, error) {
-		_, _, ok, err := n.registry.Owner(ctx, path)
+		_, ok, err := n.registry.Owner(ctx, path)
 		return ok, err
 	}
 	n.sources = publishers.Puller(n.catalog, owned)

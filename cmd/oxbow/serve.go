@@ -17,6 +17,7 @@ import (
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/internal/registry"
 )
@@ -74,7 +75,7 @@ type node struct {
 
 	root     *reclog.Root
 	catalog  *catalog.DB
-	registry *registry.Memory
+	registry registry.Registry
 	objects  archiver.Objects
 	sources  *ingest.Puller
 
@@ -188,6 +189,6 @@ func (n *node) openStores(ctx context.Context) (closeAll func() error, err error
 }
 
 // registration is this process as edges find it.
-func (n *node) registration() registry.Node {
-	return registry.Node{ID: nodeID, URL: "http://" + n.internal.Addr().String()}
+func (n *node) registration() media.Node {
+	return media.Node{ID: nodeID, Role: media.RoleIngest, URL: "http://" + n.internal.Addr().String()}
 }

@@ -29,7 +29,7 @@ func (b bench) testEvents(t *testing.T) {
 	}
 	var got []media.Event
 	last := tail
-	for e, err := range r.Events(ctx, tail) {
+	for e, err := range Events(ctx, r, tail) {
 		noError(t, err)
 		if e.ID <= last {
 			t.Fatalf("id %d came after %d", e.ID, last)
@@ -68,7 +68,7 @@ func (b bench) testWait(t *testing.T) {
 	seen := make(chan media.Event)
 	go func() {
 		defer close(seen)
-		for e, err := range r.Events(t.Context(), tail) {
+		for e, err := range Events(t.Context(), r, tail) {
 			if err != nil {
 				t.Error(err)
 				return
@@ -107,7 +107,7 @@ func (b bench) testLost(t *testing.T) {
 		t.Errorf("Read where the error says = %d events, %v, want 10", len(events), err)
 	}
 	var errs []error
-	for _, err := range r.Events(ctx, tail) {
+	for _, err := range Events(ctx, r, tail) {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 || !errors.As(errs[0], &lost) {
@@ -145,7 +145,7 @@ func (b bench) testFanOut(t *testing.T) {
 	for range readers {
 		wg.Go(func() {
 			last, n := tail, 0
-			for e, err := range r.Events(ctx, tail) {
+			for e, err := range Events(ctx, r, tail) {
 				if err != nil || e.ID <= last {
 					t.Errorf("event %d after %d: %v", e.ID, last, err)
 					return

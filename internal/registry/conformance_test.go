@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,37 +14,10 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// subject is a registry, in the terms of the suite.
-type subject interface {
-	nodeRegistry
-	leaseRegistry
-	eventRegistry
-}
-
-type nodeRegistry interface {
-	Register(ctx context.Context, node Node) error
-	Unregister(ctx context.Context, id string) error
-	Nodes(ctx context.Context) ([]Node, error)
-}
-
-type leaseRegistry interface {
-	Acquire(ctx context.Context, path media.StreamPath, node string, floor uint64) (uint64, error)
-	Renew(ctx context.Context, path media.StreamPath, node string, epoch uint64) error
-	Release(ctx context.Context, path media.StreamPath, node string, epoch uint64) error
-	Owner(ctx context.Context, path media.StreamPath) (node string, epoch uint64, ok bool, err error)
-}
-
-type eventRegistry interface {
-	Publish(ctx context.Context, e media.Event) error
-	Tail(ctx context.Context) (int64, error)
-	Read(ctx context.Context, after int64) ([]media.Event, error)
-	Events(ctx context.Context, after int64) iter.Seq2[media.Event, error]
-}
-
 // bench is what the suite needs of an implementation.
 type bench struct {
 	// open makes an empty registry with the given times and sizes.
-	open func(tb testing.TB, cfg Config) subject
+	open func(tb testing.TB, cfg Config) Registry
 	// pass lets time go by for the registry.
 	pass func(d time.Duration)
 	// run runs a case where pass works.
@@ -78,15 +50,15 @@ func (b bench) testNodes(t *testing.T) {
 	ctx := t.Context()
 	r := b.open(t, Config{NodeTTL: 10 * time.Second})
 	wantNodes(t, r)
-	noError(t, r.Register(ctx, Node{ID: "b", URL: "http://b:8080/"}))
+	noError(t, r.Register(ctx, media.Node{ID: "b", URL: "http://b:8080/"}))
 	b.pass(6 * time.Second)
-	noError(t, r.Register(ctx, Node{ID: "a", URL: "http://a:8080"}))
-	wantNodes(t, r, Node{ID: "a", URL: "http://a:8080"}, Node{ID: "b", URL: "http://b:8080"})
+	noError(t, r.Register(ctx, media.Node{ID: "a", URL: "http://a:8080"}))
+	wantNodes(t, r, media.Node{ID: "a", URL: "http://a:8080"}, media.Node{ID: "b", URL: "http://b:8080"})
 	b.pass(6 * time.Second)
-	wantNodes(t, r, Node{ID: "a", URL: "http://a:8080"})
-	noError(t, r.Register(ctx, Node{ID: "a", URL: "http://a:9090"}))
+	wantNodes(t, r, media.Node{ID: "a", URL: "http://a:8080"})
+	noError(t, r.Register(ctx, media.Node{ID: "a", URL: "http://a:9090"}))
 	b.pass(6 * time.Second)
-	wantNodes(t, r, Node{ID: "a", URL: "http://a:9090"})
+	wantNodes(t, r, media.Node{ID: "a", URL: "http://a:9090"})
 	b.pass(6 * time.Second)
 	wantNodes(t, r)
 }
@@ -94,7 +66,7 @@ func (b bench) testNodes(t *testing.T) {
 func (b bench) testUnregister(t *testing.T) {
 	ctx := t.Context()
 	r := b.open(t, Config{})
-	noError(t, r.Register(ctx, Node{ID: "a", URL: "http://a"}))
+	noError(t, r.Register(ctx, media.Node{ID: "a", URL: "http://a"}))
 	noError(t, r.Unregister(ctx, "a"))
 	noError(t, r.Unregister(ctx, "a"))
 	wantNodes(t, r)
@@ -123,7 +95,7 @@ func (b bench) testExpiry(t *testing.T) {
 	for range 3 {
 		b.pass(4 * time.Second)
 		wantOwner(t, r, show, "a", epoch)
-		noError(t, r.Renew(ctx, show, "a", epoch))
+		noError(t, r.Renew(ctx, owned(show, "a", epoch)))
 	}
 	b.pass(4900 * time.Millisecond)
 	wantOwner(t, r, show, "a", epoch)
@@ -139,13 +111,13 @@ func (b bench) testLateRenewal(t *testing.T) {
 	r := b.open(t, Config{})
 	epoch := acquire(t, r, show, "a", 0)
 	b.pass(time.Minute)
-	noError(t, r.Renew(ctx, show, "a", epoch))
+	noError(t, r.Renew(ctx, owned(show, "a", epoch)))
 	wantOwner(t, r, show, "a", epoch)
 
 	b.pass(time.Minute)
 	acquire(t, r, show, "b", 0)
 	b.pass(time.Minute) // b's lease has run out too: that does not make a's come back
-	wantError(t, r.Renew(ctx, show, "a", epoch), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "a", epoch)), media.ErrFenced)
 	wantOwner(t, r, show, "", 0)
 }
 
@@ -155,13 +127,13 @@ func (b bench) testTakeover(t *testing.T) {
 	first := acquire(t, r, show, "a", 0)
 	second := acquire(t, r, show, "b", 0)
 	wantOwner(t, r, show, "b", second)
-	wantError(t, r.Renew(ctx, show, "a", first), media.ErrFenced)
-	wantError(t, r.Renew(ctx, show, "a", second), media.ErrFenced)
-	noError(t, r.Renew(ctx, show, "b", second))
+	wantError(t, r.Renew(ctx, owned(show, "a", first)), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "a", second)), media.ErrFenced)
+	noError(t, r.Renew(ctx, owned(show, "b", second)))
 	// The same node publishing again takes over from itself.
 	third := acquire(t, r, show, "b", 0)
-	wantError(t, r.Renew(ctx, show, "b", second), media.ErrFenced)
-	noError(t, r.Renew(ctx, show, "b", third))
+	wantError(t, r.Renew(ctx, owned(show, "b", second)), media.ErrFenced)
+	noError(t, r.Renew(ctx, owned(show, "b", third)))
 }
 
 func (b bench) testRelease(t *testing.T) {
@@ -171,7 +143,7 @@ func (b bench) testRelease(t *testing.T) {
 	noError(t, r.Release(ctx, show, "a", epoch))
 	noError(t, r.Release(ctx, show, "a", epoch))
 	wantOwner(t, r, show, "", 0)
-	wantError(t, r.Renew(ctx, show, "a", epoch), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "a", epoch)), media.ErrFenced)
 	if again := acquire(t, r, show, "a", 0); again != epoch+1 {
 		t.Errorf("epoch after release = %d, want %d", again, epoch+1)
 	}
@@ -191,16 +163,16 @@ func (b bench) testReleaseLost(t *testing.T) {
 func (b bench) testForgotten(t *testing.T) {
 	ctx := t.Context()
 	r := b.open(t, Config{}) // it knows nothing: as after a restart
-	noError(t, r.Renew(ctx, show, "a", 7))
+	noError(t, r.Renew(ctx, owned(show, "a", 7)))
 	wantOwner(t, r, show, "a", 7)
-	wantError(t, r.Renew(ctx, show, "b", 7), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "b", 7)), media.ErrFenced)
 	if epoch := acquire(t, r, show, "b", 0); epoch != 8 {
 		t.Errorf("epoch after a learnt lease = %d, want 8", epoch)
 	}
 
 	other := media.StreamPath{Publisher: "acme", Stream: "other"}
 	acquire(t, r, other, "b", 3) // somebody was faster than the old owner's renewal
-	wantError(t, r.Renew(ctx, other, "a", 7), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(other, "a", 7)), media.ErrFenced)
 	wantOwner(t, r, other, "b", 4)
 }
 
@@ -212,7 +184,7 @@ func (b bench) testRace(t *testing.T) {
 	for n := range nodes {
 		wg.Go(func() {
 			for range rounds {
-				epoch, err := r.Acquire(context.Background(), show, fmt.Sprint(n), 0)
+				epoch, err := r.Acquire(context.Background(), owned(show, fmt.Sprint(n), 0), 0)
 				if err != nil {
 					t.Error(err)
 				}
@@ -239,23 +211,23 @@ func (b bench) testRace(t *testing.T) {
 func (b bench) testRefusals(t *testing.T) {
 	ctx := t.Context()
 	r := b.open(t, Config{})
-	wantError(t, r.Register(ctx, Node{ID: "a"}), media.ErrInvalid)
-	wantError(t, r.Register(ctx, Node{URL: "http://a"}), media.ErrInvalid)
-	_, err := r.Acquire(ctx, show, "", 0)
+	wantError(t, r.Register(ctx, media.Node{ID: "a"}), media.ErrInvalid)
+	wantError(t, r.Register(ctx, media.Node{URL: "http://a"}), media.ErrInvalid)
+	_, err := r.Acquire(ctx, owned(show, "", 0), 0)
 	wantError(t, err, media.ErrInvalid)
-	wantError(t, r.Renew(ctx, show, "a", 0), media.ErrFenced)
-	wantError(t, r.Renew(ctx, show, "", 0), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "a", 0)), media.ErrFenced)
+	wantError(t, r.Renew(ctx, owned(show, "", 0)), media.ErrFenced)
 
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	_, errNodes := r.Nodes(over)
-	_, errAcquire := r.Acquire(over, show, "a", 0)
-	_, _, _, errOwner := r.Owner(over, show)
+	_, errAcquire := r.Acquire(over, owned(show, "a", 0), 0)
+	_, _, errOwner := r.Owner(over, show)
 	_, errTail := r.Tail(over)
 	_, errRead := r.Read(over, 0)
 	for _, err := range []error{
-		r.Register(over, Node{ID: "a", URL: "http://a"}), r.Unregister(over, "a"), errNodes, errAcquire, errOwner,
-		r.Renew(over, show, "a", 1), r.Release(over, show, "a", 1), r.Publish(over, media.Event{}), errTail, errRead,
+		r.Register(over, media.Node{ID: "a", URL: "http://a"}), r.Unregister(over, "a"), errNodes, errAcquire, errOwner,
+		r.Renew(over, owned(show, "a", 1)), r.Release(over, show, "a", 1), r.Publish(over, media.Event{}), errTail, errRead,
 	} {
 		wantError(t, err, context.Canceled)
 	}
@@ -263,7 +235,7 @@ func (b bench) testRefusals(t *testing.T) {
 
 func TestMemory(t *testing.T) {
 	conformance(t, bench{
-		open: func(_ testing.TB, cfg Config) subject { return NewMemory(cfg) },
+		open: func(_ testing.TB, cfg Config) Registry { return NewMemory(cfg) },
 		pass: func(d time.Duration) { time.Sleep(d); synctest.Wait() }, // a bubble's clock
 		run: func(t *testing.T, name string, f func(t *testing.T)) {
 			t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
@@ -271,14 +243,14 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-func acquire(t *testing.T, r subject, path media.StreamPath, node string, floor uint64) uint64 {
+func acquire(t *testing.T, r Registry, path media.StreamPath, node string, floor uint64) uint64 {
 	t.Helper()
-	epoch, err := r.Acquire(t.Context(), path, node, floor)
+	epoch, err := r.Acquire(t.Context(), owned(path, node, 0), floor)
 	noError(t, err)
 	return epoch
 }
 
-func wantNodes(t *testing.T, r subject, want ...Node) {
+func wantNodes(t *testing.T, r Registry, want ...media.Node) {
 	t.Helper()
 	got, err := r.Nodes(t.Context())
 	noError(t, err)
@@ -287,13 +259,18 @@ func wantNodes(t *testing.T, r subject, want ...Node) {
 	}
 }
 
-func wantOwner(t *testing.T, r subject, path media.StreamPath, node string, epoch uint64) {
+func wantOwner(t *testing.T, r Registry, path media.StreamPath, node string, epoch uint64) {
 	t.Helper()
-	gotNode, gotEpoch, ok, err := r.Owner(t.Context(), path)
+	got, ok, err := r.Owner(t.Context(), path)
 	noError(t, err)
-	if gotNode != node || gotEpoch != epoch || ok != (node != "") {
-		t.Errorf("Owner(%s) = %q, %d, %v, want %q, %d", path, gotNode, gotEpoch, ok, node, epoch)
+	if got.Node != node || got.Epoch != epoch || ok != (node != "") {
+		t.Errorf("Owner(%s) = %+v, %v, want %q, %d", path, got, ok, node, epoch)
 	}
+}
+
+// owned is a node's lease on a stream.
+func owned(path media.StreamPath, node string, epoch uint64) media.Lease {
+	return media.Lease{Path: path, Node: node, Cluster: "main", Epoch: epoch}
 }
 
 func noError(t *testing.T, err error) {

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"iter"
 	"sync"
 	"time"
 
@@ -72,7 +71,7 @@ func (l *eventLog) read(after int64) ([]media.Event, <-chan struct{}, error) {
 	return events, nil, nil
 }
 
-// Publish adds an event to the log. Its id is given here, and its time too if it has none.
+// Publish implements Registry.
 func (m *Memory) Publish(ctx context.Context, e media.Event) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("publish event: %w", err)
@@ -84,8 +83,7 @@ func (m *Memory) Publish(ctx context.Context, e media.Event) error {
 	return nil
 }
 
-// Tail gives the id of the newest event. Who takes it first and looks at the state of things after, and then reads
-// from there, misses nothing.
+// Tail implements Registry.
 func (m *Memory) Tail(ctx context.Context) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("tail of events: %w", err)
@@ -95,9 +93,7 @@ func (m *Memory) Tail(ctx context.Context) (int64, error) {
 	return m.log.mu.last, nil
 }
 
-// Read gives the events after the one with the given id, which comes from Tail or from an event: oldest first, a batch
-// at a time. When there is none it waits until there is, or until the context ends, whose error it then gives. A
-// *LostError says that some are gone.
+// Read implements Registry.
 func (m *Memory) Read(ctx context.Context, after int64) ([]media.Event, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -113,26 +109,6 @@ func (m *Memory) Read(ctx context.Context, after int64) ([]media.Event, error) {
 		select {
 		case <-added:
 		case <-ctx.Done():
-		}
-	}
-}
-
-// Events goes through the events after the one with the given id, as they come, until the context ends. The last thing
-// it yields is the error that ended it: the context's, or a *LostError for a reader that fell too far behind.
-func (m *Memory) Events(ctx context.Context, after int64) iter.Seq2[media.Event, error] {
-	return func(yield func(media.Event, error) bool) {
-		for {
-			events, err := m.Read(ctx, after)
-			if err != nil {
-				yield(media.Event{}, err)
-				return
-			}
-			for _, e := range events {
-				if !yield(e, nil) {
-					return
-				}
-				after = e.ID
-			}
 		}
 	}
 }

@@ -37,35 +37,35 @@ type Memory struct {
 		sync.Mutex
 		nodes map[string]heartbeat
 		// leases holds every stream that was ever acquired, for its epoch.
-		leases map[media.StreamPath]lease
+		leases map[media.StreamPath]held
 	}
 	log eventLog // has its own lock; the two are never held together
 }
 
 type heartbeat struct {
-	node  Node
+	node  media.Node
 	until time.Time
 }
 
-type lease struct {
-	node  string // empty once it was released
-	epoch uint64
+// held is a lease as the registry keeps it; its node is empty once it was released.
+type held struct {
+	media.Lease
 	until time.Time
 }
 
-func (l lease) alive(now time.Time) bool { return l.node != "" && now.Before(l.until) }
+func (l *held) alive(now time.Time) bool { return l.Node != "" && now.Before(l.until) }
 
 // NewMemory makes an empty registry.
 func NewMemory(cfg Config) *Memory {
 	m := &Memory{cfg: cfg.withDefaults()}
 	m.mu.nodes = make(map[string]heartbeat)
-	m.mu.leases = make(map[media.StreamPath]lease)
+	m.mu.leases = make(map[media.StreamPath]held)
 	m.log.start(m.cfg.Events, time.Now())
 	return m
 }
 
-// Register lists a node for the next NodeTTL; a node calls it again well within that time, say at each third of it.
-func (m *Memory) Register(ctx context.Context, node Node) error {
+// Register implements Registry.
+func (m *Memory) Register(ctx context.Context, node media.Node) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("register node %s: %w", node.ID, err)
 	}
@@ -79,7 +79,7 @@ func (m *Memory) Register(ctx context.Context, node Node) error {
 	return nil
 }
 
-// Unregister takes a node from the list at once: it is leaving.
+// Unregister implements Registry.
 func (m *Memory) Unregister(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("unregister node %s: %w", id, err)
@@ -90,15 +90,15 @@ func (m *Memory) Unregister(ctx context.Context, id string) error {
 	return nil
 }
 
-// Nodes lists the nodes that are there, by id.
-func (m *Memory) Nodes(ctx context.Context) ([]Node, error) {
+// Nodes implements Registry.
+func (m *Memory) Nodes(ctx context.Context) ([]media.Node, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	var nodes []Node
+	var nodes []media.Node
 	for id, beat := range m.mu.nodes {
 		if !now.Before(beat.until) {
 			delete(m.mu.nodes, id)
@@ -106,70 +106,113 @@ func (m *Memory) Nodes(ctx context.Context) ([]Node, error) {
 		}
 		nodes = append(nodes, beat.node)
 	}
-	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(nodes, func(a, b media.Node) int { return strings.Compare(a.ID, b.ID) })
 	return nodes, nil
 }
 
-// Acquire gives a node the stream's lease for LeaseTTL, whoever holds it, and the lease's epoch: above every epoch of
-// the stream before it, and above floor, the highest that storage knows.
-func (m *Memory) Acquire(ctx context.Context, path media.StreamPath, node string, floor uint64) (uint64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("acquire stream %s: %w", path, err)
-	}
-	if node == "" {
-		return 0, fmt.Errorf("acquire stream %s: %w: no node named", path, media.ErrInvalid)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	epoch := max(m.mu.leases[path].epoch, floor) + 1
-	m.mu.leases[path] = lease{node: node, epoch: epoch, until: time.Now().Add(m.cfg.LeaseTTL)}
-	return epoch, nil
+// Acquire implements Registry.
+func (m *Memory) Acquire(ctx context.Context, lease media.Lease, floor uint64) (uint64, error) {
+	return m.give(ctx, "acquire", lease, floor, func(*held) error { return nil })
 }
 
-// Renew prolongs a lease to LeaseTTL from now, also one that ran out and that nobody acquired since. media.ErrFenced
-// when it was taken over or released.
-func (m *Memory) Renew(ctx context.Context, path media.StreamPath, node string, epoch uint64) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("renew stream %s: %w", path, err)
+// Claim implements Registry. This registry is never too young to know: no owner outlives it.
+func (m *Memory) Claim(ctx context.Context, lease media.Lease, floor uint64) (uint64, error) {
+	return m.give(ctx, "claim", lease, floor, func(before *held) error {
+		if before.alive(time.Now()) {
+			return fmt.Errorf("%w: node %s owns it", media.ErrConflict, before.Node)
+		}
+		return nil
+	})
+}
+
+// give puts a new lease in the place of the one before, unless that is refused.
+func (m *Memory) give(
+	ctx context.Context, act string, lease media.Lease, floor uint64, refuse func(before *held) error,
+) (uint64, error) {
+	err := ctx.Err()
+	if err == nil && lease.Node == "" {
+		err = fmt.Errorf("%w: no node named", media.ErrInvalid)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	held := m.mu.leases[path]
-	mine := held.node == node && held.epoch == epoch
+	before := m.mu.leases[lease.Path]
+	if err == nil {
+		err = refuse(&before)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s stream %s: %w", act, lease.Path, err)
+	}
+	lease.Epoch = max(before.Epoch, floor) + 1
+	m.mu.leases[lease.Path] = held{Lease: lease, until: time.Now().Add(m.cfg.LeaseTTL)}
+	return lease.Epoch, nil
+}
+
+// Renew implements Registry.
+func (m *Memory) Renew(ctx context.Context, lease media.Lease) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("renew stream %s: %w", lease.Path, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.mu.leases[lease.Path]
+	mine := before.Node == lease.Node && before.Epoch == lease.Epoch
 	// An epoch above the highest known was given before this registry lost its memory. A lease that was given since
 	// goes before it.
-	forgotten := epoch > held.epoch && !held.alive(time.Now())
-	if node == "" || !mine && !forgotten {
+	forgotten := lease.Epoch > before.Epoch && !before.alive(time.Now())
+	if lease.Node == "" || !mine && !forgotten {
 		return fmt.Errorf("renew stream %s: %w: node %s has epoch %d, the newest is %d",
-			path, media.ErrFenced, node, epoch, held.epoch)
+			lease.Path, media.ErrFenced, lease.Node, lease.Epoch, before.Epoch)
 	}
-	m.mu.leases[path] = lease{node: node, epoch: epoch, until: time.Now().Add(m.cfg.LeaseTTL)}
+	m.mu.leases[lease.Path] = held{Lease: lease, until: time.Now().Add(m.cfg.LeaseTTL)}
 	return nil
 }
 
-// Release gives a lease back. One that is no longer held is left to its new holder: that is no error.
+// Release implements Registry.
 func (m *Memory) Release(ctx context.Context, path media.StreamPath, node string, epoch uint64) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("release stream %s: %w", path, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if held := m.mu.leases[path]; held.node == node && held.epoch == epoch {
-		m.mu.leases[path] = lease{epoch: epoch}
+	if before := m.mu.leases[path]; before.Node == node && before.Epoch == epoch {
+		m.mu.leases[path] = held{Lease: media.Lease{Path: path, Epoch: epoch}}
 	}
 	return nil
 }
 
-// Owner gives the node that holds the stream's lease, and its epoch; ok is false when none does.
-func (m *Memory) Owner(ctx context.Context, path media.StreamPath) (node string, epoch uint64, ok bool, err error) {
+// Owner implements Registry.
+func (m *Memory) Owner(ctx context.Context, path media.StreamPath) (media.Lease, bool, error) {
 	if err := ctx.Err(); err != nil {
-		return "", 0, false, fmt.Errorf("owner of stream %s: %w", path, err)
+		return media.Lease{}, false, fmt.Errorf("owner of stream %s: %w", path, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	held := m.mu.leases[path]
-	if !held.alive(time.Now()) {
-		return "", 0, false, nil
+	lease := m.mu.leases[path]
+	if !lease.alive(time.Now()) {
+		return media.Lease{}, false, nil
 	}
-	return held.node, held.epoch, true, nil
+	return lease.Lease, true, nil
 }
+
+// Leases implements Registry.
+func (m *Memory) Leases(ctx context.Context, publisher string) ([]media.Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("list leases: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []media.Lease
+	for path, lease := range m.mu.leases {
+		if lease.alive(time.Now()) && (publisher == "" || path.Publisher == publisher) {
+			list = append(list, lease.Lease)
+		}
+	}
+	slices.SortFunc(list, func(a, b media.Lease) int { return strings.Compare(a.Path.String(), b.Path.String()) })
+	return list, nil
+}
+
+// Ping implements Registry.
+func (m *Memory) Ping(ctx context.Context) error { return ctx.Err() }
+
+// Close implements Registry.
+func (m *Memory) Close() error { return nil }

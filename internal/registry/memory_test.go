@@ -39,22 +39,22 @@ func TestLeaseModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := context.Background()
 		m := NewMemory(Config{LeaseTTL: time.Hour})
-		type held struct {
+		type grant struct {
 			node  string
 			epoch uint64
 		}
-		var leases []held // all ever given, oldest first
+		var leases []grant // all ever given, oldest first
 		released := map[uint64]bool{}
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 2).Draw(rt, "act") {
 			case 0:
 				node := fmt.Sprint(rapid.IntRange(0, 3).Draw(rt, "node"))
 				floor := rapid.Uint64Range(0, 40).Draw(rt, "floor")
-				epoch, err := m.Acquire(ctx, show, node, floor)
+				epoch, err := m.Acquire(ctx, owned(show, node, 0), floor)
 				if err != nil || epoch <= floor || len(leases) > 0 && epoch <= leases[len(leases)-1].epoch {
 					rt.Fatalf("Acquire over floor %d = %d, %v; leases %v", floor, epoch, err, leases)
 				}
-				leases = append(leases, held{node, epoch})
+				leases = append(leases, grant{node, epoch})
 			case 1, 2:
 				if len(leases) == 0 {
 					continue
@@ -66,11 +66,11 @@ func TestLeaseModel(t *testing.T) {
 						rt.Fatal(err)
 					}
 					released[l.epoch] = released[l.epoch] || newest
-				} else if ok := m.Renew(ctx, show, l.node, l.epoch) == nil; ok != (newest && !released[l.epoch]) {
+				} else if ok := m.Renew(ctx, owned(show, l.node, l.epoch)) == nil; ok != (newest && !released[l.epoch]) {
 					rt.Fatalf("Renew of lease %d of %v = %v (released %v)", i, leases, ok, released)
 				}
 			}
-			node, epoch, ok, err := m.Owner(ctx, show)
+			lease, ok, err := m.Owner(ctx, show)
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -81,8 +81,8 @@ func TestLeaseModel(t *testing.T) {
 				continue
 			}
 			last := leases[len(leases)-1]
-			if ok == released[last.epoch] || ok && (held{node, epoch}) != last {
-				rt.Fatalf("Owner = %s, %d, %v, want %v (released %v)", node, epoch, ok, last, released)
+			if ok == released[last.epoch] || ok && (grant{lease.Node, lease.Epoch}) != last {
+				rt.Fatalf("Owner = %+v, %v, want %v (released %v)", lease, ok, last, released)
 			}
 		}
 	})
@@ -90,13 +90,13 @@ func TestLeaseModel(t *testing.T) {
 
 func BenchmarkRenew(b *testing.B) {
 	m := NewMemory(Config{})
-	epoch, err := m.Acquire(b.Context(), show, "a", 0)
+	epoch, err := m.Acquire(b.Context(), owned(show, "a", 0), 0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := m.Renew(b.Context(), show, "a", epoch); err != nil {
+		if err := m.Renew(b.Context(), owned(show, "a", epoch)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,59 @@
+package media
+
+import "time"
+
+// The roles of nodes.
+const (
+	RoleIngest   = "ingest"
+	RoleArchiver = "archiver"
+	RoleEdge     = "edge"
+	RoleAPI      = "api"
+)
+
+// Node is a process as the others find it in the registry, where it registers again and again.
+type Node struct {
+	// ID is unique among all clusters, and stays the same when the process starts again.
+	ID   string `json:"id"`
+	Role string `json:"role" doc:"ingest, archiver, edge or api"`
+	// Cluster names those who share a recordings directory; edges and api have none.
+	Cluster string `json:"cluster,omitempty"`
+	// URL is the base URL at which other nodes and edges ask it, without a slash at the end.
+	URL string `json:"url"`
+	// Draining says that it takes no new publishers: it is about to stop.
+	Draining  bool      `json:"draining,omitempty"`
+	Version   string    `json:"version,omitempty"`
+	StartedAt time.Time `json:"started_at,omitzero"`
+	Load      Load      `json:"load"`
+}
+
+// Load is how busy a node is.
+type Load struct {
+	Publishers int   `json:"publishers" doc:"Streams that are published to it"`
+	BitsIn     int64 `json:"bits_in" doc:"What they bring, in bits per second"`
+	Viewers    int   `json:"viewers" doc:"Requests for media and playlists that are under way"`
+	BitsOut    int64 `json:"bits_out" doc:"What it sends, in bits per second"`
+	Capacity   int   `json:"capacity" doc:"Connections that it takes at most"`
+}
+
+// The feeds of a stream: which of its publishers is live.
+const (
+	FeedPrimary = "primary"
+	FeedBackup  = "backup"
+	FeedNone    = "" // its show waits for a publisher
+)
+
+// Lease is a node's ownership of a stream, while it is published to the node or its show waits there for the publisher.
+type Lease struct {
+	Path StreamPath `json:"-"`
+	// Node and Cluster are the owner's.
+	Node    string `json:"node"`
+	Cluster string `json:"cluster"`
+	// Epoch only grows from owner to owner.
+	Epoch uint64 `json:"epoch"`
+	// Recording is the show that grows; empty if there is none yet.
+	Recording RecordingID `json:"recording,omitempty"`
+	// Feed says which publisher is connected: FeedPrimary, FeedBackup or FeedNone.
+	Feed string `json:"feed,omitempty"`
+	// Silent is since when the publisher has sent nothing; zero while media comes.
+	Silent Span `json:"silent,omitempty"`
+}
