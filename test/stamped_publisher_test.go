@@ -191,7 +191,7 @@ func (p *stampedPublisher) sendFilm(ctx context.Context, client *ingest.RTMPClie
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := p.sendSample(client, s, first, p.data[film.numbers[at]]); err != nil {
+		if err := sendSample(client, s, first, p.data[film.numbers[at]]); err != nil {
 			return err
 		}
 		if number := film.numbers[at]; number >= 0 {
@@ -206,7 +206,7 @@ func (p *stampedPublisher) sendFilm(ctx context.Context, client *ingest.RTMPClie
 }
 
 // sendSample sends a picture or sound, after the data that goes with it.
-func (p *stampedPublisher) sendSample(client *ingest.RTMPClient, s erSample, first time.Duration, data []byte) error {
+func sendSample(client *ingest.RTMPClient, s erSample, first time.Duration, data []byte) error {
 	stamp := func(at time.Duration) uint32 { return uint32((at - first).Round(time.Millisecond).Milliseconds()) }
 	if data != nil {
 		if err := client.WriteMessage(ingest.RTMPData, stamp(s.pts), data); err != nil {
