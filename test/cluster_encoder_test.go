@@ -54,6 +54,23 @@ type sentPicture struct {
 	at     time.Time
 }
 
+// filmOfFaults is the film that all fault tests send; it is made once.
+var filmOfFaults struct {
+	sync.Once
+	film *stampedFilm
+}
+
+const faultFilmLength = 120 * time.Second
+
+func faultFilm(tb testing.TB) *stampedFilm {
+	tb.Helper()
+	filmOfFaults.Do(func() { filmOfFaults.film = readStamped(tb, stampedClip(tb, 320, 180, faultFilmLength)) })
+	if filmOfFaults.film == nil {
+		tb.Fatal("the film could not be made")
+	}
+	return filmOfFaults.film
+}
+
 // startEncoder begins to publish to the first of the nodes.
 func startEncoder(tb testing.TB, film *stampedFilm, delay time.Duration, targets ...string) *encoder {
 	tb.Helper()
@@ -281,6 +298,19 @@ func (e *encoder) await(n int, limit time.Duration) connection {
 		return true
 	})
 	return c
+}
+
+// awaitPictures waits until so many more pictures have been sent.
+func (e *encoder) awaitPictures(more int, limit time.Duration) {
+	e.tb.Helper()
+	count := func() (n int) {
+		for _, c := range e.connected() {
+			n += len(c.sent)
+		}
+		return n
+	}
+	before := count()
+	eventually(e.tb, limit, fmt.Sprintf("%d pictures more are sent", more), func() bool { return count() >= before+more })
 }
 
 func (e *encoder) String() string {

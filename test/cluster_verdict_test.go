@@ -208,6 +208,14 @@ func (w *witness) sums() map[string]string {
 // verify fetches everything that was ever loaded again from a server, and compares the bytes.
 func (w *witness) verify(when, base string) {
 	w.tb.Helper()
+	if lost := w.verifyBut(when, base); lost > 0 {
+		w.tb.Errorf("%s: %d things that were listed are lost", when, lost)
+	}
+}
+
+// verifyBut is verify where a recording has gaps: it counts what is missing there.
+func (w *witness) verifyBut(when, base string) (missing int) {
+	w.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	sums := w.sums()
@@ -217,12 +225,17 @@ func (w *witness) verify(when, base string) {
 			w.tb.Fatal(err)
 		}
 		status, body := w.do(req)
-		if status != http.StatusOK {
+		if status == http.StatusNotFound || status == http.StatusGone {
+			if missing++; missing < 10 {
+				w.tb.Logf("%s: %s: %d %.120s", when, p, status, body)
+			}
+		} else if status != http.StatusOK {
 			w.tb.Errorf("%s: %s: status %d %.120s", when, p, status, body)
 		} else if digest(body) != sums[p] {
 			w.tb.Errorf("%s: %s has other bytes", when, p)
 		}
 	}
+	return missing
 }
 
 // verifyBucket reads the static playlists of a recording from the bucket's folder: they must name the segments that
@@ -335,4 +348,17 @@ func decodeStamps(tb testing.TB, input string) (numbers []int) {
 		numbers = append(numbers, readStamp(row))
 	}
 	return numbers
+}
+
+// edgeOf gives how far the newest show's playlist of a track has come.
+func (w *witness) edgeOf(track string) edge {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.shows) == 0 {
+		return edge{}
+	}
+	if t := w.tracks[w.shows[len(w.shows)-1]+"/live/"+track+".m3u8"]; t != nil {
+		return t.edge
+	}
+	return edge{}
 }

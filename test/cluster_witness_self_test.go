@@ -102,7 +102,7 @@ func TestWitnessLoadsWhatIsListed(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	w := startWitness(t, "planted", server.URL, "/acme/show")
+	w := startWitness(t, "planted", "/acme/show", server.URL)
 	w.awaitListed(7, 10*time.Second)
 	w.awaitAllLoaded(10 * time.Second)
 	ended.Store(true)

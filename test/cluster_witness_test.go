@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// witness is a viewer that trusts nothing. It follows the media playlists of a stream by way of one edge with blocking
+// witness is a viewer that trusts nothing. It follows the media playlists of a stream by way of an edge with blocking
 // reloads, as a low-latency player does that never reloads the multivariant playlist, loads every part and segment that
 // is listed, and keeps what it was told: every later answer must agree with that.
 //
@@ -23,14 +23,15 @@ import (
 type witness struct {
 	tb     testing.TB
 	name   string
-	base   string // the edge's URL, without a slash at the end
-	stream string // /publisher/stream
+	bases  []string // the edges' URLs, without a slash at the end: when one fails the next is asked, as players do
+	stream string   // /publisher/stream
 	client *http.Client
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
+	base     int      // index of the edge that is asked
 	shows    []string // folders of the recordings that it saw, in order
 	tracks   map[string]*seenTrack
 	objects  map[string]*seenObject
@@ -67,12 +68,12 @@ type seenObject struct {
 const witnessRetry = 100 * time.Millisecond
 
 // startWitness begins to watch; it waits for the stream to begin.
-func startWitness(tb testing.TB, name, base, stream string) *witness {
+func startWitness(tb testing.TB, name, stream string, bases ...string) *witness {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	transport := &http.Transport{MaxIdleConnsPerHost: 16, DisableCompression: true}
 	w := &witness{
-		tb: tb, name: name, base: base, stream: stream, cancel: cancel,
+		tb: tb, name: name, bases: bases, stream: stream, cancel: cancel,
 		client: &http.Client{Transport: transport, Timeout: 10 * time.Second},
 		tracks: map[string]*seenTrack{}, objects: map[string]*seenObject{}, statuses: map[int]int{},
 	}
@@ -278,9 +279,12 @@ func (w *witness) load(ctx context.Context, p string) {
 	}
 }
 
-// get asks the edge for a path. Status 0 is no answer, or one that was cut.
+// get asks an edge for a path. Status 0 is no answer, or one that was cut.
 func (w *witness) get(ctx context.Context, p string) (status int, body []byte) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.base+p, nil)
+	w.mu.Lock()
+	asked := w.base
+	w.mu.Unlock()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.bases[asked]+p, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -288,6 +292,9 @@ func (w *witness) get(ctx context.Context, p string) (status int, body []byte) {
 	if ctx.Err() == nil {
 		w.mu.Lock()
 		w.statuses[status]++
+		if status == 0 && w.base == asked {
+			w.base = (asked + 1) % len(w.bases)
+		}
 		w.mu.Unlock()
 	}
 	return status, body

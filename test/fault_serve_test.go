@@ -12,7 +12,7 @@ import (
 // and started again, and the encoder comes back after a second. It proves the witness and the count of frames as well.
 func TestServeLosesNothingInKillNine(t *testing.T) {
 	t.Parallel()
-	film := readStamped(t, stampedClip(t, 320, 180, 40*time.Second))
+	film := faultFilm(t)
 	server := newOxbow(t, "--archive-grace", "1s")
 	server.http, server.rtmp = steadyAddress(t), steadyAddress(t)
 	server.start("serve")
@@ -21,10 +21,11 @@ func TestServeLosesNothingInKillNine(t *testing.T) {
 	})
 	line := newFaultProxy(t, server.rtmp)
 	viewers := []*witness{
-		startWitness(t, "first", "http://"+server.http, "/acme/show"), startWitness(t, "second", "http://"+server.http, "/acme/show"),
+		startWitness(t, "first", "/acme/show", "http://"+server.http), startWitness(t, "second", "/acme/show", "http://"+server.http),
 	}
 	encoder := startEncoder(t, film, time.Second, "rtmp://"+line.address+"/live/"+key)
 	viewers[0].awaitListed(20, 30*time.Second)
+	encoder.awaitPictures(7, 5*time.Second)
 	killed := time.Now()
 	server.stop(syscall.SIGKILL)
 	server.start("serve")

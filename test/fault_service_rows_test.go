@@ -1,0 +1,160 @@
+package test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFaultRedisDown kills Redis: live goes on, a new publish is refused with the reason, nobody takes over; Redis comes
+// back without what it knew, leases are asserted again, nothing ends, and the next fault is borne as before.
+func TestFaultRedisDown(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, clusterConfig{})
+	s := f.newShow("redis", nil)
+	other := f.newShow("later", nil)
+	s.begin(time.Second, "a1", "a2")
+	f.redis.kill()
+	down := time.Now()
+	other.encoder = startEncoder(t, faultFilm(t), time.Second, f.targets(other.key, "a1", "a2")...)
+	eventually(t, 20*time.Second, "a new publish is refused", func() bool { return len(other.encoder.refused()) > 0 })
+	refusal := other.encoder.refused()[0]
+	if !strings.Contains(strings.ToLower(refusal), "registry") {
+		t.Errorf("the refusal does not tell the reason: %q", refusal)
+	}
+	long := time.NewTimer(time.Until(down.Add(8 * time.Second))) // leases would have expired
+	<-long.C
+	s.watched(10)
+	if n := len(s.encoder.connected()); n != 1 {
+		t.Errorf("the live publisher was disconnected while Redis was down: %s", s.encoder)
+	}
+	f.redis.startEmpty()
+	other.encoder.await(0, 10*time.Second)
+	s.watched(10)
+	wait := s.viewers[0].longestWait()
+	f.member("a1").kill()
+	s.watched(20)
+	v := s.finish()
+	v.oneRecording(t)
+	v.lostAtMost(t, faultPart+underWay, 0)
+	if len(v.connected) != 2 {
+		t.Errorf("%d connections, want the first until a1 was killed and one to a2", len(v.connected))
+	}
+	w := other.finish()
+	w.oneRecording(t)
+	figure(t, "Redis down for 8 s, back empty, then the owner killed", "longest wait while it was down %d ms; refused: %q; %s",
+		wait.Milliseconds(), refusal, v.frames)
+}
+
+// TestFaultSQLDown kills PostgreSQL: live goes on, a known key publishes, and rows are written when it returns.
+func TestFaultSQLDown(t *testing.T) {
+	onlyFull(t)
+	f := startFleet(t, clusterConfig{nodes: 1})
+	s, known, unknown := f.newShow("sql", nil), f.newShow("known", nil), f.newShow("unknown", nil)
+	known.begin(time.Second, "a1")
+	known.finish()
+	s.begin(time.Second, "a1")
+	f.sql.kill()
+	known = &clusterShow{f: f, stream: known.stream, key: known.key}
+	for _, w := range []string{"edge1", "edge2"} {
+		known.viewers = append(known.viewers, startWitness(t, "known at "+w, known.stream, "http://"+f.member(w).http))
+	}
+	begun := time.Now()
+	known.begin(time.Second, "a1")
+	took := known.encoder.connected()[0].opened.Sub(begun)
+	stranger := startEncoder(t, faultFilm(t), time.Second, f.targets(unknown.key, "a1")...)
+	eventually(t, 20*time.Second, "an unknown key is refused", func() bool { return len(stranger.refused()) > 0 })
+	refusal := stranger.refused()[0]
+	stranger.leave()
+	s.watched(10)
+	wait := s.viewers[0].longestWait()
+	s.encoder.finish()
+	for _, w := range s.viewers {
+		w.awaitEnd(20 * time.Second)
+	}
+	f.sql.start()
+	v := s.conclude()
+	v.oneRecording(t)
+	v.lostAtMost(t, 0)
+	known.watched(4)
+	known.encoder.finish()
+	for _, w := range known.viewers {
+		w.awaitEnd(20 * time.Second)
+	}
+	eventually(t, time.Minute, "the known stream has both its rows", func() bool { return len(known.rows()) == 2 })
+	figure(t, "SQL down", "longest wait %d ms; a known key publishes after %d ms; an unknown one is refused: %q; %s",
+		wait.Milliseconds(), took.Milliseconds(), refusal, v.frames)
+}
+
+// TestFaultS3Down lets a show end while the store is away: it plays from the cluster, archiving is tried again, and
+// nothing is deleted before it is in the store.
+func TestFaultS3Down(t *testing.T) {
+	onlyFull(t)
+	f := startFleet(t, clusterConfig{nodes: 1})
+	s := f.newShow("store", nil)
+	s.begin(time.Second, "a1")
+	f.s3.Kill(t)
+	s.watched(10)
+	s.encoder.finish()
+	for _, w := range s.viewers {
+		w.awaitEnd(20 * time.Second)
+	}
+	id := s.viewers[0].recordings()[0]
+	eventually(t, time.Minute, "the store's absence is in the row", func() bool { return s.rows()[0].LastError != "" })
+	failure := s.rows()[0].LastError
+	for _, w := range s.viewers {
+		w.awaitAllLoaded(10 * time.Second)
+		w.verify("ended, store away", w.bases[0])
+	}
+	judgeFrames(t, s.encoder.connected(), decodeStamps(t, s.url(1, id)))
+	if len(s.folders()) != 1 {
+		t.Errorf("on storage while the store is away: %v", s.folders())
+	}
+	f.s3.MustStart(t)
+	back := time.Now()
+	v := s.conclude()
+	v.oneRecording(t)
+	v.lostAtMost(t, 0)
+	figure(t, "S3 down", "the row says %q; archived %d ms after it is back; %s", failure, time.Since(back).Milliseconds(), v.frames)
+}
+
+// TestFaultArchiverKilled kills the archiver in mid-upload: another one leaves one complete copy, and nothing beside it.
+func TestFaultArchiverKilled(t *testing.T) {
+	onlyFull(t)
+	f := startFleet(t, clusterConfig{nodes: 1})
+	s := f.newShow("upload", nil)
+	archiver := f.member("a-archiver")
+	archiver.toS3.set(proxyLine{rate: 200 << 10})
+	s.begin(time.Second, "a1")
+	s.watched(10)
+	s.encoder.finish()
+	before := archiver.toS3.sent.Load()
+	eventually(t, 20*time.Second, "the upload is under way", func() bool { return archiver.toS3.sent.Load() > before+300<<10 })
+	archiver.kill()
+	id := s.viewers[0].recordings()[0]
+	if len(s.folders()) != 1 {
+		t.Errorf("on storage in mid-upload: %v", s.folders())
+	}
+	archiver.toS3.pass()
+	archiver.start()
+	back := time.Now()
+	for _, w := range s.viewers {
+		w.awaitEnd(20 * time.Second)
+	}
+	v := s.conclude()
+	v.oneRecording(t)
+	v.lostAtMost(t, 0)
+	var left []string
+	_ = filepath.WalkDir(f.s3.Dir, func(name string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.Contains(name, "multipart") {
+			left = append(left, name)
+		}
+		return nil
+	})
+	if len(left) > 0 {
+		t.Errorf("uploads that nobody will finish: %v", left)
+	}
+	figure(t, "archiver killed in mid-upload", "recording %s is archived %d ms after it is back; %s", id, time.Since(back).Milliseconds(), v.frames)
+}

@@ -1,0 +1,161 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mountVolume mounts a file system of its own for a cluster's recordings, or skips the test.
+func mountVolume(t *testing.T, args ...string) (dir string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	dir = t.TempDir()
+	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
+		t.Skipf("mount: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+// volumeShow runs a show over a fault of the recordings' volume. Viewers see nothing of it; what the recording lost is
+// marked in it as gaps and counted, and nothing else is lost.
+func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Duration) {
+	t.Helper()
+	f := startFleet(t, clusterConfig{
+		nodes: 1, recordings: map[string]string{"a": filepath.Join(dir, "recordings")},
+		ingestFlags: []string{"--min-free", "0%"},
+	})
+	s := f.newShow("volume", nil)
+	s.begin(time.Second, "a1")
+	s.watched(10)
+	a1 := f.member("a1")
+	fail()
+	failed := time.Now()
+	over := time.NewTimer(lasts)
+	degraded := 0.0
+	for waiting := true; waiting; {
+		select {
+		case <-over.C:
+			waiting = false
+		default:
+			before := s.viewers[0].edgeOf("video")
+			eventually(t, 10*time.Second, "live goes on during the fault", func() bool { return before.before(s.viewers[0].edgeOf("video")) })
+			degraded = max(degraded, a1.metric("oxbow_packager_degraded_recordings"))
+		}
+	}
+	heal()
+	healed := time.Now()
+	eventually(t, 30*time.Second, "the show is recorded again", func() bool { return a1.metric("oxbow_packager_degraded_recordings") == 0 })
+	recovered := time.Since(healed)
+	s.watched(10)
+	if degraded == 0 {
+		t.Error("no alarm was raised")
+	}
+	s.encoder.finish()
+	longest := time.Duration(0)
+	for _, w := range s.viewers {
+		w.awaitEnd(20 * time.Second)
+		w.awaitAllLoaded(10 * time.Second)
+		w.stop()
+		w.judgeAll()
+		longest = max(longest, w.longestWait())
+	}
+	if limit := faultPart + 2*faultSlack; longest > limit {
+		t.Errorf("viewers waited %v for new media, want %v at most", longest, limit)
+	}
+	s.viewers[0].agreeWith(s.viewers[1])
+	first := s.viewers[0]
+	id := first.recordings()[0]
+	s.archived(first.recordings())
+	_, text, _ := fetch(strings.TrimSuffix(s.url(0, id), "index.m3u8")+"video.m3u8", nil)
+	gaps := strings.Count(string(text), "#EXT-X-GAP")
+	lost := 0
+	for _, w := range s.viewers {
+		lost = max(lost, w.verifyBut(w.name+", archived", w.bases[0]))
+	}
+	if lost > 0 && gaps == 0 {
+		t.Errorf("%d things are lost and no gap is marked", lost)
+	}
+	sent, recorded := 0, map[int]bool{}
+	for _, n := range decodeStamps(t, s.url(0, id)) {
+		if n < 0 || recorded[n] {
+			t.Errorf("picture %d is damaged or recorded twice", n)
+		}
+		recorded[n] = true
+	}
+	for _, p := range s.encoder.connected()[0].sent {
+		sent++
+		if !recorded[p.number] && (p.at.Before(failed.Add(-3*faultSegment)) || p.at.After(healed.Add(recovered+3*faultSegment))) {
+			t.Errorf("picture %d, sent while all was well at %s, is missing", p.number, p.at.Format("15:04:05.000"))
+		}
+	}
+	figure(t, "volume "+name+" for "+lasts.String(),
+		"longest wait of viewers %d ms; recorded again %d ms after; %d pictures sent, %d recorded; %d gaps; %d URLs lost with them",
+		longest.Milliseconds(), recovered.Milliseconds(), sent, len(recorded), gaps, lost)
+}
+
+// TestFaultVolumeFull fills the recordings' volume for a while.
+func TestFaultVolumeFull(t *testing.T) {
+	onlyFull(t)
+	dir := mountVolume(t, "-t", "tmpfs", "-o", "size=24m", "tmpfs")
+	ballast := filepath.Join(dir, "ballast")
+	volumeShow(t, "full", dir, func() {
+		f, err := os.Create(ballast)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil { // until nothing more fits
+			_, err = f.Write(make([]byte, 64<<10))
+		}
+		_ = f.Close()
+	}, func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	}, 8*time.Second)
+}
+
+// TestFaultVolumeStalled stalls the recordings' volume for 30 s, as an NFS server does that hangs.
+func TestFaultVolumeStalled(t *testing.T) {
+	onlyFull(t)
+	needTool(t, "fsfreeze")
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
+		t.Skipf("mkfs.ext4: %v: %s", err, out)
+	}
+	dir := mountVolume(t, "-o", "loop", image)
+	freeze := func(how string) error { return exec.Command("fsfreeze", how, dir).Run() }
+	frozen := false
+	t.Cleanup(func() {
+		if frozen {
+			_ = freeze("-u")
+		}
+	})
+	volumeShow(t, "stalled", dir, func() {
+		if err := freeze("-f"); err != nil {
+			t.Skipf("fsfreeze: %v", err)
+		}
+		frozen = true
+	}, func() {
+		if err := freeze("-u"); err != nil {
+			t.Errorf("fsfreeze -u: %v", err)
+		}
+		frozen = false
+	}, 30*time.Second)
+}
