@@ -208,13 +208,13 @@ func (w *witness) sums() map[string]string {
 // verify fetches everything that was ever loaded again from a server, and compares the bytes.
 func (w *witness) verify(when, base string) {
 	w.tb.Helper()
-	if lost := w.verifyBut(when, base); lost > 0 {
-		w.tb.Errorf("%s: %d things that were listed are lost", when, lost)
+	for _, p := range w.verifyBut(when, base) {
+		w.tb.Errorf("%s: %s was listed and is lost", when, p)
 	}
 }
 
-// verifyBut is verify where a recording has gaps: it counts what is missing there.
-func (w *witness) verifyBut(when, base string) (missing int) {
+// verifyBut is verify where a recording has gaps: it gives what is missing there.
+func (w *witness) verifyBut(when, base string) (missing []string) {
 	w.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -226,9 +226,7 @@ func (w *witness) verifyBut(when, base string) (missing int) {
 		}
 		status, body := w.do(req)
 		if status == http.StatusNotFound || status == http.StatusGone {
-			if missing++; missing < 10 {
-				w.tb.Logf("%s: %s: %d %.120s", when, p, status, body)
-			}
+			missing = append(missing, p)
 		} else if status != http.StatusOK {
 			w.tb.Errorf("%s: %s: status %d %.120s", when, p, status, body)
 		} else if digest(body) != sums[p] {

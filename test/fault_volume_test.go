@@ -50,12 +50,12 @@ func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Du
 		default:
 			before := s.viewers[0].edgeOf("video")
 			eventually(t, 10*time.Second, "live goes on during the fault", func() bool { return before.before(s.viewers[0].edgeOf("video")) })
-			degraded = max(degraded, a1.metric("oxbow_packager_degraded_recordings"))
+			degraded = max(degraded, a1.metric("oxbow_packager_degraded_shows"))
 		}
 	}
 	heal()
 	healed := time.Now()
-	eventually(t, 30*time.Second, "the show is recorded again", func() bool { return a1.metric("oxbow_packager_degraded_recordings") == 0 })
+	eventually(t, 30*time.Second, "the show is recorded again", func() bool { return a1.metric("oxbow_packager_degraded_shows") == 0 })
 	recovered := time.Since(healed)
 	s.watched(10)
 	if degraded == 0 {
@@ -81,7 +81,7 @@ func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Du
 	gaps := strings.Count(string(text), "#EXT-X-GAP")
 	lost := 0
 	for _, w := range s.viewers {
-		lost = max(lost, w.verifyBut(w.name+", archived", w.bases[0]))
+		lost = max(lost, len(w.verifyBut(w.name+", archived", w.bases[0])))
 	}
 	if lost > 0 && gaps == 0 {
 		t.Errorf("%d things are lost and no gap is marked", lost)
