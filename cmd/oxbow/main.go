@@ -28,13 +28,21 @@ type commands struct {
 	Log     logFlags         `embed:"" prefix:"log-"`
 	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
 	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+
+	Ingest   ingestCommand   `cmd:"" help:"A cluster's node: take publishers, package, record, serve edges."`
+	Archiver archiverCommand `cmd:"" help:"Archive, expire and recover the recordings of a cluster."`
+	Edge     edgeCommand     `cmd:"" help:"Cache and serve viewers."`
+	API      apiCommand      `cmd:"" name:"api" help:"REST API, web page and directory service."`
+
 	Bench   benchCommand     `cmd:"" help:"Measure a server."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
 // isServer says that a command line is a server's. It errs, without harm, where a flag's value has a server's name.
 func isServer(args []string) bool {
-	return slices.Contains(args, "serve") || slices.Contains(args, "demo")
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return slices.Contains([]string{"serve", "demo", "ingest", "archiver", "edge", "api"}, arg)
+	})
 }
 
 // logFlags say what is logged and how.
