@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/reclog":    {"internal/media", "internal/hls", "golang.org/x/sys"},
 	"internal/origin":    {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
 	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
-	"internal/registry":  {"internal/media"},
+	"internal/registry":  {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
