@@ -124,7 +124,7 @@ func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.Stream
 	live.acquiring.Lock()
 	defer live.acquiring.Unlock()
 	if live.epoch == 0 {
-		epoch, err := g.leases.Acquire(ctx, show)
+		epoch, err := g.leases.Acquire(ctx, show, media.FeedPrimary)
 		if err != nil {
 			return 0, fmt.Errorf("acquire %s: %w", show, err)
 		}

@@ -35,8 +35,10 @@ type leases struct {
 }
 
 // Acquire takes the stream's lease from whoever holds it.
-func (l *leases) Acquire(ctx context.Context, path media.StreamPath) (uint64, error) {
-	epoch, err := l.registry.Acquire(ctx, l.lease(path, 0), l.floor)
+func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string) (uint64, error) {
+	lease := l.lease(path, 0)
+	lease.Feed = feed
+	epoch, err := l.registry.Acquire(ctx, lease, l.floor)
 	if err != nil {
 		return 0, err
 	}
@@ -52,6 +54,12 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath) (uint64, er
 // lease is this node's on a stream.
 func (l *leases) lease(path media.StreamPath, epoch uint64) media.Lease {
 	return media.Lease{Path: path, Node: l.node.ID, Cluster: l.node.Cluster, Epoch: epoch}
+}
+
+// Owner gives the lease that another node holds.
+func (l *leases) Owner(ctx context.Context, path media.StreamPath) (media.Lease, bool, error) {
+	lease, owned, err := l.registry.Owner(ctx, path)
+	return lease, owned && lease.Node != l.node.ID, err
 }
 
 // Release gives the lease back, unless a newer connection to this node has acquired it again.

@@ -19,7 +19,7 @@ func TestLeaseLostToAnotherNode(t *testing.T) {
 			registry: memory, node: media.Node{ID: "a", URL: "http://a"}, logger: slog.New(slog.DiscardHandler), floor: 7,
 			lost: func(p media.StreamPath) { lost = append(lost, p) },
 		}
-		epoch, err := l.Acquire(t.Context(), path)
+		epoch, err := l.Acquire(t.Context(), path, media.FeedPrimary)
 		if err != nil || epoch <= 7 {
 			t.Fatalf("epoch %d, %v: want one above what storage knows", epoch, err)
 		}
