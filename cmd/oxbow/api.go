@@ -17,14 +17,7 @@ func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Serv
 	return api.New(api.Config{Version: version}, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
 		Sources: n.catalog, SourceStatus: n.sources.Status, SourcesChanged: n.sources.Changed, Wanted: n.sources.Wanted,
-		Nodes: func(ctx context.Context) ([]string, error) {
-			nodes, err := n.registry.Nodes(ctx)
-			urls := make([]string, len(nodes))
-			for i, node := range nodes {
-				urls[i] = node.URL
-			}
-			return urls, err
-		},
+		Nodes: n.registry.Nodes, Owner: n.registry.Owner,
 		Current:  func(_ context.Context, path media.StreamPath) (media.RecordingID, bool) { return p.Current(path) },
 		Sessions: liveSessions{publishers},
 		Events:   liveEvents{p},
