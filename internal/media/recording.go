@@ -89,6 +89,8 @@ type Location struct {
 	Nodes []string `json:"nodes,omitempty"`
 	// Archived says that object storage has all of it.
 	Archived bool `json:"archived"`
+	// Guess says that the catalog is away and nobody knows: the nodes may have it, and so may the archive. State is empty.
+	Guess bool `json:"guess,omitempty"`
 }
 
 // Event tells what happened to a recording.
