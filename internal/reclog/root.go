@@ -59,6 +59,7 @@ type Root struct {
 	logger  *slog.Logger
 	lock    *os.File
 	idle    *idleFiles
+	volume  *volume
 
 	mu struct {
 		sync.Mutex
@@ -94,6 +95,7 @@ func newRoot(cfg Config, fsys fileSystem, logger *slog.Logger) (*Root, error) {
 	}
 	r := &Root{
 		dir: cfg.Dir, fsys: fsys, policy: policy, onError: cfg.OnError, logger: logger, idle: newIdleFiles(maxIdle),
+		volume: newVolume(cfg.Dir),
 	}
 	r.mu.busy = make(map[Ref]bool)
 	return r, nil
