@@ -115,6 +115,7 @@ func (o *Orphans) Step(
 	sweep := o.sweptAt.IsZero() || now.Sub(o.sweptAt) >= sweepEvery
 	paths, errs := o.list(ctx, now, sweep)
 	var orphans []Orphan
+	var away error
 	for _, path := range paths {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("look for orphans: %w", err)
@@ -129,12 +130,13 @@ func (o *Orphans) Step(
 		}
 		w.seen = now
 		errs = append(errs, o.refresh(path, w, now, sweep))
-		if len(w.growing) == 0 {
+		if len(w.growing) == 0 || away != nil {
 			continue
 		}
 		has, err := owned(ctx, path)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("owner of %s: %w", path, err))
+		if err != nil { // the next stream's would be the same
+			away = fmt.Errorf("owner of %s: %w", path, err)
+			errs = append(errs, away)
 			continue
 		}
 		found, err := o.look(path, w, now, has)
@@ -147,6 +149,9 @@ func (o *Orphans) Step(
 	}
 	if sweep {
 		o.sweptAt = now
+	}
+	if away != nil {
+		orphans = nil
 	}
 	if err := errors.Join(errs...); err != nil {
 		return orphans, fmt.Errorf("look for orphans: %w", err)
