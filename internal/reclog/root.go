@@ -60,6 +60,7 @@ type Root struct {
 	logger  *slog.Logger
 	lock    *os.File
 	idle    *idleFiles
+	volume  *volume
 
 	mu struct {
 		sync.Mutex
@@ -93,7 +94,7 @@ func newRoot(cfg Config, fsys fileSystem, logger *slog.Logger) (*Root, error) {
 	}
 	r := &Root{
 		dir: cfg.Dir, fsys: freshFS{fsys}, policy: policy, shared: cfg.Shared, onError: cfg.OnError, logger: logger,
-		idle: newIdleFiles(maxIdle),
+		idle: newIdleFiles(maxIdle), volume: newVolume(cfg.Dir),
 	}
 	r.mu.busy = make(map[Ref]bool)
 	return r, nil
