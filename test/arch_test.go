@@ -32,8 +32,10 @@ var allowed = map[string][]string{
 	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry":  {"internal/media"},
 	"internal/catalog": {
-		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
+		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
+		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
 	},
+	"internal/catalog/catalogtest": {}, // runs a real PostgreSQL for tests
 	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
 	"internal/inspect":               {"internal/media", "internal/reclog"},

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs what the tests need beside Go, or says how to: ffmpeg and chromium by the system's packages, the browser
-# driver and the players by npm. Nothing is done where all of it is there.
+# Installs what the tests need beside Go, or says how to: ffmpeg, chromium and PostgreSQL by the system's packages, the
+# browser driver and the players by npm. Nothing is done where all of it is there.
 set -eu
 cd "$(dirname "$0")"
 
 missing=
 command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers and players of make e2e

@@ -71,7 +71,7 @@ func (n *node) resume(ctx context.Context, p *packager.Packager, ref reclog.Ref)
 
 // closeLost ends the rows of recordings that grow by the catalog but are not on storage: lost with a disk.
 func (n *node) closeLost(ctx context.Context, resumed map[media.RecordingID]bool) error {
-	growing, err := n.catalog.Growing(ctx)
+	growing, err := n.catalog.Growing(ctx, media.DefaultCluster)
 	if err != nil {
 		return err
 	}

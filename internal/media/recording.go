@@ -26,8 +26,10 @@ func (s State) Growing() bool { return s == Live || s == Interrupted }
 
 // Recording is the catalog's row of one show.
 type Recording struct {
-	ID        RecordingID
-	Path      StreamPath
+	ID   RecordingID
+	Path StreamPath
+	// Cluster names the nodes whose shared storage it was recorded to; empty, in a save, is DefaultCluster.
+	Cluster   string
 	State     State
 	StartedAt time.Time
 	EndedAt   time.Time // zero while it grows
