@@ -35,6 +35,9 @@ type commands struct {
 	API      apiCommand      `cmd:"" name:"api" help:"REST API, web page and directory service."`
 
 	Bench   benchCommand     `cmd:"" help:"Measure a server."`
+	Inspect inspectCommand   `cmd:"" help:"Check a recording, wherever it lies."`
+	Reindex reindexCommand   `cmd:"" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
+	Doctor  doctorCommand    `cmd:"" help:"Check this machine and the services for running a role, and say what to do."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
@@ -89,10 +92,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	if err := parsed.Run(runContext{Context: ctx, stdout: stdout, logger: cli.Log.logger(stderr)}); err != nil {
 		_, _ = fmt.Fprintf(stderr, "oxbow: %v\n", err)
+		var usage usageError
+		if errors.As(err, &usage) {
+			return 2
+		}
 		return 1
 	}
 	return 0
 }
+
+// usageError is a wrong command line that only its command can tell.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 // runContext is what every command's Run gets. Kong passes arguments by type, hence one struct.
 type runContext struct {
