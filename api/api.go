@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,10 +81,19 @@ type Deps struct {
 	// Nil is no sources.
 	Wanted func(path media.StreamPath) bool
 
-	// Nodes gives the base URLs of the ingest nodes that serve the cluster's recordings, best first; nil is none.
-	Nodes func(ctx context.Context) ([]string, error)
-	// Current gives the recording that is live now, before its row is in the catalog; nil when nobody here knows.
+	// Nodes lists the nodes that are there; nil is none. Best is a registry.Memo's, which answers while the registry is
+	// away.
+	Nodes func(ctx context.Context) ([]media.Node, error)
+	// Owner gives the lease on a stream. An error along with a lease says that it is remembered: it may have ended.
+	// Nil: nobody owns anything.
+	Owner func(ctx context.Context, path media.StreamPath) (lease media.Lease, ok bool, err error)
+	// Current gives the recording that is live in this process, for which no lease need tell of it; nil is none.
 	Current func(ctx context.Context, path media.StreamPath) (media.RecordingID, bool)
+	// Drain has an ingest node give its streams up and stop; it does not wait. Nil: no node can be told.
+	Drain func(ctx context.Context, node media.Node) error
+	// SwitchFeed makes the feed (media.FeedPrimary, media.FeedBackup) of a live stream the one that is recorded.
+	// media.ErrNotFound: nobody publishes the stream; media.ErrConflict says why not. Nil: nobody does.
+	SwitchFeed func(ctx context.Context, path media.StreamPath, feed string) error
 	// Sessions tells of the publishers that are connected; nil is of none.
 	Sessions Sessions
 	// Events keeps timed events with live recordings; nil is of no live ones.
@@ -92,6 +102,9 @@ type Deps struct {
 	Kick func(path media.StreamPath)
 	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
 	Ready func(ctx context.Context) error
+	// Services are what answers come from, by name: the registry's and the catalog's Ping. The server is not ready before one of them has
+	// succeeded, and stays ready from then on, since it answers from what is left or remembered. Empty: nothing is needed.
+	Services map[string]func(ctx context.Context) error
 	// Assets holds the built web page: index.html and what it names under assets/. Without index.html, or when nil, a
 	// built-in page is served.
 	Assets fs.FS
@@ -108,6 +121,8 @@ type Config struct {
 	Timeout time.Duration
 	// MaxBody is the most bytes of a request's body; zero is 64 KiB.
 	MaxBody int64
+	// CatalogWait bounds what a lookup of the directory service waits for the catalog; zero is 1 s.
+	CatalogWait time.Duration
 	// ListingAge is how old the public listing may be; zero is 1 s.
 	ListingAge time.Duration
 	// ListingItems bounds each of the listing's two lists; zero is 100.
@@ -125,14 +140,17 @@ type Server struct {
 	assets  *assets
 	builtin *template.Template
 	listing listing
-	public  http.Handler
-	inner   http.Handler
+	// answered is set once one of deps.Services has succeeded.
+	answered atomic.Bool
+	public   http.Handler
+	inner    http.Handler
 }
 
 // New makes a server. It reads all of deps.Assets into memory.
 func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Registerer) *Server {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, 64<<10)
+	cfg.CatalogWait = cmp.Or(cfg.CatalogWait, time.Second)
 	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
@@ -141,6 +159,18 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	}
 	if deps.Events == nil {
 		deps.Events = noEvents{}
+	}
+	if deps.Nodes == nil {
+		deps.Nodes = func(context.Context) ([]media.Node, error) { return nil, nil }
+	}
+	if deps.Owner == nil {
+		deps.Owner = func(context.Context, media.StreamPath) (media.Lease, bool, error) { return media.Lease{}, false, nil }
+	}
+	if deps.SwitchFeed == nil {
+		deps.SwitchFeed = noFeeds
+	}
+	if deps.Drain == nil {
+		deps.Drain = noDrain
 	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	s.assets = s.loadAssets()

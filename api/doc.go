@@ -14,6 +14,7 @@
 //  4. A key leaves the server once, in the answer to its creation.
 //  5. Every body, answer list and wait has a limit. The listing that everybody may ask for costs the catalog one look
 //     a second, whatever the number of viewers.
-//  6. What is live is located even while the catalog is away, if this process has it.
+//  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,
+//     never denied.
 //  7. The text of an error that is not one of media's sentinels is logged here and not told.
 package api

@@ -50,68 +50,119 @@ func (s *Server) serveLocate(w http.ResponseWriter, r *http.Request) {
 }
 
 // locate says where a recording is served from, or, when id is empty, the stream's: the growing one, else the latest.
-// What is live here is found without the catalog, which may be away or not have its row yet.
+// What grows is what the stream's lease says, for which no catalog is asked. Without a lease that is up to date the
+// catalog is, and if that is away too, what is remembered or lives in this process is good enough.
 func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.RecordingID) (media.Location, error) {
-	current := media.RecordingID("")
-	if s.deps.Current != nil {
-		if live, ok := s.deps.Current(ctx, path); ok {
-			current = live
+	lease, held, err := s.deps.Owner(ctx, path)
+	if err != nil && ctx.Err() != nil {
+		return media.Location{}, err
+	}
+	remembered := err != nil
+	if remembered {
+		s.log.DebugContext(ctx, "owner is not known for sure", "publisher", path.Publisher, "stream", path.Stream, "err", err)
+	}
+	grows := media.Recording{ID: lease.Recording, Path: path, State: media.Live, Local: true}
+	if lease.Feed == media.FeedNone {
+		grows.State = media.Interrupted
+	}
+	if grows.ID != "" && !remembered && (id == "" || id == grows.ID) {
+		return s.located(ctx, grows, lease)
+	}
+	if grows.ID == "" && s.deps.Current != nil {
+		if current, ok := s.deps.Current(ctx, path); ok {
+			grows.ID, grows.State = current, media.Live
 		}
 	}
-	if id == "" && current == "" && s.deps.Wanted != nil && s.deps.Wanted(path) {
+	if id == "" && grows.ID == "" && s.deps.Wanted != nil && s.deps.Wanted(path) {
 		// Its source is asked for it. The node holds the viewer's request until there is something to play: a 404, or
 		// the last recording, would be what the player then stays with.
 		return s.begins(ctx, path)
 	}
-	row, err := s.find(ctx, path, id, current)
-	if err != nil && current != "" && (id == "" || id == current) &&
-		!errors.Is(err, media.ErrGone) {
-		row, err = media.Recording{ID: current, Path: path, State: media.Live, Local: true}, nil
+	if !held {
+		lease = media.Lease{}
 	}
-	if err != nil {
+	row, err := s.find(ctx, path, id, grows.ID)
+	asked := grows.ID != "" && (id == "" || id == grows.ID)
+	switch {
+	case err == nil:
+		return s.located(ctx, row, lease)
+	case ctx.Err() != nil:
 		return media.Location{}, err
+	case asked && !errors.Is(err, media.ErrGone):
+		return s.located(ctx, grows, lease)
+	case id != "" && away(err):
+		return s.guess(ctx, path, id, err)
 	}
+	return media.Location{}, err
+}
+
+// away says of a lookup's error that it tells nothing of what was looked up.
+func away(err error) bool { return statusOf(err) >= http.StatusInternalServerError }
+
+// located is the location of a recording; the lease is the stream's, if it has one.
+func (s *Server) located(ctx context.Context, row media.Recording, lease media.Lease) (media.Location, error) {
 	loc := media.Location{
-		Publisher: path.Publisher,
-		Stream:    path.Stream,
-		Recording: row.ID,
-		State:     row.State,
-		Archived:  row.State == media.Archived,
+		Publisher: row.Path.Publisher, Stream: row.Path.Stream, Recording: row.ID,
+		State: row.State, Archived: row.State == media.Archived,
 	}
-	if s.deps.Nodes != nil && (row.Local || row.State.Growing()) {
-		nodes, err := s.deps.Nodes(ctx)
-		if err == nil && len(nodes) == 0 {
-			err = fmt.Errorf("no ingest node is there: %w", media.ErrUnavailable)
+	if !row.Local && !row.State.Growing() {
+		return loc, nil
+	}
+	place := placement{cluster: clusterOf(row), recording: row.ID}
+	if row.State.Growing() && lease.Node != "" {
+		place.cluster, place.owner = clusterName(lease.Cluster), lease.Node
+	}
+	nodes, err := s.deps.Nodes(ctx)
+	if err == nil {
+		loc.Nodes = place.nodes(nodes)
+		if len(loc.Nodes) == 0 {
+			err = fmt.Errorf("no ingest node of cluster %s is there: %w", place.cluster, media.ErrUnavailable)
 		}
-		if err != nil && !loc.Archived {
-			return media.Location{}, fmt.Errorf("nodes of %s: %w", path, err)
-		}
-		loc.Nodes = nodes
+	}
+	if err != nil && !loc.Archived {
+		return media.Location{}, fmt.Errorf("nodes of recording %s: %w", row.ID, err)
 	}
 	return loc, nil
+}
+
+// guess is the location of a recording of which nobody can be asked now: any node may have it, and the archive too.
+func (s *Server) guess(
+	ctx context.Context, path media.StreamPath, id media.RecordingID, why error,
+) (media.Location, error) {
+	nodes, err := s.deps.Nodes(ctx)
+	if err != nil {
+		return media.Location{}, errors.Join(why, err)
+	}
+	s.log.DebugContext(ctx, "location is a guess", "publisher", path.Publisher, "stream", path.Stream, "recording", id,
+		"err", why)
+	return media.Location{
+		Publisher: path.Publisher, Stream: path.Stream, Recording: id,
+		Nodes: placement{recording: id}.nodes(nodes), Archived: true, Guess: true,
+	}, nil
 }
 
 // begins is the location of a stream that is about to be live.
 func (s *Server) begins(ctx context.Context, path media.StreamPath) (media.Location, error) {
 	loc := media.Location{Publisher: path.Publisher, Stream: path.Stream, State: media.Live}
-	if s.deps.Nodes == nil {
-		return loc, fmt.Errorf("nodes of %s: %w", path, media.ErrUnavailable)
-	}
 	nodes, err := s.deps.Nodes(ctx)
-	if err == nil && len(nodes) == 0 {
-		err = fmt.Errorf("no ingest node is there: %w", media.ErrUnavailable)
+	if err == nil {
+		loc.Nodes = placement{}.nodes(nodes)
+		if len(loc.Nodes) == 0 {
+			err = fmt.Errorf("no ingest node is there: %w", media.ErrUnavailable)
+		}
 	}
 	if err != nil {
 		return loc, fmt.Errorf("nodes of %s: %w", path, err)
 	}
-	loc.Nodes = nodes
 	return loc, nil
 }
 
-// find gives the row of the recording that is asked for.
+// find gives the row of the recording that is asked for. It waits a limited time for the catalog.
 func (s *Server) find(
 	ctx context.Context, path media.StreamPath, id, current media.RecordingID,
 ) (media.Recording, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.CatalogWait)
+	defer cancel()
 	if id == "" && current == "" {
 		return s.latest(ctx, path)
 	}

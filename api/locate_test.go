@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -39,16 +42,94 @@ func (c rowCatalog) Recordings(_ context.Context, f media.RecordingFilter) ([]me
 	return list, "", nil
 }
 
+// hangingCatalog answers nothing before who asks has had enough.
+type hangingCatalog struct{ awayCatalog }
+
+func (hangingCatalog) Recording(ctx context.Context, _ media.RecordingID) (media.Recording, error) {
+	<-ctx.Done()
+	return media.Recording{}, ctx.Err()
+}
+
+func (hangingCatalog) Recordings(ctx context.Context, _ media.RecordingFilter) ([]media.Recording, string, error) {
+	<-ctx.Done()
+	return nil, "", ctx.Err()
+}
+
+func ingestNode(id string) media.Node {
+	return media.Node{ID: id, Role: media.RoleIngest, URL: "http://" + id + ":8081"}
+}
+
+// placed gives the URLs of nodes as a recording has them.
+func placed(id media.RecordingID, owner string, ids ...string) []string {
+	var nodes []media.Node
+	for _, n := range ids {
+		nodes = append(nodes, ingestNode(n))
+	}
+	return placement{recording: id, owner: owner}.nodes(nodes)
+}
+
+func TestPlacement(t *testing.T) {
+	node := func(id, cluster string, draining bool) media.Node {
+		n := ingestNode(id)
+		n.Cluster, n.Draining = cluster, draining
+		return n
+	}
+	all := []media.Node{
+		node("a", "", false), node("b", "main", true), node("c", "main", false), node("d", "east", false),
+		{ID: "e", Role: media.RoleArchiver, Cluster: "main", URL: "http://e:8081"},
+	}
+	has := func(place placement, want ...string) {
+		t.Helper()
+		got := place.nodes(all)
+		for i := range want {
+			want[i] = "http://" + want[i] + ":8081"
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%+v: got %v, want %v", place, got, want)
+		}
+	}
+	has(placement{cluster: "east", recording: recordingID(1)}, "d")
+	has(placement{cluster: "west", recording: recordingID(1)})
+	first := map[string]int{}
+	for i := range 200 {
+		got := placement{cluster: "main", recording: recordingID(i)}.nodes(all)
+		if len(got) != 3 || got[2] != "http://b:8081" {
+			t.Fatalf("the draining node is not last: %v", got)
+		}
+		first[got[0]]++
+		has(placement{cluster: "main", owner: "b", recording: recordingID(i)}, append([]string{"b"},
+			got[0][7:8], got[1][7:8])...)
+	}
+	if a := first["http://a:8081"]; a < 60 || a > 140 {
+		t.Errorf("a is first of %d recordings of 200", a)
+	}
+	for i := range 20 {
+		all = append(all, node(fmt.Sprint("more-", i), "main", false))
+	}
+	got := placement{cluster: "main", owner: "b", recording: recordingID(1)}.nodes(all)
+	if len(got) != maxLocationNodes || got[0] != "http://b:8081" {
+		t.Errorf("of many: %v", got)
+	}
+}
+
 func TestLocate(t *testing.T) {
 	path := media.StreamPath{Publisher: "acme", Stream: "show"}
 	one, two := recordingID(1), recordingID(2)
 	row := func(id media.RecordingID, state media.State, local bool) media.Recording {
 		return media.Recording{ID: id, Path: path, State: state, Local: local}
 	}
-	here := []string{"http://ingest-1:8081", "http://ingest-2:8081"}
+	here := placed(two, "", "ingest-1", "ingest-2")
 	at := func(id media.RecordingID, state media.State, nodes []string, archived bool) media.Location {
 		return media.Location{
 			Publisher: "acme", Stream: "show", Recording: id, State: state, Nodes: nodes, Archived: archived,
+		}
+	}
+	leased := media.Lease{Node: "ingest-2", Cluster: "main", Epoch: 3, Recording: two, Feed: media.FeedPrimary}
+	owned := []string{"http://ingest-2:8081", "http://ingest-1:8081"}
+	guess := func(id media.RecordingID) media.Location {
+		return media.Location{
+			Publisher: "acme", Stream: "show", Recording: id, Archived: true, Guess: true,
+			Nodes: placed(id, "", "ingest-1", "ingest-2", "east-1"),
 		}
 	}
 	for _, c := range []struct {
@@ -56,7 +137,10 @@ func TestLocate(t *testing.T) {
 		rows    []media.Recording // newest first
 		target  string
 		current media.RecordingID
+		lease   media.Lease
+		old     bool // the lease is remembered: the registry is away
 		away    bool // the catalog is
+		hangs   bool // the catalog does
 		alone   bool // the registry knows no node
 		status  int
 		want    media.Location
@@ -83,11 +167,11 @@ func TestLocate(t *testing.T) {
 			Path: media.StreamPath{Publisher: "acme", Stream: "other"}}}, target: "/" + string(two), status: 404},
 		{name: "bad id", target: "/live", status: 404},
 		{name: "stream: the growing one", rows: []media.Recording{row(two, media.Ended, true),
-			row(one, media.Interrupted, true)}, status: 200, want: at(one, media.Interrupted, here, false)},
+			row(one, media.Interrupted, true)}, status: 200, want: at(one, media.Interrupted, placed(one, "", "ingest-1", "ingest-2"), false)},
 		{name: "stream: the latest", rows: []media.Recording{row(two, media.Archived, false), row(one, media.Ended, true)},
 			status: 200, want: at(two, media.Archived, nil, true)},
 		{name: "stream: the latest that is left", rows: []media.Recording{row(two, media.Deleted, false),
-			row(one, media.Ended, true)}, status: 200, want: at(one, media.Ended, here, false)},
+			row(one, media.Ended, true)}, status: 200, want: at(one, media.Ended, placed(one, "", "ingest-1", "ingest-2"), false)},
 		{name: "stream: the latest that has storage", rows: []media.Recording{row(two, media.Ended, false),
 			row(one, media.Archived, false)}, status: 200, want: at(one, media.Archived, nil, true)},
 		{name: "stream: none", status: 404},
@@ -97,21 +181,65 @@ func TestLocate(t *testing.T) {
 			status: 200, want: at(two, media.Live, here, false)},
 		{name: "the current one's row", rows: []media.Recording{row(two, media.Interrupted, true)}, current: two,
 			status: 200, want: at(two, media.Interrupted, here, false)},
-		{name: "catalog away", away: true, target: "/" + string(two), status: 503},
 		{name: "catalog away, stream", away: true, status: 503},
 		{name: "catalog away, live", away: true, current: two, status: 200, want: at(two, media.Live, here, false)},
 		{name: "catalog away, live recording", away: true, current: two, target: "/" + string(two),
 			status: 200, want: at(two, media.Live, here, false)},
-		{name: "catalog away, other recording", away: true, current: two, target: "/" + string(one), status: 503},
+		{name: "catalog away, live, no node", away: true, alone: true, current: two, status: 503},
+		{name: "leased", lease: leased, status: 200, want: at(two, media.Live, owned, false)},
+		{name: "leased recording", lease: leased, target: "/" + string(two), status: 200,
+			want: at(two, media.Live, owned, false)},
+		{name: "leased, its publisher away", lease: media.Lease{Node: "ingest-2", Cluster: "main", Recording: two},
+			status: 200, want: at(two, media.Interrupted, owned, false)},
+		{name: "leased, catalog away", lease: leased, away: true, status: 200, want: at(two, media.Live, owned, false)},
+		{name: "leased, catalog hangs", lease: leased, hangs: true, status: 200, want: at(two, media.Live, owned, false)},
+		{name: "leased, its node left the list", status: 200, want: at(two, media.Live, here, false),
+			lease: media.Lease{Node: "ingest-9", Cluster: "main", Recording: two, Feed: media.FeedPrimary}},
+		{name: "leased in a cluster without nodes", status: 503,
+			lease: media.Lease{Node: "ingest-9", Cluster: "west", Recording: two, Feed: media.FeedPrimary}},
+		{name: "leased in another cluster", status: 200, want: at(two, media.Live, []string{"http://east-1:8081"}, false),
+			lease: media.Lease{Node: "east-1", Cluster: "east", Recording: two, Feed: media.FeedPrimary}},
+		{name: "leased, nothing recorded yet", lease: media.Lease{Node: "ingest-2", Cluster: "main"}, status: 404},
+		{name: "leased, its row grows", rows: []media.Recording{row(two, media.Interrupted, true)},
+			lease: media.Lease{Node: "ingest-2", Cluster: "main"}, status: 200, want: at(two, media.Interrupted, owned, false)},
+		{name: "leased, an older recording", lease: leased, rows: []media.Recording{row(one, media.Archived, false)},
+			target: "/" + string(one), status: 200, want: at(one, media.Archived, nil, true)},
+		{name: "remembered lease", lease: leased, old: true, rows: []media.Recording{row(two, media.Live, true)},
+			status: 200, want: at(two, media.Live, owned, false)},
+		{name: "remembered lease of what ended", lease: leased, old: true,
+			rows: []media.Recording{row(two, media.Archived, false)}, status: 200, want: at(two, media.Archived, nil, true)},
+		{name: "remembered lease, catalog away", lease: leased, old: true, away: true, status: 200,
+			want: at(two, media.Live, owned, false)},
+		{name: "remembered lease, catalog hangs", lease: leased, old: true, hangs: true, target: "/" + string(two), status: 200,
+			want: at(two, media.Live, owned, false)},
+		{name: "nothing remembered, catalog knows", old: true, rows: []media.Recording{row(two, media.Live, true)},
+			status: 200, want: at(two, media.Live, here, false)},
+		{name: "catalog away, other recording", away: true, current: two, target: "/" + string(one), status: 200,
+			want: guess(one)},
+		{name: "catalog away, recording without lease", away: true, target: "/" + string(two), status: 200, want: guess(two)},
+		{name: "catalog hangs, recording without lease", hangs: true, target: "/" + string(two), status: 200,
+			want: guess(two)},
+		{name: "all away", away: true, old: true, target: "/" + string(two), status: 200, want: guess(two)},
+		{name: "all away, no node known", away: true, old: true, alone: true, target: "/" + string(two), status: 200,
+			want: media.Location{Publisher: "acme", Stream: "show", Recording: two, Archived: true, Guess: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Deps{
 				Recordings: rowCatalog{rows: c.rows},
-				Nodes: func(context.Context) ([]string, error) {
+				Nodes: func(context.Context) ([]media.Node, error) {
 					if c.alone {
 						return nil, nil
 					}
-					return here, nil
+					east := ingestNode("east-1")
+					east.Cluster = "east"
+					edge := media.Node{ID: "edge-1", Role: media.RoleEdge, URL: "http://edge-1:8080"}
+					return []media.Node{ingestNode("ingest-1"), ingestNode("ingest-2"), east, edge}, nil
+				},
+				Owner: func(context.Context, media.StreamPath) (media.Lease, bool, error) {
+					if c.old {
+						return c.lease, c.lease.Node != "", media.ErrUnavailable
+					}
+					return c.lease, c.lease.Node != "", nil
 				},
 				Current: func(context.Context, media.StreamPath) (media.RecordingID, bool) {
 					return c.current, c.current != ""
@@ -120,7 +248,10 @@ func TestLocate(t *testing.T) {
 			if c.away {
 				d.Recordings = awayCatalog{errSecret}
 			}
-			f := &fixture{t: t, Server: New(Config{}, d, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
+			if c.hangs {
+				d.Recordings = hangingCatalog{}
+			}
+			f := &fixture{t: t, Server: New(Config{CatalogWait: 10 * time.Millisecond}, d, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
 			a := f.send(f.Internal(), "GET", "/internal/v1/locate/acme/show"+c.target, "")
 			if a.Code != c.status || a.Header().Get("Cache-Control") != "no-store" {
 				t.Fatalf("got %d, want %d: %s %s", a.Code, c.status, a.Header(), a.Body)
@@ -140,7 +271,9 @@ func TestLocate(t *testing.T) {
 }
 
 func TestLocateOverTheCatalog(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t, func(_ *Config, d *Deps) {
+		d.Nodes = func(context.Context) ([]media.Node, error) { return []media.Node{ingestNode("ingest-1")}, nil }
+	})
 	path := media.StreamPath{Publisher: "acme", Stream: "show"}
 	f.stream(path, false)
 	f.recording(path, 2, media.Ended)
@@ -167,7 +300,7 @@ func TestLocateOfAStreamThatASourceBrings(t *testing.T) {
 	rows := rowCatalog{rows: []media.Recording{{ID: recordingID(1), Path: path, State: media.Archived}}}
 	s := New(Config{}, Deps{
 		Recordings: rows,
-		Nodes:      func(context.Context) ([]string, error) { return []string{"http://ingest-1:8081"}, nil },
+		Nodes:      func(context.Context) ([]media.Node, error) { return []media.Node{ingestNode("ingest-1")}, nil },
 		Wanted:     func(p media.StreamPath) bool { asked++; return p == path },
 	}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	loc, err := s.locate(t.Context(), path, "")

@@ -28,12 +28,15 @@ func statusOf(err error) int {
 		{media.ErrGone, http.StatusGone},
 		{media.ErrExists, http.StatusConflict},
 		{media.ErrConflict, http.StatusConflict},
+		{media.ErrLimit, http.StatusConflict},
 		{media.ErrBadName, http.StatusUnprocessableEntity},
 		{media.ErrInvalid, http.StatusUnprocessableEntity},
 		{media.ErrUnsupported, http.StatusUnprocessableEntity},
 		{media.ErrTooLarge, http.StatusRequestEntityTooLarge},
 		{media.ErrDenied, http.StatusForbidden},
 		{media.ErrUnavailable, http.StatusServiceUnavailable},
+		{media.ErrFenced, http.StatusServiceUnavailable}, // the stream moves to another node right now
+		{media.ErrTakenOver, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, http.StatusServiceUnavailable},
 		{context.Canceled, http.StatusServiceUnavailable}, // the client left: nobody reads it
 	}

@@ -18,6 +18,7 @@ type recordingRow struct {
 	ID         media.RecordingID `json:"id"`
 	Publisher  string            `json:"publisher"`
 	Stream     string            `json:"stream"`
+	Cluster    string            `json:"cluster" doc:"Whose nodes recorded it"`
 	State      media.State       `json:"state"`
 	StartedAt  *time.Time        `json:"started_at"`
 	EndedAt    *time.Time        `json:"ended_at" doc:"null while it grows"`
@@ -38,6 +39,7 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		ID:         r.ID,
 		Publisher:  r.Path.Publisher,
 		Stream:     r.Path.Stream,
+		Cluster:    r.Cluster,
 		State:      r.State,
 		StartedAt:  moment(r.StartedAt),
 		EndedAt:    moment(r.EndedAt),

@@ -23,7 +23,7 @@ func (s *Server) rest(router chi.Router) {
 			Info: &huma.Info{
 				Title:       "Oxbow",
 				Version:     s.cfg.Version,
-				Description: "Publishers, streams, keys, recordings and live sessions of an Oxbow live video CDN.",
+				Description: "Publishers, streams, keys, recordings, live sessions and nodes of an Oxbow live video CDN.",
 			},
 			Components: &huma.Components{
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
@@ -42,7 +42,9 @@ func (s *Server) rest(router chi.Router) {
 	s.sourceRoutes(v1)
 	s.recordingRoutes(v1)
 	s.sessionRoutes(v1)
+	s.feedRoutes(v1)
 	s.eventRoutes(v1)
+	s.nodeRoutes(v1)
 	s.listingRoute(v1)
 
 	doc, err := json.Marshal(v1.OpenAPI())

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -12,6 +14,9 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/cors"
 )
+
+// readyWait bounds the wait for services that have not answered yet.
+const readyWait = 2 * time.Second
 
 // publicRoutes serves people and their tools.
 func (s *Server) publicRoutes() http.Handler {
@@ -133,16 +138,47 @@ func (s *Server) record(status int, r *http.Request, dur time.Duration, bytes in
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
-	if s.deps.Ready != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
-		defer cancel()
-		if err := s.deps.Ready(ctx); err != nil {
-			s.log.WarnContext(ctx, "not ready", "err", err)
-			writeProblem(w, newProblem(http.StatusServiceUnavailable, "not ready: the server's log says why"))
-			return
-		}
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+	defer cancel()
+	err := s.anyAnswered(ctx)
+	if err == nil && s.deps.Ready != nil {
+		err = s.deps.Ready(ctx)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "not ready", "err", err)
+		writeProblem(w, newProblem(http.StatusServiceUnavailable, "not ready: the server's log says why"))
+		return
 	}
 	writeText(w, "ready\n")
+}
+
+// anyAnswered is nil from when one of the services has answered, which it asks all at once until then.
+func (s *Server) anyAnswered(ctx context.Context) error {
+	if len(s.deps.Services) == 0 || s.answered.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	answers := make(chan error, len(s.deps.Services))
+	for name, ping := range s.deps.Services {
+		go func() {
+			err := ping(ctx)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			answers <- err
+		}()
+	}
+	var failures []error
+	for range s.deps.Services {
+		err := <-answers
+		if err == nil {
+			s.answered.Store(true)
+			return nil
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
 }
 
 func writeText(w http.ResponseWriter, text string) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,7 +15,8 @@ import (
 // Sessions tells of the publishers that are connected now, wherever in the cluster. Of a stream without one Session and
 // EndSession answer media.ErrNotFound.
 type Sessions interface {
-	// Sessions is in order of publisher and stream, one for each stream.
+	// Sessions is in order of publisher and stream, one for each stream. A *media.UnansweredError along with reports
+	// says that those of some nodes are missing.
 	Sessions(ctx context.Context) ([]media.IngestReport, error)
 	Session(ctx context.Context, path media.StreamPath) (media.IngestReport, error)
 	// EndSession closes the connection; the reason, if any, is told to the publisher. It does not wait.
@@ -40,7 +42,11 @@ type sessionOutput struct {
 }
 
 type sessionsOutput struct {
-	Body list[media.IngestReport]
+	Body struct {
+		Items       []media.IngestReport `json:"items" nullable:"false"`
+		Next        string               `json:"next"`
+		Unreachable []string             `json:"unreachable,omitempty" doc:"Nodes that did not answer: their sessions are missing"`
+	}
 }
 
 type listSessionsInput struct {
@@ -76,8 +82,13 @@ func (s *Server) listSessions(ctx context.Context, in *listSessionsInput) (*sess
 			return nil, at("query.cursor", err)
 		}
 	}
+	out := &sessionsOutput{}
 	live, err := s.deps.Sessions.Sessions(ctx)
-	if err != nil {
+	var unanswered *media.UnansweredError
+	switch {
+	case errors.As(err, &unanswered):
+		out.Body.Unreachable = unanswered.Nodes
+	case err != nil:
 		return nil, err
 	}
 	live = slices.DeleteFunc(live, func(r media.IngestReport) bool {
@@ -86,7 +97,9 @@ func (s *Server) listSessions(ctx context.Context, in *listSessionsInput) (*sess
 	})
 	name := func(r media.IngestReport) string { return r.Publisher + "/" + r.Stream }
 	row := func(r media.IngestReport) media.IngestReport { return r }
-	return &sessionsOutput{Body: paged(live, in.Limit, name, row)}, nil
+	page := paged(live, in.Limit, name, row)
+	out.Body.Items, out.Body.Next = page.Items, page.Next
+	return out, nil
 }
 
 func (s *Server) getSession(ctx context.Context, in *StreamPath) (*sessionOutput, error) {

@@ -111,6 +111,11 @@ func TestSessions(t *testing.T) {
 	if a := f.send(f.Public(), "GET", "/v1/sessions", ""); a.Code != 401 {
 		t.Errorf("without a token: %d", a.Code)
 	}
+	live.err = &media.UnansweredError{Nodes: []string{"ingest-2"}}
+	if a := f.must(200, "GET", "/v1/sessions", ""); len(a.items()) != 3 ||
+		!strings.Contains(a.Body.String(), `"unreachable":["ingest-2"]`) {
+		t.Errorf("a node without an answer: %s", a.Body)
+	}
 	live.err = media.ErrUnavailable
 	f.must(503, "GET", "/v1/sessions", "")
 }

@@ -41,6 +41,7 @@ func (s *span) UnmarshalText(text []byte) error {
 type SettingsPatch struct {
 	ArchiveDelay    *span   `json:"archive_delay,omitempty" doc:"From a recording's end to its archiving"`
 	ReconnectWindow *span   `json:"reconnect_window,omitempty" doc:"How long players wait for a lost publisher"`
+	BackupAfter     *span   `json:"backup_after,omitempty" doc:"Silence of the live feed until a standby takes over"`
 	DVRWindow       *span   `json:"dvr_window,omitempty" doc:"Length of the sliding live playlists"`
 	Retention       *span   `json:"retention,omitempty" doc:"From a recording's end to its deletion; 0 is never"`
 	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty" doc:"A publisher's goodbye ends the recording"`
@@ -65,6 +66,7 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 	return SettingsPatch{
 		ArchiveDelay:    (*span)(p.ArchiveDelay),
 		ReconnectWindow: (*span)(p.ReconnectWindow),
+		BackupAfter:     (*span)(p.BackupAfter),
 		DVRWindow:       (*span)(p.DVRWindow),
 		Retention:       (*span)(p.Retention),
 		EndOnUnpublish:  p.EndOnUnpublish,
@@ -90,6 +92,7 @@ func (p SettingsPatch) media() media.SettingsPatch {
 	return media.SettingsPatch{
 		ArchiveDelay:    (*media.Span)(p.ArchiveDelay),
 		ReconnectWindow: (*media.Span)(p.ReconnectWindow),
+		BackupAfter:     (*media.Span)(p.BackupAfter),
 		DVRWindow:       (*media.Span)(p.DVRWindow),
 		Retention:       (*media.Span)(p.Retention),
 		EndOnUnpublish:  p.EndOnUnpublish,
@@ -115,6 +118,7 @@ func (p SettingsPatch) media() media.SettingsPatch {
 type Settings struct {
 	ArchiveDelay    span   `json:"archive_delay"`
 	ReconnectWindow span   `json:"reconnect_window"`
+	BackupAfter     span   `json:"backup_after"`
 	DVRWindow       span   `json:"dvr_window"`
 	Retention       span   `json:"retention"`
 	EndOnUnpublish  bool   `json:"end_on_unpublish"`
@@ -139,6 +143,7 @@ func newSettings(s media.Settings) Settings {
 	return Settings{
 		ArchiveDelay:    span(s.ArchiveDelay),
 		ReconnectWindow: span(s.ReconnectWindow),
+		BackupAfter:     span(s.BackupAfter),
 		DVRWindow:       span(s.DVRWindow),
 		Retention:       span(s.Retention),
 		EndOnUnpublish:  s.EndOnUnpublish,

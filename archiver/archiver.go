@@ -19,8 +19,8 @@ import (
 
 // Catalog says what is due and keeps what became of it. media.ErrFenced: another claim has followed.
 type Catalog interface {
-	// ClaimDue gives media.ErrNotFound when nothing is due.
-	ClaimDue(ctx context.Context, owner string, now time.Time, lease time.Duration) (media.Claim, error)
+	// ClaimDue gives media.ErrNotFound when nothing is due in the cluster.
+	ClaimDue(ctx context.Context, owner, cluster string, now time.Time, lease time.Duration) (media.Claim, error)
 	RenewClaim(ctx context.Context, c media.Claim, now time.Time, lease time.Duration) (media.Claim, error)
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
@@ -61,6 +61,8 @@ type Events interface {
 type Config struct {
 	// Owner names the process in its claims; every process has another.
 	Owner string
+	// Cluster is whose storage it works on; empty means media.DefaultCluster.
+	Cluster string
 	// Lease is how long a claim lasts unrenewed; zero means 2 minutes.
 	Lease time.Duration
 	// Poll is how long to wait when nothing is due, or after a failure; zero means 2 seconds.
@@ -81,6 +83,9 @@ func (c Config) withDefaults() Config {
 		if *d <= 0 {
 			*d = value
 		}
+	}
+	if c.Cluster == "" {
+		c.Cluster = media.DefaultCluster
 	}
 	set(&c.Lease, 2*time.Minute)
 	set(&c.Poll, 2*time.Second)
@@ -160,7 +165,7 @@ func (a *Archiver) loop(ctx context.Context) {
 // Step claims one due action and does it. It says whether there was one. The error is what went wrong in it, which the
 // recording's row has too unless the catalog is away. A claim lost to another archiver is no error.
 func (a *Archiver) Step(ctx context.Context) (did bool, err error) {
-	claim, err := a.catalog.ClaimDue(ctx, a.config.Owner, time.Now(), a.config.Lease)
+	claim, err := a.catalog.ClaimDue(ctx, a.config.Owner, a.config.Cluster, time.Now(), a.config.Lease)
 	if errors.Is(err, media.ErrNotFound) {
 		return false, nil
 	}

@@ -51,7 +51,7 @@ func TestClaimIsRenewedWhileItsActionRuns(t *testing.T) {
 		}()
 		<-slow.entered
 		time.Sleep(10 * a.config.Lease)
-		if _, err := w.catalog.ClaimDue(t.Context(), "other", time.Now(), time.Minute); !errors.Is(err, media.ErrNotFound) {
+		if _, err := w.catalog.ClaimDue(t.Context(), "other", media.DefaultCluster, time.Now(), time.Minute); !errors.Is(err, media.ErrNotFound) {
 			t.Errorf("claimed by another: %v", err)
 		}
 		cancel()
@@ -75,7 +75,7 @@ func TestArchiverThatLostItsClaimStops(t *testing.T) {
 		}()
 		<-slow.entered
 		// Another archiver, whose clock is far ahead.
-		claim, err := w.catalog.ClaimDue(t.Context(), "other", time.Now().Add(time.Hour), 10*time.Hour)
+		claim, err := w.catalog.ClaimDue(t.Context(), "other", media.DefaultCluster, time.Now().Add(time.Hour), 10*time.Hour)
 		must(t, err)
 		if err := <-done; err != nil {
 			t.Errorf("step: %v, want quiet", err)

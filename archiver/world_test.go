@@ -39,6 +39,7 @@ type world struct {
 	dir     string // of the cluster's storage
 	root    *reclog.Root
 	catalog *catalog.DB
+	file    string // the catalog's
 	objects objstoretest.Store
 	events  events
 	id      media.RecordingID // of the recording that the test is about
@@ -67,12 +68,18 @@ func (e *events) has(kind string) bool {
 // newWorld has a publisher whose recordings are archived at once and kept for a day.
 func newWorld(tb testing.TB, objects objstoretest.Store) *world {
 	tb.Helper()
-	w := &world{tb: tb, dir: tb.TempDir(), objects: objects, id: testID, takes: 2}
+	return newWorldIn(tb, tb.TempDir(), objects)
+}
+
+// newWorldIn has its cluster's storage in the directory.
+func newWorldIn(tb testing.TB, dir string, objects objstoretest.Store) *world {
+	tb.Helper()
+	w := &world{tb: tb, dir: dir, objects: objects, id: testID, takes: 2, file: filepath.Join(tb.TempDir(), "catalog.db")}
 	var err error
 	if w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever}, quiet()); err != nil {
 		tb.Fatal(err)
 	}
-	if w.catalog, err = catalog.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "catalog.db"), quiet()); err != nil {
+	if w.catalog, err = catalog.OpenSQLite(tb.Context(), w.file, quiet()); err != nil {
 		tb.Fatal(err)
 	}
 	delay, retention := media.Span(0), media.Span(24*time.Hour)

@@ -181,6 +181,27 @@ func TestUpstreamsAreTriedInOrder(t *testing.T) {
 			t.Errorf("took %s", d)
 		}
 	})
+	inWorld(t, "a node that gave the stream up is left for the next", func(t *testing.T, w *world) {
+		w.a.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
+		if got := body(t, w, segPath); got != "from b" {
+			t.Error(got)
+		}
+	})
+	inWorld(t, "a node that gave the stream up has the directory asked again", func(t *testing.T, w *world) {
+		body(t, w, segPath)
+		w.directory.change(func(d *directory) { d.location.Nodes = []string{"http://c"} })
+		w.net.set("c", func() *node { n := &node{}; n.set(fixed("from c", "no-store")); return n }())
+		w.a.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
+		w.b.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
+		if got := body(t, w, segment(2)); got != "from c" {
+			t.Error(got)
+		}
+	})
+	inWorld(t, "all nodes gave the stream up", func(t *testing.T, w *world) {
+		w.a.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
+		w.b.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
+		wantStatus(t, w.get(t, segPath), http.StatusServiceUnavailable)
+	})
 	inWorld(t, "deleted meanwhile", func(t *testing.T, w *world) {
 		body(t, w, segPath)
 		w.a.set(failing(http.StatusGone))

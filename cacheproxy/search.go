@@ -94,6 +94,11 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 		}
 		s.refuse(resp)
 		return false
+	case status == http.StatusMisdirectedRequest:
+		// The node has just lost the stream, or handed it over: others know more, and the directory soon.
+		s.discard(resp)
+		s.err = fmt.Errorf("%s gave the stream up: %w", up.name, media.ErrUnavailable)
+		return false
 	case status == http.StatusServiceUnavailable && s.ask.holds:
 		return true
 	case status >= 500:

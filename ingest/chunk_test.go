@@ -289,4 +289,5 @@ type discard struct{}
 func (discard) SetTracks([]media.Track) error            { return nil }
 func (discard) WriteFrame(*media.Frame) error            { return nil }
 func (discard) WriteMetadata(*media.TimedMetadata) error { return nil }
+func (discard) Leave()                                   {}
 func (discard) Close(bool) error                         { return nil }

@@ -37,11 +37,17 @@ type Config struct {
 	// ReconnectWait is how long a stopping server waits for RTMP clients that can be asked to reconnect, and were, to
 	// leave by themselves; zero is 2 s.
 	ReconnectWait time.Duration
+	// DrainTimeout is how long a stopping server waits in all for publishers to leave, or to come to a segment's end,
+	// before it cuts their connections; zero is 10 s.
+	DrainTimeout time.Duration
 	// ConfigTimeout is how long frames may come without any decoder configuration; zero is 10 s.
 	ConfigTimeout time.Duration
 	// Refuse, if set, is asked of every stream that is about to be published, before its former publisher is sent away:
 	// an error, of which the text is told, keeps it out.
 	Refuse func(ctx context.Context, stream media.Stream) error
+	// LiveElsewhere, if set, gives the streams of a publisher that are live on other nodes, which count for max_streams.
+	// Where it fails, this node's alone do.
+	LiveElsewhere func(ctx context.Context, publisher string) ([]media.StreamPath, error)
 	// MaxFrame is the largest access unit in bytes; zero is 16 MiB.
 	MaxFrame int
 	// MaxMemory bounds the message buffers of one connection in bytes; zero is 40 MiB, enough for one buffer to grow
@@ -69,6 +75,7 @@ func (c Config) withDefaults() Config {
 	c.ServiceTimeout = cmp.Or(c.ServiceTimeout, 10*time.Second)
 	c.TakeoverTimeout = cmp.Or(c.TakeoverTimeout, 5*time.Second)
 	c.TrackWait = cmp.Or(c.TrackWait, 500*time.Millisecond)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 10*time.Second)
 	c.ReconnectWait = cmp.Or(c.ReconnectWait, 2*time.Second)
 	c.ConfigTimeout = cmp.Or(c.ConfigTimeout, 10*time.Second)
 	c.MaxFrame = cmp.Or(c.MaxFrame, 16<<20)

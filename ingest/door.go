@@ -46,6 +46,7 @@ type visit struct {
 	door     *door
 	from     netip.Prefix
 	drop     context.CancelCauseFunc
+	hall     *hall // of its listener; set once, before it is served
 	standing standing
 	stranger bool // until it has published, or left
 	gone     bool

@@ -77,6 +77,7 @@ type lineup struct {
 	bytes    int64
 	quality  *quality
 	captions bitstream.CaptionScan
+	standby  *standby // is out, until it takes over; then nil
 }
 
 // slot is one configured track.
@@ -275,8 +276,10 @@ func (l *lineup) deliver(s *slot, frame *media.Frame) error {
 	}
 	l.frames++
 	l.bytes += int64(len(frame.Payload))
-	s.counters.frames.Inc()
-	s.counters.bytes.Add(float64(len(frame.Payload)))
+	if l.standby == nil {
+		s.counters.frames.Inc()
+		s.counters.bytes.Add(float64(len(frame.Payload)))
+	}
 	return nil
 }
 

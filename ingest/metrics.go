@@ -43,6 +43,8 @@ type metrics struct {
 	connections *prometheus.GaugeVec
 	accepted    *prometheus.CounterVec
 	publishers  prometheus.Gauge
+	standbys    prometheus.Gauge
+	switches    *prometheus.CounterVec
 	published   *prometheus.CounterVec
 	left        *prometheus.CounterVec
 	refused     *prometheus.CounterVec
@@ -70,8 +72,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Namespace: "oxbow", Subsystem: "ingest", Name: "connections", Help: "Connections open now.",
 		}, []string{"protocol"}),
 		publishers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: "oxbow", Subsystem: "ingest", Name: "publishers", Help: "Publishers connected now.",
+			Namespace: "oxbow", Subsystem: "ingest", Name: "publishers", Help: "Publishers connected now that are live.",
 		}),
+		standbys: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "oxbow", Subsystem: "ingest", Name: "standbys", Help: "Publishers connected now that stand by.",
+		}),
+		switches:  counter("switches_total", "Standbys that took over, by cause.", "cause"),
 		accepted:  counter("connections_total", "Connections accepted.", "protocol"),
 		published: counter("publishers_total", "Publishes accepted.", "protocol"),
 		left:      counter("publishers_left_total", "Publishers that left, by how.", "how"),
@@ -92,8 +98,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"code"}),
 		warningsTotal: counter("warnings_total", "Warnings of publishers' streams raised.", "code"),
 	}
-	reg.MustRegister(m.connections, m.accepted, m.publishers, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
+	reg.MustRegister(m.connections, m.accepted, m.publishers, m.standbys, m.switches, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
 		m.mediaBytes, m.repairs, m.srtPackets, m.warnings, m.warningsTotal)
+	for _, cause := range []string{causeSilence, causeGone, causeRequest} {
+		m.switches.WithLabelValues(cause)
+	}
 	for _, what := range []string{
 		"received", "lost", "retransmitted", "discarded", "undecrypted", "missing", "overflow",
 	} {

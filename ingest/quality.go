@@ -110,13 +110,18 @@ func newQuality(out Publication, metrics *metrics) *quality {
 		metrics: metrics, logger: slog.New(slog.DiscardHandler), index: qualityWindow - 1,
 		repairs: make(map[string]int64), missing: make(map[media.Kind]time.Duration), alarms: newAlarms(),
 	}
+	q.follow(out)
+	return q
+}
+
+// follow has the corrections of a publication told.
+func (q *quality) follow(out Publication) {
 	if p, ok := out.(interface {
 		// Repairs gives a fresh count of corrections, by track and by what they are.
 		Repairs() map[string]map[string]int64
 	}); ok {
 		q.corrections = p.Repairs
 	}
-	return q
 }
 
 // begin says whose stream it is, before the first frame. The logger names it.
@@ -124,6 +129,13 @@ func (q *quality) begin(identity media.IngestReport, maxBitrate int64, logger *s
 	q.identity, q.maxBitrate, q.logger = identity, maxBitrate, logger
 	q.heard.Store(identity.StartedAt.UnixNano())
 	q.publish(nil, identity.StartedAt)
+}
+
+// promote says that a standby is live now.
+func (q *quality) promote(out Publication, epoch uint64, slots []*slot) {
+	q.follow(out)
+	q.identity.Standby, q.identity.Epoch = false, epoch
+	q.publish(slots, time.Now())
 }
 
 func (q *quality) frame(m *trackMeter, f *media.Frame) {

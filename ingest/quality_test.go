@@ -47,6 +47,7 @@ type sinkhole struct{ repairs map[string]map[string]int64 }
 func (sinkhole) SetTracks([]media.Track) error            { return nil }
 func (sinkhole) WriteFrame(*media.Frame) error            { return nil }
 func (sinkhole) WriteMetadata(*media.TimedMetadata) error { return nil }
+func (sinkhole) Leave()                                   {}
 func (sinkhole) Close(bool) error                         { return nil }
 
 func (s sinkhole) Repairs() map[string]map[string]int64 { return s.repairs }

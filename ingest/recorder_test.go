@@ -29,6 +29,10 @@ type recorder struct {
 	onFrame func(*media.Frame) error
 	// onAcquire and onPublish, if set, may fail a publish.
 	onAcquire, onPublish func() error
+	// owner, if set, says which other node owns the stream.
+	owner func() (media.Lease, bool, error)
+	// segment is how many frames of video a segment has, for those that leave at its end; zero is one.
+	segment int
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -45,6 +49,7 @@ type recPublication struct {
 	metadata []media.TimedMetadata // likewise
 	closed   bool
 	clean    bool
+	left     int // frames when it was asked to leave, and one
 }
 
 func newRecorder() *recorder {
@@ -81,7 +86,7 @@ func (r *recorder) AuthorizePath(ctx context.Context, path media.StreamPath, key
 	return stream, err
 }
 
-func (r *recorder) Acquire(context.Context, media.StreamPath) (uint64, error) {
+func (r *recorder) Acquire(_ context.Context, _ media.StreamPath, feed string) (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.onAcquire != nil {
@@ -90,8 +95,21 @@ func (r *recorder) Acquire(context.Context, media.StreamPath) (uint64, error) {
 		}
 	}
 	r.epoch++
-	r.noteLocked("acquire %d", r.epoch)
+	if feed == media.FeedBackup {
+		r.noteLocked("acquire %d for %s", r.epoch, feed)
+	} else {
+		r.noteLocked("acquire %d", r.epoch)
+	}
 	return r.epoch, nil
+}
+
+func (r *recorder) Owner(context.Context, media.StreamPath) (media.Lease, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owner == nil {
+		return media.Lease{}, false, nil
+	}
+	return r.owner()
 }
 
 func (r *recorder) Release(_ context.Context, _ media.StreamPath, epoch uint64) error {
@@ -141,6 +159,9 @@ func (p *recPublication) WriteFrame(frame *media.Frame) error {
 	if last := p.tracks[len(p.tracks)-1]; frame.Track < 0 || frame.Track >= len(last) {
 		return errors.New("a frame of no track")
 	}
+	if p.left > 0 && len(p.frames)%max(p.rec.segment, 1) == 0 {
+		return fmt.Errorf("a segment's end: %w", media.ErrUnavailable)
+	}
 	copied := *frame
 	copied.Payload = bytes.Clone(frame.Payload)
 	p.frames = append(p.frames, copied)
@@ -158,6 +179,13 @@ func (p *recPublication) WriteMetadata(m *media.TimedMetadata) error {
 	close(p.rec.changed)
 	p.rec.changed = make(chan struct{})
 	return nil
+}
+
+func (p *recPublication) Leave() {
+	p.rec.mu.Lock()
+	defer p.rec.mu.Unlock()
+	p.left = len(p.frames) + 1
+	p.rec.noteLocked("leave %d", p.epoch)
 }
 
 func (p *recPublication) Close(clean bool) error {

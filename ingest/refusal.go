@@ -15,8 +15,10 @@ var (
 	errPlay    = errors.New("playback over RTMP or SRT is not served")
 	errKicked  = errors.New("closed by the administrator")
 	errClosing = errors.New("server is stopping")
-	errSilent  = errors.New("no media came in time")
-	errTwice   = errors.New("a second publish on one connection")
+	// errDraining ends a connection since the server takes no more publishers.
+	errDraining = errors.New("this server is stopping: publish to another")
+	errSilent   = errors.New("no media came in time")
+	errTwice    = errors.New("a second publish on one connection")
 )
 
 // refusal is why a publish was not accepted or does not go on.
@@ -35,8 +37,9 @@ func (r *refusal) Unwrap() error { return r.err }
 const (
 	reasonInternal = "internal"
 
-	codeDenied     = "NetStream.Publish.Denied"
-	codePlayFailed = "NetStream.Play.Failed"
+	codeDenied      = "NetStream.Publish.Denied"
+	codeUnpublished = "NetStream.Unpublish.Success"
+	codePlayFailed  = "NetStream.Play.Failed"
 )
 
 // SRT rejection codes: those of the protocol (srt.h) and of its access control guidelines (access_control.h).
@@ -80,6 +83,7 @@ func refuse(err error) *refusal {
 		{errKicked, "kicked", srtForbidden, "the administrator closed this connection"},
 		{errCrowded, "crowded", srtOverload, ""},
 		{errClosing, "stopping", srtDown, "the server is stopping: connect again"},
+		{errDraining, "stopping", srtDown, "this server is stopping: publish to another"},
 		{errReconnect, "reconnect", srtDown, "the server asked to connect again"},
 		{errSilent, "silent", srtUnacceptable, "no audio or video came in time"},
 		{errTwice, "twice", srtConflict, "this connection publishes already: use one connection for each stream"},

@@ -60,7 +60,7 @@ func (s *Server) serveRTMP(ctx context.Context, conn net.Conn, place *visit) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	remote, protocol := remoteOf(conn), protocolOf(conn)
-	stopped, left := make(chan struct{}), make(chan struct{})
+	stopped := make(chan struct{})
 	c := &rtmpConn{
 		server: s, stop: stop, place: place, remote: remote,
 		protocol: protocol, logger: s.logger.With("remote", remote, "protocol", protocol),
@@ -70,15 +70,11 @@ func (s *Server) serveRTMP(ctx context.Context, conn net.Conn, place *visit) {
 		},
 	}
 	unhook := context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), errClosing) && s.callers.ask(c, "", "the server is stopping") {
-			wait(left, s.cfg.ReconnectWait)
-		}
 		close(stopped)
 		_ = conn.SetReadDeadline(time.Unix(1, 0))
 		_ = conn.SetWriteDeadline(time.Now().Add(farewellTimeout))
 	})
 	err := c.run(ctx)
-	close(left)
 	unhook()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // the read only failed for it
@@ -227,8 +223,8 @@ func (c *rtmpConn) userControl(payload []byte) error {
 // end closes the session, logs, and tells the client why.
 func (c *rtmpConn) end(ctx context.Context, err error) {
 	published := c.session != nil
-	_ = c.server.callers.leave(c)
 	if published {
+		_ = c.server.callers.leave(c.session.pulse)
 		c.session.close(ctx, err)
 		c.session = nil
 	}
@@ -246,7 +242,11 @@ func (c *rtmpConn) end(ctx context.Context, err error) {
 	if !tell {
 		return
 	}
-	c.wire.queueCommand(chunkStreamStatus, c.stream, statusOf("error", r.code, r.say)...)
+	if published && errors.Is(err, errDraining) {
+		c.wire.queueCommand(chunkStreamStatus, c.stream, statusOf("status", codeUnpublished, r.say)...)
+	} else {
+		c.wire.queueCommand(chunkStreamStatus, c.stream, statusOf("error", r.code, r.say)...)
+	}
 	if c.wire.answer() == nil {
 		c.wire.linger(lingerTimeout, lingerBytes)
 	}

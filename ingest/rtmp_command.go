@@ -141,7 +141,7 @@ func (c *rtmpConn) publish(ctx context.Context, name string) error {
 	c.asked.path = session.path
 	c.session, c.served = session, true
 	c.demuxer = flvDemuxer{sink: session, maxFrame: c.server.cfg.MaxFrame}
-	c.server.callers.enter(c)
+	c.server.callers.enter(c, session.pulse)
 	c.chunks.limits = chunkLimits{
 		media: c.server.cfg.MaxFrame + messageOverhead, data: maxData, command: maxCommand,
 		memory: c.server.cfg.MaxMemory,
@@ -167,16 +167,16 @@ func (c *rtmpConn) transport() media.IngestTransport {
 func (c *rtmpConn) unpublish(ctx context.Context, name string, transaction float64) {
 	if c.session != nil {
 		// A client that was asked to reconnect says goodbye to this connection, not to its show.
-		c.session.close(ctx, c.server.callers.leave(c))
+		c.session.close(ctx, c.server.callers.leave(c.session.pulse))
 		c.session = nil
 		c.chunks.limits.media = 0
 		if name == "FCUnpublish" {
 			c.wire.queueCommand(chunkStreamCommand, 0, "onFCUnpublish", 0.0, nil, amfObject{
-				{"code", "NetStream.Unpublish.Success"}, {"description", "unpublished"},
+				{"code", codeUnpublished}, {"description", "unpublished"},
 			})
 		}
 		c.wire.queueCommand(chunkStreamStatus, c.stream,
-			statusOf("status", "NetStream.Unpublish.Success", "unpublished")...)
+			statusOf("status", codeUnpublished, "unpublished")...)
 		_ = c.wire.expectBy(c.server.cfg.PublishTimeout) // fails with the next read if it does
 	}
 	if name == "FCUnpublish" {

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,45 +61,51 @@ func (c capabilities) answer() amfObject {
 	}
 }
 
-// callers are the publishing RTMP clients that can be asked to reconnect.
+// callers are the publishing RTMP clients that can be asked to reconnect, by the pulse of their session.
 type callers struct {
 	sync.Mutex
-	asked map[*rtmpConn]bool
+	of map[*pulse]*caller
+}
+
+type caller struct {
+	wire  *wire
+	asked bool
 }
 
 // enter begins a publish.
-func (s *callers) enter(c *rtmpConn) {
+func (s *callers) enter(c *rtmpConn, of *pulse) {
 	if !c.capabilities.reconnect {
 		return
 	}
 	s.Lock()
 	defer s.Unlock()
-	if s.asked == nil {
-		s.asked = make(map[*rtmpConn]bool)
+	if s.of == nil {
+		s.of = make(map[*pulse]*caller)
 	}
-	s.asked[c] = false
+	s.of[of] = &caller{wire: &c.wire}
 }
 
 // leave ends a publish. It gives errReconnect if the client was asked to go.
-func (s *callers) leave(c *rtmpConn) error {
+func (s *callers) leave(of *pulse) error {
 	s.Lock()
 	defer s.Unlock()
-	asked := s.asked[c]
-	delete(s.asked, c)
-	if asked {
+	c := s.of[of]
+	delete(s.of, of)
+	if c != nil && c.asked {
 		return errReconnect
 	}
 	return nil
 }
 
 // ask sends a reconnect request, and says whether the client publishes and can obey it.
-func (s *callers) ask(c *rtmpConn, tcURL, why string) bool {
+func (s *callers) ask(of *pulse, tcURL, why string) bool {
 	s.Lock()
 	defer s.Unlock()
-	if _, can := s.asked[c]; !can {
+	c := s.of[of]
+	if c == nil {
 		return false
 	}
-	s.asked[c] = true
+	c.asked = true
 	info := amfObject{{"level", "status"}, {"code", codeReconnect}, {"description", why}}
 	if tcURL != "" {
 		info = append(info, amfProperty{name: "tcUrl", value: tcURL})
@@ -112,13 +120,10 @@ func (s *callers) ask(c *rtmpConn, tcURL, why string) bool {
 // publish from now on to another URL; "" is the one that they used. They go when it suits them. It gives their number.
 func (s *Server) RequestReconnect(tcURL string) (asked int) {
 	s.callers.Lock()
-	var all []*rtmpConn
-	for c := range s.callers.asked {
-		all = append(all, c)
-	}
+	all := slices.Collect(maps.Keys(s.callers.of))
 	s.callers.Unlock()
-	for _, c := range all {
-		if s.callers.ask(c, tcURL, "the server asks to publish elsewhere") {
+	for _, of := range all {
+		if s.callers.ask(of, tcURL, "the server asks to publish elsewhere") {
 			asked++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ type Server struct {
 	damper   damper
 	overruns overruns
 	callers  callers
+	draining atomic.Bool
 }
 
 // New makes a Server.
@@ -59,9 +61,15 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return s.accept(ctx, listener, protocolRTMP, s.serveRTMP)
 }
 
-// Kick closes the connection that publishes the stream on this node, and says whether there was one. The publisher's
-// encoder may come back; what keeps it out is its key.
-func (s *Server) Kick(path media.StreamPath) bool { return s.seats.stop(path, errKicked) }
+// Kick closes the connections that publish the stream on this node, live or standing by, and says whether there were
+// any. The publisher's encoder may come back; what keeps it out is its key.
+func (s *Server) Kick(path media.StreamPath) bool { return s.kick(path, errKicked) }
+
+// kick stops the standbys first: they would take over.
+func (s *Server) kick(path media.StreamPath, cause error) bool {
+	stood := s.seats.dismiss(path, cause)
+	return s.seats.stop(path, cause) || stood
+}
 
 // accept runs a handler for each connection of a listener, within the limits.
 func (s *Server) accept(
@@ -72,6 +80,8 @@ func (s *Server) accept(
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer stop(errClosing)
+	var hall hall
+	defer s.empty(&hall)
 	unhook := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer unhook()
 	connections := s.metrics.connections.WithLabelValues(protocol)
@@ -102,6 +112,7 @@ func (s *Server) accept(
 			_ = conn.Close()
 			continue
 		}
+		place.hall = &hall
 		accepted.Inc()
 		connections.Inc()
 		handlers.Go(func() {

@@ -46,16 +46,19 @@ func (s *Server) Sessions() []media.IngestReport {
 	for i, q := range live {
 		reports[i] = q.snapshot(now)
 	}
-	// Of one stream there may be two for a moment; who came last is told of.
+	// Of one stream there may be two live ones for a moment, or two of a feed that stand by; who came last is told of. A
+	// standby has the epoch 0.
 	slices.SortFunc(reports, func(a, b media.IngestReport) int {
-		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Stream, b.Stream), cmp.Compare(b.Epoch, a.Epoch))
+		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Stream, b.Stream),
+			cmp.Compare(min(b.Epoch, 1), min(a.Epoch, 1)), cmp.Compare(a.Feed, b.Feed)*int(1-min(a.Epoch, 1)),
+			cmp.Compare(b.Epoch, a.Epoch), b.StartedAt.Compare(a.StartedAt))
 	})
 	return slices.CompactFunc(reports, func(a, b media.IngestReport) bool {
-		return a.Publisher == b.Publisher && a.Stream == b.Stream
+		return a.Publisher == b.Publisher && a.Stream == b.Stream && a.Standby == b.Standby && (!a.Standby || a.Feed == b.Feed)
 	})
 }
 
-// Session reports on the publisher of a stream, if it is connected to this node.
+// Session reports on the publisher of a stream, if it is connected to this node: on who is live, else on a standby.
 func (s *Server) Session(path media.StreamPath) (media.IngestReport, bool) {
 	reports := s.Sessions()
 	at := slices.IndexFunc(reports, func(r media.IngestReport) bool {
@@ -81,7 +84,7 @@ func (s *Server) KickFor(path media.StreamPath, reason string) bool {
 	r := refuse(errKicked)
 	r.err = fmt.Errorf("%w: %s", errKicked, reason)
 	r.say += ": " + reason
-	return s.seats.stop(path, r)
+	return s.kick(path, r)
 }
 
 // snapshot gives the report made last; any goroutine may ask.

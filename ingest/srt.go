@@ -35,8 +35,10 @@ func (s *Server) ServeSRT(ctx context.Context, listener *SRTListener) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	defer stop(errClosing)
+	var hall hall
 	unhook := context.AfterFunc(ctx, func() {
-		stop(errClosing) // first, so that connections know why they end
+		s.empty(&hall)   // who comes meanwhile is refused
+		stop(errClosing) // before, so that connections know why they end
 		_ = listener.Close()
 	})
 	defer unhook()
@@ -48,10 +50,11 @@ func (s *Server) ServeSRT(ctx context.Context, listener *SRTListener) error {
 		req, err := listener.accept()
 		switch {
 		case ctx.Err() != nil:
-			if err == nil {
-				req.reject(refuse(errClosing).srt)
+			if err != nil {
+				return nil
 			}
-			return nil
+			req.reject(refuse(errDraining).srt)
+			continue
 		case err != nil:
 			return fmt.Errorf("accept %s: %w", protocol, err)
 		}
@@ -63,6 +66,7 @@ func (s *Server) ServeSRT(ctx context.Context, listener *SRTListener) error {
 			req.reject(srtOverload)
 			continue
 		}
+		place.hall = &hall
 		accepted.Inc()
 		connections.Inc()
 		handlers.Go(func() {

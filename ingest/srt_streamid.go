@@ -15,6 +15,9 @@ const maxStreamID = 512
 
 const streamIDForms = "use streamid=publish:PUBLISHER/STREAM:KEY or #!::r=PUBLISHER/STREAM,m=publish,s=KEY"
 
+// backupMark ends a stream id of the first form that is a stream's second feed.
+const backupMark = ":backup"
+
 // Faults of a stream id beside a wrong name or key.
 var (
 	errStreamID = errors.New("stream id is of no known form: " + streamIDForms)
@@ -25,8 +28,8 @@ var (
 
 // parseStreamID reads the two forms of a stream id: "publish:PUBLISHER/STREAM:KEY", and that of SRT's access control
 // guidelines, "#!::r=PUBLISHER/STREAM,m=publish,s=KEY,u=USER,program=N", in which s is the key, program the number of
-// the transport stream's program to take, and what else it says is ignored. An error never repeats it, since it holds a
-// key in one place or another.
+// the transport stream's program to take, and what else it says is ignored. ":backup" behind the first form and backup=1
+// in the second mark a stream's second feed. An error never repeats it, since it holds a key in one place or another.
 func parseStreamID(id string) (target, error) {
 	if len(id) > maxStreamID {
 		return target{}, fmt.Errorf("%w: a stream id of %d bytes", media.ErrTooLarge, len(id))
@@ -49,12 +52,13 @@ func parseStreamID(id string) (target, error) {
 		return target{}, err
 	}
 	path, key, _ := strings.Cut(rest, ":")
-	return streamIDTarget(path, key, 0)
+	key, backup := strings.CutSuffix(key, backupMark)
+	return streamIDTarget(path, target{key: key, backup: backup})
 }
 
 func parseAccessControl(fields string) (target, error) {
-	var path, key, mode string
-	program := 0
+	var path, mode string
+	var asked target
 	for field := range strings.SplitSeq(fields, ",") {
 		name, value, ok := strings.Cut(field, "=")
 		if !ok {
@@ -69,13 +73,18 @@ func parseAccessControl(fields string) (target, error) {
 		case "m":
 			mode = value
 		case "s":
-			key = value
+			asked.key = value
 		case "program":
 			number, err := strconv.ParseUint(value, 10, 16)
 			if err != nil || number == 0 {
 				return target{}, errProgram
 			}
-			program = int(number)
+			asked.program = int(number)
+		case "backup":
+			var err error
+			if asked.backup, err = parseBackup(value); err != nil {
+				return target{}, err
+			}
 		case "t":
 			if value != "stream" {
 				return target{}, fmt.Errorf("%w: the stream id's type is not t=stream", media.ErrUnsupported)
@@ -85,7 +94,7 @@ func parseAccessControl(fields string) (target, error) {
 	if err := checkMode(mode); err != nil {
 		return target{}, err
 	}
-	return streamIDTarget(path, key, program)
+	return streamIDTarget(path, asked)
 }
 
 func checkMode(mode string) error {
@@ -98,14 +107,16 @@ func checkMode(mode string) error {
 	return errMode
 }
 
-func streamIDTarget(path, key string, program int) (target, error) {
+// streamIDTarget completes what is asked for by its path.
+func streamIDTarget(path string, asked target) (target, error) {
 	parsed, err := media.ParseStreamPath(strings.TrimPrefix(path, "/"))
 	if err != nil {
 		return target{}, fmt.Errorf("%w: publisher and stream are 1 to %d of a-z 0-9 _ -: %s",
 			media.ErrBadName, media.MaxName, streamIDForms)
 	}
-	if key == "" {
+	if asked.key == "" {
 		return target{path: parsed}, errNoKey
 	}
-	return checkKey(target{path: parsed, key: key, program: program})
+	asked.path = parsed
+	return checkKey(asked)
 }

@@ -22,6 +22,31 @@ type target struct {
 	key  string
 	// program is the number of the one program of the transport stream that is wanted; zero leaves the choice.
 	program int
+	// backup says that it is the stream's second feed.
+	backup bool
+}
+
+// feed names the feed.
+func (t target) feed() string {
+	if t.backup {
+		return media.FeedBackup
+	}
+	return media.FeedPrimary
+}
+
+// errBackup refuses a publish whose mark is none.
+var errBackup = fmt.Errorf("%w: backup is neither 0 nor 1: set backup=1 for the second feed of a stream, or leave it out",
+	media.ErrInvalid)
+
+// parseBackup reads the mark of a second feed.
+func parseBackup(value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "1", "true":
+		return true, nil
+	case "", "0", "false":
+		return false, nil
+	}
+	return false, errBackup
 }
 
 // parseTarget reads the forms that encoders make of the two URLs. They split them between app, tcUrl and the stream's
@@ -31,7 +56,8 @@ type target struct {
 //	PUBLISHER, STREAM?key=KEY       PUBLISHER/STREAM, ?key=KEY       PUBLISHER/STREAM, KEY
 //	PUBLISHER?key=KEY, STREAM       PUBLISHER/STREAM?key=KEY, (no name)
 //
-// Other parameters (user, pass, ...) are ignored.
+// A parameter backup=1, in any of the places of key, marks a stream's second feed. Other parameters (user, pass, ...)
+// are ignored.
 func parseTarget(app, tcURL, name string) (target, error) {
 	appPath, appQuery, _ := strings.Cut(unquote(app), "?")
 	_, tcQuery, _ := strings.Cut(unquote(tcURL), "?")
@@ -39,7 +65,11 @@ func parseTarget(app, tcURL, name string) (target, error) {
 	if appPath == "" {
 		appPath = pathOf(tcURL)
 	}
-	key := queryKey(nameQuery, appQuery, tcQuery)
+	key := queryValue("key", nameQuery, appQuery, tcQuery)
+	backup, err := parseBackup(queryValue("backup", nameQuery, appQuery, tcQuery))
+	if err != nil {
+		return target{}, err
+	}
 	parts := strings.FieldsFunc(appPath+"/"+namePath, func(r rune) bool { return r == '/' })
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "_definst_" }) // the default instance of an app
 	if key == "" && namePath == "" && nameQuery != "" && !strings.Contains(nameQuery, "=") {
@@ -47,13 +77,13 @@ func parseTarget(app, tcURL, name string) (target, error) {
 	}
 	switch n := len(parts); {
 	case n == 1 && parts[0] == keyApp && key != "":
-		return checkKey(target{key: key})
+		return checkKey(target{key: key, backup: backup})
 	case n == 2 && parts[0] == keyApp && key == "":
-		return checkKey(target{key: parts[1]})
+		return checkKey(target{key: parts[1], backup: backup})
 	case n == 2 && key != "":
-		return named(parts, key)
+		return named(parts, key, backup)
 	case n == 3 && key == "":
-		return named(parts[:2], parts[2])
+		return named(parts[:2], parts[2], backup)
 	case n <= 2:
 		return target{}, errNoKey
 	default:
@@ -62,14 +92,14 @@ func parseTarget(app, tcURL, name string) (target, error) {
 	}
 }
 
-func named(parts []string, key string) (target, error) {
+func named(parts []string, key string, backup bool) (target, error) {
 	path, err := media.ParseStreamPath(parts[0] + "/" + parts[1])
 	if err != nil {
 		// The parts may hold a key in the wrong place, so the error must not repeat them.
 		return target{}, fmt.Errorf("%w: publisher and stream are 1 to %d of a-z 0-9 _ -: publish to "+
 			"rtmp://HOST/PUBLISHER/STREAM?key=KEY", media.ErrBadName, media.MaxName)
 	}
-	return checkKey(target{path: path, key: key})
+	return checkKey(target{path: path, key: key, backup: backup})
 }
 
 func checkKey(t target) (target, error) {
@@ -79,12 +109,12 @@ func checkKey(t target) (target, error) {
 	return t, nil
 }
 
-// queryKey finds the parameter "key" in the first query that has it. A plus sign stays one.
-func queryKey(queries ...string) string {
+// queryValue finds a parameter in the first query that has it. A plus sign stays one.
+func queryValue(parameter string, queries ...string) string {
 	for _, query := range queries {
 		for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == '?' }) {
 			name, value, _ := strings.Cut(pair, "=")
-			if !strings.EqualFold(name, "key") || value == "" {
+			if !strings.EqualFold(name, parameter) || value == "" {
 				continue
 			}
 			if plain, err := url.PathUnescape(value); err == nil {

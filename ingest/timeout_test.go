@@ -136,8 +136,8 @@ func TestSeats(t *testing.T) {
 	}
 	take := func(s *seats, epoch uint64) (place, error) {
 		ctx, stop := context.WithCancelCause(context.Background())
-		seat, err := s.take(ctx, path, epoch, 5*time.Second, stop)
-		return place{seat, ctx}, err
+		mine := &seat{epoch: epoch, stop: stop, pulse: newPulse()}
+		return place{mine, ctx}, s.take(ctx, path, mine, 5*time.Second)
 	}
 	t.Run("a lower epoch loses", func(t *testing.T) {
 		var s seats

@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/loadgen",
+		"internal/inspect", "internal/reindex", "internal/doctor",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -29,12 +30,17 @@ var allowed = map[string][]string{
 	"internal/reclog":    {"internal/media", "internal/hls", "golang.org/x/sys"},
 	"internal/origin":    {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
 	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
-	"internal/registry":  {"internal/media"},
+	"internal/registry":  {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/catalog": {
-		"internal/media", "migrations", "modernc.org/sqlite", "github.com/pressly/goose/v3", "github.com/oklog/ulid/v2",
+		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
+		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
 	},
+	"internal/catalog/catalogtest": {}, // runs a real PostgreSQL for tests
 	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
+	"internal/inspect":               {"internal/media", "internal/reclog"},
+	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
+	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {

@@ -3,81 +3,60 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
 	"github.com/oxbow-video/oxbow/api"
 	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
-	"github.com/oxbow-video/oxbow/packager"
+	"github.com/oxbow-video/oxbow/internal/registry"
 	"github.com/oxbow-video/oxbow/web"
 )
 
-// newAPI makes the REST API, the web page and the directory service.
-func (n *node) newAPI(p *packager.Packager, publishers *ingest.Server) *api.Server {
-	return api.New(api.Config{Version: version}, api.Deps{
-		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
-		Sources: n.catalog, SourceStatus: n.sources.Status, SourcesChanged: n.sources.Changed, Wanted: n.sources.Wanted,
-		Nodes: func(ctx context.Context) ([]string, error) {
-			nodes, err := n.registry.Nodes(ctx)
-			urls := make([]string, len(nodes))
-			for i, node := range nodes {
-				urls[i] = node.URL
-			}
-			return urls, err
-		},
-		Current:  func(_ context.Context, path media.StreamPath) (media.RecordingID, bool) { return p.Current(path) },
-		Sessions: liveSessions{publishers},
-		Events:   liveEvents{p},
-		Kick:     func(path media.StreamPath) { publishers.Kick(path) },
-		Ready: func(context.Context) error {
-			if !n.ready.Load() {
-				return errors.New("starting")
-			}
-			return nil
-		},
-		Assets: web.Dist(),
-	}, n.logger, n.metrics)
+// apiFlags are what the API has beside its port.
+type apiFlags struct {
+	AdminToken string `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 }
 
-// liveSessions gives the API this node's publishers.
-type liveSessions struct{ ingest *ingest.Server }
+// apiCommand is `oxbow api`.
+type apiCommand struct {
+	adapterFlags `embed:""`
+	apiFlags     `embed:""`
+	adminFlags   `embed:""`
 
-func (l liveSessions) Sessions(context.Context) ([]media.IngestReport, error) {
-	return l.ingest.Sessions(), nil
+	HTTP         listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"REST API and web page (default: ${default})."`
+	Internal     listenAddress `default:":8081" placeholder:"ADDR" help:"Directory service, which edges ask; keep it private (default: ${default})."`
+	Advertise    string        `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
+	Node         string        `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
+	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes and the API of all clusters share."`
 }
 
-func (l liveSessions) Session(_ context.Context, path media.StreamPath) (media.IngestReport, error) {
-	report, ok := l.ingest.Session(path)
-	if !ok {
-		return media.IngestReport{}, notLive(path)
+// Run serves the API until the context ends.
+func (c *apiCommand) Run(ctx runContext) (err error) {
+	n := newNode(ctx)
+	n.adapterFlags, n.adminFlags, n.Node = c.adapterFlags, c.adminFlags, c.Node
+	defer func() { err = errors.Join(err, n.close()) }()
+	public, err := n.listen(ctx, c.HTTP, "--http")
+	if err != nil {
+		return err
 	}
-	return report, nil
-}
-
-func (l liveSessions) EndSession(_ context.Context, path media.StreamPath, reason string) error {
-	if !l.ingest.KickFor(path, reason) {
-		return notLive(path)
+	if n.internal, err = n.listen(ctx, c.Internal, "--internal"); err != nil {
+		return err
 	}
-	return nil
-}
-
-func notLive(path media.StreamPath) error {
-	return fmt.Errorf("%w: nobody publishes %s now", media.ErrNotFound, path)
-}
-
-// liveEvents gives the API the events of this node's recordings.
-type liveEvents struct{ packager *packager.Packager }
-
-func (l liveEvents) AddEvent(_ context.Context, path media.StreamPath, e media.TimedEvent) (media.ShowEvent, error) {
-	return l.packager.AddEvent(path, e)
-}
-
-func (l liveEvents) CompleteEvent(
-	_ context.Context, path media.StreamPath, more media.TimedEvent,
-) (media.ShowEvent, error) {
-	return l.packager.CompleteEvent(path, more)
-}
-
-func (l liveEvents) Events(_ context.Context, path media.StreamPath) ([]media.ShowEvent, error) {
-	return l.packager.Events(path)
+	if err := n.identify(media.RoleAPI, c.Advertise, n.internal.Addr()); err != nil {
+		return err
+	}
+	if err := errors.Join(n.serveAdmin(ctx), n.openCatalog(ctx), n.openRegistry(ctx)); err != nil {
+		return err
+	}
+	n.services.add(ctx, "admin token", func(running context.Context) error {
+		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout)
+	})
+	server := n.newAPI(apiDeps{}, c.ClusterToken)
+	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
+	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
+	n.services.add(ctx, "registration", n.register)
+	n.ready.Store(true)
+	n.logger.Info("API is up", "http", public.Addr().String(), "internal", n.self.URL)
+	return n.services.wait(ctx)
 }

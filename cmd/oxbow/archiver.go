@@ -2,38 +2,81 @@ package main
 
 import (
 	"context"
-	"path/filepath"
+	"errors"
 
 	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
-// openArchive opens the store that --archive names, for the archiver and the edge.
-func (n *node) openArchive(ctx context.Context) (store archiver.Objects, closeStore func() error, err error) {
-	a := n.flags.Archive
-	if a.bucket != "" {
-		s3, err := objstore.OpenS3(ctx, objstore.S3Config{
-			Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-			VirtualHost: a.endpoint == "",
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		return s3, func() error { s3.Close(); return nil }, nil
+// archiverCommand is `oxbow archiver`.
+type archiverCommand struct {
+	clusterFlags   `embed:""`
+	adapterFlags   `embed:""`
+	recordingFlags `embed:""`
+	archiveFlags   `embed:""`
+	adminFlags     `embed:""`
+}
+
+// Run archives, expires and recovers the recordings of one cluster until the context ends.
+func (c *archiverCommand) Run(ctx runContext) (err error) {
+	n := newNode(ctx)
+	n.clusterFlags, n.adapterFlags, n.recordingFlags = c.clusterFlags, c.adapterFlags, c.recordingFlags
+	n.archiveFlags, n.adminFlags = c.archiveFlags, c.adminFlags
+	defer func() { err = errors.Join(err, n.close()) }()
+	if n.Archive == (archiveURL{}) {
+		return errors.New("--archive: say where recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
 	}
-	if a.dir == "" {
-		a.dir = filepath.Join(n.flags.Data, "archive")
-	}
-	dir, err := objstore.OpenDir(a.dir)
+	admin, err := n.listen(ctx, n.Admin, "--admin")
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	return dir, dir.Close, nil
+	if err := n.identify(media.RoleArchiver, "http://"+reachable(admin.Addr()), admin.Addr()); err != nil {
+		return err
+	}
+	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
+	for _, open := range []func(context.Context) error{
+		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.openArchive,
+	} {
+		if err := open(ctx); err != nil {
+			return err
+		}
+	}
+	n.startArchiver(ctx)
+	n.services.add(ctx, "registration", n.register)
+	n.ready.Store(true)
+	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)
+	return n.services.wait(ctx)
 }
 
 // startArchiver starts the life cycle of finished recordings.
 func (n *node) startArchiver(ctx context.Context) {
-	a := archiver.New(archiver.Config{Owner: nodeID, Grace: n.flags.ArchiveGrace, Poll: n.flags.ArchivePoll},
-		n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
+	a := archiver.New(archiver.Config{
+		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
+	}, n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
 	n.services.add(ctx, "archiver", a.Run)
+}
+
+// openArchive opens the store that --archive names, for the archiver and the edge.
+func (n *node) openArchive(ctx context.Context) error {
+	a := n.Archive
+	if a.bucket == "" {
+		dir, err := objstore.OpenDir(a.dir)
+		if err != nil {
+			return err
+		}
+		n.objects = dir
+		n.onClose(dir.Close)
+		return nil
+	}
+	s3, err := objstore.OpenS3(ctx, objstore.S3Config{
+		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
+		VirtualHost: a.endpoint == "",
+	})
+	if err != nil {
+		return err
+	}
+	n.objects = s3
+	n.onClose(func() error { s3.Close(); return nil })
+	return nil
 }

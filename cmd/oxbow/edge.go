@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -10,9 +11,42 @@ import (
 	"github.com/oxbow-video/oxbow/internal/origin"
 )
 
-// startEdge makes the caching edge. It knows the directory service's address and the archive, and nothing else of this
-// process: live media reaches it over HTTP.
-func (n *node) startEdge(ctx context.Context) *cacheproxy.Proxy {
+// edgeFlags are what an edge has beside its port.
+type edgeFlags struct {
+	CacheSize byteSize `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
+}
+
+// edgeCommand is `oxbow edge`.
+type edgeCommand struct {
+	HTTP       listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
+	Directory  baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
+	Archive    archiveURL    `required:"" placeholder:"URL" help:"Where archived recordings are: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL."`
+	edgeFlags  `embed:""`
+	adminFlags `embed:""`
+}
+
+// Run serves viewers until the context ends.
+func (c *edgeCommand) Run(ctx runContext) (err error) {
+	n := newNode(ctx)
+	n.archiveFlags.Archive, n.adminFlags = c.Archive, c.adminFlags
+	defer func() { err = errors.Join(err, n.close()) }()
+	public, err := n.listen(ctx, c.HTTP, "--http")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(n.serveAdmin(ctx), n.openArchive(ctx)); err != nil {
+		return err
+	}
+	edge := n.startEdge(ctx, c.Directory, c.edgeFlags)
+	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
+	n.ready.Store(true)
+	n.logger.Info("edge is up", "http", public.Addr().String(), "directory", []string(c.Directory))
+	return n.services.wait(ctx)
+}
+
+// startEdge makes the caching edge. It knows the directory service's addresses and the archive, and nothing else of
+// this process: live media reaches it over HTTP.
+func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlags) *cacheproxy.Proxy {
 	var edge *cacheproxy.Proxy
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
@@ -20,8 +54,7 @@ func (n *node) startEdge(ctx context.Context) *cacheproxy.Proxy {
 	archive := origin.New(origin.Config{}, n.objects, nil, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "archive"}, n.metrics))
 	edge = cacheproxy.New(
-		cacheproxy.Config{Directory: "http://" + n.internal.Addr().String(), MaxBytes: int64(n.flags.CacheSize)},
-		archive, n.logger, n.metrics)
+		cacheproxy.Config{Directory: directory, MaxBytes: int64(flags.CacheSize)}, archive, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()
 		return edge.Close()

@@ -27,21 +27,14 @@ type firstStart struct {
 }
 
 // firstStart makes the admin token, the demo publisher and its stream, where the catalog has no token yet.
-func (n *node) firstStart(ctx context.Context) (firstStart, error) {
+func (n *node) firstStart(ctx context.Context, token string) (firstStart, error) {
 	var made firstStart
 	known, err := n.catalog.HasTokens(ctx)
 	if err != nil {
 		return made, err
 	}
-	token := n.flags.AdminToken
-	if token == "" && !known {
-		token = newSecret("oxt_")
-		made.adminToken = token
-	}
-	if token != "" {
-		if err := n.ensureToken(ctx, token); err != nil {
-			return made, err
-		}
+	if made.adminToken, err = n.firstToken(ctx, token); err != nil {
+		return made, err
 	}
 	if known {
 		return made, nil
@@ -53,6 +46,47 @@ func (n *node) firstStart(ctx context.Context) (firstStart, error) {
 	made.streamKey = newSecret("ox_")
 	_, err = n.catalog.AddKey(ctx, path, "first start", made.streamKey)
 	return made, err
+}
+
+// ensureAdmin makes the admin token where the catalog has none, once the catalog answers, and then runs until ctx ends.
+func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out io.Writer) error {
+	for {
+		made, err := n.firstToken(ctx, token)
+		switch {
+		case err == nil && made != "":
+			_, _ = fmt.Fprintf(out, "\n  REST API   http://%s/v1/  with the admin token %s\n"+
+				"             The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.\n\n",
+				localhost(site), made)
+			fallthrough
+		case err == nil:
+			<-ctx.Done()
+			return nil
+		case !errors.Is(err, media.ErrUnavailable):
+			return err
+		}
+		n.logger.Warn("admin token is looked for again: the catalog is away", "err", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(5 * time.Second):
+		}
+	}
+}
+
+// firstToken makes the admin token where the catalog has none, or sets the operator's. It gives the one that was made.
+func (n *node) firstToken(ctx context.Context, token string) (made string, err error) {
+	known, err := n.catalog.HasTokens(ctx)
+	if err != nil {
+		return "", err
+	}
+	if token == "" && !known {
+		made = newSecret("oxt_")
+		token = made
+	}
+	if token == "" {
+		return "", nil
+	}
+	return made, n.ensureToken(ctx, token)
 }
 
 func (n *node) ensureToken(ctx context.Context, token string) error {

@@ -17,7 +17,9 @@ import (
 // back after the last; each member has its own stream's beside.
 type groups struct {
 	packager *packager.Packager
-	leases   ingest.Leases
+	// prepare has a show that another node began continued here, before it is published to.
+	prepare func(context.Context, media.StreamPath) error
+	leases  ingest.Leases
 	stream   func(context.Context, media.StreamPath) (media.Stream, error)
 	members  func(context.Context, media.StreamPath) ([]string, error)
 	// elsewhere says that another node owns a stream.
@@ -60,6 +62,9 @@ func (g *groups) refuse(ctx context.Context, stream media.Stream) error {
 // Publish implements ingest.Packager.
 func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64) (ingest.Publication, error) {
 	if stream.Settings.Group == "" {
+		if err := g.prepare(ctx, stream.Path); err != nil {
+			return nil, err
+		}
 		publication, err := g.packager.Publish(ctx, stream, epoch)
 		if err != nil {
 			return nil, err
@@ -124,7 +129,10 @@ func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.Stream
 	live.acquiring.Lock()
 	defer live.acquiring.Unlock()
 	if live.epoch == 0 {
-		epoch, err := g.leases.Acquire(ctx, show)
+		epoch, err := g.leases.Acquire(ctx, show, media.FeedPrimary)
+		if err == nil {
+			err = g.prepare(ctx, show)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("acquire %s: %w", show, err)
 		}

@@ -165,8 +165,8 @@ type lateLeases struct {
 	lost func(media.StreamPath) []media.StreamPath
 }
 
-func (l lateLeases) Acquire(ctx context.Context, path media.StreamPath) (uint64, error) {
-	epoch, err := l.leases.Acquire(ctx, path)
+func (l lateLeases) Acquire(ctx context.Context, path media.StreamPath, feed string) (uint64, error) {
+	epoch, err := l.leases.Acquire(ctx, path, feed)
 	l.lost(path)
 	return epoch, err
 }

@@ -68,14 +68,22 @@ func publicHandler(api, tunnel, edge http.Handler) http.Handler {
 	})
 }
 
-// internalHandler is what nodes ask each other: the directory service and the origin.
-func internalHandler(directory, origin http.Handler) http.Handler {
+// internalHandler is what nodes and edges ask: control, the directory service and the origin, of which a role may lack
+// some.
+func internalHandler(control, directory, origin http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/internal/") {
-			directory.ServeHTTP(w, r)
+		asked := origin
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/internal/v1/node/"):
+			asked = control
+		case strings.HasPrefix(r.URL.Path, "/internal/"):
+			asked = directory
+		}
+		if asked == nil {
+			http.Error(w, "this role does not serve that", http.StatusNotFound)
 			return
 		}
-		origin.ServeHTTP(w, r)
+		asked.ServeHTTP(w, r)
 	})
 }
 

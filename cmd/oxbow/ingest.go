@@ -4,31 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"net"
-	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/origin"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/packager"
 )
-
-// openRoot opens the directory that the cluster's recordings are in.
-func (n *node) openRoot() (*reclog.Root, error) {
-	dir := filepath.Join(n.flags.Data, "recordings")
-	root, err := reclog.OpenRoot(reclog.Config{Dir: dir, Sync: reclog.SyncPolicy(n.flags.Sync)}, n.logger)
-	if errors.Is(err, media.ErrConflict) {
-		return nil, fmt.Errorf("--data %s: another oxbow uses it: stop that, or choose another directory: %w",
-			n.flags.Data, err)
-	}
-	return root, err
-}
 
 // newRecordingID makes an id that sorts by time and can't be guessed, since it is all that keeps a recording's URLs to
 // those who were told (LIF-7): ulid.Make draws from a generator whose state its ids give away.
@@ -36,121 +24,201 @@ func newRecordingID() media.RecordingID {
 	return media.RecordingID(strings.ToLower(ulid.MustNew(ulid.Now(), rand.Reader).String()))
 }
 
-// startPackager starts the packager and has it adopt the recordings that the last process left unfinished.
-func (n *node) startPackager(ctx context.Context) (*packager.Packager, error) {
-	p := packager.New(packager.Config{}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
-	n.services.add(ctx, "packager", p.Run)
-	unfinished, err := n.root.Unfinished(ctx)
-	if err != nil {
-		return nil, err
-	}
-	resumed := map[media.RecordingID]bool{}
-	for _, ref := range unfinished {
-		recording, err := n.resume(ctx, p, ref)
-		if err != nil {
-			// One damaged recording must not keep the others, and new ones, from being served.
-			n.logger.Error("resume recording",
-				"publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID, "err", err)
-			continue
-		}
-		resumed[ref.ID] = true
-		for _, take := range recording.Takes {
-			n.epochFloor = max(n.epochFloor, take.Epoch)
-		}
-	}
-	return p, n.closeLost(ctx, resumed)
+// ingestCommand is `oxbow ingest`.
+type ingestCommand struct {
+	clusterFlags   `embed:""`
+	adapterFlags   `embed:""`
+	recordingFlags `embed:""`
+	publishFlags   `embed:""`
+	adminFlags     `embed:""`
+
+	Internal     listenAddress `default:":8081" placeholder:"ADDR" help:"Origin and control, which edges and other nodes ask; keep it private (default: ${default})."`
+	Advertise    string        `placeholder:"URL" help:"Base URL at which others reach --internal (default: http://HOSTNAME:PORT)."`
+	HTTP         listenAddress `name:"http" placeholder:"ADDR" help:"RTMP tunnelled in HTTP (RTMPT). Off by default."`
+	DrainTimeout time.Duration `default:"20s" placeholder:"DURATION" help:"Most time that a stop waits for publishers to go elsewhere (default: ${default})."`
 }
 
-func (n *node) resume(ctx context.Context, p *packager.Packager, ref reclog.Ref) (*reclog.Recording, error) {
-	recording, writer, err := n.root.Reopen(ctx, ref.Path, ref.ID)
-	if err != nil {
-		return nil, err
+// Run takes publishers until the context ends; then they are sent to the cluster's other nodes.
+func (c *ingestCommand) Run(ctx runContext) (err error) {
+	n := newNode(ctx)
+	n.clusterFlags, n.adapterFlags, n.recordingFlags = c.clusterFlags, c.adapterFlags, c.recordingFlags
+	n.publishFlags, n.adminFlags = c.publishFlags, c.adminFlags
+	defer func() { err = errors.Join(err, n.close()) }()
+	if n.internal, err = n.listen(ctx, c.Internal, "--internal"); err != nil {
+		return err
 	}
-	return recording, p.Resume(ctx, recording, writer)
-}
-
-// closeLost ends the rows of recordings that grow by the catalog but are not on storage: lost with a disk.
-func (n *node) closeLost(ctx context.Context, resumed map[media.RecordingID]bool) error {
-	growing, err := n.catalog.Growing(ctx)
+	if err := n.identify(media.RoleIngest, c.Advertise, n.internal.Addr()); err != nil {
+		return err
+	}
+	doors, err := n.openDoors(ctx)
 	if err != nil {
 		return err
 	}
-	for _, row := range growing {
-		if resumed[row.ID] {
-			continue
-		}
-		if _, err := reclog.Load(ctx, n.root.Files(), row.Path, row.ID); !errors.Is(err, media.ErrNotFound) {
-			continue // it ended by its manifest, and its row follows; or it is damaged, and a person must look
-		}
-		n.logger.Error("recording is not on storage: closing its row",
-			"publisher", row.Path.Publisher, "stream", row.Path.Stream, "recording", row.ID)
-		if _, err := n.catalog.CloseLost(ctx, row.ID, "not on the cluster's storage"); err != nil {
+	if c.HTTP != "" {
+		if doors.tunnel, err = n.listen(ctx, c.HTTP, "--http"); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// ingestConfig gives the limits and the SRT settings of ingest.
-func (n *node) ingestConfig() ingest.Config {
-	return ingest.Config{
-		MaxConnectionsPerIP: n.flags.MaxPerAddress,
-		SRTLatency:          n.flags.SRTLatency, SRTPassphrase: n.flags.SRTPassphrase,
+	for _, open := range []func(context.Context) error{
+		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.serveAdmin,
+	} {
+		if err := open(ctx); err != nil {
+			return err
+		}
 	}
-}
-
-// listenSRT opens the UDP port for SRT.
-func (n *node) listenSRT() (*ingest.SRTListener, error) {
-	if err := media.CheckSRTPassphrase(n.flags.SRTPassphrase); err != nil {
-		return nil, fmt.Errorf("--srt-passphrase: %w", err)
-	}
-	l, err := ingest.ListenSRT(n.ingestConfig(), string(n.flags.SRT), n.logger)
+	keys := n.startKeyCache(ctx)
+	role, err := n.startIngest(ctx, keys, c.DrainTimeout)
 	if err != nil {
-		return nil, n.flags.SRT.explain(err, "--srt")
+		return err
 	}
-	return l, nil
+	n.startPuller(ctx, role.publishers)
+	drain, drained := context.WithCancel(ctx)
+	defer drained()
+	inner := internalHandler(control.Handler(role.control(drained, c.ClusterToken)), nil, n.newOrigin(role))
+	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
+	n.openFor(ctx, doors, role.publishers)
+	n.ready.Store(true)
+	n.logger.Info("ingest node is up", "cluster", n.Cluster, "url", n.self.URL, "rtmp", doors.rtmp.Addr().String(),
+		"srt", doors.srt.Addr().String(), "recordings", n.Recordings)
+	err = n.services.wait(drain)
+	role.drain(context.WithoutCancel(ctx), c.DrainTimeout)
+	return err
 }
 
-// newIngest makes the server of publishers, RTMP and SRT, in front of the packager.
-func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Server {
-	held := &leases{
-		registry: n.registry, node: n.registration(), logger: n.logger, floor: n.epochFloor,
+// ingestRole is what takes publishers and has their shows.
+type ingestRole struct {
+	n          *node
+	packager   *packager.Packager
+	publishers *ingest.Server
+	leases     *leases
+	groups     *groups
+	takeover   *takeover
+	cancelled  context.Context //nolint:containedctx // of the services that end with a drain
+}
+
+// startIngest starts the packager, has it take up what this node left unfinished, and makes the server of publishers.
+func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout time.Duration) (*ingestRole, error) {
+	held := newLeases(n.registry, n.self, n.logger)
+	n.leases = held
+	p := packager.New(packager.Config{
+		Cluster: n.Cluster, Awake: held.Awake, Confirm: held.Confirm,
+	}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
+	n.services.add(ctx, "packager", p.Run)
+	r := &ingestRole{n: n, packager: p, leases: held}
+	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
+	held.floor = r.takeover.floor
+	held.growing = func() map[media.StreamPath]media.RecordingID {
+		shows := make(map[media.StreamPath]media.RecordingID)
+		for _, s := range p.Growing() {
+			shows[s.Path] = s.Recording
+		}
+		return shows
 	}
-	shared := &groups{
-		packager: p, leases: held, stream: n.catalog.Stream, members: n.catalog.Members,
+	held.outdated = p.Forget
+	r.newPublishers(keys, drainTimeout)
+	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
+	if err := adopts.resumeOwn(ctx); err != nil {
+		return nil, err
+	}
+	n.services.add(ctx, "leases", held.Run)
+	if !adopts.alone() {
+		n.services.add(ctx, "adopter", adopts.Run)
+	}
+	return r, nil
+}
+
+// authorizer is what ingest asks of the catalog.
+type authorizer interface {
+	ingest.Authorizer
+	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
+	Members(ctx context.Context, path media.StreamPath) ([]string, error)
+}
+
+// newPublishers makes the server of publishers, RTMP and SRT, in front of the packager.
+func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) {
+	n := r.n
+	r.groups = &groups{
+		packager: r.packager, prepare: r.takeover.prepare, leases: r.leases, stream: keys.Stream, members: keys.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := n.registry.Owner(ctx, path)
-			return owned && lease.Node != held.node.ID, err
+			return owned && lease.Node != n.self.ID && lease.Feed != media.FeedNone, err
 		},
 	}
 	cfg := n.ingestConfig()
-	cfg.Refuse = shared.refuse
-	server := ingest.New(cfg, n.catalog, held, shared, n.logger, n.metrics)
-	held.lost = func(path media.StreamPath) {
-		server.Kick(path)
-		for _, member := range shared.lost(path) {
-			server.Kick(member)
+	cfg.DrainTimeout = drainTimeout
+	cfg.Refuse = r.refuse
+	cfg.LiveElsewhere = r.liveElsewhere
+	r.publishers = ingest.New(cfg, keys, r.leases, r.groups, n.logger, n.metrics)
+	r.leases.load = r.load
+	r.leases.feed = func(path media.StreamPath) (string, time.Duration) {
+		feed, silent, _ := r.publishers.Feed(path)
+		return feed, silent
+	}
+	r.leases.lost = func(path media.StreamPath) {
+		r.packager.Forget(path) // first: what comes until the connection is closed is announced no more
+		r.publishers.Lose(path)
+		for _, member := range r.groups.lost(path) {
+			r.publishers.Lose(member)
 		}
 	}
-	n.services.add(ctx, "leases", held.Run)
-	return server
 }
 
-// listenRTMPS reads the certificate and opens the port of RTMPS, where the flags ask for them; else they are nil.
-func (n *node) listenRTMPS(ctx context.Context) (*certificate, net.Listener, error) {
-	secured, err := openCertificate(n.flags.TLS, n.logger)
-	if err != nil || n.flags.RTMPS == "" {
-		return secured, nil, err
+// refuse keeps out who may not begin now.
+func (r *ingestRole) refuse(ctx context.Context, stream media.Stream) error {
+	if err := r.groups.refuse(ctx, stream); err != nil {
+		return err
 	}
-	if secured == nil {
-		return nil, nil, fmt.Errorf("--rtmps %s: give its certificate with --tls-cert and --tls-key", n.flags.RTMPS)
+	if _, live := r.packager.Current(stream.Path); live {
+		return nil
 	}
-	listener, err := n.flags.RTMPS.listen(ctx, "--rtmps")
-	return secured, listener, err
+	return r.n.refuseWhenFull(ctx)
 }
 
-// newOrigin makes the handler of this node's recordings, live and on storage.
-func (n *node) newOrigin(p *packager.Packager) *origin.Handler {
+// liveElsewhere names a publisher's streams that are published to other nodes.
+func (r *ingestRole) liveElsewhere(ctx context.Context, publisher string) ([]media.StreamPath, error) {
+	leases, err := r.n.registry.Leases(ctx, publisher)
+	var paths []media.StreamPath
+	for _, l := range leases {
+		if l.Node != r.n.self.ID && l.Feed != media.FeedNone {
+			paths = append(paths, l.Path)
+		}
+	}
+	return paths, err
+}
+
+// load says how busy the node is with publishers.
+func (r *ingestRole) load() media.Load {
+	load := media.Load{Capacity: maxConnections}
+	for _, s := range r.publishers.Sessions() {
+		load.Publishers++
+		load.BitsIn += s.BitrateBPS
+	}
+	return load
+}
+
+// drain sends the publishers elsewhere and hands their shows over.
+func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
+	r.n.ready.Store(false)
+	r.leases.draining.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	r.n.logger.Info("draining", "most", most)
+	r.publishers.Drain(ctx)
+	for _, show := range r.packager.Growing() {
+		logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
+		if err := r.packager.HandOver(ctx, show.Path); err != nil {
+			logger.Warn("hand over", "err", err)
+		}
+		if err := r.leases.giveUp(ctx, show.Path); err != nil {
+			logger.Warn("release lease", "err", err)
+		}
+	}
+	_ = r.n.unregister(ctx)
+}
+
+// newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that
+// own what this one does not.
+func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		row, err := n.catalog.LatestRecording(ctx, path)
 		if err == nil || errors.Is(err, media.ErrNotFound) {
@@ -165,8 +233,32 @@ func (n *node) newOrigin(p *packager.Packager) *origin.Handler {
 		}
 		return row.State == media.Deleting || row.State == media.Deleted, err
 	}
-	return origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), liveShows{p}, latest,
+	shows := liveShows{r.packager}
+	own := origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), shows, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "local"}, n.metrics))
+	relay := origin.NewRelay(origin.RelayConfig{
+		Own: own, Live: shows, Awake: r.leases.Awake, Confirm: r.leases.Confirm, Owner: n.owner,
+	}, n.logger, n.metrics)
+	n.onClose(relay.Close)
+	return relay
+}
+
+// owner says which other node of this cluster owns a stream.
+func (n *node) owner(ctx context.Context, path media.StreamPath) (origin.Owner, error) {
+	lease, owned, err := n.registry.Owner(ctx, path)
+	if err != nil || !owned || lease.Node == n.self.ID || lease.Cluster != n.self.Cluster {
+		return origin.Owner{}, err
+	}
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return origin.Owner{}, err
+	}
+	for _, other := range nodes {
+		if other.ID == lease.Node {
+			return origin.Owner{URL: other.URL, Recording: lease.Recording}, nil
+		}
+	}
+	return origin.Owner{}, nil
 }
 
 // liveShows gives origin the packager's shows under its own interface.

@@ -28,13 +28,24 @@ type commands struct {
 	Log     logFlags         `embed:"" prefix:"log-"`
 	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
 	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+
+	Ingest   ingestCommand   `cmd:"" help:"A cluster's node: take publishers, package, record, serve edges."`
+	Archiver archiverCommand `cmd:"" help:"Archive, expire and recover the recordings of a cluster."`
+	Edge     edgeCommand     `cmd:"" help:"Cache and serve viewers."`
+	API      apiCommand      `cmd:"" name:"api" help:"REST API, web page and directory service."`
+
 	Bench   benchCommand     `cmd:"" help:"Measure a server."`
+	Inspect inspectCommand   `cmd:"" help:"Check a recording, wherever it lies."`
+	Reindex reindexCommand   `cmd:"" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
+	Doctor  doctorCommand    `cmd:"" help:"Check this machine and the services for running a role, and say what to do."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
 // isServer says that a command line is a server's. It errs, without harm, where a flag's value has a server's name.
 func isServer(args []string) bool {
-	return slices.Contains(args, "serve") || slices.Contains(args, "demo")
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return slices.Contains([]string{"serve", "demo", "ingest", "archiver", "edge", "api"}, arg)
+	})
 }
 
 // logFlags say what is logged and how.
@@ -81,10 +92,19 @@ func run(args []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	if err := parsed.Run(runContext{Context: ctx, stdout: stdout, logger: cli.Log.logger(stderr)}); err != nil {
 		_, _ = fmt.Fprintf(stderr, "oxbow: %v\n", err)
+		var usage usageError
+		if errors.As(err, &usage) {
+			return 2
+		}
 		return 1
 	}
 	return 0
 }
+
+// usageError is a wrong command line that only its command can tell.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
 
 // runContext is what every command's Run gets. Kong passes arguments by type, hence one struct.
 type runContext struct {

@@ -10,8 +10,8 @@ import (
 // startPuller has the streams that have a source fetched from it.
 func (n *node) startPuller(ctx context.Context, publishers *ingest.Server) {
 	owned := func(ctx context.Context, path media.StreamPath) (bool, error) {
-		_, ok, err := n.registry.Owner(ctx, path)
-		return ok, err
+		lease, ok, err := n.registry.Owner(ctx, path)
+		return ok && lease.Feed != media.FeedNone, err
 	}
 	n.sources = publishers.Puller(n.catalog, owned)
 	n.services.add(ctx, "sources", n.sources.Run)

@@ -10,22 +10,25 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// What is due, each in the words of its index. $1 is now.
+// What is due, each in the words of its index. $1 is now, $4 the cluster.
 const (
 	free = ` AND (claim_until IS NULL OR claim_until <= $1) AND (retry_at IS NULL OR retry_at <= $1)`
 
-	deleteDue = `(state IN ('ended', 'archived', 'deleting') AND NOT keep AND expire_due <= $1` + free + `)`
+	deleteDue = `(cluster = $4 AND state IN ('ended', 'archived', 'deleting') AND NOT keep
+		AND expire_due <= $1` + free + `)`
 
-	dropDue = `(state = 'archived' AND local AND drop_due <= $1` + free + `)`
+	dropDue = `(cluster = $4 AND state = 'archived' AND local AND drop_due <= $1` + free + `)`
 
 	// What has expired is deleted, not archived first. An archiving row is due again once its claim ran out.
-	archiveDue = `(state IN ('ended', 'archiving') AND local AND archive_due <= $1` + free + `
+	archiveDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND local AND archive_due <= $1` + free + `
 		AND (state = 'archiving' OR keep OR expire_due IS NULL OR expire_due > $1))`
 )
 
 // claimDue takes the row that has been due for longest. The outer condition repeats the inner, because PostgreSQL
-// looks again at a row that another claim has just changed, and at the outer condition only.
-const claimDue = `
+// looks again at a row that another claim has just changed, and at the outer condition only. Where the database can,
+// lock passes over the rows that other claims are just taking, so that archivers do not queue for one row.
+func claimDue(lock string) string {
+	return `
 	UPDATE recordings SET
 		claim_action = CASE WHEN ` + deleteDue + ` THEN 'delete' WHEN ` + dropDue + ` THEN 'drop_local' ELSE 'archive' END,
 		state = CASE WHEN ` + deleteDue + ` THEN 'deleting' WHEN ` + dropDue + ` THEN state ELSE 'archiving' END,
@@ -39,23 +42,27 @@ const claimDue = `
 	WHERE id = (
 		SELECT id FROM (
 			SELECT * FROM (SELECT id, expire_due AS due FROM recordings
-				WHERE ` + deleteDue + ` ORDER BY expire_due LIMIT 1) AS d
+				WHERE ` + deleteDue + ` ORDER BY expire_due LIMIT 1` + lock + `) AS d
 			UNION ALL
 			SELECT * FROM (SELECT id, drop_due AS due FROM recordings
-				WHERE ` + dropDue + ` ORDER BY drop_due LIMIT 1) AS l
+				WHERE ` + dropDue + ` ORDER BY drop_due LIMIT 1` + lock + `) AS l
 			UNION ALL
 			SELECT * FROM (SELECT id, archive_due AS due FROM recordings
-				WHERE ` + archiveDue + ` ORDER BY archive_due LIMIT 1) AS a
+				WHERE ` + archiveDue + ` ORDER BY archive_due LIMIT 1` + lock + `) AS a
 		) AS due_rows ORDER BY due, id LIMIT 1
 	) AND (` + deleteDue + ` OR ` + dropDue + ` OR ` + archiveDue + `)
 	RETURNING ` + recordingColumns + `, claim_action, claim_epoch`
+}
 
-// ClaimDue leases to the owner what has been due for longest: archiving, dropping the local copy, or deletion.
-// media.ErrNotFound says that nothing is due, or that another owner was faster. A claim whose lease ran out is due
-// again, and counts as a failed attempt.
-func (db *DB) ClaimDue(ctx context.Context, owner string, now time.Time, lease time.Duration) (media.Claim, error) {
+// ClaimDue leases to the owner what has been due for longest in its cluster: archiving, dropping the local copy, or
+// deletion. media.ErrNotFound says that nothing is due, or that another owner was faster. A claim whose lease ran out
+// is due again, and counts as a failed attempt.
+func (db *DB) ClaimDue(ctx context.Context, owner, cluster string, now time.Time, lease time.Duration) (
+	media.Claim, error,
+) {
 	claim := media.Claim{Owner: owner, Until: time.UnixMilli(now.Add(lease).UnixMilli()).UTC()}
-	row := db.writes.QueryRowContext(ctx, claimDue, now.UnixMilli(), owner, claim.Until.UnixMilli())
+	row := db.writes.QueryRowContext(ctx, claimDue(db.skipLocked),
+		now.UnixMilli(), owner, claim.Until.UnixMilli(), cluster)
 	err := row.Scan(append(recordingFields(&claim.Recording), &claim.Action, &claim.Epoch)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = media.ErrNotFound

@@ -251,13 +251,13 @@ func (s suite) testLatest(t *testing.T) {
 func (s suite) testGrowing(t *testing.T) {
 	ctx := t.Context()
 	db := s.furnished(t)
-	none, err := db.Growing(ctx)
+	none, err := db.Growing(ctx, media.DefaultCluster)
 	noError(t, err)
 	same(t, "growing recordings", 0, len(none))
 	save(t, db, growing(ended(2), media.Live))
 	save(t, db, growing(ended(1), media.Interrupted))
 	save(t, db, ended(0))
-	list, err := db.Growing(ctx)
+	list, err := db.Growing(ctx, media.DefaultCluster)
 	noError(t, err)
 	same(t, "growing recordings", []media.Recording{read(t, db, recordingID(1)), read(t, db, recordingID(2))}, list)
 

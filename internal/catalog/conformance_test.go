@@ -98,7 +98,7 @@ func recordingID(n int) media.RecordingID {
 func ended(n int) media.Recording {
 	end := start.Add(time.Duration(n) * time.Minute)
 	return media.Recording{
-		ID: recordingID(n), Path: show, State: media.Ended, StartedAt: end.Add(-10 * time.Minute), EndedAt: end,
+		ID: recordingID(n), Path: show, Cluster: media.DefaultCluster, State: media.Ended, StartedAt: end.Add(-10 * time.Minute), EndedAt: end,
 		Duration: 10 * time.Minute, Bytes: 1 << 20,
 	}
 }
@@ -123,14 +123,14 @@ func read(tb testing.TB, db *DB, id media.RecordingID) media.Recording {
 
 func claim(tb testing.TB, db *DB, owner string, now time.Time) media.Claim {
 	tb.Helper()
-	c, err := db.ClaimDue(tb.Context(), owner, now, time.Minute)
+	c, err := db.ClaimDue(tb.Context(), owner, media.DefaultCluster, now, time.Minute)
 	noError(tb, err)
 	return c
 }
 
 func nothingDue(tb testing.TB, db *DB, now time.Time) {
 	tb.Helper()
-	if c, err := db.ClaimDue(tb.Context(), "nobody", now, time.Minute); !errors.Is(err, media.ErrNotFound) {
+	if c, err := db.ClaimDue(tb.Context(), "nobody", media.DefaultCluster, now, time.Minute); !errors.Is(err, media.ErrNotFound) {
 		tb.Errorf("ClaimDue = %s of %s, %v, want ErrNotFound", c.Action, c.Recording.ID, err)
 	}
 }
@@ -179,7 +179,7 @@ func (s suite) testCancelled(t *testing.T) {
 	cancel()
 	_, errStream := db.Stream(ctx, show)
 	_, errUpdate := db.UpdateStream(ctx, show, media.SettingsPatch{})
-	_, errClaim := db.ClaimDue(ctx, "a", start, time.Minute)
+	_, errClaim := db.ClaimDue(ctx, "a", media.DefaultCluster, start, time.Minute)
 	for _, err := range []error{db.SaveRecording(ctx, ended(0)), errStream, errUpdate, errClaim, db.Ping(ctx)} {
 		wantError(t, err, context.Canceled)
 	}

@@ -21,8 +21,10 @@ type DB struct {
 	writes *sql.DB
 	// sentinel gives the media error that a driver's error amounts to, or nil.
 	sentinel func(error) error
-	logger   *slog.Logger
-	now      func() time.Time
+	// skipLocked ends a SELECT that passes over rows which other statements are changing, where the database can.
+	skipLocked string
+	logger     *slog.Logger
+	now        func() time.Time
 }
 
 // Close closes the catalog. What was committed stays, with or without it.

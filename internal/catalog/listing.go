@@ -64,6 +64,9 @@ func (c *conditions) filter(f media.RecordingFilter) error {
 	if f.Stream != "" {
 		c.add(`stream = ` + c.arg(f.Stream))
 	}
+	if f.Cluster != "" {
+		c.add(`cluster = ` + c.arg(f.Cluster))
+	}
 	if f.Listed {
 		c.add(`EXISTS (SELECT 1 FROM streams s WHERE s.publisher = r.publisher AND s.name = r.stream AND s.listed)`)
 	}

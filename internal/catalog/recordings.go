@@ -10,7 +10,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-const recordingColumns = `id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, keep,
 	local, archive_due, expire_due, archived_at, deleted_at, attempts, last_error`
 
 func scanRecording(row scanner) (media.Recording, error) {
@@ -22,7 +22,7 @@ func scanRecording(row scanner) (media.Recording, error) {
 // recordingFields are the places that recordingColumns are scanned into.
 func recordingFields(r *media.Recording) []any {
 	return []any{
-		&r.ID, &r.Path.Publisher, &r.Path.Stream, &r.State, at{&r.StartedAt}, at{&r.EndedAt},
+		&r.ID, &r.Path.Publisher, &r.Path.Stream, &r.Cluster, &r.State, at{&r.StartedAt}, at{&r.EndedAt},
 		inMillis{&r.Duration}, &r.Bytes, &r.Continues, &r.Keep, &r.Local,
 		at{&r.ArchiveDue}, at{&r.ExpireDue}, at{&r.ArchivedAt}, at{&r.DeletedAt}, &r.Attempts, &r.LastError,
 	}
@@ -31,8 +31,8 @@ func recordingFields(r *media.Recording) []any {
 // SaveRecording is for a recording's owner, who has it on its storage: it adds the row, or brings it up to date. Its
 // state is live, interrupted or ended; the ending save computes when the recording is due. Saves may be repeated and
 // come late: one that the row has gone past changes nothing and is no error. Keep, dues and what the archiver writes
-// are not the owner's, and are left as they are; so are a row's path and start. media.ErrConflict when the id belongs
-// to another stream.
+// are not the owner's, and are left as they are; so are a row's path, cluster and start. media.ErrConflict when the id
+// belongs to another stream.
 func (db *DB) SaveRecording(ctx context.Context, r media.Recording) error {
 	if err := checkSaved(r); err != nil {
 		return fmt.Errorf("save recording: %w", err)
@@ -71,7 +71,8 @@ func (db *DB) saveEnded(ctx context.Context, r media.Recording) error {
 func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 	n, err := changed(ctx, q, saveRecording,
 		r.ID, r.Path.Publisher, r.Path.Stream, r.State, millis(r.StartedAt), millis(r.EndedAt),
-		r.Duration.Milliseconds(), r.Bytes, r.Continues, millis(r.ArchiveDue), millis(r.ExpireDue), db.now().UnixMilli())
+		r.Duration.Milliseconds(), r.Bytes, r.Continues, millis(r.ArchiveDue), millis(r.ExpireDue), db.now().UnixMilli(),
+		clusterOf(r))
 	if err != nil || n > 0 {
 		return err
 	}
@@ -83,8 +84,8 @@ func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 const saveRecording = `
 	INSERT INTO recordings (
 		id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, archive_due, expire_due,
-		updated_at, keep, local, attempts, last_error, claim_action, claim_owner, claim_epoch
-	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, FALSE, TRUE, 0, '', '', '', 0)
+		updated_at, cluster, keep, local, attempts, last_error, claim_action, claim_owner, claim_epoch
+	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, FALSE, TRUE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO UPDATE SET
 		state = excluded.state,
 		ended_at = excluded.ended_at,
@@ -110,6 +111,9 @@ func checkSaved(r media.Recording) error {
 	if _, err := media.ParseStreamPath(r.Path.String()); err != nil {
 		return fmt.Errorf("%s: %w", r.ID, err)
 	}
+	if err := media.CheckClusterName(clusterOf(r)); err != nil {
+		return fmt.Errorf("%s: %w", r.ID, err)
+	}
 	if r.Continues != "" {
 		if _, err := media.ParseRecordingID(string(r.Continues)); err != nil {
 			return fmt.Errorf("%s continues: %w", r.ID, err)
@@ -124,6 +128,14 @@ func checkSaved(r media.Recording) error {
 		return fmt.Errorf("%s: %w: its duration or size is negative", r.ID, media.ErrInvalid)
 	}
 	return nil
+}
+
+// clusterOf gives the cluster that a row is to have.
+func clusterOf(r media.Recording) string {
+	if r.Cluster == "" {
+		return media.DefaultCluster
+	}
+	return r.Cluster
 }
 
 func samePath(ctx context.Context, q querier, r media.Recording) error {
@@ -165,11 +177,13 @@ func (db *DB) LatestRecording(ctx context.Context, path media.StreamPath) (media
 	return r, nil
 }
 
-// Growing lists the recordings that are live or interrupted, oldest first, so that a starting node finds those whose
-// storage no longer has them.
-func (db *DB) Growing(ctx context.Context) ([]media.Recording, error) {
-	list, err := all(ctx, db.reads, scanRecording, `SELECT `+recordingColumns+` FROM recordings
-		WHERE state IN ('live', 'interrupted') ORDER BY started_at, id`)
+const growingQuery = `SELECT ` + recordingColumns + ` FROM recordings
+	WHERE cluster = $1 AND state IN ('live', 'interrupted') ORDER BY started_at, id`
+
+// Growing lists the cluster's recordings that are live or interrupted, oldest first, so that a starting node finds
+// those whose storage no longer has them.
+func (db *DB) Growing(ctx context.Context, cluster string) ([]media.Recording, error) {
+	list, err := all(ctx, db.reads, scanRecording, growingQuery, cluster)
 	if err != nil {
 		return nil, db.failed("growing recordings", err)
 	}

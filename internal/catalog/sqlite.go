@@ -22,33 +22,37 @@ import (
 // OpenSQLite opens the catalog in an SQLite file, which it makes and migrates as needed. The file's directory must be
 // there, on a local disk: SQLite's locks and shared memory do not work over NFS.
 func OpenSQLite(ctx context.Context, file string, logger *slog.Logger) (*DB, error) {
+	db, _, err := openSQLite(ctx, file, logger)
+	return db, err
+}
+
+func openSQLite(ctx context.Context, file string, logger *slog.Logger) (_ *DB, versions Versions, err error) {
 	if file == "" {
-		return nil, fmt.Errorf("open catalog: %w: no file named", media.ErrInvalid)
+		return nil, versions, fmt.Errorf("open catalog: %w: no file named", media.ErrInvalid)
 	}
 	if err := makePrivate(file); err != nil {
-		return nil, fmt.Errorf("open catalog: %w", err)
+		return nil, versions, fmt.Errorf("open catalog: %w", err)
 	}
 	db := &DB{logger: logger, now: time.Now, sentinel: sqliteSentinel}
-	var err error
 	if db.writes, err = sql.Open("sqlite", sqliteDSN(file, sqliteBusy, url.Values{"_txlock": {"immediate"}})); err != nil {
-		return nil, fmt.Errorf("open catalog %s: %w", file, err)
+		return nil, versions, fmt.Errorf("open catalog %s: %w", file, err)
 	}
 	// One connection: SQLite has one writer at a time, and waiting for it in the pool is fair and ends with the context.
 	db.writes.SetMaxOpenConns(1)
-	if err := db.migrate(ctx, goose.DialectSQLite3); err != nil {
-		return nil, errors.Join(db.failed("open catalog "+file, err), db.writes.Close())
+	if versions, err = db.migrate(ctx, goose.DialectSQLite3); err != nil {
+		return nil, versions, errors.Join(db.failed("open catalog "+file, err), db.writes.Close())
 	}
 	db.reads, err = sql.Open("sqlite", sqliteDSN(file, sqliteBusy, url.Values{"_pragma": {"query_only(1)"}}))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", file, err), db.writes.Close())
+		return nil, versions, errors.Join(fmt.Errorf("open catalog %s: %w", file, err), db.writes.Close())
 	}
 	readers := max(4, runtime.GOMAXPROCS(0))
 	db.reads.SetMaxOpenConns(readers)
 	db.reads.SetMaxIdleConns(readers)
 	if err := db.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", file, err), db.Close())
+		return nil, versions, errors.Join(fmt.Errorf("open catalog %s: %w", file, err), db.Close())
 	}
-	return db, nil
+	return db, versions, nil
 }
 
 // makePrivate makes the file, if it is not there, for nobody else to read: it has passphrases, and the hashes of keys.

@@ -25,7 +25,8 @@ func TestSQLitePlans(t *testing.T) {
 		name, query string
 		indexes     []string
 	}{
-		{"claim", claimDue, []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{"claim", claimDue(""), []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
@@ -52,7 +53,7 @@ func TestSQLitePlans(t *testing.T) {
 			}), []string{"recordings_by_stream"},
 		},
 	} {
-		args := []any{1, "a", 2}
+		args := []any{1, "a", 2, "main"}
 		if c.name != "claim" {
 			args = []any{"a", "b", "c", "d"}[:strings.Count(c.query, "$")]
 		}

@@ -156,7 +156,8 @@ func TestSQLiteRefusesNewerSchema(t *testing.T) {
 		noError(t, err)
 		newer[e.Name()] = &fstest.MapFile{Data: text}
 	}
-	noError(t, db.migrateFrom(t.Context(), goose.DialectSQLite3, newer))
+	_, err = db.migrateFrom(t.Context(), goose.DialectSQLite3, newer)
+	noError(t, err)
 	_, err = OpenSQLite(t.Context(), file, testLogger(t))
 	wantError(t, err, media.ErrUnsupported, file, "99999", "start the newer oxbow")
 	noError(t, db.CreatePublisher(t.Context(), media.Publisher{Name: "acme"})) // who runs goes on
@@ -171,7 +172,8 @@ func TestSQLiteMigratesTheFirstVersion(t *testing.T) {
 	raw, err := sql.Open("sqlite", "file:"+file)
 	noError(t, err)
 	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
-	noError(t, old.migrateFrom(t.Context(), goose.DialectSQLite3, fstest.MapFS{name: {Data: text}}))
+	_, err = old.migrateFrom(t.Context(), goose.DialectSQLite3, fstest.MapFS{name: {Data: text}})
+	noError(t, err)
 	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
 	_, err = raw.ExecContext(t.Context(), `
 		INSERT INTO streams (publisher, name, settings, listed, created_at, updated_at)
@@ -197,7 +199,8 @@ func TestSQLiteMigratesStreamsThatWereInNoGroup(t *testing.T) {
 	raw, err := sql.Open("sqlite", "file:"+file)
 	noError(t, err)
 	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
-	noError(t, old.migrateFrom(t.Context(), goose.DialectSQLite3, files))
+	_, err = old.migrateFrom(t.Context(), goose.DialectSQLite3, files)
+	noError(t, err)
 	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
 	_, err = raw.ExecContext(t.Context(), `
 		INSERT INTO streams (publisher, name, settings, listed, srt_passphrase, created_at, updated_at)
@@ -307,7 +310,7 @@ func TestSQLiteBusy(t *testing.T) {
 	hasty := &DB{reads: impatient, writes: impatient, sentinel: db.sentinel, logger: db.logger, now: time.Now}
 	defer func() { noError(t, hasty.Close()) }()
 	wantError(t, hasty.SaveRecording(t.Context(), ended(1)), media.ErrUnavailable)
-	_, err = hasty.ClaimDue(t.Context(), "a", start, time.Minute)
+	_, err = hasty.ClaimDue(t.Context(), "a", media.DefaultCluster, start, time.Minute)
 	wantError(t, err, media.ErrUnavailable)
 
 	// Writers wait, and then write.

@@ -33,6 +33,7 @@ type Upload struct {
 type RecordingFilter struct {
 	Publisher string
 	Stream    string
+	Cluster   string
 	States    []State
 	// Listed keeps those whose publisher or stream is shown to everybody.
 	Listed bool

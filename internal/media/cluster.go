@@ -1,6 +1,9 @@
 package media
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // The roles of nodes.
 const (
@@ -57,3 +60,14 @@ type Lease struct {
 	// Silent is since when the publisher has sent nothing; zero while media comes.
 	Silent Span `json:"silent,omitempty"`
 }
+
+// UnansweredError comes along with an answer that is put together from those of many nodes: some gave none, and what
+// they know is missing. It is an ErrUnavailable.
+type UnansweredError struct {
+	Nodes []string // their ids, in order
+}
+
+func (e *UnansweredError) Error() string { return "no answer from " + strings.Join(e.Nodes, ", ") }
+
+// Unwrap makes errors.Is(err, ErrUnavailable) true.
+func (e *UnansweredError) Unwrap() error { return ErrUnavailable }

@@ -11,7 +11,9 @@ type IngestReport struct {
 	Protocol  string    `json:"protocol" doc:"rtmp, rtmps, rtmpt, srt"`
 	Remote    string    `json:"remote" doc:"The other side's address"`
 	Encoder   string    `json:"encoder" doc:"What it says that it is"`
-	Epoch     uint64    `json:"epoch" doc:"Of the stream's lease: the higher came later"`
+	Epoch     uint64    `json:"epoch" doc:"Of the stream's lease: the higher came later; 0 of a standby"`
+	Feed      string    `json:"feed" doc:"primary or backup"`
+	Standby   bool      `json:"standby" doc:"It is kept ready to take over; another publisher's feed is live"`
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at" doc:"When this was measured: each second while data comes"`
 	SilentMS  int64     `json:"silent_ms" doc:"Since the last frame came, in milliseconds"`

@@ -56,6 +56,17 @@ func CheckPublisherName(name string) error {
 	return nil
 }
 
+// DefaultCluster is the cluster of nodes that were told no other.
+const DefaultCluster = "main"
+
+// CheckClusterName says whether a cluster may have the name, and if not, why.
+func CheckClusterName(name string) error {
+	if err := CheckStreamName(name); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return nil
+}
+
 // StreamPath names a stream in the whole system: "publisher/stream" in URLs, logs and leases.
 type StreamPath struct {
 	Publisher string

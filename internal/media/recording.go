@@ -26,8 +26,10 @@ func (s State) Growing() bool { return s == Live || s == Interrupted }
 
 // Recording is the catalog's row of one show.
 type Recording struct {
-	ID        RecordingID
-	Path      StreamPath
+	ID   RecordingID
+	Path StreamPath
+	// Cluster names the nodes whose shared storage it was recorded to; empty, in a save, is DefaultCluster.
+	Cluster   string
 	State     State
 	StartedAt time.Time
 	EndedAt   time.Time // zero while it grows
@@ -87,6 +89,8 @@ type Location struct {
 	Nodes []string `json:"nodes,omitempty"`
 	// Archived says that object storage has all of it.
 	Archived bool `json:"archived"`
+	// Guess says that the catalog is away and nobody knows: the nodes may have it, and so may the archive. State is empty.
+	Guess bool `json:"guess,omitempty"`
 }
 
 // Event tells what happened to a recording.

@@ -53,6 +53,8 @@ type Settings struct {
 	ArchiveDelay Span `json:"archive_delay"`
 	// ReconnectWindow is how long players are kept waiting for a lost publisher, who then continues the recording.
 	ReconnectWindow Span `json:"reconnect_window"`
+	// BackupAfter is how long the live feed may be silent before a standby takes over.
+	BackupAfter Span `json:"backup_after"`
 	// DVRWindow is the length of the sliding live playlists.
 	DVRWindow Span `json:"dvr_window"`
 	// Retention counts from the end of a recording to its deletion; zero keeps it for ever.
@@ -93,6 +95,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		ArchiveDelay:    Span(5 * time.Minute),
 		ReconnectWindow: Span(time.Minute),
+		BackupAfter:     Span(3 * time.Second),
 		DVRWindow:       Span(2 * time.Minute),
 		EndOnUnpublish:  true,
 		Latency:         LatencyLow,
@@ -106,6 +109,7 @@ func DefaultSettings() Settings {
 type SettingsPatch struct {
 	ArchiveDelay    *Span   `json:"archive_delay,omitempty"`
 	ReconnectWindow *Span   `json:"reconnect_window,omitempty"`
+	BackupAfter     *Span   `json:"backup_after,omitempty"`
 	DVRWindow       *Span   `json:"dvr_window,omitempty"`
 	Retention       *Span   `json:"retention,omitempty"`
 	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty"`
@@ -130,6 +134,7 @@ type SettingsPatch struct {
 func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.ArchiveDelay, p.ArchiveDelay)
 	set(&s.ReconnectWindow, p.ReconnectWindow)
+	set(&s.BackupAfter, p.BackupAfter)
 	set(&s.DVRWindow, p.DVRWindow)
 	set(&s.Retention, p.Retention)
 	set(&s.EndOnUnpublish, p.EndOnUnpublish)
@@ -188,6 +193,7 @@ func (p SettingsPatch) Check() error {
 	}{
 		{"archive_delay", p.ArchiveDelay, 0, 10 * 365 * 24 * time.Hour, true},
 		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, true},
+		{"backup_after", p.BackupAfter, 500 * time.Millisecond, time.Minute, false},
 		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, false},
 		{"retention", p.Retention, time.Minute, 100 * 365 * 24 * time.Hour, true},
 		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, false},

@@ -14,6 +14,9 @@
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
 //
+// A Relay in front of the handler lets any node of a cluster be asked: what another node has live it asks of that node
+// (relay.go).
+//
 // Playlists that do not slide take a clip, ?start= and ?end= (hls.Clip). The multivariant playlist takes all forms of
 // bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since each
 // reload would be another playlist.

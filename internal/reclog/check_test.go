@@ -161,7 +161,7 @@ func mustRange(tb testing.TB, files Files, name string, offset, size int64) []by
 // checkContinues writes on after a recovery, and reads all of it.
 func checkContinues(tb testing.TB, root *Root, rec *Recording, w *Writer) {
 	tb.Helper()
-	s := &show{tb: tb, fsys: root.fsys.(*memFS), root: root, writer: w, next: 1}
+	s := &show{tb: tb, fsys: root.fsys.(freshFS).fileSystem.(*memFS), root: root, writer: w, next: 1}
 	if n := len(rec.Takes); n > 0 {
 		s.number = rec.Takes[n-1].Number
 		for i, track := range rec.Tracks {

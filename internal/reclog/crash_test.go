@@ -28,6 +28,11 @@ func powerLoss(journal []op, keep func(n int) int) []op {
 		if o.kind == opMkdir {
 			dirs[o.node] = o.name
 		}
+		for node, name := range dirs {
+			if o.kind == opRename && name == o.name {
+				dirs[node] = o.to
+			}
+		}
 		if o.kind != opSync {
 			count[of(o)]++
 			continue

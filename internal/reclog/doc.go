@@ -4,25 +4,27 @@
 // Its flow: Root.Create, Writer.StartTake, then for each part TakeWriter.AppendPart (one write, on the live path) and
 // for each segment FinishSegment (sync and index line, in the background), Writer.AppendMetadata whenever something is
 // told, TakeWriter.Seal, the next StartTake...
-// After a crash: Root.Unfinished, Root.Reopen, and on with the next take. Readers call Load, at any time.
+// After a crash, or in another process: Root.Unfinished or Root.Growing, Root.Reopen, and on with the next take. Readers call Load, at any time.
 //
 // # Format, version 1
 //
 // All numbers are decimal, all times RFC 3339 in UTC. The tree:
 //
-//	<root>/.oxbow.lock                      flock(2)ed by the process that has the root; holds its pid
+//	<root>/.oxbow.lock                      flock(2)ed by the process that has the root, exclusively, or by the nodes of
+//	                                        a cluster, shared; holds the pid, or "cluster"
 //	<root>/<publisher>/<stream>/<recording>/
 //	    recording.json                      manifest
-//	    recording.json.tmp                  a manifest being written; left by a crash, removed by recovery
+//	    recording.json.<writer>.tmp         a manifest being written; left by a crash, removed by recovery
 //	    recording.json.removed              the manifest of a recording that is being removed
 //	    1/                                  take 1; takes are numbered upwards, not always without gaps
 //	        video.mp4  video.idx            track file and index of the track "video"
 //	        audio.mp4  audio.idx
 //	        metadata.jsonl              timed metadata of the take, if there is any
-//	        video.idx.tmp                   an index being written by recovery
+//	        video.idx.<writer>.tmp          an index being written by recovery
 //	        video.idx.corrupt               a damaged index, as recovery met it
 //	        video.mp4.8192.corrupt          a tail that was no torn part, cut off at 8192
 //	    2/
+//	    3.<writer>.tmp/                     a take that is being begun
 //	    3.orphan/                           a take with media that is in no manifest
 //
 // Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
@@ -87,10 +89,13 @@
 //     line is written (and synced) before the gap is announced, since nothing else tells of it.
 //  4. Within a recording, MSNs ascend by one through all takes, the same for each track. A line that is missing is made
 //     up as a gap, by the neighbours' times.
-//  5. One writer. Each take has a fresh directory, made by its writer alone. Reopen and Create write a new random
-//     "writer" into the manifest; a Writer that meets another's there changes nothing more (media.ErrFenced). Reopen
-//     replaces the indexes of takes that were not sealed, so the lines of a fenced writer that still runs go to a file
-//     without a name, and the parts that it appends lie behind the last line, where they belong to no segment.
+//  5. One writer, whichever process it is in and wherever it is stopped. Each take has a fresh directory, made by its
+//     writer alone. Reopen and Create write a new random "writer" into the manifest; a Writer that meets another's there
+//     changes nothing more (media.ErrFenced), and what it was about to put in a file's place finds nothing to rename
+//     (swap.go). Reopen replaces the indexes of takes that were not sealed, so the lines of a fenced writer that still
+//     runs go to a file without a name, and the parts that it appends lie behind the last line, where they belong to no
+//     segment. Where other processes share the root it replaces those of the newest take in any case, for gaps are
+//     appended to a sealed one too, and cuts no track file: one that is about to take over may have listed its tail.
 //  6. A torn tail is not corruption. The last line of an index or of metadata without newline, or that does not parse,
 //     and the last part of a track file that is not whole, are cut off without further ado. A fault before is Damage
 //     (media.ErrCorrupt): logged, kept in the manifest, the bytes kept (in place, or aside when they would be cut), the
@@ -104,13 +109,13 @@
 //
 // What a crash of the process can leave, and what Reopen makes of it:
 //
-//   - A manifest's .tmp: removed. The manifest itself is the old one or the new one (write, fsync, rename, fsync of the
+//   - A manifest's .tmp, a take's: removed. The manifest itself is the old one or the new one (write, fsync, rename, fsync of the
 //     directory).
 //   - A directory of a take that is not in the manifest: StartTake makes directory and files, then names them. Removed,
 //     or renamed to .orphan if it has media. No part of it was ever accepted.
 //   - A take in the manifest without a segment: it gets one, a gap, so that its number and MSN are never given again.
 //     (Its first segment may have been announced and lost with the power.) Seal takes such a take out instead.
-//   - A torn part at the end of a track file: cut off. Parts behind the last line: their segments get lines. The open
+//   - A torn part at the end of a track file: cut off, but under a shared root, where it is of no segment. Parts behind the last line: their segments get lines. The open
 //     segment is closed with the parts that it has, as viewers saw them.
 //   - Tracks that end with different MSNs: the shorter get gaps.
 //   - A torn index, or one that lacks lines in the middle: rebuilt from the file; what the file has not is a gap.
@@ -136,13 +141,28 @@
 //
 // # NFS and other shared storage
 //
-// What is needed of the file system: rename that replaces atomically, mkdir that fails if the directory is there, fsync
-// of files and directories, and close-to-open consistency: a reader that opens a file sees all that its writer's client
-// had sent before. An NFS client sends on fsync or when it likes: other nodes see a part at once under SyncPart, a
-// segment when its line is there under SyncSegment (until then the owner serves it); a crash of the process loses
-// nothing, but a crash of its machine does. Mount with lookupcache=positive or none, so that new takes are seen at
-// once. Appends are plain writes at an offset, by one client, never O_APPEND, which NFS can't do. A reader that finds a
-// range behind the end of a file that it has open opens it anew before it gives up. Locks: flock(2) of the root, which
-// NFS turns into a lock of the whole cluster. Errors of late writing (ENOSPC, EIO) come with fsync and close, and are
-// told.
+// What is needed of the file system: rename that replaces atomically and fails if there is nothing to rename, mkdir that
+// fails if the directory is there, fsync of files and directories, and close-to-open consistency: a reader that opens a
+// file sees all that its writer's client had sent before. Names must not be believed from memory, for a writer learns
+// from the manifest's name that it is fenced: mount with lookupcache=none (at least positive, so that new takes are
+// seen at once) and a short actimeo (1), hard, and NFS 4 where there is a choice. With nosharecache or a local cache of
+// whole files (fsc) it is not safe. A local directory that processes of one machine share needs nothing.
+//
+// An NFS client sends on fsync or when it likes: other nodes see a part at once under SyncPart, a segment when its line
+// is there under SyncSegment; until then its owner serves it, and whoever takes over sees what had been sent. A crash of
+// the process loses nothing, since its client still sends what it wrote: a Reopen on another node within that time (up
+// to 30 s by the Linux defaults, dirty_expire_centisecs) may find less than was announced, so where nodes are to take
+// each other's streams over on NFS without loss, sync "part". A crash of the machine loses what was not synced.
+//
+// Who may write is the lease's to say, before anything here: it keeps two nodes from taking a stream over at a time but
+// for the moment in which one that lost it has not noticed. What that one does meanwhile the writer's name and ReopenAs
+// make harmless. Nothing here waits for a lock of the recording: the node that has it may hang with the server.
+//
+// Appends are plain writes at an offset, by one client, never O_APPEND, which NFS can't do. A reader that finds a range
+// behind the end of a file that it has open opens it anew before it gives up. A handle may be stale (ESTALE), because
+// another client replaced or removed the file: names are looked up again, a few times, and readings go on in the file
+// that has the name now, which for a track file has the same bytes. Locks: flock(2) of the root, which NFS turns into a
+// lock of the whole cluster, exclusive for a process that wants the directory alone and shared for a cluster's nodes; it
+// keeps oxbow serve and a cluster apart and orders nothing else, and a node whose lock the server forgot goes on. Errors
+// of late writing (ENOSPC, EIO) come with fsync and close, and are told.
 package reclog

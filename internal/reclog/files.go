@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"sync"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -80,7 +81,7 @@ func (d dirFiles) open(ctx context.Context, name string, offset, size int64) (*R
 	if size < 0 {
 		size = f.size - offset
 	}
-	return &Range{path: path, f: f.file, idle: d.root.idle, base: offset, size: size}, nil
+	return &Range{path: path, f: f.file, files: d, base: offset, size: size}, nil
 }
 
 type sizedFile struct {
@@ -99,6 +100,15 @@ func (d dirFiles) openFor(path string, offset, size int64) (sizedFile, error) {
 	} else if f != nil {
 		_ = f.Close()
 	}
+	var opened sizedFile
+	err := fresh(func() (err error) {
+		opened, err = d.openAnew(path, offset, size)
+		return err
+	})
+	return opened, err
+}
+
+func (d dirFiles) openAnew(path string, offset, size int64) (sizedFile, error) {
 	f, err := d.root.fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return sizedFile{}, err
@@ -118,12 +128,20 @@ func (d dirFiles) openFor(path string, offset, size int64) (sizedFile, error) {
 
 // Range is a byte range of a file of a Root. It is for one goroutine, but for ReadAt.
 type Range struct {
-	path string
-	f    file
-	idle *idleFiles
-	base int64
-	size int64
-	pos  int64
+	path  string
+	f     file
+	files dirFiles
+	base  int64
+	size  int64
+	pos   int64
+
+	mu struct {
+		sync.Mutex
+		// stale are files that the server no longer knew by what we had of them; ReadAt may still be under way on them.
+		stale []file
+		// again is f opened anew.
+		again file
+	}
 }
 
 // Size is the number of bytes.
@@ -151,7 +169,12 @@ func (r *Range) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := min(int64(len(p)), r.size-off)
-	n, err := r.f.ReadAt(p[:want], r.base+off)
+	n, err := r.file().ReadAt(p[:want], r.base+off)
+	if stale(err) {
+		if err = r.openAnew(); err == nil {
+			n, err = r.file().ReadAt(p[:want], r.base+off)
+		}
+	}
 	switch {
 	case int64(n) < want && errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF // the file was cut since it was opened
@@ -161,6 +184,31 @@ func (r *Range) ReadAt(p []byte, off int64) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+// file is what the range is read from.
+func (r *Range) file() file {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.again != nil {
+		return r.mu.again
+	}
+	return r.f
+}
+
+// openAnew looks the file up again, whose handle is stale: its bytes are the same under its name, or it is gone.
+func (r *Range) openAnew() error {
+	f, err := r.files.openAnew(r.path, r.base, r.size)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.again != nil {
+		r.mu.stale = append(r.mu.stale, r.mu.again)
+	}
+	r.mu.again = f.file
+	return nil
 }
 
 // Seek sets where Read and WriteTo go on.
@@ -186,7 +234,7 @@ func (r *Range) WriteTo(w io.Writer) (int64, error) {
 		return 0, nil
 	}
 	from, ok := w.(io.ReaderFrom)
-	f, isOS := r.f.(*os.File)
+	f, isOS := r.file().(*os.File)
 	if !ok || !isOS {
 		return io.Copy(w, struct{ io.Reader }{r}) // without WriteTo, which Copy would call
 	}
@@ -195,6 +243,10 @@ func (r *Range) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := from.ReadFrom(&io.LimitedReader{R: f, N: rest})
 	r.pos += n
+	if stale(err) { // the rest by Read, which opens the file anew
+		more, err := io.Copy(w, struct{ io.Reader }{r})
+		return n + more, err
+	}
 	if err == nil && n < rest {
 		err = io.ErrUnexpectedEOF
 	}
@@ -208,5 +260,13 @@ func (r *Range) Close() error {
 	}
 	f := r.f
 	r.f = nil
-	return r.idle.put(r.path, f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.again == nil {
+		return r.files.root.idle.put(r.path, f)
+	}
+	for _, old := range append(r.mu.stale, f) {
+		_ = old.Close() // only read, and the server has forgotten it
+	}
+	return r.files.root.idle.put(r.path, r.mu.again)
 }

@@ -101,8 +101,17 @@ func removeAll(fsys fileSystem, name string) error {
 	return err
 }
 
-// readFile reads a file of at most limit bytes, and allocates no more than it has.
-func readFile(fsys fileSystem, name string, limit int64) ([]byte, error) {
+// readFile reads a file of at most limit bytes, and allocates no more than it has. One that is replaced meanwhile is read
+// as it was or as it is.
+func readFile(fsys fileSystem, name string, limit int64) (data []byte, err error) {
+	err = fresh(func() error {
+		data, err = readOnce(fsys, name, limit)
+		return err
+	})
+	return data, err
+}
+
+func readOnce(fsys fileSystem, name string, limit int64) ([]byte, error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -154,15 +163,21 @@ func writeSync(f file, data []byte) error {
 }
 
 // replaceFile gives a file new contents: readers and a crash meet the old or the new, whole. Who has the old file open
-// keeps it, so a fenced writer's appends go nowhere.
-func replaceFile(fsys fileSystem, name string, data []byte) error {
-	tmp := name + tmpSuffix
+// keeps it, so a fenced writer's appends go nowhere. The new file is made under a name of the writer's own; check, if it
+// is not nil, may then still forbid the replacement (see swap.go).
+func replaceFile(fsys fileSystem, name, writer string, data []byte, check func() error) error {
+	tmp := name + "." + writer + tmpSuffix
 	f, err := fsys.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, filePerm)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(writeSync(f, data), f.Close()); err != nil {
 		return errors.Join(err, fsys.Remove(tmp))
+	}
+	if check != nil {
+		if err := check(); err != nil {
+			return errors.Join(err, removeAll(fsys, tmp))
+		}
 	}
 	if err := fsys.Rename(tmp, name); err != nil {
 		return errors.Join(err, fsys.Remove(tmp))
@@ -189,6 +204,8 @@ type appendFile struct {
 	end int64
 	// torn says that bytes of a failed write may lie behind end.
 	torn bool
+	// guard, if it is not nil, says whether the file may be cut: behind a take-over its tail may be in segments.
+	guard func() error
 }
 
 // append writes the record with one write and returns where it begins.
@@ -217,6 +234,11 @@ func (a *appendFile) undo(end int64) error {
 }
 
 func (a *appendFile) cut() error {
+	if a.guard != nil {
+		if err := a.guard(); err != nil {
+			return fmt.Errorf("%w: %w", ErrBroken, err)
+		}
+	}
 	if err := a.f.Truncate(a.end); err != nil {
 		return fmt.Errorf("%w: cut back to %d: %w", ErrBroken, a.end, err)
 	}

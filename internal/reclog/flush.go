@@ -84,6 +84,11 @@ func (t *TakeWriter) writeLines(tr *trackWriter, batch []media.Segment) error {
 			t.synced(tr.name, f.Close())
 			tr.index.f = nil
 		}()
+		// Behind the opening: who took over before it has another index under the name, and who does from now on puts one
+		// there, so that what is written to this one goes nowhere.
+		if err := t.w.fenced(); err != nil {
+			return err
+		}
 	}
 	var gap, bytes bool
 	tr.lines = tr.lines[:0]

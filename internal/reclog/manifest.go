@@ -24,7 +24,9 @@ type Manifest struct {
 	// Continues is the recording that this one follows.
 	Continues media.RecordingID `json:"continues,omitempty"`
 	// Writer is the random name of the Writer that has the recording; one that meets another's name here is fenced.
-	Writer    string          `json:"writer"`
+	Writer string `json:"writer"`
+	// Epoch is that of the lease under which the recording was last reopened; zero without one.
+	Epoch     uint64          `json:"epoch,omitempty"`
 	Settings  media.Settings  `json:"settings"`
 	Constants media.Constants `json:"constants"`
 	// Takes are oldest first, all with the same tracks.

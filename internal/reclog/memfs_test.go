@@ -267,6 +267,19 @@ func (m *memFS) set(name string, data []byte) {
 	m.nodes[node].data = slices.Clone(data)
 }
 
+// nameOf gives a node's name now, or the one that it had.
+func (m *memFS) nameOf(node int, before string) string {
+	if at, ok := m.names[before]; ok && at == node {
+		return before
+	}
+	for name, at := range m.names {
+		if at == node {
+			return name
+		}
+	}
+	return before
+}
+
 // memFile is an open file of a memFS; it follows its node through renames and removal.
 type memFile struct {
 	fs   *memFS
@@ -283,7 +296,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	if err := f.fs.do(op{kind: opWrite, name: f.name, node: f.node, off: off, data: p}); err != nil {
+	if err := f.fs.do(op{kind: opWrite, name: f.fs.nameOf(f.node, f.name), node: f.node, off: off, data: p}); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -292,7 +305,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *memFile) Truncate(size int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	return f.fs.do(op{kind: opTruncate, name: f.name, node: f.node, off: size})
+	return f.fs.do(op{kind: opTruncate, name: f.fs.nameOf(f.node, f.name), node: f.node, off: size})
 }
 
 func (f *memFile) Sync() error {
@@ -304,7 +317,7 @@ func (f *memFile) Sync() error {
 	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	return f.fs.do(op{kind: opSync, name: f.name, node: f.node})
+	return f.fs.do(op{kind: opSync, name: f.fs.nameOf(f.node, f.name), node: f.node})
 }
 
 func (f *memFile) Stat() (fs.FileInfo, error) {

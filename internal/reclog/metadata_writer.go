@@ -69,7 +69,7 @@ func (t *TakeWriter) metadataPath() string { return filepath.Join(t.dir, metadat
 // makeMetadataLocked makes the file. A file that is there already counts for nothing: a sealed take's would be in the
 // manifest.
 func (t *TakeWriter) makeMetadataLocked(closed bool) error {
-	if err := replaceFile(t.w.root.fsys, t.metadataPath(), nil); err != nil {
+	if err := t.w.replace(t.metadataPath(), nil); err != nil {
 		return err
 	}
 	if closed {
@@ -90,6 +90,11 @@ func (t *TakeWriter) writeMetadataLocked(line []byte, closed bool) (err error) {
 	md := &t.metadata
 	if md.file.f == nil {
 		if md.file.f, err = t.w.root.fsys.OpenFile(t.metadataPath(), os.O_RDWR, 0); err != nil {
+			md.file.f = nil
+			return err
+		}
+		if err := t.w.fenced(); err != nil { // behind the opening, as an index's line
+			t.synced(metadataFile, md.file.f.Close())
 			md.file.f = nil
 			return err
 		}
@@ -189,12 +194,12 @@ func (rc *recovery) metadata(told *metadataSum) error {
 			return err
 		}
 	}
-	whole := take.Sealed && len(scan.text) == len(data)
+	whole := take.Sealed && len(scan.text) == len(data) && !rc.anew()
 	take.Metadata = take.Metadata || len(scan.pieces) > 0
 	if whole || !take.Metadata {
 		return nil
 	}
-	return replaceFile(fsys, name, scan.text)
+	return rc.w.replace(name, scan.text)
 }
 
 func reasonOf(err error) string {

@@ -14,19 +14,28 @@ import (
 // Reopen recovers a recording and makes it writable: whoever wrote it before is fenced, torn tails are cut, index lines
 // are rebuilt, all takes are sealed. Every part that AppendPart had accepted is in a segment of the result. Faults
 // before a torn tail are logged and noted in Damage. A recording that a Writer of this process still writes is taken
-// from it. media.ErrNotFound, media.ErrCorrupt, media.ErrConflict.
+// from it, and of several processes that reopen it at a time one gets it. media.ErrNotFound, media.ErrCorrupt,
+// media.ErrConflict, media.ErrFenced.
 func (r *Root) Reopen(
 	ctx context.Context, path media.StreamPath, id media.RecordingID,
 ) (*Recording, *Writer, error) {
+	return r.ReopenAs(ctx, path, id, 0)
+}
+
+// ReopenAs is Reopen under a lease's epoch, if that is not zero: media.ErrFenced says that the recording was written, or
+// reopened, under a later one.
+func (r *Root) ReopenAs(
+	ctx context.Context, path media.StreamPath, id media.RecordingID, epoch uint64,
+) (*Recording, *Writer, error) {
 	ref := Ref{Path: path, ID: id}
-	rec, w, err := r.reopen(ctx, ref)
+	rec, w, err := r.reopen(ctx, ref, epoch)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reopen recording %s: %w", ref, err)
 	}
 	return rec, w, nil
 }
 
-func (r *Root) reopen(ctx context.Context, ref Ref) (*Recording, *Writer, error) {
+func (r *Root) reopen(ctx context.Context, ref Ref, epoch uint64) (*Recording, *Writer, error) {
 	if err := checkRef(ref.Path, ref.ID); err != nil {
 		return nil, nil, err
 	}
@@ -35,62 +44,54 @@ func (r *Root) reopen(ctx context.Context, ref Ref) (*Recording, *Writer, error)
 		return nil, nil, err
 	}
 	defer release()
-	w, err := r.takeOver(ref)
+	w, err := r.takeOver(ref, epoch)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := w.Manifest()
-	if err = w.tidy(&m); err != nil {
+	rec, err := w.recover(ctx)
+	if err != nil {
+		if fenced := w.fenced(); lost(fenced) {
+			err = errors.Join(fenced, err) // what went wrong was another's doing
+		}
 		return nil, nil, err
+	}
+	return rec, w, nil
+}
+
+// recover makes the recording whole.
+func (w *Writer) recover(ctx context.Context) (*Recording, error) {
+	m := w.Manifest()
+	if err := w.tidy(&m); err != nil {
+		return nil, err
 	}
 	var ends []int64
 	var told metadataSum
 	for i := range m.Takes {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		rc := recovery{w: w, m: &m, at: i, ends: ends}
+		var err error
 		if ends, err = rc.run(); err != nil {
-			return nil, nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
+			return nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
 		}
 		if err := rc.metadata(&told); err != nil {
-			return nil, nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
+			return nil, fmt.Errorf("take %d: %w", m.Takes[i].Number, err)
 		}
 		m.Takes[i].Sealed = true
 	}
 	if err := w.conclude(&m); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	rec, err := load(ctx, r.Files(), ref.Path, ref.ID)
+	rec, err := load(ctx, w.root.Files(), w.ref.Path, w.ref.ID)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(rec.Takes) > 0 {
 		w.mu.tail, err = reopenedTail(w, rec)
 		w.mu.told = told
 	}
-	return rec, w, err
-}
-
-// takeOver writes a new writer's name into the manifest, so that the old writer meets it.
-func (r *Root) takeOver(ref Ref) (*Writer, error) {
-	name := filepath.Join(r.refDir(ref), manifestFile)
-	data, err := readFile(r.fsys, name, MaxManifest)
-	if err != nil {
-		return nil, notFound(err)
-	}
-	m, err := parseManifestOf(data, ref)
-	if err != nil {
-		return nil, err
-	}
-	m.Writer = newWriterName()
-	if data, err = m.encode(); err != nil {
-		return nil, err
-	}
-	if err := replaceFile(r.fsys, name, data); err != nil {
-		return nil, err
-	}
-	return newWriter(r, ref, m), nil
+	return rec, err
 }
 
 // conclude writes the manifest that recovery came to.
@@ -114,8 +115,8 @@ func (w *Writer) tidy(m *Manifest) error {
 		name := filepath.Join(w.dir, e.Name())
 		number, nerr := strconv.Atoi(e.Name())
 		switch {
-		case strings.HasSuffix(e.Name(), tmpSuffix):
-			err = w.root.fsys.Remove(name)
+		case strings.HasSuffix(e.Name(), tmpSuffix): // a directory, too: of a take that was not begun
+			err = removeAll(w.root.fsys, name)
 		case e.IsDir() && known[e.Name()]:
 			err = w.tidyTake(name)
 		case e.IsDir() && nerr == nil && number > 0:
@@ -135,7 +136,7 @@ func (w *Writer) tidyTake(dir string) error {
 	}
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), tmpSuffix) {
-			err = errors.Join(err, w.root.fsys.Remove(filepath.Join(dir, e.Name())))
+			err = errors.Join(err, removeAll(w.root.fsys, filepath.Join(dir, e.Name())))
 		}
 	}
 	return err
@@ -149,6 +150,9 @@ func (w *Writer) putAway(dir string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := w.fenced(); err != nil {
+		return err // the next owner's take may have this name
 	}
 	for _, e := range entries {
 		name := filepath.Join(dir, e.Name())

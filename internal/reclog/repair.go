@@ -58,7 +58,7 @@ func (rc *recovery) run() ([]int64, error) {
 		rc.tracks = append(rc.tracks, t)
 	}
 	last := rc.want()
-	clean := take.Sealed
+	clean := take.Sealed && !rc.anew()
 	for _, t := range rc.tracks {
 		t.suspect = t.suspect || len(t.lines) != int(last-take.FirstMSN+1)
 		clean = clean && !t.suspect
@@ -83,6 +83,10 @@ func (rc *recovery) run() ([]int64, error) {
 	}
 	return endsOf(lines, rc.ends), syncDir(rc.w.root.fsys, filepath.Dir(rc.tracks[0].media))
 }
+
+// anew says that the take's index and metadata are replaced although they are good: gaps and pieces are appended to the
+// newest take, sealed or not, and another process may be about to.
+func (rc *recovery) anew() bool { return rc.w.root.shared && rc.at == len(rc.m.Takes)-1 }
 
 func (rc *recovery) lines() [][]media.Segment {
 	lines := make([][]media.Segment, len(rc.tracks))
@@ -155,7 +159,7 @@ func (rc *recovery) damage(found ...Damage) {
 // rebuild completes a track's lines from the bytes of its file.
 func (rc *recovery) rebuild(i int) error {
 	t, take := rc.tracks[i], rc.take()
-	f, err := rc.w.root.fsys.OpenFile(t.media, os.O_RDONLY, 0)
+	f, err := openFresh(rc.w.root.fsys, t.media)
 	if missing(err) {
 		f, err = nil, nil
 	}
@@ -286,24 +290,33 @@ func (rc *recovery) write(t *trackRecovery) error {
 	fsys := rc.w.root.fsys
 	if t.foreign && t.size > t.end {
 		rc.damage(Damage{File: t.rel, Offset: t.end, Reason: fmt.Sprintf("tail of %d bytes is no part", t.size-t.end)})
+		if rc.w.root.shared { // it stays where it is
+			return rc.writeIndex(t)
+		}
 		aside := t.media + "." + strconv.FormatInt(t.end, 10) + corruptSuffix
 		if err := rc.keepAside(t.media, aside, span{t.end, t.size}); err != nil {
 			return err
 		}
 	}
-	if !rc.take().Sealed && t.size > 0 {
+	// Another process that takes the recording over now, and has met more parts here, may be about to list them. So
+	// nothing is cut where there may be one; what lies behind the last line is of no segment.
+	if !rc.take().Sealed && t.size > 0 && !rc.w.root.shared {
 		if err := cutFile(fsys, t.media, max(t.end, t.init), t.size); err != nil {
 			return err
 		}
 	}
+	return rc.writeIndex(t)
+}
+
+func (rc *recovery) writeIndex(t *trackRecovery) error {
 	var text []byte
 	for i := range t.lines {
 		text = appendLine(text, &t.lines[i])
 	}
-	if rc.take().Sealed && bytes.Equal(text, t.text) {
+	if rc.take().Sealed && bytes.Equal(text, t.text) && !rc.anew() {
 		return nil
 	}
-	return replaceFile(fsys, t.index, text)
+	return rc.w.replace(t.index, text)
 }
 
 // cutFile cuts a file that is longer than it should be, and syncs it.

@@ -8,10 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -36,6 +33,9 @@ type Config struct {
 	Dir string
 	// Sync is SyncSegment if empty.
 	Sync SyncPolicy
+	// Shared opens the directory together with other processes that do, as the nodes of a cluster; without it the
+	// directory is this process's alone.
+	Shared bool
 	// OnError is told of each failure of work done in the background (sync, index line), which is logged too. It is
 	// called from any goroutine; nil is fine.
 	OnError func(ref Ref, err error)
@@ -55,10 +55,12 @@ type Root struct {
 	dir     string
 	fsys    fileSystem
 	policy  SyncPolicy
+	shared  bool
 	onError func(Ref, error)
 	logger  *slog.Logger
 	lock    *os.File
 	idle    *idleFiles
+	volume  *volume
 
 	mu struct {
 		sync.Mutex
@@ -66,9 +68,7 @@ type Root struct {
 	}
 }
 
-const lockFile = ".oxbow.lock"
-
-// OpenRoot opens the directory for this process alone: media.ErrConflict says that another has it.
+// OpenRoot opens the directory, for this process alone or for a cluster's: media.ErrConflict says who else has it.
 func OpenRoot(cfg Config, logger *slog.Logger) (*Root, error) {
 	r, err := newRoot(cfg, osFS{}, logger)
 	if err != nil {
@@ -77,7 +77,7 @@ func OpenRoot(cfg Config, logger *slog.Logger) (*Root, error) {
 	if err := os.MkdirAll(cfg.Dir, dirPerm); err != nil {
 		return nil, fmt.Errorf("open recordings: %w", err)
 	}
-	if r.lock, err = lockDir(cfg.Dir); err != nil {
+	if r.lock, err = lockDir(cfg.Dir, cfg.Shared); err != nil {
 		return nil, fmt.Errorf("open recordings: %w", err)
 	}
 	return r, nil
@@ -93,34 +93,11 @@ func newRoot(cfg Config, fsys fileSystem, logger *slog.Logger) (*Root, error) {
 		return nil, fmt.Errorf("sync policy: %w: %.40q: use segment, part or never", media.ErrInvalid, cfg.Sync)
 	}
 	r := &Root{
-		dir: cfg.Dir, fsys: fsys, policy: policy, onError: cfg.OnError, logger: logger, idle: newIdleFiles(maxIdle),
+		dir: cfg.Dir, fsys: freshFS{fsys}, policy: policy, shared: cfg.Shared, onError: cfg.OnError, logger: logger,
+		idle: newIdleFiles(maxIdle), volume: newVolume(cfg.Dir),
 	}
 	r.mu.busy = make(map[Ref]bool)
 	return r, nil
-}
-
-// lockDir holds the directory until the file is closed or the process ends.
-func lockDir(dir string) (*os.File, error) {
-	name := filepath.Join(dir, lockFile)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, filePerm)
-	if err != nil {
-		return nil, err
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		holder := make([]byte, 20)
-		n, _ := f.ReadAt(holder, 0) // only for the message
-		err = fmt.Errorf("%w: process %s has %s open", media.ErrConflict, strings.TrimSpace(string(holder[:n])), dir)
-	}
-	if err == nil {
-		if err = f.Truncate(0); err == nil {
-			_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // Close gives the directory free. Writers of it must be done.
@@ -195,7 +172,7 @@ func (r *Root) create(ref Ref, m Manifest) (*Writer, error) {
 	}
 	err = syncDir(r.fsys, parent)
 	if err == nil {
-		err = replaceFile(r.fsys, filepath.Join(dir, manifestFile), data)
+		err = replaceFile(r.fsys, filepath.Join(dir, manifestFile), m.Writer, data, nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, removeAll(r.fsys, dir))

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // Unfinished lists the recordings whose manifest says live or interrupted, for the start of a process, and ends the
 // removals that a crash cut short. A recording whose manifest can't be read is logged and passed over: one bad file
-// must not keep the others from being recovered.
+// must not keep the others from being recovered. With a shared root those that other processes write are among them: a
+// lease tells. It reads the manifest of every recording that is on storage; Growing is for one stream.
 func (r *Root) Unfinished(ctx context.Context) ([]Ref, error) {
 	var refs []Ref
 	err := r.each(ctx, func(ref Ref) {
@@ -116,6 +118,9 @@ func (r *Root) remove(ref Ref) error {
 func (r *Root) endRemoval(ref Ref) error {
 	f, err := r.fsys.OpenFile(filepath.Join(r.refDir(ref), removedFile), os.O_RDONLY, 0)
 	if missing(err) {
+		if r.shared && !r.abandoned(ref) {
+			return nil // another process may be about to make it
+		}
 		if r.fsys.Remove(r.refDir(ref)) != nil { // empty is what the last step of a removal leaves
 			r.logger.Warn("directory without manifest", "recording", ref.String())
 		}
@@ -128,6 +133,19 @@ func (r *Root) endRemoval(ref Ref) error {
 		return err
 	}
 	return r.removeFiles(ref)
+}
+
+// abandonedAfter is how old the directory of a recording without manifest must be for it to be nobody's: more than any
+// creation takes, and than clocks differ.
+const abandonedAfter = time.Hour
+
+func (r *Root) abandoned(ref Ref) bool {
+	f, err := r.fsys.OpenFile(r.refDir(ref), os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	info, err := f.Stat()
+	return errors.Join(err, f.Close()) == nil && time.Since(info.ModTime()) > abandonedAfter
 }
 
 // removeFiles removes the directory, the mark of the removal last.

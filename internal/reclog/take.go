@@ -78,6 +78,9 @@ func (t *TakeWriter) createFiles(inits [][]byte) error {
 			return err
 		}
 		tr.media = appendFile{f: f, end: int64(len(inits[i]))}
+		if t.w.root.shared {
+			tr.media.guard = t.w.fenced
+		}
 		if f, err = createFile(t.w.root.fsys, filepath.Join(t.dir, tr.name+indexSuffix), nil); err != nil {
 			return err
 		}

@@ -2,10 +2,8 @@ package reclog
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -55,7 +53,7 @@ func newWriterName() string { return rand.Text() }
 func (w *Writer) Manifest() Manifest { return w.current.Load().clone() }
 
 // Update changes the manifest and replaces it atomically; after an error the old one holds. Format, names, Writer,
-// Takes and Damage are the log's own: what fn does to them is undone. media.ErrFenced: another writer has the
+// Epoch, Takes and Damage are the log's own: what fn does to them is undone. media.ErrFenced: another writer has the
 // recording. media.ErrGone: it was removed.
 func (w *Writer) Update(fn func(*Manifest)) error {
 	w.mu.Lock()
@@ -64,7 +62,7 @@ func (w *Writer) Update(fn func(*Manifest)) error {
 		own := m.clone()
 		fn(m)
 		m.Format, m.ID, m.Publisher, m.Stream = own.Format, own.ID, own.Publisher, own.Stream
-		m.Writer, m.Takes, m.Damage = own.Writer, own.Takes, own.Damage
+		m.Writer, m.Epoch, m.Takes, m.Damage = own.Writer, own.Epoch, own.Takes, own.Damage
 	}); err != nil {
 		return fmt.Errorf("update manifest of %s: %w", w.ref, err)
 	}
@@ -84,8 +82,8 @@ func (w *Writer) replaceLocked(change func(*Manifest)) error {
 	if err := w.fenced(); err != nil {
 		return err
 	}
-	if err := replaceFile(w.root.fsys, filepath.Join(w.dir, manifestFile), data); err != nil {
-		w.mu.unsure = true
+	if err := w.root.swapManifest(w.dir, m.Writer, data, w.fenced); err != nil {
+		w.mu.unsure = w.mu.unsure || !lost(err)
 		return err
 	}
 	w.current.Store(&m)
@@ -104,24 +102,29 @@ func (w *Writer) assureLocked() error {
 
 // fenced says whether the recording was taken over or removed. A manifest that does not parse is ours to replace.
 func (w *Writer) fenced() error {
-	data, err := readFile(w.root.fsys, filepath.Join(w.dir, manifestFile), MaxManifest)
-	if err != nil {
-		if missing(err) {
-			err = fmt.Errorf("%w: %w", media.ErrGone, err)
-		}
-		return err
-	}
-	var on struct {
-		Writer string `json:"writer"`
-	}
-	if err := json.Unmarshal(data, &on); err != nil {
+	own := w.current.Load().Writer
+	switch name, err := w.root.holder(w.dir); {
+	case errors.Is(err, media.ErrCorrupt):
 		w.logger.Error("manifest does not parse, replacing it", "err", err)
 		return nil
-	}
-	if own := w.current.Load().Writer; on.Writer != own {
-		return fmt.Errorf("%w: writer %.40q has the recording", media.ErrFenced, on.Writer)
+	case err != nil:
+		return err
+	case name != own:
+		return fmt.Errorf("%w: writer %.40q has the recording", media.ErrFenced, name)
 	}
 	return nil
+}
+
+// lost says that the recording is another writer's, or was removed: nothing that lies in it is ours to remove.
+func lost(err error) bool { return errors.Is(err, media.ErrFenced) || errors.Is(err, media.ErrGone) }
+
+// replace gives one of the recording's files new contents, unless another writer has the recording.
+func (w *Writer) replace(name string, data []byte) error {
+	err := replaceFile(w.root.fsys, name, w.current.Load().Writer, data, w.fenced)
+	if missing(err) {
+		err = errors.Join(w.fenced(), err) // who took over removed what was to replace the file
+	}
+	return err
 }
 
 // StartTake begins the next take: its directory, which must not be there, its files with their inits, given in track
@@ -181,6 +184,9 @@ func (w *Writer) startTakeLocked(take media.Take, inits [][]byte) (*TakeWriter, 
 	}
 	if err := w.replaceLocked(func(m *Manifest) { m.Takes = append(takes, take) }); err != nil {
 		err = errors.Join(err, t.closeFiles())
+		if lost(err) {
+			return nil, err // who has the recording puts the directory away
+		}
 		if !w.mu.unsure {
 			return nil, errors.Join(err, w.discardLocked(t.dir))
 		}
@@ -210,24 +216,37 @@ func withInits(take media.Take, inits [][]byte) (media.Take, error) {
 	return take, nil
 }
 
-// makeTake makes the take's directory and files; after an error nothing is left of them, if storage lets it.
+// makeTake makes the take's directory and files, and puts them in their place; after an error nothing is left of them,
+// if storage lets it. The directory is made under a name of this writer's own: one that was fenced meanwhile must not
+// put files where the new owner's are, nor remove those.
 func (w *Writer) makeTake(take media.Take, inits [][]byte) (*TakeWriter, error) {
-	dir := filepath.Join(w.dir, strconv.Itoa(take.Number))
-	if err := w.root.fsys.Mkdir(dir, dirPerm); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w: %w", media.ErrExists, err)
-		}
+	fsys, dir := w.root.fsys, filepath.Join(w.dir, strconv.Itoa(take.Number))
+	own := dir + "." + w.current.Load().Writer + tmpSuffix
+	if _, err := fsys.ReadDir(dir); err == nil {
+		return nil, fmt.Errorf("%w: directory %d", media.ErrExists, take.Number)
+	}
+	if err := errors.Join(removeAll(fsys, own), fsys.Mkdir(own, dirPerm)); err != nil {
 		return nil, err
 	}
-	t := newTakeWriter(w, take, dir)
+	t := newTakeWriter(w, take, own)
 	err := t.createFiles(inits)
 	if err == nil {
-		err = syncDir(w.root.fsys, dir)
+		err = syncDir(fsys, own)
 	}
 	if err == nil {
-		err = syncDir(w.root.fsys, w.dir)
+		err = w.fenced()
+	}
+	if err == nil {
+		err = fsys.Rename(own, dir)
 	}
 	if err != nil {
+		if missing(err) {
+			err = errors.Join(w.fenced(), err)
+		}
+		return nil, errors.Join(err, t.closeFiles(), removeAll(fsys, own))
+	}
+	t.dir = dir
+	if err := syncDir(fsys, w.dir); err != nil {
 		return nil, errors.Join(err, t.closeFiles(), w.discardLocked(dir))
 	}
 	return t, nil
@@ -235,8 +254,11 @@ func (w *Writer) makeTake(take media.Take, inits [][]byte) (*TakeWriter, error) 
 
 // discardLocked removes the directory of a take that is in no manifest, now or before the next take.
 func (w *Writer) discardLocked(dir string) error {
-	err := removeAll(w.root.fsys, dir)
-	if err != nil {
+	err := w.fenced()
+	if err == nil {
+		err = removeAll(w.root.fsys, dir)
+	}
+	if err != nil && !lost(err) {
 		w.mu.debris = append(w.mu.debris, dir)
 	}
 	return err

@@ -22,6 +22,8 @@ type bench struct {
 	pass func(d time.Duration)
 	// run runs a case where pass works.
 	run func(t *testing.T, name string, f func(t *testing.T))
+	// youth is for how long a new registry refuses claims, at most.
+	youth time.Duration
 }
 
 // conformance is the suite that every registry passes.
@@ -36,6 +38,11 @@ func conformance(t *testing.T, b bench) {
 	b.run(t, "releasing a lost lease leaves the new one alone", b.testReleaseLost)
 	b.run(t, "a registry without memory learns from renewals", b.testForgotten)
 	b.run(t, "one of many acquirers ends up as owner", b.testRace)
+	b.run(t, "of two that assert themselves the later owner stays", b.testLearnt)
+	b.run(t, "only what nobody holds is claimed", b.testClaim)
+	b.run(t, "a lease says what its owner shows", b.testShow)
+	b.run(t, "leases are listed by path while they last", b.testLeases)
+	b.run(t, "many leases are renewed at once", b.testRenewAll)
 	b.run(t, "events are read in order and resumed", b.testEvents)
 	b.run(t, "readers wait for events", b.testWait)
 	b.run(t, "a reader that fell behind is told", b.testLost)
@@ -97,9 +104,9 @@ func (b bench) testExpiry(t *testing.T) {
 		wantOwner(t, r, show, "a", epoch)
 		noError(t, r.Renew(ctx, owned(show, "a", epoch)))
 	}
-	b.pass(4900 * time.Millisecond)
+	b.pass(4500 * time.Millisecond)
 	wantOwner(t, r, show, "a", epoch)
-	b.pass(200 * time.Millisecond)
+	b.pass(600 * time.Millisecond)
 	wantOwner(t, r, show, "", 0)
 	if again := acquire(t, r, show, "b", 0); again != epoch+1 {
 		t.Errorf("epoch after expiry = %d, want %d", again, epoch+1)
@@ -215,6 +222,8 @@ func (b bench) testRefusals(t *testing.T) {
 	wantError(t, r.Register(ctx, media.Node{URL: "http://a"}), media.ErrInvalid)
 	_, err := r.Acquire(ctx, owned(show, "", 0), 0)
 	wantError(t, err, media.ErrInvalid)
+	_, err = r.Claim(ctx, owned(show, "", 0), 0)
+	wantError(t, err, media.ErrInvalid)
 	wantError(t, r.Renew(ctx, owned(show, "a", 0)), media.ErrFenced)
 	wantError(t, r.Renew(ctx, owned(show, "", 0)), media.ErrFenced)
 
@@ -225,9 +234,12 @@ func (b bench) testRefusals(t *testing.T) {
 	_, _, errOwner := r.Owner(over, show)
 	_, errTail := r.Tail(over)
 	_, errRead := r.Read(over, 0)
+	_, errClaim := r.Claim(over, owned(show, "a", 0), 0)
+	_, errLeases := r.Leases(over, "")
 	for _, err := range []error{
 		r.Register(over, media.Node{ID: "a", URL: "http://a"}), r.Unregister(over, "a"), errNodes, errAcquire, errOwner,
 		r.Renew(over, owned(show, "a", 1)), r.Release(over, show, "a", 1), r.Publish(over, media.Event{}), errTail, errRead,
+		errClaim, errLeases, r.RenewAll(over, []media.Lease{owned(show, "a", 1)})[0],
 	} {
 		wantError(t, err, context.Canceled)
 	}

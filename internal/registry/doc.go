@@ -17,4 +17,5 @@
 //  5. The log of events is bounded. A reader that fell behind is told so, with a LostError, and never skips in silence.
 //     Ids grow, over restarts too.
 //  6. What has run out is dropped when it is next looked at: there is no goroutine here.
+//  7. While the registry is away a Memo answers with what it said last, and says so.
 package registry

@@ -51,6 +51,8 @@ type heartbeat struct {
 type held struct {
 	media.Lease
 	until time.Time
+	// learnt says that it comes from its owner's renewal: this registry did not give it.
+	learnt bool
 }
 
 func (l *held) alive(now time.Time) bool { return l.Node != "" && now.Before(l.until) }
@@ -157,14 +159,25 @@ func (m *Memory) Renew(ctx context.Context, lease media.Lease) error {
 	before := m.mu.leases[lease.Path]
 	mine := before.Node == lease.Node && before.Epoch == lease.Epoch
 	// An epoch above the highest known was given before this registry lost its memory. A lease that was given since
-	// goes before it.
-	forgotten := lease.Epoch > before.Epoch && !before.alive(time.Now())
+	// goes before it; one that was learnt, of an owner that did not know yet that it was the last but one, does not.
+	forgotten := lease.Epoch > before.Epoch && (before.learnt || !before.alive(time.Now()))
 	if lease.Node == "" || !mine && !forgotten {
 		return fmt.Errorf("renew stream %s: %w: node %s has epoch %d, the newest is %d",
 			lease.Path, media.ErrFenced, lease.Node, lease.Epoch, before.Epoch)
 	}
-	m.mu.leases[lease.Path] = held{Lease: lease, until: time.Now().Add(m.cfg.LeaseTTL)}
+	m.mu.leases[lease.Path] = held{
+		Lease: lease, until: time.Now().Add(m.cfg.LeaseTTL), learnt: before.learnt || !mine,
+	}
 	return nil
+}
+
+// RenewAll implements Registry.
+func (m *Memory) RenewAll(ctx context.Context, leases []media.Lease) []error {
+	errs := make([]error, len(leases))
+	for i, lease := range leases {
+		errs[i] = m.Renew(ctx, lease)
+	}
+	return errs
 }
 
 // Release implements Registry.

@@ -22,11 +22,14 @@ type Registry interface {
 	// nothing.
 	Acquire(ctx context.Context, lease media.Lease, floor uint64) (epoch uint64, err error)
 	// Claim is Acquire of a stream that nobody holds. media.ErrConflict names who does. media.ErrUnavailable says that
-	// the registry can't know yet: its memory is younger than a lease, so an owner may not have renewed it.
+	// the registry can't know yet: for less than the length of a lease has it been there without a break, so an owner may
+	// not have renewed its lease.
 	Claim(ctx context.Context, lease media.Lease, floor uint64) (epoch uint64, err error)
 	// Renew prolongs a lease to LeaseTTL from now, also one that ran out and that nobody acquired since, and keeps what
 	// it says of the show. media.ErrFenced when it was taken over or released.
 	Renew(ctx context.Context, lease media.Lease) error
+	// RenewAll is Renew of many leases at once, with an error, or nil, for each.
+	RenewAll(ctx context.Context, leases []media.Lease) []error
 	// Release gives a lease back. One that is no longer held is left to its new holder: that is no error.
 	Release(ctx context.Context, path media.StreamPath, node string, epoch uint64) error
 	// Owner gives the lease on a stream; ok is false when nobody has one.

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+	"github.com/oxbow-video/oxbow/internal/registry"
+)
+
+// node is the process under construction: the adapters and the listeners that its roles share. A role's command fills
+// in the flags that it has, opens what it needs and starts its parts; serve does that for all roles.
+type node struct {
+	clusterFlags
+	adapterFlags
+	recordingFlags
+	publishFlags
+	archiveFlags
+	adminFlags
+
+	logger   *slog.Logger
+	metrics  *prometheus.Registry
+	services *services
+	ready    atomic.Bool
+	// self is how others find this process.
+	self media.Node
+
+	root     *reclog.Root
+	catalog  *catalog.DB
+	registry registry.Registry
+	objects  archiver.Objects
+	sources  *ingest.Puller
+	leases   *leases
+
+	internal net.Listener // directory service, origin and control, which nodes and edges ask
+	closers  []func() error
+}
+
+func newNode(ctx runContext) *node {
+	n := &node{logger: ctx.logger, metrics: prometheus.NewRegistry(), services: newServices(ctx.logger)}
+	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return n
+}
+
+// onClose has something closed at the end, in reverse order.
+func (n *node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
+// close stops the services and closes what was opened.
+func (n *node) close() error {
+	n.services.stop()
+	var err error
+	for i := len(n.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, n.closers[i]())
+	}
+	n.closers = nil
+	return err
+}
+
+// listen opens an address for a flag; it is closed with the node.
+func (n *node) listen(ctx context.Context, a listenAddress, flag string) (net.Listener, error) {
+	l, err := a.listen(ctx, flag)
+	if err == nil {
+		n.onClose(func() error { _ = l.Close(); return nil }) // its server has closed it, mostly
+	}
+	return l, err
+}
+
+// openCatalog opens what --catalog names.
+func (n *node) openCatalog(ctx context.Context) error {
+	db, err := catalog.Open(ctx, n.Catalog, n.logger)
+	if err != nil {
+		return fmt.Errorf("--catalog: %w", err)
+	}
+	n.catalog = db
+	n.onClose(db.Close)
+	return nil
+}
+
+// memoryRegistry is the --registry of a process that is alone.
+const memoryRegistry = "memory:"
+
+// openRegistry opens what --registry names.
+func (n *node) openRegistry(ctx context.Context) error {
+	if n.Registry == memoryRegistry {
+		n.registry = registry.NewMemory(registry.Config{})
+		return nil
+	}
+	r, err := registry.OpenRedis(ctx, registry.RedisConfig{URL: n.Registry}, n.logger)
+	if err != nil {
+		return fmt.Errorf("--registry: %w", err)
+	}
+	n.registry = r
+	n.onClose(r.Close)
+	return nil
+}
+
+// openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
+func (n *node) openRoot(shared bool) error {
+	if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
+		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
+	}
+	root, err := reclog.OpenRoot(reclog.Config{
+		Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
+	}, n.logger)
+	if errors.Is(err, media.ErrConflict) {
+		return fmt.Errorf("%s: another oxbow uses it: stop that, or choose another directory: %w", n.Recordings, err)
+	}
+	if err != nil {
+		return err
+	}
+	n.root = root
+	n.onClose(root.Close)
+	return nil
+}
+
+// identify says how others find this process, which is to be reached at what listens for them.
+func (n *node) identify(role, advertise string, listener net.Addr) error {
+	if err := n.check(); err != nil {
+		return err
+	}
+	base, err := advertised(advertise, listener)
+	if err != nil {
+		return err
+	}
+	n.self = media.Node{
+		ID: nodeName(n.Node, listener), Role: role, Cluster: n.Cluster, URL: base, Version: version,
+		StartedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	n.logger = n.logger.With("node", n.self.ID)
+	return nil
+}
+
+// serveAdmin starts the operator's port.
+func (n *node) serveAdmin(ctx context.Context) error {
+	admin, err := n.listen(ctx, n.Admin, "--admin")
+	if err != nil {
+		return err
+	}
+	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
+	return nil
+}
+
+// register lists the node again and again until ctx ends, for roles that have no leases to renew.
+func (n *node) register(ctx context.Context) error {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for away := false; ; {
+		call, cancel := context.WithTimeout(ctx, beatTimeout)
+		err := n.registry.Register(call, n.self)
+		cancel()
+		if ctx.Err() == nil && (err != nil) != away {
+			away = err != nil
+			n.logger.Warn("registry", "away", away, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return n.unregister(ctx)
+		case <-beat.C:
+		}
+	}
+}
+
+// unregister takes the node from the list.
+func (n *node) unregister(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+	defer cancel()
+	if err := n.registry.Unregister(ctx, n.self.ID); err != nil {
+		n.logger.Warn("leave the registry", "err", err)
+	}
+	return nil
+}
+
+// private says that an address is reached from this machine only.
+func private(a listenAddress) bool {
+	host, _, err := net.SplitHostPort(string(a))
+	ip := net.ParseIP(host)
+	return err == nil && (strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback())
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+	"github.com/oxbow-video/oxbow/packager"
+)
+
+// floorPatience bounds the look at storage for an epoch: without it the publish is refused soon after, for the recording
+// that it would continue can't be read either.
+const floorPatience = 2 * time.Second
+
+// takeover brings shows that other processes began to this one: what a publisher comes back to, what nobody owns any
+// more, and what this node itself left when it stopped.
+type takeover struct {
+	root     *reclog.Root
+	packager *packager.Packager
+	logger   *slog.Logger
+}
+
+// prepare has the stream's growing recording continued here, if storage has one. The caller owns the stream's lease. A
+// recording that can't be read does not keep its publisher from beginning another; a volume that does not answer does.
+func (t *takeover) prepare(ctx context.Context, path media.StreamPath) error {
+	if _, here := t.packager.Current(path); here {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- t.resumeNewest(ctx, path) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+	}
+}
+
+func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath) error {
+	ref, _, err := t.root.Growing(ctx, path)
+	if err == nil {
+		err = t.resume(ctx, ref)
+	}
+	if errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrUnavailable) {
+		return ignoreNotFound(err)
+	}
+	if err != nil {
+		t.logger.Error("the stream's recording can't be continued: the next begins",
+			"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
+	}
+	return nil
+}
+
+// resume takes a recording over: whoever wrote it is fenced.
+func (t *takeover) resume(ctx context.Context, ref reclog.Ref) error {
+	recording, writer, err := t.root.Reopen(ctx, ref.Path, ref.ID)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil { // nobody waits for it any more
+		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+	}
+	return t.packager.Resume(ctx, recording, writer)
+}
+
+// floor is the highest epoch that storage knows of a stream.
+func (t *takeover) floor(ctx context.Context, path media.StreamPath) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, floorPatience)
+	defer cancel()
+	found := make(chan uint64, 1)
+	go func() {
+		_, epoch, err := t.root.Growing(ctx, path)
+		if err != nil && !errors.Is(err, media.ErrNotFound) {
+			t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
+		}
+		found <- epoch
+	}()
+	select {
+	case epoch := <-found:
+		return epoch
+	case <-ctx.Done():
+		return 0
+	}
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, media.ErrNotFound) {
+		return nil
+	}
+	return err
+}

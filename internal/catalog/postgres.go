@@ -1,0 +1,202 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Open opens the catalog that a URL names: postgres://USER:PASSWORD@HOST:5432/DATABASE, also spelled postgresql://, or
+// sqlite:FILE.
+func Open(ctx context.Context, catalogURL string, logger *slog.Logger) (*DB, error) {
+	scheme, file, _ := strings.Cut(catalogURL, ":")
+	switch scheme {
+	case "postgres", "postgresql":
+		return OpenPostgres(ctx, catalogURL, logger)
+	case "sqlite":
+		return OpenSQLite(ctx, file, logger)
+	}
+	return nil, fmt.Errorf("open catalog: %w", errScheme)
+}
+
+// errScheme does not repeat the URL, which may have a password in it.
+var errScheme = fmt.Errorf("%w: the URL's scheme is unknown: use postgres://USER:PASSWORD@HOST:5432/DATABASE or "+
+	"sqlite:FILE", media.ErrInvalid)
+
+// What bounds the time that PostgreSQL may take. The server ends a statement itself; only a server that hangs, or a
+// network that swallows everything, is given up by silence.
+const (
+	pgConnectTimeout   = 2 * time.Second
+	pgStatementTimeout = 8 * time.Second
+	pgLockTimeout      = 5 * time.Second
+	pgIdleInTx         = 10 * time.Second
+	pgSilence          = 10 * time.Second
+)
+
+// pgPool is how many connections a process has at most, unless the URL's pool_max_conns says otherwise.
+const pgPool = 16
+
+// OpenPostgres opens the catalog in a PostgreSQL database, whose schema Migrate has brought up to date. A schema that is
+// older than this binary is an error that says what to run, a newer one media.ErrUnsupported.
+//
+// A server that does not answer is no error: it is logged, and every call is media.ErrUnavailable until it answers, so
+// that nodes can be started while SQL is away. The schema is checked on every new connection. What a wrong password or a
+// missing database is answered with, is an error here.
+//
+// The URL is libpq's, with several hosts if need be. pool_max_conns bounds the connections (16); statement_timeout,
+// lock_timeout, connect_timeout and target_session_attrs may be set in it.
+func OpenPostgres(ctx context.Context, catalogURL string, logger *slog.Logger) (*DB, error) {
+	config, most, err := parsePostgres(catalogURL)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	for name, limit := range map[string]time.Duration{
+		"statement_timeout":                   pgStatementTimeout,
+		"lock_timeout":                        pgLockTimeout,
+		"idle_in_transaction_session_timeout": pgIdleInTx,
+	} {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = strconv.FormatInt(limit.Milliseconds(), 10)
+		}
+	}
+	boundSilence(config, pgSilence)
+	schema, err := newSchemaCheck(logger)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	server := newPGServer(config, schema.check)
+	pool := sql.OpenDB(server)
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(most)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(30 * time.Minute) // so that connections spread again over servers that came back
+	db := &DB{
+		reads: pool, writes: pool, sentinel: server.sentinel, skipLocked: " FOR UPDATE SKIP LOCKED",
+		logger: logger, now: time.Now,
+	}
+	err = db.Ping(ctx)
+	switch {
+	case err == nil:
+	case errors.Is(err, media.ErrUnavailable) && !errors.Is(err, errOldSchema):
+		logger.WarnContext(ctx, "catalog is away: going on without it", "catalog", config.Host, "err", err)
+	default:
+		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", pgName(config), err), db.Close())
+	}
+	return db, nil
+}
+
+// pgName names a database in errors, without the password.
+func pgName(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s on %s", config.Database, net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))))
+}
+
+// parsePostgres reads the URL and sets what all connections have in common; most is the size of the pool.
+func parsePostgres(catalogURL string) (config *pgx.ConnConfig, most int, err error) {
+	if scheme, _, ok := strings.Cut(catalogURL, "://"); !ok || (scheme != "postgres" && scheme != "postgresql") {
+		return nil, 0, errScheme
+	}
+	config, err = pgx.ParseConfig(catalogURL)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %s", media.ErrInvalid, withoutSecrets(err, catalogURL))
+	}
+	most = pgPool
+	if text := config.RuntimeParams["pool_max_conns"]; text != "" {
+		most, err = strconv.Atoi(text)
+		if err != nil || most < 1 || most > 1000 {
+			return nil, 0, fmt.Errorf("%w: pool_max_conns is %.20q: use 1 to 1000", media.ErrInvalid, text)
+		}
+		delete(config.RuntimeParams, "pool_max_conns")
+	}
+	if config.ConnectTimeout == 0 || !strings.Contains(catalogURL, "connect_timeout=") {
+		config.ConnectTimeout = pgConnectTimeout
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "oxbow"
+	}
+	if config.ValidateConnect == nil {
+		// A server that has become a standby takes no writes: look for the one that does.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	return config, most, nil
+}
+
+// withoutSecrets tells what is wrong with a URL. The parser's own text repeats the URL, and where that is malformed
+// nobody can tell which part is the password; so it is told only for one that net/url takes apart, without the URL.
+func withoutSecrets(err error, catalogURL string) string {
+	const hint = "use postgres://USER:PASSWORD@HOST:5432/DATABASE, with @ : / ? # % in the password percent-encoded"
+	u, bad := url.Parse(catalogURL)
+	inner := errors.Unwrap(err)
+	if bad != nil || inner == nil {
+		return "the URL does not parse: " + hint
+	}
+	text := inner.Error()
+	secrets := []string{u.Query().Get("password"), u.Query().Get("sslpassword"), catalogURL}
+	if password, ok := u.User.Password(); ok {
+		secrets = append(secrets, password, url.QueryEscape(password), url.PathEscape(password))
+	}
+	for _, secret := range secrets {
+		if secret != "" && strings.Contains(text, secret) {
+			return "the URL does not parse: " + hint
+		}
+	}
+	return "the URL does not parse: " + text + ": " + hint
+}
+
+// pgAway are the classes and codes of SQLSTATE that say: not now. https://www.postgresql.org/docs/current/errcodes-appendix.html
+func pgAway(code string) bool {
+	switch code {
+	case "25006", // read_only_sql_transaction: it has become a standby
+		"40001", "40P01", // serialization_failure, deadlock_detected
+		"25P03", // idle_in_transaction_session_timeout
+		"55P03", // lock_not_available
+		"57014", // query_canceled: by statement_timeout
+		"72000": // snapshot_too_old
+		return true
+	}
+	if len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
+	case "08", // connection exception
+		"53", // insufficient resources: connections, disk, memory
+		"58": // system error
+		return true
+	}
+	return strings.HasPrefix(code, "57P0") // shut down, crashed, starting up
+}
+
+// pgSentinel tells a server that is away, or can't just now, from one that refused.
+func pgSentinel(err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		switch {
+		case pgAway(answer.Code):
+			return media.ErrUnavailable
+		case answer.Code == "XX001" || answer.Code == "XX002":
+			return media.ErrCorrupt
+		}
+		return nil
+	}
+	var network net.Error
+	var connecting *pgconn.ConnectError
+	switch {
+	case errors.As(err, &connecting), errors.As(err, &network), pgconn.SafeToRetry(err), pgconn.Timeout(err),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, pgconn.ErrConnClosed), errors.Is(err, sql.ErrConnDone), isBadConn(err):
+		return media.ErrUnavailable
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// RelayedHeader marks a request that a node passed on to the owner of a stream: it is passed on once.
+const RelayedHeader = "Oxbow-Relayed"
+
+const (
+	relayDial = time.Second
+	// relayWait bounds the wait for the owner's answer: blocking reloads are held for three target durations.
+	relayWait = 45 * time.Second
+	// ownerTTL is how long it is believed who owns a stream.
+	ownerTTL = 500 * time.Millisecond
+)
+
+// Owner is the node that has a stream's growing show.
+type Owner struct {
+	URL       string            // its base URL, without a slash at the end; empty when no other node owns the stream
+	Recording media.RecordingID // empty if the show has not begun
+}
+
+// RelayConfig is a Relay's.
+type RelayConfig struct {
+	// Own answers from this node's shows and its storage.
+	Own http.Handler
+	// Live knows this node's shows.
+	Live Live
+	// Owner says which other node owns a stream.
+	Owner func(ctx context.Context, path media.StreamPath) (Owner, error)
+	// Awake is false when this process may have slept through the loss of its shows; then Confirm is asked about a stream
+	// before its show is served. Nil is always awake.
+	Awake   func() bool
+	Confirm func(ctx context.Context, path media.StreamPath) error
+}
+
+// Relay lets any node of a cluster be asked about any of the cluster's recordings: what another node has live is asked
+// of that node, all else answered from here. If the owner does not answer, storage does.
+type Relay struct {
+	cfg       RelayConfig
+	owners    *cache[media.StreamPath, Owner]
+	transport *http.Transport
+	logger    *slog.Logger
+	relayed   *prometheus.CounterVec
+}
+
+// NewRelay makes a Relay.
+func NewRelay(cfg RelayConfig, logger *slog.Logger, reg prometheus.Registerer) *Relay {
+	r := &Relay{
+		cfg: cfg, logger: logger,
+		transport: &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: relayDial}).DialContext,
+			MaxIdleConnsPerHost:    64,
+			IdleConnTimeout:        time.Minute,
+			ResponseHeaderTimeout:  relayWait,
+			MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression:     true, // the encoding is the client's
+		},
+		relayed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oxbow_origin_relayed_total",
+			Help: "Requests that were passed on to the node that owns the stream, by what came of it.",
+		}, []string{"result"}),
+	}
+	reg.MustRegister(r.relayed)
+	r.owners = newCache(4<<20, 2*time.Second, func(
+		ctx context.Context, path media.StreamPath, old Owner, had bool,
+	) fetched[Owner] {
+		owner, err := cfg.Owner(ctx, path)
+		if err != nil && had {
+			owner, err = old, nil // the registry is away: who owned it goes on
+		}
+		return fetched[Owner]{value: owner, err: err, cost: smallCost, ttl: ownerTTL}
+	})
+	return r
+}
+
+// Close closes the connections to other nodes that are idle.
+func (r *Relay) Close() error {
+	r.transport.CloseIdleConnections()
+	return nil
+}
+
+// ServeHTTP answers one request.
+func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	t, err := parsePath(req.URL.Path)
+	if err != nil || req.Method != http.MethodGet && req.Method != http.MethodHead {
+		r.cfg.Own.ServeHTTP(w, req)
+		return
+	}
+	if r.cfg.Awake != nil && !r.cfg.Awake() && r.has(t) {
+		// Whatever comes of it: a show that was lost is gone from Live after this.
+		if err := r.cfg.Confirm(req.Context(), t.path); err != nil {
+			r.logger.Debug("confirm ownership", "publisher", t.path.Publisher, "stream", t.path.Stream, "err", err)
+		}
+	}
+	if req.Header.Get(RelayedHeader) == "" && !r.has(t) {
+		if owner, err := r.owners.get(req.Context(), t.path); err == nil && owner.URL != "" &&
+			(t.id == "" || t.id == owner.Recording) && r.pass(w, req, t, owner) {
+			return
+		}
+	}
+	r.cfg.Own.ServeHTTP(w, req)
+}
+
+// has says that this node has the show that a URL is about.
+func (r *Relay) has(t target) bool {
+	if t.id == "" {
+		_, ok := r.cfg.Live.Current(t.path)
+		return ok
+	}
+	_, ok := r.cfg.Live.Show(t.path, t.id)
+	return ok
+}
+
+// errMoved: the stream has another owner by now.
+var errMoved = errors.New("the stream's owner changed")
+
+// pass asks the owner. It is false when nothing was answered.
+func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner Owner) bool {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(nil)
+	go r.watch(ctx, cancel, t.path, owner)
+	resp, err := r.ask(ctx, req, owner)
+	if err == nil && resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusServiceUnavailable {
+		_ = resp.Body.Close()
+		err = errors.New("it answers " + resp.Status)
+	}
+	if err != nil {
+		if req.Context().Err() != nil {
+			r.relayed.WithLabelValues("left").Inc()
+			return true // nobody reads the answer
+		}
+		r.relayed.WithLabelValues("failed").Inc()
+		r.logger.Debug("owner does not answer", "publisher", t.path.Publisher, "stream", t.path.Stream,
+			"owner", owner.URL, "err", errors.Join(err, context.Cause(ctx)))
+		return false
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r.relayed.WithLabelValues("ok").Inc()
+	header := w.Header()
+	for name, values := range resp.Header {
+		if name != "Connection" && name != "Keep-Alive" && name != "Transfer-Encoding" && name != "Date" {
+			header[name] = values
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		// The length says that more was to come: the client sees that the answer is cut.
+		panic(http.ErrAbortHandler)
+	}
+	return true
+}
+
+// watch gives up on an owner that is the owner no more: a node that hangs would hold the request for long.
+func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, path media.StreamPath, owner Owner) {
+	look := time.NewTicker(2 * ownerTTL)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if now, err := r.owners.get(ctx, path); err == nil && now.URL != owner.URL {
+			giveUp(errMoved)
+		}
+	}
+}
+
+func (r *Relay) ask(ctx context.Context, req *http.Request, owner Owner) (*http.Response, error) {
+	target := owner.URL + req.URL.Path
+	if req.URL.RawQuery != "" {
+		target += "?" + req.URL.RawQuery
+	}
+	out, err := http.NewRequestWithContext(ctx, req.Method, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"Accept-Encoding", "Range", "If-Range", "If-None-Match", "Accept", "Traceparent"} {
+		if values := req.Header[name]; len(values) > 0 {
+			out.Header[name] = values
+		}
+	}
+	out.Header.Set(RelayedHeader, "1")
+	return r.transport.RoundTrip(out)
+}
