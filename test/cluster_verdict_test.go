@@ -192,6 +192,18 @@ func (w *witness) agreeWith(other *witness) {
 	}
 }
 
+// sameSegmentsAs checks that every segment that was listed here was listed there too, by the same name.
+func (w *witness) sameSegmentsAs(other *witness) {
+	w.tb.Helper()
+	for name, t := range w.tracks { // both have stopped
+		for msn, s := range t.segments {
+			if o := other.tracks[name]; o == nil || o.segments[msn].path != s.path {
+				w.tb.Errorf("%s: segment %d is %s at %s and not at %s", name, msn, s.path, w.name, other.name)
+			}
+		}
+	}
+}
+
 // sums gives the digest of every URL's bytes.
 func (w *witness) sums() map[string]string {
 	w.mu.Lock()

@@ -85,6 +85,7 @@ func TestFaultZombieOwner(t *testing.T) {
 	s.watched(20)
 	asleep := time.NewTimer(time.Until(paused.Add(20 * time.Second)))
 	<-asleep.C
+	atZombie := startWitness(t, "viewer at the zombie", s.stream, "http://"+a1.internal.address)
 	a1.resume()
 	woken := time.Now()
 	eventually(t, 10*time.Second, "the zombie knows that it lost its stream", func() bool {
@@ -93,6 +94,10 @@ func TestFaultZombieOwner(t *testing.T) {
 	stopped := time.Since(woken)
 	s.watched(20)
 	v := s.finish()
+	atZombie.stop()
+	atZombie.judgeAll()
+	atZombie.agreeWith(s.viewers[0])
+	atZombie.sameSegmentsAs(s.viewers[0])
 	v.oneRecording(t)
 	v.lostAtMost(t, moved.dialled.Sub(paused)+faultPart+underWay, 0)
 	late := 0
