@@ -29,6 +29,7 @@ type commands struct {
 	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
 	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
 	Bench   benchCommand     `cmd:"" help:"Measure a server."`
+	Migrate migrateCommand   `cmd:"" help:"Bring the catalog's schema up to date."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
