@@ -24,10 +24,10 @@ var version = "dev"
 
 // commands is the command line.
 type commands struct {
-	Config  configFile       `name:"config" placeholder:"FILE" help:"Configuration file: YAML with the flags' names as keys."`
-	Log     logFlags         `embed:"" prefix:"log-"`
-	Serve   serveCommand     `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
-	Demo    demoCommand      `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+	Config configFile   `name:"config" placeholder:"FILE" help:"Configuration file: YAML with the flags' names as keys."`
+	Log    logFlags     `embed:"" prefix:"log-"`
+	Serve  serveCommand `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
+	Demo   demoCommand  `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
 
 	Ingest   ingestCommand   `cmd:"" help:"A cluster's node: take publishers, package, record, serve edges."`
 	Archiver archiverCommand `cmd:"" help:"Archive, expire and recover the recordings of a cluster."`
@@ -38,6 +38,7 @@ type commands struct {
 	Inspect inspectCommand   `cmd:"" help:"Check a recording, wherever it lies."`
 	Reindex reindexCommand   `cmd:"" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
 	Doctor  doctorCommand    `cmd:"" help:"Check this machine and the services for running a role, and say what to do."`
+	Migrate migrateCommand   `cmd:"" help:"Bring the catalog's schema up to date."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 

@@ -133,3 +133,81 @@ func (s suite) testEverythingAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// testSaveDeleteRace has owners save while somebody deletes: a deleted row stays deleted, and a stream that is gone had
+// no row that was not deleted.
+func (s suite) testSaveDeleteRace(t *testing.T) {
+	db := s.furnished(t)
+	ctx := t.Context()
+	const shows = 12
+	var wg sync.WaitGroup
+	for n := range shows {
+		r := ended(n)
+		save(t, db, r)
+		wg.Go(func() {
+			for range 10 {
+				if err := db.SaveRecording(ctx, r); err != nil {
+					t.Error(err)
+				}
+				if err := db.SaveRecording(ctx, growing(r, media.Live)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		wg.Go(func() {
+			if _, err := db.RequestDelete(ctx, r.ID); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if err := db.DeleteStream(ctx, show); err != nil && !errors.Is(err, media.ErrConflict) &&
+				!errors.Is(err, media.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for n := range shows {
+		same(t, "state", media.Deleting, read(t, db, recordingID(n)).State)
+	}
+	if err := db.DeleteStream(ctx, show); err != nil && !errors.Is(err, media.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+// testHastenRace changes many rows at a time from both sides: nobody waits for ever, or loses for it.
+func (s suite) testHastenRace(t *testing.T) {
+	db := s.furnished(t)
+	ctx := t.Context()
+	const shows, rounds = 40, 15
+	for n := range shows {
+		save(t, db, ended(n))
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range rounds {
+				if _, err := db.HastenArchive(ctx, media.DefaultCluster, start, shows); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for n := range rounds {
+			delay := time.Duration(n+1) * time.Hour
+			if _, err := db.UpdateStream(ctx, show, media.SettingsPatch{ArchiveDelay: span(delay)}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	n, err := db.HastenArchive(ctx, media.DefaultCluster, start, shows)
+	noError(t, err)
+	for range shows {
+		noError(t, db.FinishClaim(ctx, claim(t, db, "a", start), time.Time{}))
+	}
+	if n > shows {
+		t.Errorf("%d of %d hastened", n, shows)
+	}
+}

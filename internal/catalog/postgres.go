@@ -59,6 +59,10 @@ const pgPool = 16
 // The URL is libpq's, with several hosts if need be. pool_max_conns bounds the connections (16); statement_timeout,
 // lock_timeout, connect_timeout and target_session_attrs may be set in it.
 func OpenPostgres(ctx context.Context, catalogURL string, logger *slog.Logger) (*DB, error) {
+	return openPostgres(ctx, catalogURL, pgSilence, logger)
+}
+
+func openPostgres(ctx context.Context, catalogURL string, silence time.Duration, logger *slog.Logger) (*DB, error) {
 	config, most, err := parsePostgres(catalogURL)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -72,7 +76,7 @@ func OpenPostgres(ctx context.Context, catalogURL string, logger *slog.Logger) (
 			config.RuntimeParams[name] = strconv.FormatInt(limit.Milliseconds(), 10)
 		}
 	}
-	boundSilence(config, pgSilence)
+	boundSilence(config, silence)
 	schema, err := newSchemaCheck(logger)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -91,7 +95,7 @@ func OpenPostgres(ctx context.Context, catalogURL string, logger *slog.Logger) (
 	switch {
 	case err == nil:
 	case errors.Is(err, media.ErrUnavailable) && !errors.Is(err, errOldSchema):
-		logger.WarnContext(ctx, "catalog is away: going on without it", "catalog", config.Host, "err", err)
+		logger.WarnContext(ctx, "catalog is away: going on without it", "catalog", pgName(config), "err", err)
 	default:
 		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", pgName(config), err), db.Close())
 	}

@@ -14,11 +14,13 @@ import (
 func (db *DB) HastenArchive(ctx context.Context, cluster string, now time.Time, limit int) (int, error) {
 	return db.hasten(ctx, "archive", cluster, now, limit, func(lock string) string {
 		return `
-		UPDATE recordings SET archive_due = $1, updated_at = $1 WHERE id IN (
+		WITH chosen AS (
 			SELECT id FROM recordings
 			WHERE cluster = $2 AND state IN ('ended', 'archiving') AND local AND state = 'ended' AND archive_due > $1
 			ORDER BY ended_at, id LIMIT $3` + lock + `
-		) AND state = 'ended' AND local AND archive_due > $1`
+		)
+		UPDATE recordings SET archive_due = $1, updated_at = $1
+		WHERE id IN (SELECT id FROM chosen) AND state = 'ended' AND local AND archive_due > $1`
 	})
 }
 
@@ -27,16 +29,19 @@ func (db *DB) HastenArchive(ctx context.Context, cluster string, now time.Time, 
 func (db *DB) HastenDrop(ctx context.Context, cluster string, now time.Time, limit int) (int, error) {
 	return db.hasten(ctx, "drop", cluster, now, limit, func(lock string) string {
 		return `
-		UPDATE recordings SET drop_due = $1, updated_at = $1 WHERE id IN (
+		WITH chosen AS (
 			SELECT id FROM recordings
 			WHERE cluster = $2 AND state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1)
 			ORDER BY ended_at, id LIMIT $3` + lock + `
-		) AND state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1)`
+		)
+		UPDATE recordings SET drop_due = $1, updated_at = $1
+		WHERE id IN (SELECT id FROM chosen) AND state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1)`
 	})
 }
 
 // hasten runs a statement on many rows that it does not lock one after the other: it passes over those that others
-// change just now, and so waits for nobody who may wait for it.
+// change just now, and so waits for nobody who may wait for it. The rows are chosen in a WITH, which PostgreSQL runs
+// once; a subquery that locks may be run again for each row, and choose others.
 func (db *DB) hasten(ctx context.Context, what, cluster string, now time.Time, limit int,
 	query func(lock string) string,
 ) (int, error) {
