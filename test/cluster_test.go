@@ -74,12 +74,11 @@ func startFleet(tb testing.TB, config clusterConfig) *fleet {
 		return n
 	}
 	config.clusters, config.nodes, config.edges = orOne(config.clusters, 1), orOne(config.nodes, 2), orOne(config.edges, 2)
-	f := &fleet{tb: tb, config: config, redis: newRedis(tb), sql: newPostgres(tb), members: map[string]*member{}}
+	f := &fleet{tb: tb, config: config, redis: newRedis(tb), sql: startPostgres(tb), members: map[string]*member{}}
 	f.s3 = objstoretest.MustStartGateway(tb)
 	f.s3.MustMakeBucket(tb, bucket)
 	f.redis.start()
-	f.sql.start()
-	run(tb, time.Minute, oxbowBinary, "migrate", "--catalog", f.sql.url(f.sql.address))
+	run(tb, time.Minute, oxbowBinary, "migrate", "--catalog", f.sql.url(f.sql.Addr))
 
 	api := f.newAPI()
 	for c := range config.clusters {
@@ -103,7 +102,7 @@ func (f *fleet) newMember(name, role string, shared bool) *member {
 	m := &member{child: newChild(f.tb, name), fleet: f, role: role, admin: steadyAddress(f.tb)}
 	m.args = []string{role, "--admin", m.admin, "--log-level", "debug"}
 	if shared {
-		m.toRedis, m.toSQL = newFaultProxy(f.tb, f.redis.address), newFaultProxy(f.tb, f.sql.address)
+		m.toRedis, m.toSQL = newFaultProxy(f.tb, f.redis.address), newFaultProxy(f.tb, f.sql.Addr)
 		m.args = append(m.args, "--registry", f.redis.url(m.toRedis.address), "--catalog", f.sql.url(m.toSQL.address))
 	}
 	f.members[name] = m

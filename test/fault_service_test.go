@@ -2,20 +2,19 @@ package test
 
 import (
 	"bufio"
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 )
 
 const serviceStart = 20 * time.Second
@@ -88,168 +87,44 @@ func (r *redisServer) ask(command string) (answer string, err error) {
 	return strings.TrimLeft(strings.TrimSpace(line), "+:-"), nil
 }
 
-// postgres is a real PostgreSQL server on data of its own.
+// postgres is a real PostgreSQL server with a database for a fleet.
 type postgres struct {
-	*child
-	address  string
-	dir      string
-	binaries string
+	*catalogtest.Postgres
+	tb testing.TB
 }
 
-// postgresTemplate is a data directory that is made once and copied for each server.
-var postgresTemplate struct {
-	sync.Once
-	dir string
-	err error
-}
+const database = "oxbow"
 
-// newPostgres prepares a server; start starts it.
-func newPostgres(tb testing.TB) *postgres {
+// startPostgres runs a server with an empty database until the test is over.
+func startPostgres(tb testing.TB) *postgres {
 	tb.Helper()
-	binaries, err := findPostgres()
-	if err != nil {
-		if os.Getenv("OXBOW_TEST_REQUIRE") == "all" {
-			tb.Fatalf("%v: run `make tools`", err)
-		}
-		tb.Skipf("%v: run `make tools`", err)
-	}
-	base := filepath.Dir(oxbowBinary)
-	postgresTemplate.Do(func() { postgresTemplate.dir, postgresTemplate.err = makeTemplate(base, binaries) })
-	if postgresTemplate.err != nil {
-		tb.Fatal(postgresTemplate.err)
-	}
-	parent, err := os.MkdirTemp(base, "postgres-")
-	if err != nil {
+	p := &postgres{Postgres: catalogtest.MustStartPostgres(tb), tb: tb}
+	if _, err := p.CreateDatabase(tb.Context(), database); err != nil {
 		tb.Fatal(err)
-	}
-	p := &postgres{address: steadyAddress(tb), dir: filepath.Join(parent, "data"), binaries: binaries}
-	tb.Cleanup(func() { _ = os.RemoveAll(parent) })
-	p.child = newChild(tb, "postgres")
-	err = errors.Join(os.Chmod(parent, 0o711), giveAway(parent)) // the server's user must pass
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if out, err := exec.Command("cp", "-a", postgresTemplate.dir, p.dir).CombinedOutput(); err != nil {
-		tb.Fatalf("copy the template: %v: %s", err, out)
 	}
 	return p
 }
 
-// findPostgres gives the newest version's directory of binaries, as Debian lays it, or PATH's.
-func findPostgres() (dir string, err error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	newest := 0
-	for _, path := range found {
-		version, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
-		if version > newest {
-			newest, dir = version, filepath.Dir(path)
-		}
-	}
-	if dir != "" {
-		return dir, nil
-	}
-	path, err := exec.LookPath("initdb")
-	if err != nil {
-		return "", errors.New("postgresql is missing")
-	}
-	return filepath.Dir(path), nil
-}
-
-// makeTemplate runs initdb below base.
-func makeTemplate(base, binaries string) (dir string, err error) {
-	if err := os.Chmod(base, 0o711); err != nil { // the server's user must pass
-		return "", err
-	}
-	parent := filepath.Join(base, "postgres-template")
-	if err := errors.Join(os.Mkdir(parent, 0o711), giveAway(parent)); err != nil {
-		return "", err
-	}
-	dir = filepath.Join(parent, "data")
-	cmd := exec.Command(filepath.Join(binaries, "initdb"), "--pgdata", dir, "--username", "oxbow", "--auth", "trust",
-		"--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
-	cmd.SysProcAttr, cmd.Dir = unprivileged(), parent
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(out))
-	}
-	// Nothing here must survive a loss of power; what a killed server wrote, the system still has.
-	text := "\nfsync = off\nshared_buffers = 16MB\nmax_connections = 60\nunix_socket_directories = ''\n" +
-		"max_wal_size = 64MB\nmin_wal_size = 32MB\nautovacuum = off\nlog_min_messages = warning\n"
-	f, err := os.OpenFile(filepath.Join(dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return "", err
-	}
-	_, err = f.WriteString(text)
-	return dir, errors.Join(err, f.Close())
-}
-
-// unprivileged makes a command run as a user that PostgreSQL takes: it refuses root.
-func unprivileged() *syscall.SysProcAttr {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	id, ok := postgresUser()
-	if !ok {
-		return nil
-	}
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id[0], Gid: id[1]}}
-}
-
-// postgresUser gives the user and group of Debian's PostgreSQL, else those of nobody.
-func postgresUser() (id [2]uint32, ok bool) {
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, uidErr := strconv.ParseUint(u.Uid, 10, 32)
-		gid, gidErr := strconv.ParseUint(u.Gid, 10, 32)
-		if uidErr == nil && gidErr == nil {
-			return [2]uint32{uint32(uid), uint32(gid)}, true
-		}
-	}
-	return id, false
-}
-
-func giveAway(path string) error {
-	id, ok := postgresUser()
-	if os.Geteuid() != 0 || !ok {
-		return nil
-	}
-	return os.Chown(path, int(id[0]), int(id[1]))
-}
-
-// start starts it, again with the data that it had, and makes the database on the first start.
-func (p *postgres) start() {
+func (p *postgres) must(act string, err error) {
 	p.tb.Helper()
-	host, port, _ := net.SplitHostPort(p.address)
-	cmd := exec.Command(filepath.Join(p.binaries, "postgres"), "-D", p.dir, "-h", host, "-p", port)
-	cmd.SysProcAttr, cmd.Dir = unprivileged(), p.dir
-	if err := p.child.start(cmd); err != nil {
-		p.tb.Fatal(err)
-	}
-	p.awaitReady(serviceStart, func() error {
-		_, err := p.query("postgres", "SELECT 1")
-		return err
-	})
-	if p.starts == 1 {
-		if out, err := p.query("postgres", "CREATE DATABASE oxbow"); err != nil {
-			p.tb.Fatalf("create the database: %v: %s", err, out)
-		}
+	if err != nil {
+		p.tb.Fatalf("%s PostgreSQL: %v", act, err)
 	}
 }
+
+// start starts it, again with the data that it had.
+func (p *postgres) start() { p.tb.Helper(); p.must("start", p.Start(p.tb.Context())) }
+
+// kill is kill -9.
+func (p *postgres) kill() { p.tb.Helper(); p.must("kill", p.Kill()) }
+
+// pause stops it where it stands; resume lets it go on.
+func (p *postgres) pause()  { p.tb.Helper(); p.must("pause", p.Pause()) }
+func (p *postgres) resume() { p.tb.Helper(); p.must("resume", p.Resume()) }
 
 // url is the catalog's URL by way of an address: the server's own or a proxy's.
 func (p *postgres) url(address string) string {
-	return "postgres://oxbow@" + address + "/oxbow?sslmode=disable"
-}
-
-// query runs SQL and gives its rows, a line each with | between the columns.
-func (p *postgres) query(database, sql string) (rows string, err error) {
-	host, port, _ := net.SplitHostPort(p.address)
-	cmd := exec.Command(filepath.Join(p.binaries, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-		"-h", host, "-p", port, "-U", "oxbow", "-d", database, "-c", sql)
-	out, err := cmd.CombinedOutput()
-	return strings.TrimSpace(string(out)), err
+	return strings.Replace(p.URL(database), p.Addr, address, 1)
 }
 
 // TestServicesAreStoppedAndStartedAgain proves what the fault suite leans on: what a service was told is there after
@@ -285,17 +160,20 @@ func TestServicesAreStoppedAndStartedAgain(t *testing.T) {
 		t.Errorf("a resumed redis-server says %q, %v", answer, err)
 	}
 
-	sql := newPostgres(t)
-	sql.start()
-	if out, err := sql.query("oxbow", "CREATE TABLE shows (n int); INSERT INTO shows VALUES (3)"); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	sql := startPostgres(t)
+	if _, err := sql.Query(t.Context(), database, "CREATE TABLE shows (n int); INSERT INTO shows VALUES (3)"); err != nil {
+		t.Fatal(err)
 	}
 	sql.kill()
 	sql.start()
-	if rows, err := sql.query("oxbow", "SELECT n FROM shows"); rows != "3" {
-		t.Errorf("after kill -9: %q, %v", rows, err)
+	sql.pause()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := sql.Query(ctx, database, "SELECT 1"); err == nil {
+		t.Error("a paused PostgreSQL answers")
 	}
-	if took := sql.stop(syscall.SIGINT, 20*time.Second); took > 10*time.Second {
-		t.Errorf("a stop took %v", took)
+	sql.resume()
+	if rows, err := sql.Query(t.Context(), database, "SELECT n FROM shows"); strings.TrimSpace(rows) != "3" {
+		t.Errorf("after kill -9: %q, %v", rows, err)
 	}
 }
