@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -78,6 +79,7 @@ func startFleet(tb testing.TB, config clusterConfig) *fleet {
 	f.s3 = objstoretest.MustStartGateway(tb)
 	f.s3.MustMakeBucket(tb, bucket)
 	f.redis.start()
+	tb.Cleanup(f.tellRows)
 	run(tb, time.Minute, oxbowBinary, "migrate", "--catalog", f.sql.url(f.sql.Addr))
 
 	api := f.newAPI()
@@ -109,10 +111,29 @@ func (f *fleet) newMember(name, role string, shared bool) *member {
 	f.tb.Cleanup(func() {
 		m.kill()
 		if f.tb.Failed() {
-			f.tb.Logf("%s's log:\n%s", name, m.out.tail(120))
+			f.tb.Logf("%s's log:\n%s", name, m.log())
 		}
 	})
 	return m
+}
+
+// log gives the end of what the process told, without the requests that it answered.
+func (m *member) log() string {
+	var lines []string
+	for line := range strings.Lines(m.out.String()) {
+		if !strings.Contains(line, "msg=request ") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-100):], "")
+}
+
+// tellRows shows the catalog's recordings of a test that failed.
+func (f *fleet) tellRows() {
+	if f.tb.Failed() {
+		rows, err := f.sql.Query(context.Background(), database, "SELECT * FROM recordings")
+		f.tb.Logf("recordings (%v):\n%s", err, rows)
+	}
 }
 
 // useArchive gives it a line to the S3 server.
