@@ -74,7 +74,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	inner := internalHandler(control.Handler(role.control(drained, c.ClusterToken)), nil, n.newOrigin(role))
+	inner := internalHandler(control.NewHandler(role.control(drained), c.ClusterToken, n.logger), nil, n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	n.openFor(ctx, doors, role.publishers)
 	n.ready.Store(true)
