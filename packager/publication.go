@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -19,6 +20,10 @@ type Publication struct {
 	epoch    uint64
 	// gone is why the publication may write no more.
 	gone error
+	// leaving: it is to end where a segment may.
+	leaving atomic.Bool
+	// member: it is a group's, whose members write to it.
+	member bool
 
 	formats []*format // by the publication's track
 	lanes   []int     // the take's lane of each; -1 if the take is without
@@ -68,6 +73,9 @@ func (p *Publication) SetTracks(tracks []media.Track) error {
 		return fmt.Errorf("%w: no tracks", media.ErrInvalid)
 	}
 	s := p.stream
+	if err := p.confirm(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.gone != nil {
@@ -102,6 +110,9 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 // WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
 // media.ErrFenced, media.ErrUnavailable (no recording could be begun), media.ErrTooLarge.
 func (p *Publication) WriteFrame(frame *media.Frame) error {
+	if err := p.confirm(); err != nil {
+		return err
+	}
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +131,9 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 		return nil // CMF-18
 	case len(f.Payload) > maxAccessUnit:
 		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
+	}
+	if p.leaving.Load() && p.mayEndLocked(&f) {
+		return p.departLocked()
 	}
 	return p.routeLocked(&f)
 }
@@ -298,6 +312,9 @@ func (p *Publication) orderLocked(keep func(int) bool) (formats []*format, lanes
 // Close ends the publication: clean if the publisher said goodbye, else the connection was lost. It may be called more
 // than once.
 func (p *Publication) Close(clean bool) error {
+	if p.confirm() != nil {
+		return nil // it is another node's to end
+	}
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
