@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
@@ -36,4 +38,22 @@ func (n *node) startArchiver(ctx context.Context) {
 	a := archiver.New(archiver.Config{Owner: nodeID, Grace: n.flags.ArchiveGrace, Poll: n.flags.ArchivePoll},
 		n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
 	n.services.add(ctx, "archiver", a.Run)
+	n.services.add(ctx, "recovery", n.recovery.Run)
+}
+
+// clusterName is the cluster of a process that runs all roles.
+const clusterName = "main"
+
+// newRecovery makes what ends recordings whose owner is gone.
+func (n *node) newRecovery() *archiver.Recovery {
+	return archiver.NewRecovery(archiver.RecoveryConfig{Owner: nodeID + "-archiver", Cluster: clusterName},
+		clusterRows{n.catalog}, n.registry, n.root, n.registry, n.logger, n.metrics)
+}
+
+// clusterRows is a catalog that has one cluster's rows.
+type clusterRows struct{ *catalog.DB }
+
+// Growing lists the growing rows.
+func (r clusterRows) Growing(ctx context.Context, _ string) ([]media.Recording, error) {
+	return r.DB.Growing(ctx)
 }

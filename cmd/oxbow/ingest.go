@@ -44,7 +44,6 @@ func (n *node) startPackager(ctx context.Context) (*packager.Packager, error) {
 	if err != nil {
 		return nil, err
 	}
-	resumed := map[media.RecordingID]bool{}
 	for _, ref := range unfinished {
 		recording, err := n.resume(ctx, p, ref)
 		if err != nil {
@@ -53,12 +52,13 @@ func (n *node) startPackager(ctx context.Context) (*packager.Packager, error) {
 				"publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID, "err", err)
 			continue
 		}
-		resumed[ref.ID] = true
 		for _, take := range recording.Takes {
 			n.epochFloor = max(n.epochFloor, take.Epoch)
 		}
 	}
-	return p, n.closeLost(ctx, resumed)
+	// Nobody else has the directory, so what does not grow there now is nobody's to end.
+	n.recovery = n.newRecovery()
+	return p, n.recovery.CheckRows(ctx)
 }
 
 func (n *node) resume(ctx context.Context, p *packager.Packager, ref reclog.Ref) (*reclog.Recording, error) {
@@ -67,28 +67,6 @@ func (n *node) resume(ctx context.Context, p *packager.Packager, ref reclog.Ref)
 		return nil, err
 	}
 	return recording, p.Resume(ctx, recording, writer)
-}
-
-// closeLost ends the rows of recordings that grow by the catalog but are not on storage: lost with a disk.
-func (n *node) closeLost(ctx context.Context, resumed map[media.RecordingID]bool) error {
-	growing, err := n.catalog.Growing(ctx)
-	if err != nil {
-		return err
-	}
-	for _, row := range growing {
-		if resumed[row.ID] {
-			continue
-		}
-		if _, err := reclog.Load(ctx, n.root.Files(), row.Path, row.ID); !errors.Is(err, media.ErrNotFound) {
-			continue // it ended by its manifest, and its row follows; or it is damaged, and a person must look
-		}
-		n.logger.Error("recording is not on storage: closing its row",
-			"publisher", row.Path.Publisher, "stream", row.Path.Stream, "recording", row.ID)
-		if _, err := n.catalog.CloseLost(ctx, row.ID, "not on the cluster's storage"); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ingestConfig gives the limits and the SRT settings of ingest.

@@ -77,6 +77,7 @@ type node struct {
 	catalog  *catalog.DB
 	registry registry.Registry
 	objects  archiver.Objects
+	recovery *archiver.Recovery
 	sources  *ingest.Puller
 
 	internal net.Listener // loopback: directory service and origin

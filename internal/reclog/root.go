@@ -95,9 +95,9 @@ func newRoot(cfg Config, fsys fileSystem, logger *slog.Logger) (*Root, error) {
 	}
 	r := &Root{
 		dir: cfg.Dir, fsys: fsys, policy: policy, onError: cfg.OnError, logger: logger, idle: newIdleFiles(maxIdle),
-		volume: newVolume(cfg.Dir),
 	}
 	r.mu.busy = make(map[Ref]bool)
+	r.volume = newVolume(cfg.Dir)
 	return r, nil
 }
 
