@@ -55,6 +55,13 @@ func (n *node) startArchiver(ctx context.Context) {
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
 	}, n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
 	n.services.add(ctx, "archiver", a.Run)
+	n.services.add(ctx, "recovery", n.recovery.Run)
+}
+
+// newRecovery makes what ends recordings whose owner is gone.
+func (n *node) newRecovery() *archiver.Recovery {
+	return archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
+		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
 }
 
 // openArchive opens the store that --archive names, for the archiver and the edge.
