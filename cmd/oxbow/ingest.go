@@ -125,6 +125,7 @@ func (n *node) newIngest(ctx context.Context, p *packager.Packager) *ingest.Serv
 	}
 	cfg := n.ingestConfig()
 	cfg.Refuse = shared.refuse
+	cfg.CheckTracks = packager.CheckTracks
 	server := ingest.New(cfg, n.catalog, held, shared, n.logger, n.metrics)
 	held.lost = func(path media.StreamPath) {
 		server.Kick(path)
