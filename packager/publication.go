@@ -47,30 +47,9 @@ type Publication struct {
 // first frame of a changed configuration or set of tracks. media.ErrUnsupported, media.ErrInvalid and media.ErrLimit (a
 // picture larger than the settings allow) name the track; media.ErrTakenOver and media.ErrFenced end the connection.
 func (p *Publication) SetTracks(tracks []media.Track) error {
-	formats := make([]*format, len(tracks))
-	counts := make(map[media.Kind]int)
-	names := make(map[string]bool)
-	for i, t := range tracks {
-		f, err := newFormat(t)
-		if err != nil {
-			return err
-		}
-		if f.video() {
-			if err := checkResolution(p.settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
-				return fmt.Errorf("track %s: %w", t.Name, err)
-			}
-		}
-		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
-			return fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
-		}
-		if names[t.Name] {
-			return fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
-		}
-		names[t.Name] = true
-		formats[i] = f
-	}
-	if len(formats) == 0 {
-		return fmt.Errorf("%w: no tracks", media.ErrInvalid)
+	formats, err := newFormats(p.settings, tracks)
+	if err != nil {
+		return err
 	}
 	s := p.stream
 	if err := p.confirm(); err != nil {
@@ -83,6 +62,41 @@ func (p *Publication) SetTracks(tracks []media.Track) error {
 	}
 	p.setFormatsLocked(formats)
 	return nil
+}
+
+// CheckTracks says what SetTracks would refuse of a publication with these settings.
+func CheckTracks(settings media.Settings, tracks []media.Track) error {
+	_, err := newFormats(settings, tracks)
+	return err
+}
+
+func newFormats(settings media.Settings, tracks []media.Track) ([]*format, error) {
+	formats := make([]*format, len(tracks))
+	counts := make(map[media.Kind]int)
+	names := make(map[string]bool)
+	for i, t := range tracks {
+		f, err := newFormat(t)
+		if err != nil {
+			return nil, err
+		}
+		if f.video() {
+			if err := checkResolution(settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
+				return nil, fmt.Errorf("track %s: %w", t.Name, err)
+			}
+		}
+		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
+			return nil, fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
+		}
+		if names[t.Name] {
+			return nil, fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
+		}
+		names[t.Name] = true
+		formats[i] = f
+	}
+	if len(formats) == 0 {
+		return nil, fmt.Errorf("%w: no tracks", media.ErrInvalid)
+	}
+	return formats, nil
 }
 
 func (p *Publication) setFormatsLocked(formats []*format) {
