@@ -62,6 +62,7 @@ func newQueue(cluster string, catalog Catalog, events Events, logger *slog.Logge
 
 // save takes a recording's newest row.
 func (q *queue) save(r media.Recording) {
+	r.Cluster = q.cluster
 	q.mu.Lock()
 	if _, ok := q.rows[r.ID]; !ok {
 		q.order = append(q.order, r.ID)

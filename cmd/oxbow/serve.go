@@ -93,7 +93,9 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err != nil {
 		return err
 	}
-	n.startArchiver(ctx)
+	if err := n.startArchiver(ctx); err != nil {
+		return err
+	}
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
