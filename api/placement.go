@@ -11,14 +11,13 @@ import (
 const (
 	// maxLocationNodes is the most nodes that a location names: more than one edge tries in a row.
 	maxLocationNodes = 16
-	mainCluster      = "main"
 )
 
 // clusterName gives the cluster that an empty name stands for.
-func clusterName(name string) string { return cmp.Or(name, mainCluster) }
+func clusterName(name string) string { return cmp.Or(name, media.DefaultCluster) }
 
 // clusterOf names the cluster on whose storage a recording is.
-func clusterOf(media.Recording) string { return mainCluster }
+func clusterOf(r media.Recording) string { return clusterName(r.Cluster) }
 
 // placement picks the nodes that serve a recording.
 type placement struct {

@@ -77,6 +77,7 @@ func TestErrorsNameTheFieldAtFault(t *testing.T) {
 		{"no time between", "GET", "/v1/recordings?since=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", ``, 422,
 			"query.until", "later"},
 		{"bad publisher", "GET", "/v1/recordings?publisher=A", ``, 422, "query.publisher", "a-z"},
+		{"bad cluster", "GET", "/v1/recordings?cluster=A", ``, 422, "query.cluster", "a-z"},
 		{"bad stream", "GET", "/v1/recordings?stream=A", ``, 422, "query.stream", "a-z"},
 		{"unknown parameter", "GET", "/v1/recordings?publsher=acme", ``, 422, "query.publsher", "unknown"},
 		{"unknown recording", "GET", "/v1/recordings/" + string(recordingID(9)), ``, 404, "path.recording", "not found"},

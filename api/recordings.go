@@ -75,6 +75,7 @@ type recordingsOutput struct {
 type listRecordingsInput struct {
 	Publisher string        `query:"publisher" doc:"Only this publisher's"`
 	Stream    string        `query:"stream" doc:"Only streams of this name"`
+	Cluster   string        `query:"cluster" doc:"Only what this cluster's nodes recorded"`
 	State     []media.State `query:"state,explode" doc:"Only these states; may be repeated. Default: all but deleted"`
 	Since     time.Time     `query:"since" doc:"Only those that started at or after"`
 	Until     time.Time     `query:"until" doc:"Only those that started before"`
@@ -115,6 +116,7 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 	filter := media.RecordingFilter{
 		Publisher: in.Publisher,
 		Stream:    in.Stream,
+		Cluster:   in.Cluster,
 		States:    in.State,
 		Since:     in.Since,
 		Until:     in.Until,
@@ -148,6 +150,11 @@ func checkFilter(f media.RecordingFilter) error {
 	if f.Stream != "" {
 		if err := media.CheckStreamName(f.Stream); err != nil {
 			return at("query.stream", err)
+		}
+	}
+	if f.Cluster != "" {
+		if err := media.CheckClusterName(f.Cluster); err != nil {
+			return at("query.cluster", err)
 		}
 	}
 	for _, state := range f.States {

@@ -202,6 +202,12 @@ func TestRecordings(t *testing.T) {
 	if len(a.items()) != 1 || a.items()[0]["id"] != string(live) {
 		t.Errorf("by time: %s", a.Body)
 	}
+	if a = f.must(200, "GET", "/v1/recordings?cluster=main&limit=1000", ""); len(a.items()) != 3 {
+		t.Errorf("of the cluster: %s", a.Body)
+	}
+	if a = f.must(200, "GET", "/v1/recordings?cluster=west", ""); len(a.items()) != 0 {
+		t.Errorf("of another cluster: %s", a.Body)
+	}
 	a = f.must(200, "GET", "/v1/recordings/"+string(ended), "")
 	want := map[string]any{
 		"id": string(ended), "publisher": "acme", "stream": "show", "cluster": "main", "state": "ended",

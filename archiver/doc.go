@@ -1,5 +1,5 @@
-// Package archiver moves finished recordings to object storage, and removes what has expired. It serves one cluster:
-// the recordings of one storage.
+// Package archiver moves finished recordings to object storage, removes what has expired, ends the recordings whose
+// owner is gone, and keeps the volume from filling up. It serves one cluster: the recordings of one storage.
 //
 //	catalog --ClaimDue--> Step --+-- archive:    local files -> objects -> verify -> manifest -> verify -> local manifest
 //	                             |               -> catalog "archived" -> event
@@ -26,6 +26,44 @@
 //  7. A failed action is tried again for ever, after a delay that doubles up to RetryMax. The row tells the last error.
 //  8. Work ends before the lease does, when the lease can't be renewed.
 //  9. A recording's files are archived whole, with what no index names: were the index at fault, the media is not lost.
+//
+// # Recovery
+//
+// Recovery ends what its owner can't end any more. A recording on storage that grows by its manifest is an orphan while
+// its stream has no lease and its files do not change, both as seen by this process. An ingest node adopts it within
+// seconds; if none does within the recording's reconnect window, and a lease's time more, it is ended here:
+//
+//	Claim the stream -> look again -> Reopen (fences whoever wrote it) -> Renew -> manifest "ended" -> row -> event
+//
+// Rows follow storage: one that grows while its recording has ended there is saved as ended, and one whose recording is
+// not there is closed as lost, after a while, and never while the stream's owner shows that recording.
+//
+//  10. Of all processes of a cluster one ends a recording: it has the stream's lease, and the manifest's writer. A
+//     publisher who comes back meanwhile acquires the stream, which fences the one, and reopens, which fences the other.
+//  11. While the registry does not answer, or can't know, nothing is ended.
+//  12. A recording ended when its last media did, not when that was found: its dues count from there.
+//
+// # Pressure
+//
+// Pressure asks how full the volume of the recordings is, in bytes and inodes, and climbs a ladder: alarm (0.80 used),
+// archive early (0.85), drop archived local copies before their grace is over (0.90), refuse new shows (0.95; ingest's
+// to do, by reclog.Root.Full). Each rung does what those below it do, and is left by itself when the volume is 0.02
+// below its mark. A volume that does not answer is unknown, not full.
+//
+//  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not archived
+//     is never dropped, and what is kept is archived and dropped but not deleted.
+//
+// # Metrics
+//
+//	oxbow_archiver_actions_total{action,result}, _action_duration_seconds{action}, _lateness_seconds{action}, _busy
+//	oxbow_archiver_stored_bytes_total, _stored_objects_total, _present_objects_total, _deleted_objects_total
+//	oxbow_archiver_damaged_recordings_total, _repaired_archives_total
+//	oxbow_archiver_orphans                              growing recordings that nobody owns; they should not stay
+//	oxbow_archiver_recovered_recordings_total{kind}     ended for their owners: orphan, row, lost
+//	oxbow_archiver_pressure_level                       0 normal, 1 alarm, 2 archive early, 3 drop, 4 refuse
+//	oxbow_archiver_volume_used_ratio                    of bytes or inodes, whichever is more
+//	oxbow_archiver_volume_stalled                       1 while the volume does not answer
+//	oxbow_archiver_hastened_recordings_total{action}    made due early by the pressure
 //
 // # What the archive has
 //

@@ -45,6 +45,8 @@ type Config struct {
 	// Refuse, if set, is asked of every stream that is about to be published, before its former publisher is sent away:
 	// an error, of which the text is told, keeps it out.
 	Refuse func(ctx context.Context, stream media.Stream) error
+	// CheckTracks, if set, says what the packager would refuse of a standby's tracks: at once, not when it is needed.
+	CheckTracks func(settings media.Settings, tracks []media.Track) error
 	// LiveElsewhere, if set, gives the streams of a publisher that are live on other nodes, which count for max_streams.
 	// Where it fails, this node's alone do.
 	LiveElsewhere func(ctx context.Context, publisher string) ([]media.StreamPath, error)

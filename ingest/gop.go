@@ -12,6 +12,8 @@ const (
 	maxKeptBytes  = 16 << 20
 	maxKeptTime   = 20 * time.Second
 	maxKeptEvents = 1 << 15
+	// maxKeptChanges bounds the changes of tracks, whose configurations are not counted in bytes.
+	maxKeptChanges = 64
 	// keptAudio is how much is kept of a publish without video, in which every frame is a random access point.
 	keptAudio = 2 * time.Second
 )
@@ -24,7 +26,9 @@ type gop struct {
 	tracks []media.Track // in force now
 	events []keptEvent
 	data   []byte // the payloads, behind each other
-	begun  bool
+	// changes are those of the tracks among the events.
+	changes int
+	begun   bool
 	// weak says that it began at a recovery point, for lack of a random access point.
 	weak  bool
 	first time.Time // arrival of the frame that it begins with
@@ -46,7 +50,11 @@ func (g *gop) setTracks(tracks []media.Track) {
 		g.drop()
 		return
 	}
-	g.events = append(g.events, keptEvent{tracks: tracks})
+	if g.changes++; g.changes > maxKeptChanges {
+		g.drop()
+		return
+	}
+	g.keep(keptEvent{tracks: tracks}, nil)
 }
 
 // led says that there is video to lead: the first track, then.
@@ -54,7 +62,7 @@ func (g *gop) led() bool { return len(g.tracks) > 0 && g.tracks[0].Kind == media
 
 // drop lets go of everything.
 func (g *gop) drop() {
-	g.base, g.begun = g.tracks, false
+	g.base, g.begun, g.changes = g.tracks, false, 0
 	g.events, g.data = g.events[:0], g.data[:0]
 }
 
@@ -116,6 +124,7 @@ func (g *gop) cut(from time.Duration) {
 		case e.frame == nil && e.metadata == nil:
 			if len(kept) == 0 {
 				base = e.tracks
+				g.changes--
 				continue
 			}
 		case e.frame != nil && (e.frame.DTS < from || g.led() && e.frame.Track == 0),

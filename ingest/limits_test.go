@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,6 +52,36 @@ func TestSRTMaxStreams(t *testing.T) {
 		t.Error("accepted")
 	}
 	s.log.await(t, "publish refused", "reason=limit", "code=1403", "1 streams live and may have 1")
+}
+
+// Streams that are live on other nodes count, each once; while those can't be asked, this node's alone do.
+func TestMaxStreamsOfAllNodes(t *testing.T) {
+	rec := newRecorder()
+	rec.stream.Settings.MaxStreams = 2
+	rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
+	elsewhere := []media.StreamPath{rec.path, {Publisher: "acme", Stream: "third"}}
+	var away error
+	s := MustServe(t, Config{LiveElsewhere: func(_ context.Context, publisher string) ([]media.StreamPath, error) {
+		if publisher != "acme" {
+			t.Errorf("asked for %q", publisher)
+		}
+		return elsewhere, away
+	}}, rec)
+	MustDial(t, s.addr).publish(rec.key) // it is live there: no stream more
+	publish := func() (string, string) {
+		c := MustDial(t, s.addr)
+		c.connect("live", "")
+		c.command(1, "publish", 3.0, nil, "other", "live")
+		return c.status()
+	}
+	if code, says := publish(); code != codeDenied || !strings.Contains(says, "2 streams live and may have 2") {
+		t.Errorf("told %s: %s", code, says)
+	}
+	elsewhere, away = nil, errors.New("the registry is away")
+	if code, says := publish(); code != "NetStream.Publish.Start" {
+		t.Errorf("told %s: %s", code, says)
+	}
+	s.log.await(t, "max_streams counts this node only", "the registry is away")
 }
 
 // What is too much ends a publish, and the encoder is told what to change.

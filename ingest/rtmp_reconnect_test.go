@@ -91,7 +91,7 @@ func TestStopWaitsNotForLong(t *testing.T) {
 	s.rec.await(t, "it publishes", func() bool { return len(s.rec.publs[0].frames) == 1 })
 	s.stop()
 	c.answer("onStatus")
-	if code, says := c.status(); code != codeDenied || !strings.Contains(says, "stopping") {
+	if code, says := c.status(); code != codeUnpublished || !strings.Contains(says, "stopping") {
 		t.Errorf("%s: %s", code, says)
 	}
 	c.awaitEnd()

@@ -70,17 +70,14 @@ type standby struct {
 type switchover struct {
 	cause  string
 	silent time.Duration
-	// last is when the live feed's last frame came, where that is known.
-	last time.Time
+	from   *pulse // the live feed's, if it is or was this node's
 }
 
-// SetTracks implements Publication. What the packager would refuse for its size is refused at once: not when it is
-// needed.
+// SetTracks implements Publication.
 func (b *standby) SetTracks(tracks []media.Track) error {
-	for _, t := range tracks {
-		if t.Kind == media.Video && t.Width > 0 && !b.stream.Settings.FitsResolution(t.Width, t.Height) {
-			return fmt.Errorf("track %s: %w: picture of %d x %d: set the encoder's output to %s or less", t.Name,
-				media.ErrLimit, t.Width, t.Height, b.stream.Settings.MaxResolution)
+	if check := b.server.cfg.CheckTracks; check != nil {
+		if err := check(b.stream.Settings, tracks); err != nil {
+			return err
 		}
 	}
 	b.kept.setTracks(tracks)
@@ -148,7 +145,7 @@ func (b *standby) look(ctx context.Context) (due *switchover, next time.Duration
 		b.here = live
 		silent := live.pulse.silent()
 		next = min(max(b.after-silent, time.Millisecond), standbyPoll)
-		return b.judge(wanted, silent, live.pulse.last()), next, live.left
+		return b.judge(wanted, silent, live.pulse), next, live.left
 	}
 	if b.server.seats.awaits(b.other()) {
 		return nil, standbyPoll / 10, nil
@@ -159,11 +156,11 @@ func (b *standby) look(ctx context.Context) (due *switchover, next time.Duration
 	}
 	due = &switchover{cause: causeGone}
 	if b.here != nil {
-		due.last, due.silent = b.here.pulse.last(), b.here.pulse.silent()
+		due.from, due.silent = b.here.pulse, b.here.pulse.silent()
 	}
 	switch {
 	case owned && lease.Feed != media.FeedNone:
-		due = b.judge(wanted, lease.Silent.D(), time.Time{})
+		due = b.judge(wanted, lease.Silent.D(), nil)
 	case err != nil && (b.here == nil || b.here.lost.Load()):
 		due = nil // nobody switches across nodes while the registry is away
 	}
@@ -171,12 +168,12 @@ func (b *standby) look(ctx context.Context) (due *switchover, next time.Duration
 }
 
 // judge says whether the standby is to take over from who is live.
-func (b *standby) judge(wanted bool, silent time.Duration, last time.Time) *switchover {
+func (b *standby) judge(wanted bool, silent time.Duration, from *pulse) *switchover {
 	switch {
 	case wanted:
-		return &switchover{cause: causeRequest, silent: silent, last: last}
+		return &switchover{cause: causeRequest, silent: silent, from: from}
 	case silent >= b.after:
-		return &switchover{cause: causeSilence, silent: silent, last: last}
+		return &switchover{cause: causeSilence, silent: silent, from: from}
 	}
 	return nil
 }
@@ -302,8 +299,8 @@ func (s *session) begin(b *standby, due *switchover) error {
 	s.server.metrics.publishers.Inc()
 	s.metrics.switches.WithLabelValues(due.cause).Inc()
 	var shift time.Duration
-	if !due.last.IsZero() {
-		shift = max(due.last.Sub(b.kept.first), 0)
+	if due.from != nil {
+		shift = max(due.from.last().Sub(b.kept.first), 0)
 	}
 	frames, size := len(b.kept.events), len(b.kept.data)
 	s.logger.Info("standby takes over", "feed", b.feed, "cause", due.cause, "silent", due.silent.Round(time.Millisecond),

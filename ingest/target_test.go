@@ -38,6 +38,17 @@ func TestParseTarget(t *testing.T) {
 		{"acme/show", "", "KEY", target{path: show, key: "KEY"}, nil},
 		{"live", "", "show?key=KEY", target{path: media.StreamPath{Publisher: "live", Stream: "show"}, key: "KEY"}, nil},
 
+		{"live", "", "KEY?backup=1", target{key: "KEY", backup: true}, nil},
+		{"live", "", "?key=KEY&backup=true", target{key: "KEY", backup: true}, nil},
+		{"live?backup=1", "", "KEY", target{key: "KEY", backup: true}, nil},
+		{"live", "rtmp://h/live?backup=1", "KEY", target{key: "KEY", backup: true}, nil},
+		{"live", "rtmp://h/live?backup=1", "KEY?backup=0", target{key: "KEY"}, nil},
+		{"acme", "", "show?key=KEY&BACKUP=1", target{path: show, key: "KEY", backup: true}, nil},
+		{"acme/show?backup=1", "", "KEY", target{path: show, key: "KEY", backup: true}, nil},
+		{"acme", "", "show?key=KEY&backup=0", target{path: show, key: "KEY"}, nil},
+		{"acme", "", "show?key=KEY&backup=", target{path: show, key: "KEY"}, nil},
+		{"acme", "", "show?key=KEY&backup=KEY", target{}, media.ErrInvalid},
+
 		{"", "", "", target{}, errNoKey},
 		{"live", "", "", target{}, errNoKey},
 		{"acme", "", "show", target{}, errNoKey},

@@ -143,9 +143,12 @@ func (s *stream) beginTakeLocked(
 // take: the recorder goes on without it.
 func (s *stream) takeFailedLocked(err error) error {
 	s.packager.metrics.storageErrors.Inc()
-	if errors.Is(err, media.ErrFenced) || errors.Is(err, media.ErrGone) {
-		// Another node has the recording, or it was deleted: it is not ours to end.
-		s.show.logger.Warn("recording lost to another writer", "err", err)
+	if errors.Is(err, media.ErrFenced) {
+		s.loseLocked()
+		return err
+	}
+	if errors.Is(err, media.ErrGone) { // deleted: it is not ours to end
+		s.show.logger.Warn("recording is gone", "err", err)
 		s.show.recorder.close()
 		s.show.endedAt = time.Now().UTC()
 		s.shown = append(s.shown, s.show)

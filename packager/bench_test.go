@@ -101,6 +101,7 @@ func (l *noLog) AppendGap(int, media.Segment) error              { return nil }
 func (l *noLog) AppendMetadata(media.Metadata) error             { return nil }
 func (l *noLog) Update(func(*reclog.Manifest)) error             { return nil }
 func (l *noLog) FinishSegment(int, media.Segment) error          { return nil }
+func (l *noLog) Abandon() error                                  { return nil }
 func (l *noLog) Seal() error                                     { return nil }
 
 func (l *noLog) AppendPart(_ int, data []byte) (int64, error) {

@@ -110,9 +110,12 @@ func (p *Packager) withShow(path media.StreamPath, do func(*Show) error) error {
 	if s == nil {
 		return notLive
 	}
+	if err := p.confirm(path); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dead || s.show == nil || !s.show.state.Growing() || len(s.show.takes) == 0 {
+	if s.dead || s.leaving || s.show == nil || !s.show.state.Growing() || len(s.show.takes) == 0 {
 		return notLive
 	}
 	return do(s.show)

@@ -138,6 +138,7 @@ func (g *group) joinLocked(ctx context.Context, show media.Stream, epoch uint64,
 		if err != nil {
 			return nil, err
 		}
+		pub.member = true
 		g.restartLocked(pub)
 	}
 	if err := g.pub.err(); err != nil {

@@ -154,18 +154,23 @@ type studio struct {
 
 func mustStudio(tb testing.TB, dir string) *studio {
 	tb.Helper()
-	root, err := reclog.OpenRoot(reclog.Config{Dir: dir, Sync: reclog.SyncNever}, slog.New(slog.DiscardHandler))
+	return mustStudioOf(tb, reclog.Config{Dir: dir, Sync: reclog.SyncNever}, Config{})
+}
+
+func mustStudioOf(tb testing.TB, storage reclog.Config, cfg Config) *studio {
+	tb.Helper()
+	root, err := reclog.OpenRoot(storage, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = root.Close() })
-	st := &studio{tb: tb, root: root, dir: dir, sink: &sink{rows: make(map[media.RecordingID]media.Recording)}}
+	st := &studio{tb: tb, root: root, dir: storage.Dir, sink: &sink{rows: make(map[media.RecordingID]media.Recording)}}
 	level := slog.LevelError + 4
 	if testing.Verbose() {
 		level = slog.LevelInfo
 	}
 	logger := slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: level}))
-	st.Packager = New(Config{}, root, st.sink, st.sink, func() media.RecordingID {
+	st.Packager = New(cfg, root, st.sink, st.sink, func() media.RecordingID {
 		st.ids++
 		return media.RecordingID(fmt.Sprintf("01k%023d", st.ids))
 	}, logger, prometheus.NewRegistry())

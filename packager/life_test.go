@@ -37,9 +37,14 @@ func onStage(t *testing.T, test func(*stage)) {
 }
 
 func mustStage(t *testing.T, dir string) *stage {
+	return running(t, mustStudio(t, dir))
+}
+
+// running is a studio whose packager runs.
+func running(t *testing.T, st *studio) *stage {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &stage{
-		studio: mustStudio(t, dir), t: t, stop: stop, done: make(chan error, 1), seen: make(map[media.RecordingID]*hls.Snapshot),
+		studio: st, t: t, stop: stop, done: make(chan error, 1), seen: make(map[media.RecordingID]*hls.Snapshot),
 	}
 	go func() { s.done <- s.Run(ctx) }()
 	return s

@@ -77,6 +77,9 @@ func (m *Member) SetTracks(tracks []media.Track) error {
 		return fmt.Errorf("%w: no tracks", media.ErrInvalid)
 	}
 	g := m.group
+	if err := g.packager.confirm(g.path); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if m.gone != nil {
@@ -176,6 +179,9 @@ func (m *Member) main() int {
 // WriteFrame is Publication.WriteFrame.
 func (m *Member) WriteFrame(frame *media.Frame) error {
 	g := m.group
+	if err := g.packager.confirm(g.path); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if m.gone != nil {
@@ -306,6 +312,9 @@ func (m *Member) forwardLocked(f *media.Frame) error {
 // there tells is taken.
 func (m *Member) WriteMetadata(d *media.TimedMetadata) error {
 	g := m.group
+	if err := g.packager.confirm(g.path); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if m.gone != nil {
@@ -347,6 +356,9 @@ func (m *Member) releaseMetadataLocked() error {
 // Close is Publication.Close. The show ends with its last member, or is interrupted if one of them was lost.
 func (m *Member) Close(clean bool) error {
 	g := m.group
+	if err := g.packager.confirm(g.path); err != nil {
+		clean = false // the show is gone by now, only the group is left to leave
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if m.gone != nil {

@@ -140,6 +140,9 @@ func (s *Show) restoreMetadata(list []media.Metadata) {
 // WriteMetadata takes a piece of timed metadata; the payload is borrowed. What comes before the first frame is placed
 // at the begin of the show. Of captions, which stay in the pictures, only which there are is noted (CC-1).
 func (p *Publication) WriteMetadata(m *media.TimedMetadata) error {
+	if err := p.confirm(); err != nil {
+		return err
+	}
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()

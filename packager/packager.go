@@ -22,6 +22,15 @@ type Config struct {
 	Memory int64
 	// Tick is how often clocks are looked at; zero means 100 ms.
 	Tick time.Duration
+	// Cluster names the nodes that share the recordings; rows carry it.
+	Cluster string
+	// Awake says that this process is known to run: it is false once it may have been stopped for so long that others
+	// took its streams over. It must be cheap. Nil is always.
+	Awake func() bool
+	// Confirm asks whether a stream is still this node's, before anything is told of it while Awake is false:
+	// media.ErrFenced says that it is another's, and the packager forgets it; after any other answer, or none in two
+	// seconds, it goes on. Nil is not asked.
+	Confirm func(ctx context.Context, path media.StreamPath) error
 }
 
 const (
@@ -38,6 +47,7 @@ type Packager struct {
 	logger  *slog.Logger
 	metrics *metrics
 	queue   *queue
+	pulse   pulse
 
 	// mu is a leaf: no stream's or group's lock is taken with it held.
 	mu struct {
@@ -61,7 +71,7 @@ func New(
 	}
 	m := newMetrics(registerer)
 	p := &Packager{
-		cfg: cfg, newID: newID, logger: logger, metrics: m, queue: newQueue(catalog, events, logger, m),
+		cfg: cfg, newID: newID, logger: logger, metrics: m, queue: newQueue(cfg.Cluster, catalog, events, logger, m),
 	}
 	p.create = func(m reclog.Manifest) (showLog, error) {
 		w, err := root.Create(m)
@@ -103,6 +113,7 @@ func (p *Packager) Run(ctx context.Context) error {
 // Step does what is due at a time. A stream that waits for its storage is not waited for beyond a tick, and has no
 // other tick meanwhile.
 func (p *Packager) Step(now time.Time) {
+	p.pulse.beat()
 	streams, groups := p.all(), p.allGroups()
 	done := make(chan struct{}, len(streams)+len(groups))
 	begun := 0
@@ -112,7 +123,9 @@ func (p *Packager) Step(now time.Time) {
 		}
 		begun++
 		go func() {
-			g.tick(now)
+			if p.confirm(g.path) == nil {
+				g.tick(now)
+			}
 			g.ticking.Store(false)
 			done <- struct{}{}
 		}()
@@ -123,7 +136,7 @@ func (p *Packager) Step(now time.Time) {
 		}
 		begun++
 		go func() {
-			if !s.tick(now) {
+			if p.confirm(s.path) == nil && !s.tick(now) {
 				p.forget(s)
 			}
 			s.ticking.Store(false)
@@ -203,7 +216,7 @@ func (p *Packager) lookup(path media.StreamPath, create bool) (*stream, error) {
 	if ok || !create {
 		return s, nil
 	}
-	s = &stream{packager: p, path: path, mu: newTurn()}
+	s = &stream{packager: p, path: path, mu: newTurn(), confirmed: confirmation{asking: newTurn()}}
 	p.mu.streams[path] = s
 	return s, nil
 }

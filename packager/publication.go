@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -19,6 +20,10 @@ type Publication struct {
 	epoch    uint64
 	// gone is why the publication may write no more.
 	gone error
+	// leaving: it is to end where a segment may.
+	leaving atomic.Bool
+	// member: it is a group's, whose members write to it.
+	member bool
 
 	formats []*format // by the publication's track
 	lanes   []int     // the take's lane of each; -1 if the take is without
@@ -42,32 +47,14 @@ type Publication struct {
 // first frame of a changed configuration or set of tracks. media.ErrUnsupported, media.ErrInvalid and media.ErrLimit (a
 // picture larger than the settings allow) name the track; media.ErrTakenOver and media.ErrFenced end the connection.
 func (p *Publication) SetTracks(tracks []media.Track) error {
-	formats := make([]*format, len(tracks))
-	counts := make(map[media.Kind]int)
-	names := make(map[string]bool)
-	for i, t := range tracks {
-		f, err := newFormat(t)
-		if err != nil {
-			return err
-		}
-		if f.video() {
-			if err := checkResolution(p.settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
-				return fmt.Errorf("track %s: %w", t.Name, err)
-			}
-		}
-		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
-			return fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
-		}
-		if names[t.Name] {
-			return fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
-		}
-		names[t.Name] = true
-		formats[i] = f
-	}
-	if len(formats) == 0 {
-		return fmt.Errorf("%w: no tracks", media.ErrInvalid)
+	formats, err := newFormats(p.settings, tracks)
+	if err != nil {
+		return err
 	}
 	s := p.stream
+	if err := p.confirm(); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.gone != nil {
@@ -75,6 +62,41 @@ func (p *Publication) SetTracks(tracks []media.Track) error {
 	}
 	p.setFormatsLocked(formats)
 	return nil
+}
+
+// CheckTracks says what SetTracks would refuse of a publication with these settings.
+func CheckTracks(settings media.Settings, tracks []media.Track) error {
+	_, err := newFormats(settings, tracks)
+	return err
+}
+
+func newFormats(settings media.Settings, tracks []media.Track) ([]*format, error) {
+	formats := make([]*format, len(tracks))
+	counts := make(map[media.Kind]int)
+	names := make(map[string]bool)
+	for i, t := range tracks {
+		f, err := newFormat(t)
+		if err != nil {
+			return nil, err
+		}
+		if f.video() {
+			if err := checkResolution(settings.MaxResolution, f.codedWidth, f.codedHeight); err != nil {
+				return nil, fmt.Errorf("track %s: %w", t.Name, err)
+			}
+		}
+		if counts[t.Kind]++; counts[t.Kind] > maxTracks {
+			return nil, fmt.Errorf("track %s: %w: more than %d %s tracks", t.Name, media.ErrUnsupported, maxTracks, t.Kind)
+		}
+		if names[t.Name] {
+			return nil, fmt.Errorf("track %s: %w: two of that name", t.Name, media.ErrInvalid)
+		}
+		names[t.Name] = true
+		formats[i] = f
+	}
+	if len(formats) == 0 {
+		return nil, fmt.Errorf("%w: no tracks", media.ErrInvalid)
+	}
+	return formats, nil
 }
 
 func (p *Publication) setFormatsLocked(formats []*format) {
@@ -102,6 +124,9 @@ func (p *Publication) setFormatsLocked(formats []*format) {
 // WriteFrame takes one access unit; the payload is borrowed. An error ends the connection: media.ErrTakenOver,
 // media.ErrFenced, media.ErrUnavailable (no recording could be begun), media.ErrTooLarge.
 func (p *Publication) WriteFrame(frame *media.Frame) error {
+	if err := p.confirm(); err != nil {
+		return err
+	}
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +145,9 @@ func (p *Publication) WriteFrame(frame *media.Frame) error {
 		return nil // CMF-18
 	case len(f.Payload) > maxAccessUnit:
 		return fmt.Errorf("access unit of %d bytes: %w", len(f.Payload), media.ErrTooLarge)
+	}
+	if p.leaving.Load() && p.mayEndLocked(&f) {
+		return p.departLocked()
 	}
 	return p.routeLocked(&f)
 }
@@ -298,6 +326,9 @@ func (p *Publication) orderLocked(keep func(int) bool) (formats []*format, lanes
 // Close ends the publication: clean if the publisher said goodbye, else the connection was lost. It may be called more
 // than once.
 func (p *Publication) Close(clean bool) error {
+	if p.confirm() != nil {
+		return nil // it is another node's to end
+	}
 	s := p.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()

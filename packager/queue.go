@@ -2,7 +2,9 @@ package packager
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,7 @@ const (
 // queue carries rows and events from the live path to services that may be slow or away. Of a recording's rows only the
 // newest is kept. Putting never blocks and never fails.
 type queue struct {
+	cluster string // of every row
 	catalog Catalog
 	events  Events
 	logger  *slog.Logger
@@ -43,17 +46,23 @@ type queue struct {
 	rows    map[media.RecordingID]media.Recording
 	order   []media.RecordingID
 	waiting []media.Event
+	// saving is the recording whose row is being saved; void says that it is not to be tried again.
+	saving media.RecordingID
+	void   bool
+	// step is closed and replaced when a row was saved.
+	step chan struct{}
 }
 
-func newQueue(catalog Catalog, events Events, logger *slog.Logger, m *metrics) *queue {
+func newQueue(cluster string, catalog Catalog, events Events, logger *slog.Logger, m *metrics) *queue {
 	return &queue{
-		catalog: catalog, events: events, logger: logger, metrics: m,
-		wake: make(chan struct{}, 1), rows: make(map[media.RecordingID]media.Recording),
+		cluster: cluster, catalog: catalog, events: events, logger: logger, metrics: m,
+		wake: make(chan struct{}, 1), rows: make(map[media.RecordingID]media.Recording), step: make(chan struct{}),
 	}
 }
 
 // save takes a recording's newest row.
 func (q *queue) save(r media.Recording) {
+	r.Cluster = q.cluster
 	q.mu.Lock()
 	if _, ok := q.rows[r.ID]; !ok {
 		q.order = append(q.order, r.ID)
@@ -124,6 +133,7 @@ func (q *queue) drain(ctx context.Context) bool {
 			q.logger.Warn("save recording's row, will try again", "recording", string(r.ID), "err", err)
 			return false
 		}
+		q.stepped()
 	}
 	for {
 		e, ok := q.firstEvent()
@@ -158,14 +168,57 @@ func (q *queue) nextRow() (media.Recording, bool) {
 	q.order = q.order[1:]
 	r := q.rows[id]
 	delete(q.rows, id)
+	q.saving, q.void = id, false
 	return r, true
+}
+
+// stepped tells that a row was saved.
+func (q *queue) stepped() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.saving = ""
+	close(q.step)
+	q.step = make(chan struct{})
+}
+
+// saved waits until nothing of a recording waits to be saved.
+func (q *queue) saved(ctx context.Context, id media.RecordingID) error {
+	for {
+		q.mu.Lock()
+		_, waits := q.rows[id]
+		waits = waits || q.saving == id
+		step := q.step
+		q.mu.Unlock()
+		if !waits {
+			return nil
+		}
+		select {
+		case <-step:
+		case <-ctx.Done():
+			return fmt.Errorf("row of recording %s is not saved: %w", id, ctx.Err())
+		}
+	}
+}
+
+// forget drops what waits to be told of a recording: another node tells of it.
+func (q *queue) forget(id media.RecordingID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.rows[id]; ok {
+		delete(q.rows, id)
+		q.order = slices.DeleteFunc(q.order, func(other media.RecordingID) bool { return other == id })
+	}
+	q.void = q.void || q.saving == id
+	q.waiting = slices.DeleteFunc(q.waiting, func(e media.Event) bool { return e.Recording == id })
 }
 
 // putBack returns a row that could not be saved, unless a newer one has come.
 func (q *queue) putBack(r media.Recording) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.rows[r.ID]; !ok {
+	void := q.void
+	q.saving, q.void = "", false
+	if _, ok := q.rows[r.ID]; !ok && !void {
 		q.rows[r.ID] = r
 		q.order = append(q.order, r.ID)
 	}

@@ -17,7 +17,7 @@ import (
 func TestQueueKeepsTheNewestRowAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{rows: make(map[media.RecordingID]media.Recording), fail: errors.New("away")}
-		q := newQueue(s, s, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+		q := newQueue("", s, s, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { q.run(ctx); close(done) }()
@@ -44,7 +44,7 @@ func TestQueueKeepsTheNewestRowAndTriesAgain(t *testing.T) {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	q := newQueue(nil, nil, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+	q := newQueue("", nil, nil, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
 	for range maxEvents + 10 {
 		q.publish(media.Event{})
 	}

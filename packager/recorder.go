@@ -40,7 +40,9 @@ type recorder struct {
 	limit int64   // bytes of parts that may wait
 	// bytes is what was written.
 	bytes atomic.Int64
-	tape  tape // the goroutine's
+	// fenced: storage says that another process has the recording.
+	fenced atomic.Bool
+	tape   tape // the goroutine's
 
 	wake   chan struct{} // there is a job, or the end
 	done   chan struct{} // a job that is waited for may be done
@@ -185,6 +187,9 @@ func (r *recorder) setState(state media.State, ended time.Time, then func()) {
 			r.show.metrics.storageErrors.Inc()
 			r.show.logger.Error("write manifest", "state", string(state), "err", err)
 		}
+		if errors.Is(err, media.ErrFenced) {
+			return err // the state is the new owner's to tell
+		}
 		if then != nil {
 			then()
 		}
@@ -204,6 +209,7 @@ func (r *recorder) keepCaptions(seen []string) {
 			r.show.metrics.storageErrors.Inc()
 			r.show.logger.Error("write manifest", "captions", strings.Join(seen, " "), "err", err)
 		}
+		r.noteFenced(err)
 		return nil
 	}})
 }
@@ -326,6 +332,14 @@ func (r *recorder) close() {
 		return
 	}
 	signal(r.wake)
+}
+
+// abandon ends the goroutine without what waits: nothing is written any more. It is called by who hands work over.
+func (r *recorder) abandon() {
+	r.mu.Lock()
+	_, _, _ = r.mu.queue.purge()
+	r.mu.Unlock()
+	r.close()
 }
 
 // left says that the goroutine has done everything and left.

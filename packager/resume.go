@@ -13,17 +13,28 @@ import (
 // Resume adopts a recording that was live or interrupted when its process stopped, as Root.Reopen gave it: it goes on
 // as interrupted, and its reconnect window counts from now (LIF-6). A recording that nothing can follow, because it
 // has no media or its stream has another show by now, is ended instead.
-func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Writer) error {
-	path := rec.Path()
-	s, err := p.lookup(path, true)
-	if err != nil {
+func (p *Packager) Resume(ctx context.Context, rec *reclog.Recording, w *reclog.Writer) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s, err := p.lookup(rec.Path(), true)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.dead { // forgotten since it was looked up
+			s.mu.Unlock()
+			continue
+		}
+		err = s.resumeLocked(rec, w)
+		s.mu.Unlock()
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dead {
-		return fmt.Errorf("resume %s: %w", path, media.ErrConflict)
-	}
+}
+
+func (s *stream) resumeLocked(rec *reclog.Recording, w *reclog.Writer) error {
+	p := s.packager
 	show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
 	if err := show.restore(rec); err != nil || s.show != nil || s.pub != nil {
 		// Nothing can follow it, or another show is the stream's by now: what there is of it is final.
@@ -34,6 +45,7 @@ func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Wr
 		}
 		return errors.Join(err, endErr)
 	}
+	s.epoch = max(s.epoch, rec.Epoch)
 	for _, t := range show.takes {
 		s.epoch = max(s.epoch, t.Epoch)
 	}
@@ -41,6 +53,7 @@ func (p *Packager) Resume(_ context.Context, rec *reclog.Recording, w *reclog.Wr
 	s.reindexLocked()
 	show.listedAt = time.Now()
 	s.interruptLocked()
+	s.saveLocked() // this node's, whatever it says
 	s.waitLocked(time.Now())
 	show.publish()
 	show.logger.Info("recording resumed", "segments", len(show.renditions[0].segments), "takes", len(show.takes))

@@ -30,7 +30,9 @@ type Show struct {
 	memory  *memory
 	version atomic.Pointer[version]
 
-	recorder   *recorder
+	recorder *recorder
+	// lost: this node has the recording no longer, so nothing more is told of it.
+	lost       atomic.Bool
 	state      media.State
 	endedAt    time.Time
 	takes      []media.Take
@@ -347,8 +349,25 @@ func (s *Show) setState(state media.State, at time.Time, then func()) {
 	s.publish()
 }
 
+// lose ends the show for its readers: no version follows, and who waits for one is released, now and ever after.
+func (s *Show) lose() {
+	if s.lost.Swap(true) {
+		return
+	}
+	released := make(chan struct{})
+	close(released)
+	old := s.version.Load()
+	for !s.version.CompareAndSwap(old, &version{snap: old.snap, next: released}) {
+		old = s.version.Load()
+	}
+	close(old.next)
+}
+
 // publish makes a new version, once every track has a segment.
 func (s *Show) publish() {
+	if s.lost.Load() {
+		return
+	}
 	for _, r := range s.renditions {
 		if len(r.segments) == 0 {
 			return
@@ -371,6 +390,9 @@ func (s *Show) publish() {
 			snap.Renditions[i].Open = &open
 		}
 	}
-	old := s.version.Swap(&version{snap: snap, next: make(chan struct{})})
+	old := s.version.Load()
+	if s.lost.Load() || !s.version.CompareAndSwap(old, &version{snap: snap, next: make(chan struct{})}) {
+		return // lost meanwhile
+	}
 	close(old.next)
 }

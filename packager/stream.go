@@ -41,6 +41,8 @@ type stream struct {
 	retryAt    time.Time // when another take may be tried for broken files
 	retryPause time.Duration
 	dead       bool // the packager forgot it
+	leaving    bool // its show is being handed over: nothing more happens to it
+	confirmed  confirmation
 	// creating: a recording that was given up is still being created. ticking: a tick waits for the lock or for storage.
 	creating, ticking atomic.Bool
 }
@@ -49,12 +51,14 @@ type stream struct {
 type showIndex struct {
 	current *Show // nil if none grows
 	all     []*Show
+	epoch   uint64
 }
 
 // reindexLocked follows every change of show and shown.
 func (s *stream) reindexLocked() {
-	x := &showIndex{current: s.show, all: slices.Clone(s.shown)}
-	if s.show != nil {
+	x := &showIndex{all: slices.Clone(s.shown), epoch: s.epoch}
+	if s.show != nil && !s.show.lost.Load() {
+		x.current = s.show
 		x.all = append(x.all, s.show)
 	}
 	s.index.Store(x)
@@ -65,6 +69,9 @@ func (s *stream) publishLocked(p *Publication) error {
 	if p.epoch < s.epoch {
 		return fmt.Errorf("publish %s with epoch %d, seen %d: %w", s.path, p.epoch, s.epoch, media.ErrFenced)
 	}
+	if s.leaving {
+		return fmt.Errorf("publish %s: %w: its recording is being handed over", s.path, media.ErrUnavailable)
+	}
 	s.epoch = p.epoch
 	if old := s.pub; old != nil {
 		old.gone = media.ErrTakenOver
@@ -74,6 +81,7 @@ func (s *stream) publishLocked(p *Publication) error {
 		}
 	}
 	s.pub = p
+	s.reindexLocked()
 	return nil
 }
 

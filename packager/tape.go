@@ -38,6 +38,7 @@ type takeLog interface {
 	AppendPart(track int, data []byte) (offset int64, err error)
 	FinishSegment(track int, seg media.Segment) error
 	Seal() error
+	Abandon() error
 }
 
 // onDisk is a *reclog.Writer as a showLog.
@@ -64,6 +65,7 @@ func (r *recorder) run() {
 			a := r.perform(&j)
 			r.complete(&j, a)
 		case closing:
+			r.drop()
 			r.leave()
 			close(r.exited)
 			return
@@ -76,7 +78,9 @@ func (r *recorder) run() {
 func (r *recorder) perform(j *job) answer {
 	switch j.kind {
 	case jobStart, jobState, jobCaptions:
-		return answer{offset: -1, err: j.do()}
+		err := j.do()
+		r.noteFenced(err)
+		return answer{offset: -1, err: err}
 	case jobPart:
 		return answer{offset: r.append(j.track, j.data)}
 	case jobFinish:
@@ -233,6 +237,7 @@ func (r *recorder) gap(track int, seg media.Segment) error {
 		return nil
 	}
 	if err := r.log.AppendGap(track, seg); err != nil && !errors.Is(err, reclog.ErrPending) {
+		r.noteFenced(err)
 		return err
 	}
 	return nil
@@ -243,12 +248,21 @@ func (r *recorder) tell(m *media.Metadata) {
 	if err := r.log.AppendMetadata(*m); err != nil {
 		r.show.metrics.metadataLost.Inc()
 		r.show.metrics.storageErrors.Inc()
+		r.noteFenced(err)
 		r.begin(err)
+	}
+}
+
+// noteFenced notes that the recording is another process's: the stream's next tick gives the show up.
+func (r *recorder) noteFenced(err error) {
+	if errors.Is(err, media.ErrFenced) {
+		r.fenced.Store(true)
 	}
 }
 
 // failed notes a failure of storage.
 func (r *recorder) failed(err error) {
+	r.noteFenced(err)
 	r.show.metrics.storageErrors.Inc()
 	if errors.Is(err, reclog.ErrBroken) || errors.Is(err, reclog.ErrSealed) {
 		r.mu.Lock()
@@ -266,8 +280,20 @@ func (r *recorder) sealTake() {
 	if err := t.take.Seal(); err != nil {
 		r.show.metrics.storageErrors.Inc()
 		r.show.logger.Error("seal take", "err", err)
+		r.noteFenced(err)
 	}
 	t.take = nil
+}
+
+// drop closes the files of a take that another process has by now.
+func (r *recorder) drop() {
+	if r.tape.take == nil {
+		return
+	}
+	if err := r.tape.take.Abandon(); err != nil {
+		r.show.logger.Warn("close files", "err", err)
+	}
+	r.tape.take = nil
 }
 
 // leave ends an outage with the show.

@@ -10,8 +10,11 @@ import (
 func (s *stream) tick(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dead {
+	if s.dead || s.leaving {
 		return true
+	}
+	if s.show != nil && s.show.recorder.fenced.Load() {
+		s.loseLocked()
 	}
 	if p := s.pub; p != nil && s.take == nil && p.observer != nil && len(p.observer.frames) > 0 {
 		// An error reaches the publisher with its next frame, which tries again.

@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/oxbow": {
 		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
-		"internal/objstore", "internal/registry", "internal/catalog", "internal/loadgen",
+		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
@@ -31,11 +31,12 @@ var allowed = map[string][]string{
 	"internal/origin":    {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
 	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry":  {"internal/media", "github.com/redis/go-redis/v9"},
+	"internal/control":   {"internal/media"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
 	},
-	"internal/catalog/catalogtest": {}, // runs a real PostgreSQL for tests
+	"internal/catalog/catalogtest":   {},                 // runs a real PostgreSQL for tests
 	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
 	"internal/inspect":               {"internal/media", "internal/reclog"},

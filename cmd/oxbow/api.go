@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/api"
-	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/registry"
@@ -52,11 +51,61 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout)
 	})
-	server := n.newAPI(apiDeps{}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "registration", n.register)
 	n.ready.Store(true)
 	n.logger.Info("API is up", "http", public.Addr().String(), "internal", n.self.URL)
 	return n.services.wait(ctx)
+}
+
+// sources is what the API asks of whoever fetches the streams that have a source.
+type sources interface {
+	Status(path media.StreamPath) media.SourceStatus
+	Changed()
+	// Wanted tells that a viewer asks for a stream, and says whether a source is about to bring it.
+	Wanted(path media.StreamPath) bool
+}
+
+// fromCatalog is what a process knows of sources that fetches none: the nodes look at the catalog by themselves, and
+// who asks one of them for a stream wakes its source.
+type fromCatalog struct{ n *node }
+
+// Status implements sources: the nodes know.
+func (fromCatalog) Status(media.StreamPath) media.SourceStatus { return media.SourceStatus{} }
+
+// Changed implements sources.
+func (fromCatalog) Changed() {}
+
+// Wanted implements sources.
+func (s fromCatalog) Wanted(path media.StreamPath) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	source, err := s.n.catalog.Source(ctx, path)
+	return err == nil && source.Enabled && source.Mode == media.SourceOnDemand
+}
+
+// newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
+func (n *node) newAPI(ctx context.Context, sources sources, token string) *api.Server {
+	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
+	n.services.add(ctx, "picture of the registry", memo.Run)
+	nodes := control.NewClient(control.Config{Token: token}, control.Directory{
+		Nodes: memo.Nodes, Owner: memo.Owner,
+	}, n.logger)
+	n.onClose(nodes.Close)
+	return api.New(api.Config{Version: version}, api.Deps{
+		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
+		Sources: n.catalog, SourceStatus: sources.Status, SourcesChanged: sources.Changed, Wanted: sources.Wanted,
+		Nodes: memo.Nodes, Owner: memo.Owner,
+		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
+		Ready: func(context.Context) error {
+			if !n.ready.Load() {
+				return errors.New("starting")
+			}
+			return nil
+		},
+		Services: map[string]func(context.Context) error{"catalog": n.catalog.Ping, "registry": n.registry.Ping},
+		Assets:   web.Dist(),
+	}, n.logger, n.metrics)
 }

@@ -42,19 +42,38 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 			return err
 		}
 	}
-	n.startArchiver(ctx)
+	if err := n.startArchiver(ctx); err != nil {
+		return err
+	}
 	n.services.add(ctx, "registration", n.register)
 	n.ready.Store(true)
 	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)
 	return n.services.wait(ctx)
 }
 
-// startArchiver starts the life cycle of finished recordings.
-func (n *node) startArchiver(ctx context.Context) {
+// startArchiver starts the life cycle of finished recordings, the end of those whose owner is gone, and the watch over
+// the room that there is.
+func (n *node) startArchiver(ctx context.Context) error {
 	a := archiver.New(archiver.Config{
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
 	}, n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
+	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
+		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
+	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},
+		n.root.Usage, n.catalog, n.logger, n.metrics)
+	if err != nil {
+		return err
+	}
+	if n.Registry == memoryRegistry {
+		// Nobody else has the directory, so what does not grow there now is nobody's to end.
+		if err := recovery.CheckRows(ctx); err != nil {
+			return err
+		}
+	}
 	n.services.add(ctx, "archiver", a.Run)
+	n.services.add(ctx, "recovery", recovery.Run)
+	n.services.add(ctx, "pressure", pressure.Run)
+	return nil
 }
 
 // openArchive opens the store that --archive names, for the archiver and the edge.

@@ -20,8 +20,8 @@ type groups struct {
 	// prepare has a show that another node began continued here, before it is published to.
 	prepare func(context.Context, media.StreamPath) error
 	leases  ingest.Leases
-	stream   func(context.Context, media.StreamPath) (media.Stream, error)
-	members  func(context.Context, media.StreamPath) ([]string, error)
+	stream  func(context.Context, media.StreamPath) (media.Stream, error)
+	members func(context.Context, media.StreamPath) ([]string, error)
 	// elsewhere says that another node owns a stream.
 	elsewhere func(context.Context, media.StreamPath) (bool, error)
 

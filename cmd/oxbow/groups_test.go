@@ -39,10 +39,10 @@ func newGroupWorld(t *testing.T) *groupWorld {
 	}
 	t.Cleanup(func() { _ = root.Close() })
 	w := &groupWorld{memory: registry.NewMemory(registry.Config{}), streams: map[string]media.Stream{}}
-	w.leases = &leases{registry: w.memory, node: media.Node{ID: "a", URL: "http://a"}, logger: logger}
+	w.leases = newLeaseWorld(w.memory).leases
+	p := packager.New(packager.Config{}, root, db, w.memory, newRecordingID, logger, prometheus.NewRegistry())
 	w.groups = &groups{
-		packager: packager.New(packager.Config{}, root, db, w.memory, newRecordingID, logger, prometheus.NewRegistry()),
-		leases:   w.leases, stream: db.Stream, members: db.Members,
+		packager: p, prepare: (&takeover{root: root, packager: p, logger: logger}).prepare, leases: w.leases, stream: db.Stream, members: db.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := w.memory.Owner(ctx, path)
 			return owned && lease.Node != "a", err
@@ -130,8 +130,8 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	if _, err := g.memory.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 		t.Fatal(err)
 	}
-	g.leases.renew(t.Context())
-	g.leases.renew(t.Context())
+	g.leases.beat(t.Context())
+	g.leases.beat(t.Context())
 	slices.SortFunc(kicked, func(a, b media.StreamPath) int { return strings.Compare(a.Stream, b.Stream) })
 	if !slices.Equal(kicked, []media.StreamPath{acme("show_1080"), acme("show_720")}) {
 		t.Errorf("sent away are %v", kicked)
@@ -147,7 +147,7 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	if err := second.Close(false); err != nil {
 		t.Error(err)
 	}
-	g.leases.renew(t.Context())
+	g.leases.beat(t.Context())
 	if lease, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || lease.Node != "a" || len(kicked) != 2 {
 		t.Errorf("the show's lease is %q's, sent away are %v: %v", lease.Node, kicked, err)
 	}

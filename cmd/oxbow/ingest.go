@@ -74,7 +74,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	inner := internalHandler(control.Handler(role.control(drained, c.ClusterToken)), nil, n.newOrigin(role))
+	inner := internalHandler(control.NewHandler(role.control(drained), c.ClusterToken, n.logger), nil, n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	n.openFor(ctx, doors, role.publishers)
 	n.ready.Store(true)
@@ -147,6 +147,7 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 	cfg := n.ingestConfig()
 	cfg.DrainTimeout = drainTimeout
 	cfg.Refuse = r.refuse
+	cfg.CheckTracks = packager.CheckTracks
 	cfg.LiveElsewhere = r.liveElsewhere
 	r.publishers = ingest.New(cfg, keys, r.leases, r.groups, n.logger, n.metrics)
 	r.leases.load = r.load
@@ -203,7 +204,9 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	r.n.logger.Info("draining", "most", most)
-	r.publishers.Drain(ctx)
+	if err := r.publishers.Drain(ctx, ""); err != nil {
+		r.n.logger.Warn("some publishers were cut off", "err", err)
+	}
 	for _, show := range r.packager.Growing() {
 		logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
 		if err := r.packager.HandOver(ctx, show.Path); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,6 +228,19 @@ func (l *leases) beat(ctx context.Context) {
 		}
 	}
 	l.tell(ctx, err)
+}
+
+// list gives the leases that the node has, in order of path.
+func (l *leases) list() []media.Lease {
+	growing := l.growing()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []media.Lease
+	for path, h := range l.mu.held {
+		list = append(list, l.renewal(path, h, growing))
+	}
+	slices.SortFunc(list, func(a, b media.Lease) int { return strings.Compare(a.Path.String(), b.Path.String()) })
+	return list
 }
 
 // registration is the node as it is now.

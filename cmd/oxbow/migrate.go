@@ -13,9 +13,9 @@ type migrateCommand struct {
 
 // Help implements kong.HelpProvider.
 func (migrateCommand) Help() string {
-	return "Run it once, from the new version, before the nodes of a cluster are restarted one after the other: nodes of " +
-		"the version before go on meanwhile. It may be run again, and by several at once. There is no way back: make a " +
-		"backup first. An SQLite catalog is also migrated whenever it is opened."
+	return "Run it once, from the new version, before the nodes of a cluster are restarted one after the other: nodes " +
+		"of the version before go on meanwhile. It may be run again, and by several at once. There is no way back: " +
+		"make a backup first. An SQLite catalog is also migrated whenever it is opened."
 }
 
 // Run migrates.

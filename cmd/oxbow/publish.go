@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 
 	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -101,13 +101,7 @@ func (n *node) refuseWhenFull(ctx context.Context) error {
 
 // startKeyCache has publishers known while SQL is away.
 func (n *node) startKeyCache(ctx context.Context) authorizer {
-	keys := catalogKeys(n)
-	n.services.add(ctx, "keys", func(ctx context.Context) error {
-		err := keys.Run(ctx)
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
-		return err
-	})
+	keys := catalog.NewKeyCache(n.catalog, catalog.KeyCacheConfig{}, n.logger, n.metrics)
+	n.services.add(ctx, "keys", keys.Run)
 	return keys
 }

@@ -93,12 +93,14 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err != nil {
 		return err
 	}
-	n.startArchiver(ctx)
+	if err := n.startArchiver(ctx); err != nil {
+		return err
+	}
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	api, edge := n.newAPI(apiDeps{wanted: n.sources}, ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
-	inner := internalHandler(control.Handler(role.control(drained, "")), api.Internal(), n.newOrigin(role))
+	api, edge := n.newAPI(ctx, n.sources, ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
+	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), api.Internal(), n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	tunnel := role.publishers.Tunnel()
 	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(api.Public(), tunnel, edge), n.logger))

@@ -1,5 +1,6 @@
 // Package catalog keeps Oxbow's durable metadata in SQL: publishers, streams, keys, tokens, recordings and the uploads
-// of their archiving. SQLite serves one process; the same text runs on PostgreSQL.
+// of their archiving. SQLite serves the processes of one machine, PostgreSQL those of many: the same statements and the
+// same migrations run on both.
 //
 // The flow: the API writes publishers, streams and keys; ingest asks whether a key may publish; the packager saves the
 // row of each show while it grows; the archiver claims what is due for finished ones; the API lists and deletes.
@@ -19,9 +20,50 @@
 //  4. A recording that grows or is being archived does not expire, and a kept one neither expires nor is deleted.
 //  5. A deleted recording leaves its row behind, so that its URL answers "deleted" for ever.
 //  6. Nothing that has recordings is deleted with them unsaid: media.ErrConflict names what stands in the way.
-//  7. Keys and tokens are stored as SHA-256 only, and found by it: the look-up's time tells nothing of the secret. They
-//     are random and long, so a slow hash would protect nothing.
+//  7. Keys and tokens are stored as SHA-256 only, and found by it: the look-up's time tells nothing of the secret.
+//     They are random and long, so a slow hash would protect nothing.
 //  8. A write is one statement that carries its conditions, or a transaction that first locks its publisher's row. So
 //     READ COMMITTED is enough, nothing is run again for having lost a race, and no two writers wait for each other.
 //  9. Times are kept to the millisecond, in UTC; a duration is cut to the millisecond.
+//  10. A recording belongs to one cluster for ever, and only an archiver of that cluster claims it.
+//
+// Why READ COMMITTED is enough on PostgreSQL, statement by statement:
+//
+//   - A publisher's row is locked by an update that changes nothing (lockPublisher), which waits for whoever has it
+//     and then sees what that one committed, as every later statement of the transaction does. Settings, streams,
+//     keys, sources and the dues that follow from them change in its order. A save while a show grows takes no
+//     lock: it is one upsert, whose condition PostgreSQL evaluates on the row's newest version.
+//   - A claim chooses a row and changes it in one statement. PostgreSQL evaluates the outer condition again on a
+//     row that was changed in between, so two archivers never get the same one. They pass over rows that others are
+//     just taking (SKIP LOCKED, the one clause that SQLite does not have, and does not need), so they do not queue
+//     for one row either.
+//   - Two statements change many rows: the dues of a stream (setDues) and hastening. The first waits for row locks,
+//     the second passes over them, so neither waits for one who waits for it. All others change one row, or one
+//     after having locked the publisher.
+//   - A stream can be deleted just when the first row of a show of it is saved. The row is right (recordings refer
+//     to no stream) and is archived by the default settings.
+//
+// How PostgreSQL may fail, and what that costs:
+//
+//   - Connections: at most 16 for a process (pool_max_conns in the URL), each made within 2 s (connect_timeout).
+//     While the server is away, one caller at a time tries to connect and the others get its error at once.
+//   - The server ends a statement after 8 s, a wait for a lock after 5 s, an idle transaction after 10 s
+//     (statement_timeout and lock_timeout in the URL). A server, or a network, that is silent for 10 s in the
+//     middle of a statement is given up; an idle connection is tried for 1 s before its use. When one hangs, all
+//     that are open are given up.
+//   - All that is media.ErrUnavailable, as are shutdown, start-up, crash, too many connections, a full disk and a
+//     server that has become a standby. With several hosts in the URL the one that takes writes is looked for; its
+//     connections alone are used. A statement that was cut off may have been committed: saves may be repeated; a
+//     repeated settlement of a claim may find it settled, and say media.ErrFenced; a claim that nobody heard of
+//     runs out.
+//   - The order of names in listings is that of the database's collation; create it with the C collation for
+//     SQLite's.
+//   - Poolers that share sessions between transactions must pass the start-up parameters named above, and need
+//     default_query_exec_mode=exec in the URL; oxbow migrate must reach the server itself.
+//
+// The schema: SQLite migrates itself when it is opened. PostgreSQL is migrated by Migrate alone, and its version is
+// looked at whenever a connection is made: an older one is refused until it is migrated, a newer one by who starts
+// on it. Who runs already goes on under a newer one, so that a cluster can be migrated first and its nodes be
+// restarted one after the other. That is why a migration adds, and never takes away what the version before it
+// uses.
 package catalog

@@ -42,10 +42,10 @@ func (c KeyCacheConfig) withDefaults() KeyCacheConfig {
 	return c
 }
 
-// KeyCache answers ingest's questions from the catalog while that is there, and from memory while it is away, so that
-// known publishers can start without SQL. What SQL says is always taken over what is remembered: a removed key is
-// denied at once. While SQL is away the memory is as old as its last refresh, or the last answer, whichever is later; and
-// what it does not know is media.ErrUnavailable, never a denial. It keeps hashes of keys, no keys.
+// KeyCache answers ingest's questions from the catalog while that is there, and from memory while it is away, so
+// that known publishers can start without SQL. What SQL says is always taken over what is remembered: a removed key
+// is denied at once. While SQL is away the memory is as old as its last refresh, or the last answer, whichever is
+// later; and what it does not know is media.ErrUnavailable, never a denial. It keeps hashes of keys, no keys.
 type KeyCache struct {
 	db      *DB
 	cfg     KeyCacheConfig

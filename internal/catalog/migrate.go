@@ -21,8 +21,9 @@ import (
 // Versions are what the schema was and is.
 type Versions struct{ From, To int64 }
 
-// Migrate brings the schema of the catalog that a URL names up to this binary's. Any number of processes may run it at
-// once: one works, the others wait and find it done. It must reach PostgreSQL itself, not a pooler that shares sessions.
+// Migrate brings the schema of the catalog that a URL names up to this binary's. Any number of processes may run it
+// at once: one works, the others wait and find it done. It must reach PostgreSQL itself, not a pooler that shares
+// sessions.
 func Migrate(ctx context.Context, catalogURL string, logger *slog.Logger) (Versions, error) {
 	scheme, file, _ := strings.Cut(catalogURL, ":")
 	switch scheme {
@@ -46,7 +47,8 @@ func migratePostgres(ctx context.Context, catalogURL string, logger *slog.Logger
 	if err != nil {
 		return Versions{}, fmt.Errorf("migrate catalog: %w", err)
 	}
-	// An index may take long, so only waiting is bounded: a statement that waits for a lock makes all others wait behind it.
+	// An index may take long, so only waiting is bounded: a statement that waits for a lock makes all others wait
+	// behind it.
 	config.RuntimeParams["statement_timeout"] = "0"
 	config.RuntimeParams["lock_timeout"] = "20000"
 	pool := sql.OpenDB(stdlib.GetConnector(*config))
@@ -69,8 +71,8 @@ func migratePostgres(ctx context.Context, catalogURL string, logger *slog.Logger
 	return db.migrate(ctx, goose.DialectPostgres)
 }
 
-// holdMigrations waits until no other process migrates. By asking again: who waits in the server holds a snapshot, and
-// is in the way of what the other does.
+// holdMigrations waits until no other process migrates. By asking again: who waits in the server holds a snapshot,
+// and is in the way of what the other does.
 func holdMigrations(ctx context.Context, conn *sql.Conn) error {
 	var encoding string
 	if err := conn.QueryRowContext(ctx, `SHOW server_encoding`).Scan(&encoding); err != nil {

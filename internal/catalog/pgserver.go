@@ -95,15 +95,15 @@ func closeNow(conn *pgx.Conn) error {
 	return conn.Close(ctx)
 }
 
-// errAway is a failed connection, told without the chain of its cause: a timeout in there is ours and not that of the
+// awayError is a failed connection, told without the chain of its cause: a timeout in there is ours and not that of the
 // caller's context.
-type errAway struct{ cause error }
+type awayError struct{ cause error }
 
 // Error implements error.
-func (e *errAway) Error() string { return e.cause.Error() }
+func (e *awayError) Error() string { return e.cause.Error() }
 
 // Unwrap implements error.
-func (e *errAway) Unwrap() error { return media.ErrUnavailable }
+func (e *awayError) Unwrap() error { return media.ErrUnavailable }
 
 // Connect implements driver.Connector.
 func (s *pgServer) Connect(ctx context.Context) (driver.Conn, error) {
@@ -123,13 +123,13 @@ func (s *pgServer) Connect(ctx context.Context) (driver.Conn, error) {
 			s.release()
 			return nil, err
 		}
-		s.tried(&errAway{err})
+		s.tried(&awayError{err})
 		return nil, err
 	case pgRefused(err):
 		s.release()
 		return nil, err
 	}
-	away := &errAway{err}
+	away := &awayError{err}
 	s.tried(away)
 	return nil, away
 }
@@ -170,7 +170,7 @@ func (s *pgServer) release() {
 
 // sentinel is pgSentinel that also remembers a server which hangs, or has become a standby.
 func (s *pgServer) sentinel(err error) error {
-	var away *errAway
+	var away *awayError
 	if errors.As(err, &away) {
 		return media.ErrUnavailable
 	}
@@ -216,7 +216,7 @@ func (c *boundedConn) SetDeadline(t time.Time) error {
 
 // Read implements net.Conn.
 func (c *boundedConn) Read(p []byte) (int, error) {
-	if err := c.bound(c.Conn.SetReadDeadline); err != nil {
+	if err := c.bound(c.SetReadDeadline); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
@@ -224,7 +224,7 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *boundedConn) Write(p []byte) (int, error) {
-	if err := c.bound(c.Conn.SetWriteDeadline); err != nil {
+	if err := c.bound(c.SetWriteDeadline); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

@@ -108,7 +108,7 @@ func (c *KeyCache) Refresh(ctx context.Context) error {
 		return errForgotten
 	}
 	limited, cancel := context.WithTimeout(ctx, c.cfg.Wait)
-	print, err := c.db.fingerprint(limited)
+	seen, err := c.db.fingerprint(limited)
 	cancel()
 	if err != nil {
 		c.note(ctx, err)
@@ -117,14 +117,14 @@ func (c *KeyCache) Refresh(ctx context.Context) error {
 	c.came(nil)
 	c.mu.Lock()
 	known := c.mu.known
-	if known.whole && known.print == print && time.Since(known.read) < fullAfter*c.cfg.Refresh {
+	if known.whole && known.print == seen && time.Since(known.read) < fullAfter*c.cfg.Refresh {
 		c.mu.Unlock()
 		return nil
 	}
-	if print.keys > int64(c.cfg.MaxKeys) || print.streams > int64(c.cfg.MaxKeys) {
+	if seen.keys > int64(c.cfg.MaxKeys) || seen.streams > int64(c.cfg.MaxKeys) {
 		if !c.mu.crowded {
 			c.logger.WarnContext(ctx, "catalog has more keys than are remembered: only those in use are",
-				"keys", print.keys, "streams", print.streams, "limit", c.cfg.MaxKeys)
+				"keys", seen.keys, "streams", seen.streams, "limit", c.cfg.MaxKeys)
 		}
 		known.whole, c.mu.crowded = false, true
 		c.mu.Unlock()
@@ -148,7 +148,7 @@ func (c *KeyCache) Refresh(ctx context.Context) error {
 	for _, change := range late {
 		change(next)
 	}
-	next.print, next.read, next.whole = print, time.Now(), true
+	next.print, next.read, next.whole = seen, time.Now(), true
 	c.mu.known, c.mu.crowded = next, false
 	return nil
 }
@@ -231,7 +231,9 @@ func scanHash(row scanner) (k hashedKey, err error) {
 	return k, err
 }
 
-func readPage[T any](ctx context.Context, db *DB, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+func readPage[T any](ctx context.Context, db *DB, scan func(scanner) (T, error), query string, args ...any) (
+	[]T, error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	return all(ctx, db.reads, scan, query, args...)

@@ -19,8 +19,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Open opens the catalog that a URL names: postgres://USER:PASSWORD@HOST:5432/DATABASE, also spelled postgresql://, or
-// sqlite:FILE.
+// Open opens the catalog that a URL names: postgres://USER:PASSWORD@HOST:5432/DATABASE, also spelled postgresql://,
+// or sqlite:FILE.
 func Open(ctx context.Context, catalogURL string, logger *slog.Logger) (*DB, error) {
 	scheme, file, _ := strings.Cut(catalogURL, ":")
 	switch scheme {
@@ -49,12 +49,12 @@ const (
 // pgPool is how many connections a process has at most, unless the URL's pool_max_conns says otherwise.
 const pgPool = 16
 
-// OpenPostgres opens the catalog in a PostgreSQL database, whose schema Migrate has brought up to date. A schema that is
-// older than this binary is an error that says what to run, a newer one media.ErrUnsupported.
+// OpenPostgres opens the catalog in a PostgreSQL database, whose schema Migrate has brought up to date. A schema
+// that is older than this binary is an error that says what to run, a newer one media.ErrUnsupported.
 //
-// A server that does not answer is no error: it is logged, and every call is media.ErrUnavailable until it answers, so
-// that nodes can be started while SQL is away. The schema is checked on every new connection. What a wrong password or a
-// missing database is answered with, is an error here.
+// A server that does not answer is no error: it is logged, and every call is media.ErrUnavailable until it answers,
+// so that nodes can be started while SQL is away. The schema is checked on every new connection. What a wrong
+// password or a missing database is answered with, is an error here.
 //
 // The URL is libpq's, with several hosts if need be. pool_max_conns bounds the connections (16); statement_timeout,
 // lock_timeout, connect_timeout and target_session_attrs may be set in it.
@@ -159,11 +159,12 @@ func withoutSecrets(err error, catalogURL string) string {
 	return "the URL does not parse: " + text + ": " + hint
 }
 
-// pgAway are the classes and codes of SQLSTATE that say: not now. https://www.postgresql.org/docs/current/errcodes-appendix.html
+// pgAway are the classes and codes of SQLSTATE that say: not now.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
 func pgAway(code string) bool {
 	switch code {
 	case "25006", // read_only_sql_transaction: it has become a standby
-		"40001", "40P01", // serialization_failure, deadlock_detected
+		"40001", "40P01", // a lost race, a deadlock
 		"25P03", // idle_in_transaction_session_timeout
 		"55P03", // lock_not_available
 		"57014", // query_canceled: by statement_timeout

@@ -274,7 +274,7 @@ func TestPostgresSentinels(t *testing.T) {
 		{&pgconn.PgError{Code: "53300"}, media.ErrUnavailable}, // too_many_connections
 		{&pgconn.PgError{Code: "53100"}, media.ErrUnavailable}, // disk_full
 		{&pgconn.PgError{Code: "25006"}, media.ErrUnavailable}, // read_only_sql_transaction
-		{&pgconn.PgError{Code: "40001"}, media.ErrUnavailable}, // serialization_failure
+		{&pgconn.PgError{Code: "40001"}, media.ErrUnavailable}, // a lost race
 		{&pgconn.PgError{Code: "40P01"}, media.ErrUnavailable}, // deadlock_detected
 		{&pgconn.PgError{Code: "55P03"}, media.ErrUnavailable}, // lock_not_available
 		{&pgconn.PgError{Code: "08006"}, media.ErrUnavailable}, // connection_failure
@@ -286,7 +286,7 @@ func TestPostgresSentinels(t *testing.T) {
 		{&pgconn.PgError{}, nil},
 		{io.ErrUnexpectedEOF, media.ErrUnavailable},
 		{&net.OpError{Op: "read", Err: errTest}, media.ErrUnavailable},
-		{&errAway{context.DeadlineExceeded}, media.ErrUnavailable},
+		{&awayError{context.DeadlineExceeded}, media.ErrUnavailable},
 		{sql.ErrConnDone, media.ErrUnavailable},
 		{sql.ErrNoRows, nil},
 		{media.ErrConflict, nil},

@@ -10,8 +10,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, keep,
-	local, archive_due, expire_due, archived_at, deleted_at, attempts, last_error`
+const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues,
+	keep, local, archive_due, expire_due, archived_at, deleted_at, attempts, last_error`
 
 func scanRecording(row scanner) (media.Recording, error) {
 	var r media.Recording

@@ -226,6 +226,34 @@ func TestSQLiteMigratesStreamsThatWereInNoGroup(t *testing.T) {
 	same(t, "members", "show_1080", strings.Join(names, " "))
 }
 
+// A catalog from before clusters had names has all its recordings in the default one, claimed and due as they were.
+func TestSQLiteMigratesRecordingsOfNoCluster(t *testing.T) {
+	files := fstest.MapFS{}
+	for _, name := range []string{
+		"00001_catalog.sql", "00002_srt_passphrase.sql", "00003_sources.sql", "00004_groups.sql",
+	} {
+		text, err := migrations.FS.ReadFile(name)
+		noError(t, err)
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	file := newFile(t)
+	raw, err := sql.Open("sqlite", "file:"+file)
+	noError(t, err)
+	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
+	_, err = old.migrateFrom(t.Context(), goose.DialectSQLite3, files)
+	noError(t, err)
+	_, err = raw.ExecContext(t.Context(), `
+		INSERT INTO recordings (id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+			local, archive_due, attempts, last_error, claim_action, claim_owner, claim_epoch, updated_at)
+		VALUES ($1, 'acme', 'show', 'ended', 1, 2, 1, 1, '', FALSE, TRUE, 3, 0, '', '', '', 7, 2)`, string(recordingID(0)))
+	noError(t, err)
+	noError(t, raw.Close())
+
+	db := openFile(t, file)
+	same(t, "cluster", media.DefaultCluster, read(t, db, recordingID(0)).Cluster)
+	same(t, "epoch", int64(8), claim(t, db, "a", start).Epoch)
+}
+
 func TestSQLiteFiles(t *testing.T) {
 	t.Run("only its owner may read it", func(t *testing.T) {
 		file := newFile(t)

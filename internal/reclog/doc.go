@@ -139,6 +139,15 @@
 // (the kernel may have dropped the bytes, and a second sync would succeed): the take is not marked sealed, so Reopen
 // looks at its segments again. A recording that has ended but is not Recovered is reopened before it is archived.
 //
+// # Removal under readers
+//
+// A recording may be removed by one process while others read it: the archiver drops a copy that an ingest node serves.
+// A reading that has its file open goes on to its end, with the same bytes. What is opened later is media.ErrNotFound,
+// as is a Load that was under way, and readers turn to the archive, which has all of it. A process keeps at most 256
+// files open that it reads no more, each for 20 seconds; so long a removed file keeps its space. NFS keeps such a file
+// under another name in its directory (.nfs...), if a process of the same machine has it open: Remove then fails until
+// that is closed, and may be repeated.
+//
 // # NFS and other shared storage
 //
 // What is needed of the file system: rename that replaces atomically and fails if there is nothing to rename, mkdir that

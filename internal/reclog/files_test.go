@@ -245,3 +245,36 @@ func waitUntilIdle(t *testing.T, p *idleFiles) {
 		t.Errorf("%d files are left", len(p.mu.files))
 	}
 }
+
+// vanishing is a storage from which another process removes the recording once its manifest was read.
+type vanishing struct {
+	Files
+	remove func()
+}
+
+func (v vanishing) ReadFile(ctx context.Context, name string) ([]byte, error) {
+	data, err := v.Files.ReadFile(ctx, name)
+	if strings.HasSuffix(name, manifestFile) {
+		v.remove()
+	}
+	return data, err
+}
+
+// A recording that is removed while it is read is gone, not damaged: its readers turn to the archive.
+func TestLoadOfARecordingThatIsBeingRemoved(t *testing.T) {
+	s := finished(t)
+	files := testFiles(t, s.fsys)
+	removed := false
+	_, err := Load(t.Context(), vanishing{files, func() {
+		if removed {
+			return
+		}
+		removed = true
+		if err := s.root.Remove(t.Context(), testPath(), testID); err != nil {
+			t.Fatal(err)
+		}
+	}}, testPath(), testID)
+	if !errors.Is(err, media.ErrNotFound) || !removed {
+		t.Errorf("load: %v", err)
+	}
+}

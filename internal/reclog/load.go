@@ -99,6 +99,12 @@ func load(ctx context.Context, files Files, path media.StreamPath, id media.Reco
 			rec.Tracks[j].Segments = append(rec.Tracks[j].Segments, segments...)
 		}
 	}
+	if len(rec.Damage) > len(m.Damage) {
+		// A file that is missing may be on its way out: whoever removes a recording begins with the manifest.
+		if _, err := files.ReadFile(ctx, ManifestName(path, id)); errors.Is(err, media.ErrNotFound) {
+			return nil, err
+		}
+	}
 	return rec, nil
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// sharedRoot opens a directory as one process of several.
-func sharedRoot(tb testing.TB, dir string, fsys fileSystem) *Root {
+// processRoot opens a directory as one process of several.
+func processRoot(tb testing.TB, dir string, fsys fileSystem) *Root {
 	tb.Helper()
 	r, err := newRoot(Config{Dir: dir, Sync: SyncNever}, fsys, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -43,8 +43,8 @@ func newWatched(tb testing.TB) *watched {
 	tb.Helper()
 	dir := tb.TempDir()
 	w := &watched{
-		show: &show{tb: tb, fsys: newMemFS(), root: sharedRoot(tb, dir, osFS{}), next: 1},
-		dir:  dir, orphans: NewOrphans(sharedRoot(tb, dir, osFS{})), now: time.Now(),
+		show: &show{tb: tb, fsys: newMemFS(), root: processRoot(tb, dir, osFS{}), next: 1},
+		dir:  dir, orphans: NewOrphans(processRoot(tb, dir, osFS{})), now: time.Now(),
 	}
 	if !w.begin() || !w.startTake() {
 		tb.Fatal(w.failed)
@@ -257,7 +257,7 @@ func (c countingFS) ReadDir(name string) ([]os.DirEntry, error) {
 // manyRecordings makes streams with one live recording each, and finished ones.
 func manyRecordings(tb testing.TB, dir string, streams, finished int) {
 	tb.Helper()
-	root := sharedRoot(tb, dir, osFS{})
+	root := processRoot(tb, dir, osFS{})
 	for s := range streams {
 		name := fmt.Sprint("stream", s)
 		for n := range finished {
@@ -272,7 +272,7 @@ func TestStepReadsNoFinishedRecordingTwice(t *testing.T) {
 	const streams, finished = 5, 20
 	manyRecordings(t, dir, streams, finished)
 	var opened, listed int
-	o := NewOrphans(sharedRoot(t, dir, countingFS{opened: &opened, listed: &listed}))
+	o := NewOrphans(processRoot(t, dir, countingFS{opened: &opened, listed: &listed}))
 	owned := func(context.Context, media.StreamPath) (bool, error) { return true, nil }
 	now := time.Now()
 	step := func(after time.Duration) {
@@ -301,7 +301,7 @@ func TestStepReadsNoFinishedRecordingTwice(t *testing.T) {
 func BenchmarkOrphansStep(b *testing.B) {
 	dir := b.TempDir()
 	manyRecordings(b, dir, 100, 100)
-	o := NewOrphans(sharedRoot(b, dir, osFS{}))
+	o := NewOrphans(processRoot(b, dir, osFS{}))
 	owned := func(context.Context, media.StreamPath) (bool, error) { return true, nil }
 	now := time.Now()
 	for range 3 {

@@ -94,9 +94,10 @@ func newRoot(cfg Config, fsys fileSystem, logger *slog.Logger) (*Root, error) {
 	}
 	r := &Root{
 		dir: cfg.Dir, fsys: freshFS{fsys}, policy: policy, shared: cfg.Shared, onError: cfg.OnError, logger: logger,
-		idle: newIdleFiles(maxIdle), volume: newVolume(cfg.Dir),
+		idle: newIdleFiles(maxIdle),
 	}
 	r.mu.busy = make(map[Ref]bool)
+	r.volume = newVolume(cfg.Dir)
 	return r, nil
 }
 

@@ -323,6 +323,34 @@ func (t *TakeWriter) seal() error {
 	return t.w.sealed(t)
 }
 
+// Abandon closes the take's files and leaves the rest as it is, for a writer that lost the recording.
+func (t *TakeWriter) Abandon() error {
+	t.mu.Lock()
+	closed := t.mu.closed
+	t.mu.closed = true
+	for t.mu.running {
+		step := t.mu.step
+		t.mu.Unlock()
+		<-step
+		t.mu.Lock()
+	}
+	t.mu.Unlock()
+	if closed {
+		return nil
+	}
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	err := t.closeFiles()
+	if md := &t.metadata; md.file.f != nil {
+		err = errors.Join(err, md.file.f.Close())
+		md.file.f, md.dirty = nil, false
+	}
+	if err != nil {
+		return fmt.Errorf("abandon take %d of %s: %w", t.take.Number, t.w.ref, err)
+	}
+	return nil
+}
+
 // drain waits until every line is written or the background has given up once more.
 func (t *TakeWriter) drain() error {
 	t.mu.Lock()

@@ -77,9 +77,9 @@ func statVolume(dir string) (Usage, error) {
 		}
 	}
 	size := uint64(s.Bsize)
-	reserved := uint64(s.Bfree) - uint64(s.Bavail)
+	reserved := s.Bfree - s.Bavail
 	return Usage{
-		Total: int64((uint64(s.Blocks) - reserved) * size), Free: int64(uint64(s.Bavail) * size),
+		Total: int64((s.Blocks - reserved) * size), Free: int64(s.Bavail * size),
 		Inodes: int64(s.Files), FreeInodes: int64(s.Ffree), At: time.Now(),
 	}, nil
 }

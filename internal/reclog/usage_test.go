@@ -12,7 +12,7 @@ import (
 )
 
 func TestUsageOfARealVolume(t *testing.T) {
-	root := sharedRoot(t, t.TempDir(), osFS{})
+	root := processRoot(t, t.TempDir(), osFS{})
 	u, err := root.Usage(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func TestUsageOfARealVolume(t *testing.T) {
 	if full, _, err := root.Full(t.Context(), 0); !full || err != nil {
 		t.Errorf("full above nothing is %v, %v", full, err)
 	}
-	gone := sharedRoot(t, t.TempDir()+"/gone", osFS{})
+	gone := processRoot(t, t.TempDir()+"/gone", osFS{})
 	if _, err := gone.Usage(t.Context()); err == nil {
 		t.Error("a directory that is not there has a usage")
 	}
@@ -52,7 +52,7 @@ func TestUsedIsOfBytesOrInodes(t *testing.T) {
 // A volume that hangs holds no caller for long, and one thread in all.
 func TestUsageOfAStalledVolume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		root := sharedRoot(t, "/", newMemFS())
+		root := processRoot(t, "/", newMemFS())
 		var asked atomic.Int32
 		hang := make(chan struct{})
 		root.volume.stat = func(string) (Usage, error) {

@@ -64,10 +64,15 @@ end
 
 // The scripts on leases.
 var (
-	// ARGV: path, floor, node, token of the call, JSON, "claim" or "acquire". A call that is tried again, as its answer
-	// was lost, is answered as before.
+	clockScript = redis.NewScript(prelude + `
+return {whole(now)}
+`)
+	// ARGV: path, floor, node, token of the call, JSON, "claim" or "acquire", until when the caller waits. A call that is
+	// tried again, as its answer was lost, is answered as before. One that comes late, from what a Redis that stood still
+	// had not read yet, must not take a stream from its owner for somebody who gave up.
 	giveScript = redis.NewScript(leasePrelude + `
 local path, floor, node, token = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
+if now > tonumber(ARGV[10]) then return {'late', ''} end
 local age, before = beat(), load(path)
 if before.token == token then return {'given', whole(before.epoch)} end
 if ARGV[9] == 'claim' then
@@ -182,12 +187,15 @@ func (r *Redis) tryGive(ctx context.Context, act string, lease media.Lease, floo
 	if err != nil {
 		return 0, err
 	}
-	answer, err := r.texts(ctx, 2, r.leaseCall(giveScript, bucket(lease.Path.Publisher),
-		lease.Path.String(), floor, url.QueryEscape(lease.Node), rand.Text(), text, act))
+	b := bucket(lease.Path.Publisher)
+	sent := r.leaseCall(giveScript, b, lease.Path.String(), floor, url.QueryEscape(lease.Node), rand.Text(), text, act)
+	answer, err := r.inTime(ctx, sent, r.leaseCall(clockScript, b))
 	if err != nil {
 		return 0, err
 	}
 	switch answer[0] {
+	case "late":
+		return 0, fmt.Errorf("%w: Redis answered too late", media.ErrUnavailable)
 	case "held":
 		node, _ := url.QueryUnescape(answer[1])
 		return 0, fmt.Errorf("%w: node %s owns it", media.ErrConflict, node)
@@ -197,6 +205,24 @@ func (r *Redis) tryGive(ctx context.Context, act string, lease media.Lease, floo
 			media.ErrUnavailable, time.Duration(left)*time.Microsecond)
 	}
 	return strconv.ParseUint(answer[1], 10, 64)
+}
+
+// inTime makes a call that takes effect as long as we wait for it, or never: its last argument becomes the end of our
+// patience by the clock of Redis, for which another call asks first.
+func (r *Redis) inTime(caller context.Context, c, clock call) ([]string, error) {
+	end := time.Now().Add(callTimeout)
+	ctx, cancel := context.WithDeadline(caller, end)
+	defer cancel()
+	answer, err := list(caller, r.run(ctx, clock)[0], 1)
+	if err != nil {
+		return nil, err
+	}
+	now, err := strconv.ParseInt(answer[0], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: time %.40q", media.ErrCorrupt, answer[0])
+	}
+	c.args = append(c.args, now+time.Until(end).Microseconds())
+	return list(caller, r.run(ctx, c)[0], 2)
 }
 
 func encodeLease(lease media.Lease) (string, error) {

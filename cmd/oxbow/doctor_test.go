@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oxbow-video/oxbow/internal/doctor"
+)
+
+// The exit code tells a sound machine, a failure and wrong usage apart.
+func TestDoctorExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for label, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"a port":         {[]string{"--http", "127.0.0.1:0"}, 0, "port --http"},
+		"a catalog":      {[]string{"--catalog", "sqlite:" + dir + "/catalog.db"}, 0, "catalog"},
+		"an archive":     {[]string{"--archive", "dir:" + dir + "/archive"}, 0, "archive delete"},
+		"a file":         {[]string{"--recordings", file}, 1, "is a file"},
+		"no Redis there": {[]string{"--registry", "redis://127.0.0.1:1"}, 1, "registry"},
+		"a bad registry": {[]string{"--registry", "x:"}, 2, "redis://"},
+		"a bad catalog":  {[]string{"--catalog", "x:"}, 2, "postgres://"},
+		"a bad archive":  {[]string{"--archive", "x:"}, 2, "s3://"},
+		"a bad port":     {[]string{"--rtmp", "x"}, 2, "HOST:PORT"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"doctor"}, test.args...), &stdout, &stderr)
+		if text := stdout.String() + stderr.String(); code != test.code || !strings.Contains(text, test.says) {
+			t.Errorf("%s: code %d, want %d: %s", label, code, test.code, text)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "catalog.db")); !os.IsNotExist(err) {
+		t.Errorf("the doctor made a catalog: %v", err)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"doctor", "--http", "127.0.0.1:0", "--json"}, &stdout, &stderr); code != 0 {
+		t.Fatalf("code %d: %s", code, &stderr)
+	}
+	var report doctor.Report
+	if err := json.Unmarshal(stdout.Bytes(), &report); err != nil || len(report.Checks) == 0 {
+		t.Errorf("%v: %s", err, &stdout)
+	}
+}
+
+// Without flags, serve's defaults are checked; with any, only what is given.
+func TestDoctorDefaults(t *testing.T) {
+	serve, err := parse(t, "serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c doctorCommand
+	c.setDefaults()
+	s := serve.Serve
+	if c.HTTP != s.HTTP || c.RTMP != s.RTMP || c.SRT != s.SRT || c.Admin != s.Admin ||
+		c.Recordings != filepath.Join(s.Data, "recordings") {
+		t.Errorf("%+v are not serve's defaults %+v", c, s)
+	}
+	c = doctorCommand{RTMP: ":1"}
+	if c.setDefaults(); c.HTTP != "" || len(c.ports()) != 1 {
+		t.Errorf("%+v: more than was asked", c)
+	}
+}

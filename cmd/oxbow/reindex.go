@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/inspect"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reindex"
+)
+
+// reindexCommand is `oxbow reindex`.
+type reindexCommand struct {
+	Cluster    string     `default:"main" placeholder:"NAME" help:"Whose directory --recordings is (default: ${default})."`
+	Recordings string     `required:"" placeholder:"DIR" help:"The cluster's recordings directory."`
+	Catalog    string     `required:"" placeholder:"URL" help:"The catalog to rebuild: postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE."`
+	Archive    archiveURL `required:"" placeholder:"URL" help:"The archive: s3://BUCKET/PREFIX?region=R&endpoint=URL or dir:PATH."`
+	DryRun     bool       `help:"Only tell what would be done."`
+	Parallel   int        `default:"8" placeholder:"N" help:"How many recordings are read at a time (default: ${default})."`
+	JSON       bool       `name:"json" help:"Print the report as JSON."`
+}
+
+// Help says what it can't do.
+func (reindexCommand) Help() string {
+	return "Adds the recordings that storage has and the catalog lacks, and corrects rows that storage knows better. " +
+		"Recordings that grow are left to their nodes, and deleted ones stay deleted. It may be run beside the servers, " +
+		"and again. Publishers, streams, keys and tokens are not on storage: the report lists what is missing. Exit " +
+		"code 0: done; 1: damaged recordings were met, or a service failed; 2: wrong usage."
+}
+
+// Run rebuilds the catalog's recordings and prints the report.
+func (c *reindexCommand) Run(ctx runContext) (err error) {
+	if err := media.CheckClusterName(c.Cluster); err != nil {
+		return usageError{fmt.Errorf("--cluster: %w", err)}
+	}
+	if c.Parallel < 1 || c.Parallel > 64 {
+		return usageError{fmt.Errorf("--parallel %d: use 1 to 64", c.Parallel)}
+	}
+	local, err := inspect.OpenDir(c.Recordings)
+	if err != nil {
+		return fmt.Errorf("--recordings: %w", err)
+	}
+	defer func() { err = errors.Join(err, local.Close()) }()
+	archive, closeArchive, err := c.openArchive(ctx)
+	if err != nil {
+		return fmt.Errorf("--archive: %w", err)
+	}
+	defer func() { err = errors.Join(err, closeArchive()) }()
+	db, err := catalog.Open(ctx, c.Catalog, ctx.logger)
+	if err != nil {
+		return fmt.Errorf("--catalog: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	begun := time.Now()
+	report, err := reindex.Run(ctx, reindex.Config{
+		Cluster: c.Cluster, Local: local, Archive: archive, DryRun: c.DryRun, Parallel: c.Parallel,
+		Catalog: reindexed(db),
+		Progress: func(done, total int) {
+			ctx.logger.Info("reindex", "recordings", done, "of", total, "dur", time.Since(begun))
+		},
+	})
+	if c.JSON {
+		err = errors.Join(err, printJSON(ctx, report))
+	} else {
+		err = errors.Join(err, report.Print(ctx.stdout))
+	}
+	if err == nil && len(report.Damaged) > 0 {
+		err = fmt.Errorf("%d recordings are damaged", len(report.Damaged))
+	}
+	return err
+}
+
+// openArchive opens the archive for reading: a directory that is not there is not made.
+func (c *reindexCommand) openArchive(ctx context.Context) (reindex.Storage, func() error, error) {
+	if c.Archive.bucket != "" {
+		s3, err := c.Archive.openS3(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s3, func() error { s3.Close(); return nil }, nil
+	}
+	d, err := inspect.OpenDir(c.Archive.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, d.Close, nil
+}
+
+// reindexed is the catalog as a reindexing asks it.
+func reindexed(db *catalog.DB) reindex.Catalog {
+	return reindex.Catalog{
+		Recording: db.Recording,
+		Publisher: func(ctx context.Context, name string) error { _, err := db.Publisher(ctx, name); return err },
+		Stream:    func(ctx context.Context, path media.StreamPath) error { _, err := db.Stream(ctx, path); return err },
+		Restore: func(ctx context.Context, r media.Recording) (reindex.Outcome, error) {
+			done, err := db.Restore(ctx, r)
+			return reindex.Outcome(done), err
+		},
+	}
+}

@@ -1,0 +1,141 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Level is the outcome of a check.
+type Level string
+
+// The levels.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn"
+	Fail Level = "FAIL"
+)
+
+// Check is one line of the report.
+type Check struct {
+	// Name is stable: "directory rename", "clock registry".
+	Name  string `json:"name"`
+	Level Level  `json:"level"`
+	Text  string `json:"text"`
+	// Do is what to do, if it is not ok.
+	Do string `json:"do,omitempty"`
+}
+
+// Report is the checks in the order in which they were made.
+type Report struct {
+	Checks []Check `json:"checks"`
+	Warned int     `json:"warned"`
+	Failed int     `json:"failed"`
+}
+
+func (r *Report) add(level Level, name, do, format string, args ...any) {
+	switch level {
+	case Warn:
+		r.Warned++
+	case Fail:
+		r.Failed++
+	}
+	r.Checks = append(r.Checks, Check{Name: name, Level: level, Text: fmt.Sprintf(format, args...), Do: do})
+}
+
+func (r *Report) ok(name, format string, args ...any) { r.add(OK, name, "", format, args...) }
+
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) error {
+	b := &strings.Builder{}
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, c := range r.Checks {
+		text := strings.ReplaceAll(strings.ReplaceAll(c.Text, "\n", "; "), "\t", " ")
+		if c.Do != "" {
+			text += ": " + c.Do
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", c.Level, c.Name, text)
+	}
+	_ = table.Flush()
+	fmt.Fprintf(b, "%d checks, %d warnings, %d failures\n", len(r.Checks), r.Warned, r.Failed)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Config says what is checked; what is zero is not.
+type Config struct {
+	// Recordings is the cluster's directory.
+	Recordings string
+	// LockElsewhere tries, in another process, to lock the file that is locked here: it says whether it got it. Nil
+	// leaves the check out. ProbeLock is what that process calls.
+	LockElsewhere func(ctx context.Context, file string) (got bool, err error)
+	Ports         []Port
+	// Store is the archive, and StoreDate asks its server for the time.
+	Store     Store
+	StoreDate func(ctx context.Context) (time.Time, error)
+	Registry  *Registry
+	Catalog   *Catalog
+	// ReceiveBuffer is the bytes of socket buffer that SRT asks for; zero is no SRT.
+	ReceiveBuffer int
+}
+
+// checkTimeout bounds a group of checks: a hanging file server or service must not hang the doctor.
+const checkTimeout = time.Minute
+
+// Run makes the checks.
+func Run(ctx context.Context, cfg Config) *Report {
+	r := &Report{Checks: []Check{}}
+	for _, group := range []struct {
+		name string
+		run  func(context.Context, *Report)
+	}{
+		{"ports", func(ctx context.Context, r *Report) { checkPorts(ctx, r, cfg.Ports) }},
+		{"directory", func(ctx context.Context, r *Report) { checkDirectory(ctx, r, cfg.Recordings, cfg.LockElsewhere) }},
+		{"clock", func(ctx context.Context, r *Report) { checkClocks(ctx, r, cfg) }},
+		{"registry", func(ctx context.Context, r *Report) { cfg.Registry.check(ctx, r) }},
+		{"catalog", func(ctx context.Context, r *Report) { cfg.Catalog.check(ctx, r) }},
+		{"archive", func(ctx context.Context, r *Report) { checkStore(ctx, r, cfg.Store) }},
+		{"kernel", func(_ context.Context, r *Report) { checkKernel(r, cfg.ReceiveBuffer) }},
+	} {
+		r.group(ctx, group.name, group.run)
+	}
+	return r
+}
+
+// group runs checks that may hang in the kernel, where no context reaches them.
+func (r *Report) group(ctx context.Context, name string, run func(context.Context, *Report)) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	done := make(chan *Report, 1)
+	go func() {
+		part := &Report{}
+		run(ctx, part)
+		done <- part
+	}()
+	select {
+	case part := <-done:
+		r.Checks = append(r.Checks, part.Checks...)
+		r.Warned, r.Failed = r.Warned+part.Warned, r.Failed+part.Failed
+	case <-ctx.Done():
+		// A group that only watches the context answers at once; one in the kernel does not.
+		select {
+		case part := <-done:
+			r.Checks = append(r.Checks, part.Checks...)
+			r.Warned, r.Failed = r.Warned+part.Warned, r.Failed+part.Failed
+		case <-time.After(time.Second):
+			r.add(Fail, name, "look at the mounts and services that it uses", "it hangs: %v", context.Cause(ctx))
+		}
+	}
+}
+
+// reason is an error in one line, without what only repeats the check's name.
+func reason(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}

@@ -1,0 +1,174 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+)
+
+// Store is the archive: what the archiver does with it.
+type Store interface {
+	Put(ctx context.Context, key string, r io.ReaderAt, size int64, options media.PutOptions) (media.Object, error)
+	Stat(ctx context.Context, key string) (media.Object, error)
+	OpenRange(ctx context.Context, key string, offset, size int64) (io.ReadCloser, error)
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
+	AbortUpload(ctx context.Context, key, uploadID string) error
+}
+
+// multipart is more than a part of an upload has by default.
+const multipart = 17 << 20
+
+// storeCheck works on objects below a random key.
+type storeCheck struct {
+	Store
+	prefix string
+	data   []byte
+	sums   bool
+	multi  bool // the store knows multipart uploads
+}
+
+func checkStore(ctx context.Context, r *Report, store Store) {
+	if store == nil {
+		return
+	}
+	c := &storeCheck{Store: store, prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte, multipart)}
+	_, _ = rand.Read(c.data)
+	defer c.clean(ctx, r)
+	for _, step := range []struct {
+		name, do string
+		run      func(context.Context) error
+		text     string
+	}{
+		{"archive put", "check endpoint, region, bucket and keys, and allow s3:PutObject", c.put, "an object is put"},
+		{"archive get", "allow s3:GetObject", c.get, "a range of it is read"},
+		{"archive list", "allow s3:ListBucket", c.list, "it is listed: reindex needs that"},
+		{"archive multipart", "allow s3:PutObject for parts, or make room", c.upload, "an object is put in parts"},
+		{"archive abort", "allow s3:AbortMultipartUpload, or uploads that failed cost money", c.abort, "an upload is aborted"},
+		{"archive delete", "allow s3:DeleteObject: retention needs it", c.delete, "objects are deleted"},
+	} {
+		begun := time.Now()
+		if err := step.run(ctx); err != nil {
+			r.add(Fail, step.name, step.do, "%s", reason(err))
+			if step.name == "archive put" {
+				return
+			}
+			continue
+		}
+		r.ok(step.name, "%s, in %v", step.text, time.Since(begun).Round(time.Millisecond))
+	}
+	if c.sums {
+		r.ok("archive checksums", "the store keeps CRC-64/NVME of whole objects")
+	} else {
+		r.ok("archive checksums", "the store keeps none: the archiver reads back what it wrote, once")
+	}
+}
+
+func (c *storeCheck) put(ctx context.Context) error {
+	const size = 1000
+	if _, err := c.Put(ctx, c.prefix+"small", bytes.NewReader(c.data), size, media.PutOptions{}); err != nil {
+		return err
+	}
+	object, err := c.Stat(ctx, c.prefix+"small")
+	if err == nil && object.Size != size {
+		err = fmt.Errorf("of %d bytes the store has %d", size, object.Size)
+	}
+	c.sums = object.HasChecksum
+	return err
+}
+
+func (c *storeCheck) get(ctx context.Context) error { return c.same(ctx, "small", 100, 200) }
+
+func (c *storeCheck) same(ctx context.Context, name string, offset, size int64) error {
+	body, err := c.OpenRange(ctx, c.prefix+name, offset, size)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(body, size+1))
+	err = errors.Join(err, body.Close())
+	if err == nil && !bytes.Equal(data, c.data[offset:offset+size]) {
+		err = fmt.Errorf("range %d+%d gave other bytes than were put", offset, size)
+	}
+	return err
+}
+
+func (c *storeCheck) list(ctx context.Context) error {
+	found := false
+	for object, err := range c.List(ctx, c.prefix) {
+		if err != nil {
+			return err
+		}
+		found = found || object.Key == c.prefix+"small"
+	}
+	if !found {
+		return errors.New("what was put is not listed")
+	}
+	return nil
+}
+
+func (c *storeCheck) upload(ctx context.Context) error {
+	_, err := c.Put(ctx, c.prefix+"large", bytes.NewReader(c.data), multipart, media.PutOptions{
+		NoteUpload: func(context.Context, string) error { c.multi = true; return nil },
+	})
+	if err != nil {
+		return err
+	}
+	return c.same(ctx, "large", multipart-300, 300)
+}
+
+// errStop ends an upload behind its beginning.
+var errStop = errors.New("stopped on purpose")
+
+func (c *storeCheck) abort(ctx context.Context) error {
+	if !c.multi {
+		return nil // a directory
+	}
+	var id string
+	_, err := c.Put(ctx, c.prefix+"aborted", bytes.NewReader(c.data), multipart, media.PutOptions{
+		NoteUpload: func(_ context.Context, upload string) error { id = upload; return errStop },
+	})
+	if !errors.Is(err, errStop) {
+		return fmt.Errorf("an upload did not stop: %w", err)
+	}
+	if err := c.AbortUpload(ctx, c.prefix+"aborted", id); err != nil {
+		return err
+	}
+	if _, err := c.Stat(ctx, c.prefix+"aborted"); !errors.Is(err, media.ErrNotFound) {
+		return fmt.Errorf("an aborted upload left an object: %v", err)
+	}
+	return nil
+}
+
+func (c *storeCheck) delete(ctx context.Context) error {
+	for _, name := range []string{"small", "large"} {
+		if err := c.Delete(ctx, c.prefix+name); err != nil {
+			return err
+		}
+		if _, err := c.Stat(ctx, c.prefix+name); !errors.Is(err, media.ErrNotFound) {
+			return fmt.Errorf("a deleted object is still there: %v", err)
+		}
+	}
+	return nil
+}
+
+// clean removes what a failed step left.
+func (c *storeCheck) clean(ctx context.Context, r *Report) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), serviceTimeout)
+	defer cancel()
+	for _, name := range []string{"small", "large", "aborted"} {
+		if _, err := c.Stat(ctx, c.prefix+name); err != nil {
+			continue
+		}
+		if err := c.Delete(ctx, c.prefix+name); err != nil {
+			r.add(Warn, "archive", "delete it by hand", "%s%s is left: %s", c.prefix, name, reason(err))
+		}
+	}
+}
