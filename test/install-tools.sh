@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Go, or says how to: ffmpeg and chromium by the system's packages, the browser
+# Installs what the tests need beside Go, or says how to: ffmpeg, chromium and redis by the system's packages, the browser
 # driver and the players by npm. Nothing is done where all of it is there.
 set -eu
 cd "$(dirname "$0")"
@@ -7,6 +7,8 @@ cd "$(dirname "$0")"
 missing=
 command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+# Debian's redis-sentinel is the same program, started with --sentinel: the tests do that.
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers and players of make e2e
