@@ -61,7 +61,8 @@
 // When it is back, with its memory or empty, owners renew within a second and have their leases as before. An Acquire
 // is answered at once, above the floor, by intent: a publisher comes to one node at a time, and the take-over fences
 // the former writer on storage. A Claim is answered after LeaseTTL. Readers of events get a LostError if Redis forgot
-// the events or has another run_id: some may be missing. A publish of an event whose answer was lost is sent again, so that readers may see an event twice.
+// the events or has another run_id: some may be missing. A publish of an event whose answer was lost is sent again, so
+// that readers may see an event twice.
 //
 // # Fail-over
 //
@@ -95,5 +96,4 @@
 // and in a Redis Cluster +cluster|slots too. Sentinels, if they have users:
 //
 //	user oxbow on >password &* -@all +ping +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels
-//	  +sentinel|replicas
 package registry

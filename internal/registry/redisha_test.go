@@ -102,7 +102,14 @@ func TestRedisSentinel(t *testing.T) {
 	}}
 	sentinel.start("+monitor")
 
-	r := MustOpenRedis(t, "redis+sentinel://:hunter2@"+addr+"/main/0?sentinel_password=s-hunter2", Config{})
+	user := []any{"ACL", "SETUSER", "oxbow", "on", ">s-hunter3"}
+	for _, word := range strings.Fields(sentinelACL) {
+		user = append(user, word)
+	}
+	noError(t, mustPass(t, addr, "s-hunter2").Do(ctx, user...).Err())
+
+	r := MustOpenRedis(t, "redis+sentinel://:hunter2@"+addr+
+		"/main/0?sentinel_username=oxbow&sentinel_password=s-hunter3", Config{})
 	eventually(t, "the registry is there", func() error { return r.Ping(ctx) })
 	useAll(t, r)
 	lease := owned(show, "a", acquire(t, r, show, "a", 6))
@@ -121,6 +128,9 @@ func TestRedisSentinel(t *testing.T) {
 		}
 		return err
 	})
+	if denied, err := mustPass(t, addr, "s-hunter2").Do(ctx, "ACL", "LOG").Slice(); err != nil || len(denied) > 0 {
+		t.Errorf("what the sentinel denied: %v, %v", denied, err)
+	}
 	first.kill()
 	wantError(t, r.Renew(ctx, lease), media.ErrUnavailable)
 	eventually(t, "the owner goes on at the new master", func() error { return r.Renew(ctx, lease) })

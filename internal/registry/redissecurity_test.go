@@ -29,6 +29,9 @@ const redisACL = "~oxbow:* resetchannels -@all +ping +select +eval +evalsha +tim
 // clusterACL is what a Redis Cluster needs beside it.
 const clusterACL = " +cluster|slots"
 
+// sentinelACL is what sentinels that have users are asked.
+const sentinelACL = "&* -@all +ping +subscribe +sentinel|get-master-addr-by-name +sentinel|sentinels"
+
 // useAll makes every call of a registry, with what it asks of Redis.
 func useAll(t *testing.T, r *Redis) {
 	t.Helper()
@@ -81,9 +84,15 @@ func mustUser(s *redisServer, name, rule string) {
 func TestRedisACL(t *testing.T) {
 	s := MustRedis(t)
 	mustUser(s, "oxbow", "on >hunter2 "+redisACL)
-	mustUser(s, "default", "off")
+	mustUser(s, "default", "resetpass >hunter4") // the tests' own
 	t.Run("the rule suffices", func(t *testing.T) {
 		useAll(t, MustOpenRedis(t, "redis://oxbow:hunter2@"+s.addr, Config{Events: 2}))
+	})
+	t.Run("nothing was denied", func(t *testing.T) {
+		admin := mustPass(t, s.addr, "hunter4")
+		if denied, err := admin.Do(t.Context(), "ACL", "LOG").Slice(); err != nil || len(denied) > 0 {
+			t.Errorf("what Redis denied: %v, %v", denied, err)
+		}
 	})
 	t.Run("other keys are out of reach", func(t *testing.T) {
 		r := MustOpenRedis(t, "redis://oxbow:hunter2@"+s.addr+"?prefix=other", Config{})
