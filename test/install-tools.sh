@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs what the tests need beside Go, or says how to: ffmpeg, chromium, Redis and PostgreSQL by the system's packages,
 # the browser driver and the players by npm. Nothing is done where all of it is there.
+# Installs what the tests need beside Go, or says how to: ffmpeg, chromium and redis by the system's packages, the browser
+# driver and the players by npm. Nothing is done where all of it is there.
 set -eu
 cd "$(dirname "$0")"
 
@@ -8,9 +10,10 @@ missing=
 command -v ffmpeg >/dev/null 2>&1 || missing="$missing ffmpeg"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$missing postgresql"
+# Debian's redis-sentinel is the same program, started with --sentinel: the tests do that.
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
-command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers and players of make e2e
   command -v gst-launch-1.0 >/dev/null 2>&1 || missing="$missing gstreamer1.0-tools gstreamer1.0-plugins-base \
     gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"

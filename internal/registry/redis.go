@@ -206,4 +206,6 @@ const prelude = `
 local function whole(n) return string.format('%.0f', n) end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2] + ARGV[1]
+-- Which server this is, and since which start: another one may lack what the one before had answered for last.
+local function server() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '?' end
 `

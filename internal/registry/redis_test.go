@@ -129,6 +129,37 @@ func TestRedisStandsStill(t *testing.T) {
 	}
 }
 
+// A server that was saved and starts at once may still lack the newest: nothing is claimed before the owners have come,
+// and readers of events look anew.
+func TestRedisStartsFromASnapshot(t *testing.T) {
+	ctx := t.Context()
+	s := MustRedis(t)
+	a := MustOpenRedis(t, "redis://"+s.addr, Config{})
+	pass(a, 7*time.Second)
+	noError(t, a.Publish(ctx, media.Event{}))
+	tail, err := a.Tail(ctx)
+	noError(t, err)
+	claim(t, a, show, "gone", 0)
+	s.mustDo("SAVE")
+	epoch := acquire(t, a, show, "a", 0)
+	s.kill()
+	a.shift.Add(time.Second.Microseconds())
+	s.start("Ready to accept connections")
+	eventually(t, "registry back", func() error { return a.Ping(ctx) })
+	noError(t, a.Release(ctx, show, "gone", epoch-1))
+
+	_, err = a.Claim(ctx, owned(show, "b", 0), 0)
+	wantError(t, err, media.ErrUnavailable)
+	noError(t, a.Renew(ctx, owned(show, "a", epoch)))
+	_, err = a.Claim(ctx, owned(show, "b", 0), 0)
+	wantError(t, err, media.ErrConflict)
+	_, err = a.Read(ctx, tail-1)
+	wantError(t, err, media.ErrGone)
+	if newest, err := a.Tail(ctx); err != nil || newest <= tail {
+		t.Errorf("Tail = %d, %v, want above %d", newest, err, tail)
+	}
+}
+
 // Also a server that takes connections and never says a word holds nobody.
 func TestRedisSaysNothing(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -154,6 +185,7 @@ func TestRedisSaysNothing(t *testing.T) {
 		"redis+cluster://" + l.Addr().String(), "rediss://" + l.Addr().String(),
 	} {
 		t.Run(url[:strings.Index(url, ":")], func(t *testing.T) {
+			t.Parallel()
 			wantAway(t, MustOpenRedis(t, url, Config{}))
 		})
 	}
@@ -187,10 +219,6 @@ func TestRedisForgetsEvents(t *testing.T) {
 			}
 			stood, err := r.Tail(ctx)
 			noError(t, err)
-			events, err := r.Read(ctx, stood-1)
-			if name != "killed" && (err != nil && !errors.Is(err, media.ErrGone) || len(events) > 1) {
-				t.Errorf("Read before = %v, %v", events, err)
-			}
 			forget(t, s)
 			noError(t, r.Publish(ctx, media.Event{Type: media.EventEnded}))
 			_, err = r.Read(ctx, stood)
@@ -198,7 +226,7 @@ func TestRedisForgetsEvents(t *testing.T) {
 			if !errors.As(err, &lost) || lost.First < stood {
 				t.Fatalf("Read = %v, want a LostError that leads on from %d", err, stood)
 			}
-			events, err = r.Read(ctx, lost.First)
+			events, err := r.Read(ctx, lost.First)
 			if err != nil || len(events) != 1 || events[0].ID <= stood || events[0].Type != media.EventEnded {
 				t.Errorf("Read on = %+v, %v, want the ended event, above %d", events, err, stood)
 			}
@@ -336,8 +364,8 @@ func TestRedisDropsOldLeases(t *testing.T) {
 	if n := s.mustDo("ZCARD", held+"ends"); n != int64(1) {
 		t.Errorf("%v streams are remembered, want 1", n)
 	}
-	if n := s.mustDo("HLEN", held+"held"); n != int64(3) { // the stream's and the beat's two
-		t.Errorf("%v entries are kept, want 3", n)
+	if n := s.mustDo("HLEN", held+"held"); n != int64(4) { // the stream's and the beat's three
+		t.Errorf("%v entries are kept, want 4", n)
 	}
 }
 

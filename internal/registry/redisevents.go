@@ -28,16 +28,17 @@ const (
 const eventPrelude = prelude + `
 local log, state = KEYS[1], KEYS[2]
 local function number(id) return tonumber(string.match(id, '^(%d+)')) end
-local seen = redis.call('HMGET', state, 'last', 'lost')
+local seen, run = redis.call('HMGET', state, 'last', 'lost', 'server'), server()
 local last, lost = tonumber(seen[1] or nil), tonumber(seen[2] or nil)
 local top = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
 top = top[1] and number(top[1][1])
--- What does not fit together is begun anew, above all ids that are known: what was read before is then lost.
-if not last or not lost or (top or lost) ~= last then
+-- What does not fit together is begun anew, above all ids that are known: what was read before is then lost. So it is
+-- where another server has taken over, or this one started again: the newest events may not have come that far.
+if not last or not lost or (top or lost) ~= last or seen[3] ~= run then
   redis.call('DEL', log)
   last = math.max(now, (last or 0) + 1, (top or 0) + 1)
   lost = last
-  redis.call('HSET', state, 'last', whole(last), 'lost', whole(lost))
+  redis.call('HSET', state, 'last', whole(last), 'lost', whole(lost), 'server', run)
 end
 `
 

@@ -50,12 +50,14 @@ local function store(path, stop, epoch, origin, node, token, json)
   redis.call('ZADD', ends, whole(stop), path)
 end
 
--- Gives for how long the nodes have found this Redis without a break in which leases could run out.
-local function beat()
-  local seen = redis.call('HMGET', leases, '@since', '@last')
+-- Gives for how long the nodes have found this Redis without a break in which leases could run out. Without the id of
+-- the server it takes this for the one before: to ask for it takes longer than all else.
+local function beat(run)
+  local seen = redis.call('HMGET', leases, '@since', '@last', '@server')
   local since, last = tonumber(seen[1] or nil), tonumber(seen[2] or nil)
-  if not since or not last or math.abs(now - last) > ttl / 2 then since = now end
-  redis.call('HSET', leases, '@since', whole(since), '@last', whole(now))
+  run = run or seen[3] or '?'
+  if not since or not last or math.abs(now - last) > ttl / 2 or seen[3] ~= run then since = now end
+  redis.call('HSET', leases, '@since', whole(since), '@last', whole(now), '@server', run)
   redis.call('PEXPIRE', leases, whole(memory / 1000))
   redis.call('PEXPIRE', ends, whole(memory / 1000))
   return now - since
@@ -73,7 +75,7 @@ return {whole(now)}
 	giveScript = redis.NewScript(leasePrelude + `
 local path, floor, node, token = ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 if now > tonumber(ARGV[10]) then return {'late', ''} end
-local age, before = beat(), load(path)
+local age, before = beat(server()), load(path)
 if before.token == token then return {'given', whole(before.epoch)} end
 if ARGV[9] == 'claim' then
   if before.alive then return {'held', before.node} end
@@ -116,7 +118,7 @@ end
 return {}
 `)
 	beatScript = redis.NewScript(leasePrelude + `
-beat()
+beat(server())
 return {}
 `)
 	// ARGV: what the paths start with. Gives path and entry of every lease that lasts.

@@ -203,3 +203,10 @@ func pass(r *Redis, d time.Duration) {
 		d -= step
 	}
 }
+
+// mustPass is a client that gives a password.
+func mustPass(tb testing.TB, addr, password string) *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: addr, Password: password, DisableIdentity: true})
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}

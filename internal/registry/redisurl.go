@@ -218,7 +218,7 @@ func (f tlsFiles) config() (*tls.Config, error) {
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("registry's certificate authority %s: %w: it holds no PEM certificate", f.ca, media.ErrInvalid)
+			return nil, fmt.Errorf("registry's certificate authority %s: %w: no PEM certificate in it", f.ca, media.ErrInvalid)
 		}
 	}
 	if f.cert != "" {
