@@ -20,7 +20,9 @@ func (n *node) startEdge(ctx context.Context) *cacheproxy.Proxy {
 	archive := origin.New(origin.Config{}, n.objects, nil, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "archive"}, n.metrics))
 	edge = cacheproxy.New(
-		cacheproxy.Config{Directory: "http://" + n.internal.Addr().String(), MaxBytes: int64(n.flags.CacheSize)},
+		cacheproxy.Config{
+			Directories: []string{"http://" + n.internal.Addr().String()}, MaxBytes: int64(n.flags.CacheSize),
+		},
 		archive, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()
