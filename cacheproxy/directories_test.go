@@ -49,7 +49,7 @@ func TestDirectories(t *testing.T) {
 			t.Errorf("home %d, other %d", home.total(), other.total())
 		}
 	})
-	inTwo(t, "the next answers for one that fails, until that has rested", func(t *testing.T, w *world, home, other *directory) {
+	inTwo(t, "the next answers for one that rests", func(t *testing.T, w *world, home, other *directory) {
 		cutOff(home, http.StatusServiceUnavailable)
 		if d := look(t, w, 1); d != 0 {
 			t.Errorf("took %s", d)

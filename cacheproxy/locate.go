@@ -196,8 +196,8 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 	}
 }
 
-// guessed gives what is better than the directory's guess, for what it said before: deleted is deleted for good, and the
-// nodes that had the recording come first.
+// guessed gives what is better than the directory's guess, for what it said before: deleted is deleted for good, and
+// the nodes that had the recording come first.
 func (e *located) guessed(guess media.Location) (media.Location, error) {
 	if e.err != nil {
 		if errors.Is(e.err, media.ErrGone) {

@@ -19,8 +19,8 @@ const maxRefusal = 64 << 10
 //
 // The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
-// place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive, and
-// what none of them has is unavailable.
+// place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
+// and what none of them has is unavailable.
 type search struct {
 	proxy *Proxy
 	where locationKey
