@@ -102,8 +102,9 @@ type Deps struct {
 	Kick func(path media.StreamPath)
 	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
 	Ready func(ctx context.Context) error
-	// Services are what answers come from, by name: the registry's and the catalog's Ping. The server is not ready before one of them has
-	// succeeded, and stays ready from then on, since it answers from what is left or remembered. Empty: nothing is needed.
+	// Services are what answers come from, by name: the registry's and the catalog's Ping. The server is not ready before
+	// one of them has succeeded, and stays ready from then on, since it answers from what is left or remembered. Empty:
+	// nothing is needed.
 	Services map[string]func(ctx context.Context) error
 	// Assets holds the built web page: index.html and what it names under assets/. Without index.html, or when nil, a
 	// built-in page is served.

@@ -118,7 +118,7 @@ func TestLocate(t *testing.T) {
 	row := func(id media.RecordingID, state media.State, local bool) media.Recording {
 		return media.Recording{ID: id, Path: path, State: state, Local: local}
 	}
-	here := placed(two, "", "ingest-1", "ingest-2")
+	here, placedOne := placed(two, "", "ingest-1", "ingest-2"), placed(one, "", "ingest-1", "ingest-2")
 	at := func(id media.RecordingID, state media.State, nodes []string, archived bool) media.Location {
 		return media.Location{
 			Publisher: "acme", Stream: "show", Recording: id, State: state, Nodes: nodes, Archived: archived,
@@ -167,11 +167,11 @@ func TestLocate(t *testing.T) {
 			Path: media.StreamPath{Publisher: "acme", Stream: "other"}}}, target: "/" + string(two), status: 404},
 		{name: "bad id", target: "/live", status: 404},
 		{name: "stream: the growing one", rows: []media.Recording{row(two, media.Ended, true),
-			row(one, media.Interrupted, true)}, status: 200, want: at(one, media.Interrupted, placed(one, "", "ingest-1", "ingest-2"), false)},
+			row(one, media.Interrupted, true)}, status: 200, want: at(one, media.Interrupted, placedOne, false)},
 		{name: "stream: the latest", rows: []media.Recording{row(two, media.Archived, false), row(one, media.Ended, true)},
 			status: 200, want: at(two, media.Archived, nil, true)},
 		{name: "stream: the latest that is left", rows: []media.Recording{row(two, media.Deleted, false),
-			row(one, media.Ended, true)}, status: 200, want: at(one, media.Ended, placed(one, "", "ingest-1", "ingest-2"), false)},
+			row(one, media.Ended, true)}, status: 200, want: at(one, media.Ended, placedOne, false)},
 		{name: "stream: the latest that has storage", rows: []media.Recording{row(two, media.Ended, false),
 			row(one, media.Archived, false)}, status: 200, want: at(one, media.Archived, nil, true)},
 		{name: "stream: none", status: 404},
@@ -210,8 +210,8 @@ func TestLocate(t *testing.T) {
 			rows: []media.Recording{row(two, media.Archived, false)}, status: 200, want: at(two, media.Archived, nil, true)},
 		{name: "remembered lease, catalog away", lease: leased, old: true, away: true, status: 200,
 			want: at(two, media.Live, owned, false)},
-		{name: "remembered lease, catalog hangs", lease: leased, old: true, hangs: true, target: "/" + string(two), status: 200,
-			want: at(two, media.Live, owned, false)},
+		{name: "remembered lease, catalog hangs", lease: leased, old: true, hangs: true, target: "/" + string(two),
+			status: 200, want: at(two, media.Live, owned, false)},
 		{name: "nothing remembered, catalog knows", old: true, rows: []media.Recording{row(two, media.Live, true)},
 			status: 200, want: at(two, media.Live, here, false)},
 		{name: "catalog away, other recording", away: true, current: two, target: "/" + string(one), status: 200,
@@ -251,7 +251,8 @@ func TestLocate(t *testing.T) {
 			if c.hangs {
 				d.Recordings = hangingCatalog{}
 			}
-			f := &fixture{t: t, Server: New(Config{CatalogWait: 10 * time.Millisecond}, d, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
+			cfg := Config{CatalogWait: 10 * time.Millisecond}
+			f := &fixture{t: t, Server: New(cfg, d, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
 			a := f.send(f.Internal(), "GET", "/internal/v1/locate/acme/show"+c.target, "")
 			if a.Code != c.status || a.Header().Get("Cache-Control") != "no-store" {
 				t.Fatalf("got %d, want %d: %s %s", a.Code, c.status, a.Header(), a.Body)

@@ -114,7 +114,7 @@ func (s *Server) drainNode(ctx context.Context, in *nodePath) (*nothing, error) 
 
 // drainable says of a node without publishers how it is stopped.
 func drainable(node media.Node) error {
-	do := ""
+	var do string
 	switch node.Role {
 	case media.RoleIngest:
 		return nil

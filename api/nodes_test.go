@@ -151,7 +151,8 @@ func TestSwitchFeed(t *testing.T) {
 func TestClusterOperationsAreDescribed(t *testing.T) {
 	doc := newFixture(t, nil).must(200, "GET", "/v1/openapi.json", "").Body.String()
 	for _, want := range []string{
-		`"list-nodes"`, `"get-node"`, `"drain-node"`, `"switch-feed"`, "bits per second", "one discontinuity", `"unreachable"`,
+		`"list-nodes"`, `"get-node"`, `"drain-node"`, `"switch-feed"`, "bits per second", "one discontinuity",
+		`"unreachable"`,
 	} {
 		if !strings.Contains(doc, want) {
 			t.Errorf("%s is not in the document", want)

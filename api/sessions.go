@@ -45,7 +45,7 @@ type sessionsOutput struct {
 	Body struct {
 		Items       []media.IngestReport `json:"items" nullable:"false"`
 		Next        string               `json:"next"`
-		Unreachable []string             `json:"unreachable,omitempty" doc:"Nodes that did not answer: their sessions are missing"`
+		Unreachable []string             `json:"unreachable,omitempty" doc:"Nodes that gave none: theirs are missing"`
 	}
 }
 

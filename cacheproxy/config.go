@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Config holds the proxy's limits. The zero value of every field but Directory is usable, and means what its comment
+// Config holds the proxy's limits. The zero value of every field but Directories is usable, and means what its comment
 // says.
 type Config struct {
-	// Directory is the base URL of the directory service, without a slash at its end.
-	Directory string
+	// Directories are the base URLs of the processes that are the directory service, without a slash at their ends. One
+	// is used, chosen at random, and the others when it fails.
+	Directories []string
 	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
 	MaxBytes int64
 	// MaxObjectBytes is the largest body that is fetched for viewers of one object; a larger one is an upstream's error.

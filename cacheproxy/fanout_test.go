@@ -40,7 +40,7 @@ func newRealEdge(t testing.TB, config Config, archive http.Handler, nodes ...htt
 	d := newDirectory(urls...)
 	ds := httptest.NewServer(d)
 	t.Cleanup(ds.Close)
-	config.Directory = ds.URL
+	config.Directories = []string{ds.URL}
 	p := New(config, archive, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
 	front := httptest.NewUnstartedServer(p)
 	front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

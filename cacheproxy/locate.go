@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +23,8 @@ const (
 	locateEndedTTL   = 30 * time.Second
 	locateUnknownTTL = time.Second
 	locateGoneTTL    = 10 * time.Minute
+	// A guess is made while the directory's catalog is away, and a better answer is there as soon as that is back.
+	locateGuessTTL = 2 * time.Second
 	// Asks about one thing begin at least this far apart, however many of its requests fail.
 	locateSpacing = 200 * time.Millisecond
 	// After a failed ask the directory is left alone for this long, per thing asked about.
@@ -59,7 +61,7 @@ type located struct {
 // locator asks the directory service where recordings are, and remembers. Requests for one thing share one ask; while
 // the directory is away, old answers stay good.
 type locator struct {
-	base      string
+	dirs      *directories
 	transport http.RoundTripper
 	metrics   *metrics
 	logger    *slog.Logger
@@ -71,9 +73,9 @@ type locator struct {
 	away    bool // for the log: it tells of changes only
 }
 
-func newLocator(base string, transport http.RoundTripper, m *metrics, logger *slog.Logger) *locator {
+func newLocator(bases []string, transport http.RoundTripper, m *metrics, logger *slog.Logger) *locator {
 	return &locator{
-		base: strings.TrimSuffix(base, "/"), transport: transport, metrics: m, logger: logger,
+		dirs: newDirectories(bases, logger), transport: transport, metrics: m, logger: logger,
 		slots:   make(chan struct{}, locateAsks),
 		entries: newRotating[locationKey, *located](maxLocations, locatePeriod),
 	}
@@ -158,14 +160,12 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 	number := e.begun
 	l.mu.Unlock()
 	location, err := l.fetch(ctx, k)
-	said := err == nil || errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrGone)
-
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(e.call)
 	e.call = nil
 	now := time.Now()
-	if !said {
+	if !said(err) {
 		if !l.away {
 			l.away = true
 			l.logger.Warn("directory is away", "publisher", k.path.Publisher, "stream", k.path.Stream, "err", err)
@@ -177,11 +177,16 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 		l.away = false
 		l.logger.Info("directory is back", "publisher", k.path.Publisher, "stream", k.path.Stream)
 	}
-	e.known, e.location, e.err = true, location, err
 	e.answer, e.retryAt = number, time.Time{}
+	if location.Guess && e.known {
+		location, err = e.guessed(location)
+	}
+	e.known, e.location, e.err = true, location, err
 	switch {
 	case errors.Is(err, media.ErrGone):
 		e.expires = now.Add(locateGoneTTL)
+	case location.Guess:
+		e.expires = now.Add(locateGuessTTL)
 	case err != nil:
 		e.expires = now.Add(locateUnknownTTL)
 	case k.recording == "" || !location.Archived:
@@ -191,7 +196,31 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 	}
 }
 
-// fetch is one request to the directory.
+// guessed gives what is better than the directory's guess, for what it said before: deleted is deleted for good, and
+// the nodes that had the recording come first.
+func (e *located) guessed(guess media.Location) (media.Location, error) {
+	if e.err != nil {
+		if errors.Is(e.err, media.ErrGone) {
+			return media.Location{}, e.err
+		}
+		return guess, nil
+	}
+	nodes := slices.Clone(e.location.Nodes)
+	for _, node := range guess.Nodes {
+		if len(nodes) < maxNodes && !slices.Contains(nodes, node) {
+			nodes = append(nodes, node)
+		}
+	}
+	guess.Nodes = nodes
+	return guess, nil
+}
+
+// said says whether an ask's outcome is what a directory knows.
+func said(err error) bool {
+	return err == nil || errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrGone)
+}
+
+// fetch is one ask of the directories.
 func (l *locator) fetch(ctx context.Context, k locationKey) (media.Location, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -199,20 +228,21 @@ func (l *locator) fetch(ctx context.Context, k locationKey) (media.Location, err
 	case <-ctx.Done():
 		return media.Location{}, fmt.Errorf("directory: %w", media.ErrUnavailable)
 	}
-	target := l.base + "/internal/v1/locate/" + k.path.String()
+	target := "/internal/v1/locate/" + k.path.String()
 	if k.recording != "" {
 		target += "/" + string(k.recording)
 	}
-	location, err := l.request(ctx, target)
-	l.metrics.directoryRequests.Inc()
-	if err == nil {
-		err = checkLocation(k, location)
-	}
-	switch {
-	case err == nil, errors.Is(err, media.ErrNotFound), errors.Is(err, media.ErrGone):
-	default:
-		l.metrics.failed("directory")
-	}
+	location, err := l.dirs.ask(ctx, l.running.Go, func(ctx context.Context, base string) (media.Location, error) {
+		location, err := l.request(ctx, base+target)
+		l.metrics.directoryRequests.Inc()
+		if err == nil {
+			err = checkLocation(k, location)
+		}
+		if !said(err) && !errors.Is(ctx.Err(), context.Canceled) { // another one was faster
+			l.metrics.failed("directory")
+		}
+		return location, err
+	})
 	if err != nil {
 		return media.Location{}, fmt.Errorf("locate %s/%s: %w", k.path, k.recording, err)
 	}
@@ -258,6 +288,8 @@ func checkLocation(k locationKey, loc media.Location) error {
 		loc.Publisher != "" && loc.Publisher != k.path.Publisher,
 		loc.Stream != "" && loc.Stream != k.path.Stream:
 		return fmt.Errorf("%w: the answer is about another recording", media.ErrInvalid)
+	case loc.Guess && k.recording == "":
+		return fmt.Errorf("%w: a guess about no recording", media.ErrInvalid)
 	case len(loc.Nodes) > maxNodes:
 		return fmt.Errorf("%w: more than %d nodes", media.ErrInvalid, maxNodes)
 	case loc.State == media.Deleting || loc.State == media.Deleted:

@@ -61,7 +61,7 @@ func New(config Config, archive http.Handler, logger *slog.Logger, registerer pr
 	}
 	p.fronts = newFronts(p.cache)
 	p.metrics = newMetrics(registerer, p)
-	p.locator = newLocator(config.Directory, p.transport, p.metrics, logger)
+	p.locator = newLocator(config.Directories, p.transport, p.metrics, logger)
 	return p
 }
 

@@ -19,7 +19,8 @@ const maxRefusal = 64 << 10
 //
 // The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
-// place that it names, once.
+// place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
+// and what none of them has is unavailable.
 type search struct {
 	proxy *Proxy
 	where locationKey
@@ -29,6 +30,7 @@ type search struct {
 	tried   []string
 	rounds  int
 	unknown bool // the directory could not be asked; the archive was put in on trust
+	guess   bool // the directory guesses: a 404 only says that it is not there
 	refusal *http.Response
 	err     error
 }
@@ -85,6 +87,10 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 	case s.ask.kind == kindDownload && (status == http.StatusPartialContent || status == http.StatusNotModified):
 		return true
 	case status == http.StatusNotFound, status == http.StatusGone:
+		if s.guess && status == http.StatusNotFound {
+			s.refuse(resp)
+			return false
+		}
 		// Other nodes read the same storage; only the directory knows more.
 		s.queue = slices.DeleteFunc(s.queue, func(u upstream) bool { return u.base != "" })
 		if up.base == "" && s.unknown {
@@ -130,6 +136,10 @@ func (s *search) discard(resp *http.Response) { _ = resp.Body.Close() }
 
 func (s *search) verdict() (*http.Response, string, error) {
 	switch resp := s.refusal; {
+	case resp != nil && s.guess && resp.StatusCode == http.StatusNotFound:
+		// The node that has it may be the one that is away, and who knows is away too: no cache may keep a "not found".
+		s.refusal = nil
+		return nil, "", fmt.Errorf("catalog is away and nobody has %s: %w", s.ask.path, media.ErrUnavailable)
 	case resp != nil && (resp.StatusCode < 500 || resp.StatusCode == http.StatusServiceUnavailable):
 		s.refusal = nil
 		return resp, "", nil
@@ -164,7 +174,8 @@ func (s *search) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	moved := s.refusal != nil && s.refusal.StatusCode < 500
+	s.guess = loc.Guess
+	moved := !loc.Guess && s.refusal != nil && s.refusal.StatusCode < 500
 	for i, node := range loc.Nodes {
 		if i == 0 || !moved {
 			s.queue = append(s.queue, nodeUpstream(node))

@@ -165,7 +165,9 @@ func newWorld(t testing.TB, config Config) *world {
 	t.Helper()
 	w := &world{a: &node{}, b: &node{}, archive: &node{}, directory: newDirectory("http://a", "http://b")}
 	w.net = &memoryNet{hosts: map[string]http.Handler{"dir": w.directory, "a": w.a, "b": w.b}}
-	config.Directory = "http://dir"
+	if config.Directories == nil {
+		config.Directories = []string{"http://dir"}
+	}
 	config.Transport = w.net
 	w.Proxy = New(config, w.archive, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
 	t.Cleanup(func() {

@@ -1,8 +1,6 @@
 #!/bin/sh
 # Installs what the tests need beside Go, or says how to: ffmpeg, chromium, Redis and PostgreSQL by the system's packages,
 # the browser driver and the players by npm. Nothing is done where all of it is there.
-# Installs what the tests need beside Go, or says how to: ffmpeg, chromium and redis by the system's packages, the browser
-# driver and the players by npm. Nothing is done where all of it is there.
 set -eu
 cd "$(dirname "$0")"
 

@@ -54,7 +54,7 @@ func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlag
 	archive := origin.New(origin.Config{}, n.objects, nil, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "archive"}, n.metrics))
 	edge = cacheproxy.New(
-		cacheproxy.Config{Directory: directory[0], MaxBytes: int64(flags.CacheSize)}, archive, n.logger, n.metrics)
+		cacheproxy.Config{Directories: directory, MaxBytes: int64(flags.CacheSize)}, archive, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()
 		return edge.Close()

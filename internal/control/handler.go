@@ -108,7 +108,8 @@ func (h *handler) guard(next http.Handler) http.Handler {
 		if !h.allowed(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="oxbow"`)
 			problem{
-				Status: http.StatusUnauthorized, Code: codeUnauthorised, Detail: "send Authorization: Bearer with the --cluster-token",
+				Status: http.StatusUnauthorized, Code: codeUnauthorised,
+				Detail: "send Authorization: Bearer with the --cluster-token",
 			}.write(w)
 			return
 		}
