@@ -48,13 +48,13 @@ func (rec *Recording) tail(
 		s.after = SequenceNumber(msn+1, 0) - 1
 	}
 	in, err := storage.OpenTail(ctx, TrackName(rec.Path(), rec.ID, take.Number, tr.Name), from)
-	if errors.Is(err, media.ErrNotFound) || errors.Is(err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(err, media.ErrNotFound), errors.Is(err, io.ErrUnexpectedEOF):
 		return lines, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
-	if err = errors.Join(s.follow(in, from), in.Close()); err != nil {
+	if err := errors.Join(s.follow(in, from), in.Close()); err != nil {
 		return nil, err
 	}
 	lines = lines[:len(lines):len(lines)]
@@ -83,7 +83,7 @@ func (s *scanner) follow(in *Range, from int64) error {
 			s.add(fr, pos)
 			pos += fr.size
 		case errors.Is(err, errBox), errors.Is(err, errTorn):
-			return nil //nolint:nilerr // what is no part, or not yet whole, is the end
+			return nil
 		default:
 			return fmt.Errorf("read tail at %d: %w", pos, err)
 		}
