@@ -61,7 +61,7 @@ func (rec *Recording) tail(
 	for i := range s.out.segments {
 		seg := &s.out.segments[i]
 		seg.Date = dateOf(take, seg.DTS, tr.Timescale)
-		if seg.Gap || seg.MSN != msn+1 || checkSegment(seg) != nil {
+		if whole := checkSegment(seg) == nil && !seg.Gap && seg.MSN == msn+1; !whole {
 			break
 		}
 		msn = seg.MSN
