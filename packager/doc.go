@@ -38,6 +38,11 @@
 // then fixed for the recording's life. It begins with the first IDR that it kept, so nothing is lost by waiting, and
 // the first playlist comes with the first whole segment. Within a recording a take begins at the first IDR.
 //
+// A show moves to another process of its cluster by that one's Root.ReopenAs, Resume and Publish, in this order: the
+// next take follows without a filler. This process gives it up by Forget when the lease is lost, also once storage says
+// that another writes (leave.go); at a drain by Leave, HandOver. A process that may have been stopped holds back what
+// it was about to tell until it has asked whether the stream is still its own (confirm.go).
+//
 // Invariants:
 //
 //  1. One lock per stream owns the publication, the show and the take; a show's goroutine alone touches its recording
@@ -75,6 +80,8 @@
 //     is written before the index line of the segment it came in, whose subtitles are so the same from storage; what
 //     storage refuses, or the queue has no room for, players of the recording do not get.
 //  12. Storage before the catalog: the row and the event of a recording's end follow its manifest, however late.
+//  13. A show that another process has is told of no more: no version, row, event or filler follows, and its end is not
+//     told where the manifest was another's by then.
 //
 // A stall that outlasts the queue of pieces (about two hours) costs the take: what waits is given up and another take
 // begins once storage answers. Where storage hangs for ever, so do the show's goroutine, the queue and an ended show's

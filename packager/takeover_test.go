@@ -116,7 +116,9 @@ func (a announced) check(t *testing.T, st *studio, show *Show, snap *hls.Snapsho
 	}
 }
 
-func replaceSlashes(s string) string { return string(bytes.ReplaceAll([]byte(s), []byte("/"), []byte(" "))) }
+func replaceSlashes(s string) string {
+	return string(bytes.ReplaceAll([]byte(s), []byte("/"), []byte(" ")))
+}
 
 // checkContinued holds the rules of a recording that another node went on with.
 func checkContinued(t *testing.T, before, after *hls.Snapshot, takes int) {

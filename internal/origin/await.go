@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,15 +22,23 @@ type awaited struct {
 }
 
 // await holds a request until judge is content with a version: three target durations at most (BLK-10), or until the
-// publisher is lost (BLK-11). Judge's own error ends the wait. Before a show's first version, judge gets nil.
+// publisher is lost (BLK-11). Judge's own error ends the wait. Before a show's first version, judge gets nil. A show
+// that leaves this process while it grows ends the wait with errMoved: who asks finds it elsewhere, or next time on
+// storage.
 func (h *Handler) await(ctx context.Context, r ref, judge func(*version) (hls.Decision, error)) (awaited, error) {
 	var timer *time.Timer
 	var first *version
+	var held bool // the wait is for a show of this process
 	for {
 		rec, err := h.find(ctx, r)
+		if held && (err != nil || rec.show == nil) && !errors.Is(err, media.ErrGone) {
+			h.metrics.waits.WithLabelValues("moved").Inc()
+			return awaited{}, errMoved
+		}
 		if err != nil {
 			return awaited{}, err
 		}
+		held = rec.show != nil
 		v, changed := rec.now()
 		limit := h.cfg.StartTimeout
 		decision, err := judge(v)

@@ -41,6 +41,8 @@ type item[K comparable, V any] struct {
 	got    fetched[V]
 	until  time.Time
 	flight chan struct{} // closed when the fetch under way ends; nil without one
+	// expired: what the fetch under way brings is for those who wait for it, and for no one after.
+	expired bool
 }
 
 func newCache[K comparable, V any](
@@ -85,6 +87,19 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 	return it.got.value, it.got.err
 }
 
+// expire has the next request fetch the value anew. A fetch that is under way began before, so it is not believed.
+func (c *cache[K, V]) expire(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if el, ok := c.mu.items[key]; ok {
+		it := el.Value.(*item[K, V])
+		it.expired = it.flight != nil
+		if !it.until.IsZero() {
+			it.until = time.Unix(0, 0)
+		}
+	}
+}
+
 func (c *cache[K, V]) run(ctx context.Context, it *item[K, V], old V, had bool) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -102,6 +117,9 @@ func (c *cache[K, V]) run(ctx context.Context, it *item[K, V], old V, had bool) 
 		c.mu.used += got.cost - it.got.cost
 	}
 	it.got, it.until = got, time.Now().Add(got.ttl)
+	if it.expired {
+		it.until, it.expired = time.Unix(0, 0), false
+	}
 	close(it.flight)
 	it.flight = nil
 	c.evictLocked()

@@ -18,8 +18,8 @@
 // (relay.go).
 //
 // Playlists that do not slide take a clip, ?start= and ?end= (hls.Clip). The multivariant playlist takes all forms of
-// bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since each
-// reload would be another playlist.
+// bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since
+// each reload would be another playlist.
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed
@@ -31,9 +31,10 @@
 //  1. A version of a playlist is rendered once and compressed once, whatever the number of requests for it. Those of
 //     clips are kept up to a bound.
 //  2. A playlist served never goes back: a recording's versions are taken in the order in which its show gives them.
-//     One that another process writes is read again while it grows, and keeps the lines that were listed.
-//  3. Every wait ends: by a newer snapshot, after three target durations (503), or with its request. Waiters are
-//     bounded.
+//     One that another process writes is read again while it grows, and keeps the lines that were listed. A show that
+//     left and came back is another with the same recording: it lists all that was.
+//  3. Every wait ends: by a newer snapshot, after three target durations (503), at once when the show leaves this
+//     process for another (503), or with its request. Waiters are bounded.
 //  4. What is neither listed nor hinted is 404 at once (HNT-7). What may exist later is never cacheable as missing.
 //  5. Media answers depend on the URL alone and say that they never change.
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.

@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oxbow_origin_waiters", Help: "Requests held until a playlist or part is there.",
 		}),
-		waits:  vec("waits_total", "Ended waits by result: served, timeout, refused, left.", "result"),
+		waits:  vec("waits_total", "Ended waits by result: served, timeout, refused, left, moved.", "result"),
 		loads:  vec("recording_loads_total", "Recordings read from storage, by result.", "result"),
 		broken: counter("media_read_errors_total", "Answers that ended early because storage failed in mid-body."),
 	}

@@ -80,6 +80,9 @@ func (h *Handler) keepShow(r ref, show Show, ok bool) *recording {
 	if !ok {
 		delete(h.mu.shows, r)
 		h.mu.Unlock()
+		if rec != nil { // what was read before the show came is behind what it was served with
+			h.stored.expire(r)
+		}
 		return nil
 	}
 	if rec != nil && rec.show == show {
@@ -109,6 +112,7 @@ func (h *Handler) sweep(recs []*recording) {
 			delete(h.mu.shows, rec.ref)
 		}
 		h.mu.Unlock()
+		h.stored.expire(rec.ref)
 	}
 }
 

@@ -2,9 +2,9 @@
 // made whole after a crash, and how it is read, from a directory or an object store, while it grows and ever after.
 //
 // Its flow: Root.Create, Writer.StartTake, then for each part TakeWriter.AppendPart (one write, on the live path) and
-// for each segment FinishSegment (sync and index line, in the background), Writer.AppendMetadata whenever something is
-// told, TakeWriter.Seal, the next StartTake...
-// After a crash, or in another process: Root.Unfinished or Root.Growing, Root.Reopen, and on with the next take. Readers call Load, at any time.
+// for each segment FinishSegment (sync and index line, in the background), Writer.AppendMetadata whenever something
+// is told, TakeWriter.Seal, the next StartTake... After a crash, or in another process: Root.Unfinished or
+// Root.Growing, Root.Reopen, and on with the next take. Readers call Load, at any time.
 //
 // # Format, version 1
 //
@@ -31,9 +31,10 @@
 // files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx and
 // metadata.jsonl are copied there (Manifest.FileNames).
 //
-// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are passed
-// over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by name and
-// order. The last MSN of a take is the one before the first of the next take; that of the last take is in its indexes.
+// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are
+// passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by
+// name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
+// its indexes.
 //
 // A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
 // for each part, behind the part's events, at most 256 KiB of emsg boxes of version 1. A moof has one mfhd, its first
@@ -64,8 +65,9 @@
 //	           behind are left out. So is a random access point in mid-part, and all in a gap. The field is left out
 //	           if there are none, in tracks that are no video, and by writers that did not know it yet
 //
-// metadata.jsonl has one JSON line for each piece of timed metadata that playlists tell of (media.MetadataKind.Listed),
-// in order of number, at most 96 KiB with its newline; 65536 pieces and 16 MiB of payload in a recording:
+// metadata.jsonl has one JSON line for each piece of timed metadata that playlists tell of
+// (media.MetadataKind.Listed), in order of number, at most 96 KiB with its newline; 65536 pieces and 16 MiB of
+// payload in a recording:
 //
 //	{"number":3,"kind":"scte35","time_ns":4100000000,"date":"2026-11-20T10:38:22.823Z","payload":"/DAl..."}
 //	{"number":4,"kind":"cue_point","time_ns":4500000000,"date":"2026-11-20T10:38:23.223Z","payload":{"name":"ad"}}
@@ -87,19 +89,20 @@
 //     or the recording was reopened. The index can be lost: it is rebuilt from the track file.
 //  3. A line in an index names bytes that are in the track file, synced before under SyncSegment and SyncPart. A gap's
 //     line is written (and synced) before the gap is announced, since nothing else tells of it.
-//  4. Within a recording, MSNs ascend by one through all takes, the same for each track. A line that is missing is made
-//     up as a gap, by the neighbours' times.
+//  4. Within a recording, MSNs ascend by one through all takes, the same for each track. A line that is missing is
+//     made up as a gap, by the neighbours' times.
 //  5. One writer, whichever process it is in and wherever it is stopped. Each take has a fresh directory, made by its
-//     writer alone. Reopen and Create write a new random "writer" into the manifest; a Writer that meets another's there
-//     changes nothing more (media.ErrFenced), and what it was about to put in a file's place finds nothing to rename
-//     (swap.go). Reopen replaces the indexes of takes that were not sealed, so the lines of a fenced writer that still
-//     runs go to a file without a name, and the parts that it appends lie behind the last line, where they belong to no
-//     segment. Where other processes share the root it replaces those of the newest take in any case, for gaps are
-//     appended to a sealed one too, and cuts no track file: one that is about to take over may have listed its tail.
-//  6. A torn tail is not corruption. The last line of an index or of metadata without newline, or that does not parse,
-//     and the last part of a track file that is not whole, are cut off without further ado. A fault before is Damage
-//     (media.ErrCorrupt): logged, kept in the manifest, the bytes kept (in place, or aside when they would be cut), the
-//     segment a gap, a piece of metadata left out, and the rest of the recording served.
+//     writer alone. Reopen and Create write a new random "writer" into the manifest; a Writer that meets another's
+//     there changes nothing more (media.ErrFenced), and what it was about to put in a file's place finds nothing to
+//     rename (swap.go). Reopen replaces the indexes of takes that were not sealed, so the lines of a fenced writer
+//     that still runs go to a file without a name, and the parts that it appends lie behind the last line, where they
+//     belong to no segment. Where other processes share the root it replaces those of the newest take in any case,
+//     for gaps are appended to a sealed one too, and cuts no track file: one that is about to take over may have
+//     listed its tail.
+//  6. A torn tail is not corruption. The last line of an index or of metadata without newline, or that does not
+//     parse, and the last part of a track file that is not whole, are cut off without further ado. A fault before is
+//     Damage (media.ErrCorrupt): logged, kept in the manifest, the bytes kept (in place, or aside when they would be
+//     cut), the segment a gap, a piece of metadata left out, and the rest of the recording served.
 //  7. The live path never waits for a sync, a line or the manifest, but under SyncPart, which is asked to. AppendGap
 //     waits a second at most.
 //  8. Nothing is believed before it is checked: sizes of files, lines, boxes, counts of takes, tracks and made-up gaps
@@ -109,14 +112,15 @@
 //
 // What a crash of the process can leave, and what Reopen makes of it:
 //
-//   - A manifest's .tmp, a take's: removed. The manifest itself is the old one or the new one (write, fsync, rename, fsync of the
-//     directory).
-//   - A directory of a take that is not in the manifest: StartTake makes directory and files, then names them. Removed,
-//     or renamed to .orphan if it has media. No part of it was ever accepted.
+//   - A manifest's .tmp, an index's, a take's: removed. The manifest itself is the old one or the new one (write,
+//     fsync, rename, fsync of the directory).
+//   - A directory of a take that is not in the manifest: StartTake makes directory and files, then names them.
+//     Removed, or renamed to .orphan if it has media. No part of it was ever accepted.
 //   - A take in the manifest without a segment: it gets one, a gap, so that its number and MSN are never given again.
 //     (Its first segment may have been announced and lost with the power.) Seal takes such a take out instead.
-//   - A torn part at the end of a track file: cut off, but under a shared root, where it is of no segment. Parts behind the last line: their segments get lines. The open
-//     segment is closed with the parts that it has, as viewers saw them.
+//   - A torn part at the end of a track file: cut off, but under a shared root, where it is of no segment. Parts
+//     behind the last line: their segments get lines. The open segment is closed with the parts that it has, as
+//     viewers saw them.
 //   - Tracks that end with different MSNs: the shorter get gaps.
 //   - A torn index, or one that lacks lines in the middle: rebuilt from the file; what the file has not is a gap.
 //   - Metadata: what AppendMetadata had accepted is there, but for a torn last line. A take that was not sealed gets a
@@ -150,28 +154,31 @@
 //
 // # NFS and other shared storage
 //
-// What is needed of the file system: rename that replaces atomically and fails if there is nothing to rename, mkdir that
-// fails if the directory is there, fsync of files and directories, and close-to-open consistency: a reader that opens a
-// file sees all that its writer's client had sent before. Names must not be believed from memory, for a writer learns
-// from the manifest's name that it is fenced: mount with lookupcache=none (at least positive, so that new takes are
-// seen at once) and a short actimeo (1), hard, and NFS 4 where there is a choice. With nosharecache or a local cache of
-// whole files (fsc) it is not safe. A local directory that processes of one machine share needs nothing.
+// What is needed of the file system: rename that replaces atomically and fails if there is nothing to rename, mkdir
+// that fails if the directory is there, fsync of files and directories, and close-to-open consistency: a reader that
+// opens a file sees all that its writer's client had sent before. Names must not be believed from memory, for a
+// writer learns from the manifest's name that it is fenced: mount with lookupcache=none (at least positive, so that
+// new takes are seen at once) and a short actimeo (1), hard, and NFS 4 where there is a choice. With nosharecache or
+// a local cache of whole files (fsc) it is not safe. A local directory that processes of one machine share needs
+// nothing.
 //
-// An NFS client sends on fsync or when it likes: other nodes see a part at once under SyncPart, a segment when its line
-// is there under SyncSegment; until then its owner serves it, and whoever takes over sees what had been sent. A crash of
-// the process loses nothing, since its client still sends what it wrote: a Reopen on another node within that time (up
-// to 30 s by the Linux defaults, dirty_expire_centisecs) may find less than was announced, so where nodes are to take
-// each other's streams over on NFS without loss, sync "part". A crash of the machine loses what was not synced.
+// An NFS client sends on fsync, on close, or when it likes: other nodes see a part at once under SyncPart, a segment
+// when its line is there under SyncSegment; until then its owner serves it, and whoever takes over sees what had been
+// sent. A crash of the process loses nothing, since its files are closed with it: their client sends what is left,
+// which a Reopen elsewhere must not come before. The lease's expiry gives it time. A crash of the machine, or a node
+// that hangs or is cut off from the server, leaves what was sent: so where streams are to move on NFS without any
+// loss, sync "part".
 //
-// Who may write is the lease's to say, before anything here: it keeps two nodes from taking a stream over at a time but
-// for the moment in which one that lost it has not noticed. What that one does meanwhile the writer's name and ReopenAs
-// make harmless. Nothing here waits for a lock of the recording: the node that has it may hang with the server.
+// Who may write is the lease's to say, before anything here: it keeps two nodes from taking a stream over at a time
+// but for the moment in which one that lost it has not noticed. What that one does meanwhile the writer's name and
+// ReopenAs make harmless. Nothing here waits for a lock of the recording: the node that has it may hang with the
+// server.
 //
-// Appends are plain writes at an offset, by one client, never O_APPEND, which NFS can't do. A reader that finds a range
-// behind the end of a file that it has open opens it anew before it gives up. A handle may be stale (ESTALE), because
-// another client replaced or removed the file: names are looked up again, a few times, and readings go on in the file
-// that has the name now, which for a track file has the same bytes. Locks: flock(2) of the root, which NFS turns into a
-// lock of the whole cluster, exclusive for a process that wants the directory alone and shared for a cluster's nodes; it
-// keeps oxbow serve and a cluster apart and orders nothing else, and a node whose lock the server forgot goes on. Errors
-// of late writing (ENOSPC, EIO) come with fsync and close, and are told.
+// Appends are plain writes at an offset, by one client, never O_APPEND, which NFS can't do. A reader that finds a
+// range behind the end of a file that it has open opens it anew before it gives up. A handle may be stale (ESTALE),
+// because another client replaced or removed the file: names are looked up again, a few times, and readings go on in
+// the file that has the name now, which for a track file has the same bytes. Locks: flock(2) of the root, which NFS
+// turns into a lock of the whole cluster, exclusive for a process that wants the directory alone and shared for a
+// cluster's nodes; it keeps oxbow serve and a cluster apart and orders nothing else, and a node whose lock the server
+// forgot goes on. Errors of late writing (ENOSPC, EIO) come with fsync and close, and are told.
 package reclog

@@ -101,8 +101,8 @@ func removeAll(fsys fileSystem, name string) error {
 	return err
 }
 
-// readFile reads a file of at most limit bytes, and allocates no more than it has. One that is replaced meanwhile is read
-// as it was or as it is.
+// readFile reads a file of at most limit bytes, and allocates no more than it has. One that is replaced meanwhile is
+// read as it was or as it is.
 func readFile(fsys fileSystem, name string, limit int64) (data []byte, err error) {
 	err = fresh(func() error {
 		data, err = readOnce(fsys, name, limit)
@@ -162,9 +162,9 @@ func writeSync(f file, data []byte) error {
 	return f.Sync()
 }
 
-// replaceFile gives a file new contents: readers and a crash meet the old or the new, whole. Who has the old file open
-// keeps it, so a fenced writer's appends go nowhere. The new file is made under a name of the writer's own; check, if it
-// is not nil, may then still forbid the replacement (see swap.go).
+// replaceFile gives a file new contents: readers and a crash meet the old or the new, whole. Who has the old file
+// open keeps it, so a fenced writer's appends go nowhere. The new file is made under a name of the writer's own;
+// check, if it is not nil, may then still forbid the replacement (see swap.go).
 func replaceFile(fsys fileSystem, name, writer string, data []byte, check func() error) error {
 	tmp := name + "." + writer + tmpSuffix
 	f, err := fsys.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, filePerm)

@@ -46,10 +46,11 @@ func (rec *Recording) MediaEnd(take int, track string) int64 {
 	return end
 }
 
-// Load reads a recording from any storage, also while it is written: the torn line of an index is passed over, and the
-// tracks of a take that is not sealed end at the last segment that all have. Segments that an index lacks are gaps, and
-// what does not parse is in Damage; Load fails only where nothing can be said. media.ErrNotFound, media.ErrCorrupt,
-// media.ErrUnsupported.
+// Load reads a recording from any storage, also while it is written: the torn line of an index is passed over, and
+// the tracks of a take that is not sealed end at the last segment that all have. While it grows, segments of a
+// directory whose lines are still to be written are listed from the bytes, once a part of the next follows. Segments
+// that an index lacks are gaps, and what does not parse is in Damage; Load fails only where nothing can be said.
+// media.ErrNotFound, media.ErrCorrupt, media.ErrUnsupported.
 func Load(ctx context.Context, files Files, path media.StreamPath, id media.RecordingID) (*Recording, error) {
 	rec, err := load(ctx, files, path, id)
 	if err != nil {
@@ -156,6 +157,11 @@ func (rec *Recording) loadTake(ctx context.Context, files Files, at int, ends []
 		})
 		rec.addDamage(scan.bad...)
 		tracks[i] = scan.lines
+		if at == len(rec.Takes)-1 && !take.Sealed && rec.State.Growing() {
+			if tracks[i], err = rec.tail(ctx, files, take, i, tracks[i]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	last := lastMSN(take, tracks)
 	if below := belowOf(rec.Takes, at); below <= MaxMSN {

@@ -11,10 +11,10 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Reopen recovers a recording and makes it writable: whoever wrote it before is fenced, torn tails are cut, index lines
-// are rebuilt, all takes are sealed. Every part that AppendPart had accepted is in a segment of the result. Faults
-// before a torn tail are logged and noted in Damage. A recording that a Writer of this process still writes is taken
-// from it, and of several processes that reopen it at a time one gets it. media.ErrNotFound, media.ErrCorrupt,
+// Reopen recovers a recording and makes it writable: whoever wrote it before is fenced, torn tails are cut, index
+// lines are rebuilt, all takes are sealed. Every part that AppendPart had accepted is in a segment of the result.
+// Faults before a torn tail are logged and noted in Damage. A recording that a Writer of this process still writes is
+// taken from it, and of several processes that reopen it at a time one gets it. media.ErrNotFound, media.ErrCorrupt,
 // media.ErrConflict, media.ErrFenced.
 func (r *Root) Reopen(
 	ctx context.Context, path media.StreamPath, id media.RecordingID,
@@ -22,8 +22,8 @@ func (r *Root) Reopen(
 	return r.ReopenAs(ctx, path, id, 0)
 }
 
-// ReopenAs is Reopen under a lease's epoch, if that is not zero: media.ErrFenced says that the recording was written, or
-// reopened, under a later one.
+// ReopenAs is Reopen under a lease's epoch, if that is not zero: media.ErrFenced says that the recording was written,
+// or reopened, under a later one.
 func (r *Root) ReopenAs(
 	ctx context.Context, path media.StreamPath, id media.RecordingID, epoch uint64,
 ) (*Recording, *Writer, error) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -201,6 +202,8 @@ type successor struct {
 	root   *Root
 	writer *Writer
 	show   *show
+	// seen is what it served.
+	seen []Track
 }
 
 // takeOver reopens the recording, checks that all is there that was told, and writes some of the next take.
@@ -221,11 +224,20 @@ func takeOver(tb testing.TB, fsys *memFS, before []told) *successor {
 			s.dts[i] = last.DTS + last.Duration
 		}
 	}
+	if s.number > 0 { // another than the one before may be about to write
+		for i := range s.dts {
+			s.gapOn(i, 3, true)
+		}
+		s.next++
+	}
 	if !s.startTake() {
 		tb.Fatalf("the next take: %v", s.failed)
 	}
 	s.segment(2)
-	return &successor{root: root, writer: w, show: s}
+	if rec, err = Load(context.Background(), root.Files(), testPath(), testID); err != nil {
+		tb.Fatal(err)
+	}
+	return &successor{root: root, writer: w, show: s, seen: rec.Tracks}
 }
 
 // goOn writes more, and checks everything that was told in the end, also after another take-over.
@@ -236,6 +248,15 @@ func (s *successor) goOn(tb testing.TB, before []told) {
 	}
 	if !s.show.part(0, 0) || !s.show.part(1, 0) {
 		tb.Fatalf("behind the take-over: %v", s.show.failed)
+	}
+	rec, err := Load(context.Background(), s.root.Files(), testPath(), testID)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for i, track := range s.seen {
+		if diff := cmp.Diff(track.Segments, rec.Tracks[i].Segments); diff != "" {
+			tb.Fatalf("%s changed: %s", track.Name, diff)
+		}
 	}
 	all := append(append([]told(nil), before...), s.show.told...)
 	takeOver(tb, s.show.fsys, all)
