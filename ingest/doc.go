@@ -14,6 +14,8 @@
 //	Puller          streams that are fetched: one pull for each source, which connects, publishes, waits, tries again
 //	feed            a source that was reached: HLS (pull_hls*.go, fmp4*.go), RTMP (pull_rtmp.go), SRT (pull_srt.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
+//	standby         a publish of a stream's other feed, kept ready until it takes over (standby.go, gop.go, pulse.go)
+//	Server.Drain    has publishers leave where that costs viewers least (drain.go)
 //	quality         what a session's frames tell of encoder and network, and its warnings (quality*.go, sessions.go)
 //	door, damper    who may be connected, and who is answered late (door.go, damper.go, overrun.go)
 //	Publication     the packager's side: of the stream's show, or a member's of its group's
@@ -25,8 +27,9 @@
 //
 //  1. Nothing that a client claims is allocated before a limit has counted it; memory follows the bytes that came.
 //  2. NetStream.Publish.Start is said after the key was found right, the lease is held and the Packager has agreed.
-//  3. A stream has one session. The one with the highest epoch wins; the other is told, and has left before the new one
-//     publishes (or TakeoverTimeout has passed; then the epoch fences it).
+//  3. A stream has one live session, and a standby for each feed at most. Of the live ones that with the highest epoch
+//     wins; the other is told, and has left before the new one publishes (or TakeoverTimeout has passed; then the epoch
+//     fences it).
 //  4. A session is one goroutine. While a frame is being taken nothing is read: that is RTMP's back-pressure. SRT knows
 //     none: a second goroutine drains it into a queue with a limit, past which packets are dropped and counted.
 //  5. The wire's clock is kept: DTS is the RTMP timestamp, with E-RTMP's nanoseconds, or the PES packet's DTS,
@@ -42,4 +45,10 @@
 //  12. A warning is logged once when it is raised and once when it is over.
 //  13. A source never takes a stream from who is live: it looks before it acquires, stands by, and tries again later.
 //  14. Of a source's URL only its redacted form is shown or logged.
+//  15. A publish of the feed that is live takes over at once; one of the other feed stands by, without a lease, and
+//     takes over when the live feed is gone, has been silent for backup_after, or on request. Nothing else switches.
+//  16. A standby begins with a random access point that it kept, all at once, then goes on as any session. What it
+//     keeps is bounded in bytes and time.
+//  17. A drain ends no publish in the middle of a segment, unless it has been silent for a second or DrainTimeout has
+//     passed, and is no goodbye.
 package ingest

@@ -23,9 +23,9 @@ type hall struct{ closing atomic.Bool }
 // closing says that the listener of the connection is being closed.
 func (v *visit) closing() bool { return v != nil && v.hall != nil && v.hall.closing.Load() }
 
-// Drain has all publishers leave, and takes no more from then on. Standbys are sent away. RTMP clients that can be asked
-// to connect again are, to tcURL if that is not empty, and have ReconnectWait to do so. All others, and those that did
-// not, end with the segment that grows, or when they have been silent for a second; who is left after DrainTimeout is
+// Drain has all publishers leave, and takes no more from then on. Standbys are sent away. RTMP clients that can be
+// asked to connect again are, to tcURL if that is not empty, and have ReconnectWait to do so. All others, and those that
+// did not, end with the segment that grows, or when they have been silent for a second; who is left after DrainTimeout is
 // cut off. None of them has said goodbye: their shows are to go on on another node. Drain returns when nobody publishes
 // any more, or ctx has ended, which is its error: then who is left stays.
 func (s *Server) Drain(ctx context.Context, tcURL string) error {
@@ -97,7 +97,7 @@ func (s *Server) seeOff(ctx context.Context, held *seat, tcURL string) {
 }
 
 // dismissThose stops the standbys for whom the condition holds.
-func (s *seats) dismissThose(cause error, those func(*standby) bool) (any bool) {
+func (s *seats) dismissThose(cause error, those func(*standby) bool) (some bool) {
 	s.mu.Lock()
 	var going []*standby
 	for _, b := range s.mu.standbys {

@@ -19,14 +19,7 @@ func drain(ctx context.Context, s *testServer, tcURL string) <-chan error {
 	return done
 }
 
-func isDone(done <-chan error) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
+func isDone(done <-chan error) bool { return len(done) > 0 }
 
 // Publishers that can't be asked to reconnect go on until their segment's end, and are closed in peace there; that is no
 // goodbye.
@@ -95,6 +88,9 @@ func TestDrainIsBounded(t *testing.T) {
 					}
 					time.Sleep(frameTime)
 					synctest.Wait()
+				}
+				if err := <-done; err != nil {
+					t.Error(err)
 				}
 				if took := time.Since(began); took < tt.want-frameTime || took > tt.want+4*frameTime {
 					t.Errorf("it took %v, want %v", took, tt.want)

@@ -98,7 +98,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"code"}),
 		warningsTotal: counter("warnings_total", "Warnings of publishers' streams raised.", "code"),
 	}
-	reg.MustRegister(m.connections, m.accepted, m.publishers, m.standbys, m.switches, m.published, m.left, m.refused, m.delayed, m.bytes, m.frames,
+	reg.MustRegister(m.connections, m.accepted, m.publishers, m.standbys, m.switches, m.published, m.left,
+		m.refused, m.delayed, m.bytes, m.frames,
 		m.mediaBytes, m.repairs, m.srtPackets, m.warnings, m.warningsTotal)
 	for _, cause := range []string{causeSilence, causeGone, causeRequest} {
 		m.switches.WithLabelValues(cause)

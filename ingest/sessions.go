@@ -46,16 +46,25 @@ func (s *Server) Sessions() []media.IngestReport {
 	for i, q := range live {
 		reports[i] = q.snapshot(now)
 	}
-	// Of one stream there may be two live ones for a moment, or two of a feed that stand by; who came last is told of. A
-	// standby has the epoch 0.
+	// Of one stream there may be two live ones for a moment, or two of a feed that stand by; who came last is told of.
 	slices.SortFunc(reports, func(a, b media.IngestReport) int {
-		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Stream, b.Stream),
-			cmp.Compare(min(b.Epoch, 1), min(a.Epoch, 1)), cmp.Compare(a.Feed, b.Feed)*int(1-min(a.Epoch, 1)),
+		return cmp.Or(cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.Stream, b.Stream), cmp.Compare(rank(a), rank(b)),
 			cmp.Compare(b.Epoch, a.Epoch), b.StartedAt.Compare(a.StartedAt))
 	})
 	return slices.CompactFunc(reports, func(a, b media.IngestReport) bool {
-		return a.Publisher == b.Publisher && a.Stream == b.Stream && a.Standby == b.Standby && (!a.Standby || a.Feed == b.Feed)
+		return a.Publisher == b.Publisher && a.Stream == b.Stream && rank(a) == rank(b)
 	})
+}
+
+// rank orders a stream's sessions: who is live, then the standbys by feed.
+func rank(r media.IngestReport) int {
+	switch {
+	case !r.Standby:
+		return 0
+	case r.Feed == media.FeedPrimary:
+		return 1
+	}
+	return 2
 }
 
 // Session reports on the publisher of a stream, if it is connected to this node: on who is live, else on a standby.

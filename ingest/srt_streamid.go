@@ -28,8 +28,9 @@ var (
 
 // parseStreamID reads the two forms of a stream id: "publish:PUBLISHER/STREAM:KEY", and that of SRT's access control
 // guidelines, "#!::r=PUBLISHER/STREAM,m=publish,s=KEY,u=USER,program=N", in which s is the key, program the number of
-// the transport stream's program to take, and what else it says is ignored. ":backup" behind the first form and backup=1
-// in the second mark a stream's second feed. An error never repeats it, since it holds a key in one place or another.
+// the transport stream's program to take, and what else it says is ignored. ":backup" behind the first form and
+// backup=1 in the second mark a stream's second feed. An error never repeats it, since it holds a key in one place or
+// another.
 func parseStreamID(id string) (target, error) {
 	if len(id) > maxStreamID {
 		return target{}, fmt.Errorf("%w: a stream id of %d bytes", media.ErrTooLarge, len(id))

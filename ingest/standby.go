@@ -34,8 +34,8 @@ const (
 // standby is a publish that is kept ready beside the live feed of its stream. It is what its session's frames are
 // written to until it takes over, and keeps those since the last random access point.
 //
-// Whether it is due is found out by a goroutine of its own, watch, which may wait for the registry. It takes over on its
-// session's goroutine, with the next frame that it brings: one that brings none is no better than who is live.
+// Whether it is due is found out by a goroutine of its own, watch, which may wait for the registry. It takes over on
+// its session's goroutine, with the next frame that it brings: one that brings none is no better than who is live.
 type standby struct {
 	feedOf
 	server *Server

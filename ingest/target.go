@@ -35,7 +35,7 @@ func (t target) feed() string {
 }
 
 // errBackup refuses a publish whose mark is none.
-var errBackup = fmt.Errorf("%w: backup is neither 0 nor 1: set backup=1 for the second feed of a stream, or leave it out",
+var errBackup = fmt.Errorf("%w: backup is neither 0 nor 1: set backup=1 for a stream's second feed, or leave it out",
 	media.ErrInvalid)
 
 // parseBackup reads the mark of a second feed.
