@@ -42,6 +42,7 @@ func numbered(n int) media.StreamPath {
 // Known publishers start while SQL is away, with all that their streams have set; nobody is denied for its being away.
 func TestKeyCacheWithoutSQL(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	db := openURL(t, cluster.migrated(t))
 	ctx := t.Context()
 	tenants(t, db, 4)
@@ -127,6 +128,7 @@ func gathered(tb testing.TB, metrics *prometheus.Registry, name string) float64 
 // A server that hangs costs one publisher the wait, and now and then another: not each of them.
 func TestKeyCacheWhileSQLHangs(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	db := openURL(t, cluster.migrated(t))
 	tenants(t, db, 1)
 	cache, _ := quick(t, db, KeyCacheConfig{Pause: time.Hour})
@@ -152,6 +154,7 @@ func TestKeyCacheWhileSQLHangs(t *testing.T) {
 // Run learns of what changed, notices an outage and its end, and leaves when told.
 func TestKeyCacheRuns(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	db := openURL(t, cluster.migrated(t))
 	tenants(t, db, 2)
 	cache, metrics := quick(t, db, KeyCacheConfig{Refresh: 50 * time.Millisecond})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,15 +20,50 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// pgCluster is a server for the tests of a function, with a database for each.
+// pgCluster is the server that all tests of the package share, with a database for each. Whoever ends or stops it has it
+// run again.
 type pgCluster struct {
 	*catalogtest.Postgres
 	databases atomic.Int32
+	template  string
 }
+
+var shared pgCluster
 
 func newCluster(tb testing.TB) *pgCluster {
 	tb.Helper()
-	return &pgCluster{Postgres: catalogtest.MustStartPostgres(tb)}
+	if shared.Postgres == nil {
+		server, err := catalogtest.StartPostgres(tb.Context())
+		if errors.Is(err, catalogtest.ErrMissing) && os.Getenv("OXBOW_TEST_REQUIRE") != "all" {
+			tb.Skip(err)
+		}
+		noError(tb, err)
+		shared.Postgres = server
+	}
+	return &shared
+}
+
+// tests runs the package's tests, and then ends the server.
+type tests struct{ *testing.M }
+
+// Run implements goleak.TestingM.
+func (m tests) Run() int {
+	code := m.M.Run()
+	if shared.Postgres != nil {
+		if err := shared.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+// fallen starts the server again after a test that ended or stopped it, however that came out.
+func (c *pgCluster) fallen(tb testing.TB) {
+	tb.Cleanup(func() {
+		noError(tb, c.Kill())
+		noError(tb, c.Start(context.Background()))
+	})
 }
 
 // database makes an empty database and gives its URL.
@@ -38,11 +74,16 @@ func (c *pgCluster) database(tb testing.TB) string {
 	return url
 }
 
-// migrated is database with the schema.
+// migrated is database with the schema, which is copied from the first one.
 func (c *pgCluster) migrated(tb testing.TB) string {
 	tb.Helper()
-	url := c.database(tb)
-	_, err := Migrate(tb.Context(), url, silentLogger())
+	if c.template == "" {
+		url := c.database(tb)
+		_, err := Migrate(tb.Context(), url, silentLogger())
+		noError(tb, err)
+		c.template = nameOf(tb, url)
+	}
+	url, err := c.CreateDatabase(tb.Context(), fmt.Sprintf("test_%d", c.databases.Add(1)), "-T", c.template)
 	noError(tb, err)
 	return url
 }
@@ -53,6 +94,14 @@ func openURL(tb testing.TB, url string) *DB {
 	noError(tb, err)
 	tb.Cleanup(func() { noError(tb, db.Close()) })
 	return db
+}
+
+// nameOf gives the name of a URL's database.
+func nameOf(tb testing.TB, catalogURL string) string {
+	tb.Helper()
+	config, _, err := parsePostgres(catalogURL)
+	noError(tb, err)
+	return config.Database
 }
 
 // eventually waits until f holds.
@@ -76,6 +125,7 @@ func TestPostgres(t *testing.T) {
 // A server that was away when the catalog was opened, and goes away again, is used whenever it is there.
 func TestPostgresComesAndGoes(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	url := cluster.migrated(t)
 	noError(t, cluster.Kill())
 	db := openURL(t, url)
@@ -96,6 +146,7 @@ func TestPostgresComesAndGoes(t *testing.T) {
 // However many callers there are, a server that hangs holds none of them for long, and all of them work again after.
 func TestPostgresHangs(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	db, err := openPostgres(t.Context(), cluster.migrated(t), 2*time.Second, testLogger(t))
 	noError(t, err)
 	defer func() { noError(t, db.Close()) }()
@@ -141,7 +192,7 @@ func TestPostgresRefusals(t *testing.T) {
 		url   string
 		words []string
 	}{
-		"a wrong password": {strings.Replace(url, catalogtest.Password, "wrong-one", 1), []string{"password auth", "test_1"}},
+		"a wrong password": {strings.Replace(url, catalogtest.Password, "wrong-one", 1), []string{"password auth", "test_"}},
 		"no database":      {cluster.URL("missing"), []string{`"missing" does not exist`}},
 		"no schema":        {cluster.database(t), []string{"version 0", "run: oxbow migrate --catalog URL"}},
 		"a bad pool":       {url + "&pool_max_conns=0", []string{"pool_max_conns", "1 to 1000"}},
@@ -173,6 +224,7 @@ func TestPostgresRefusals(t *testing.T) {
 // The schema is looked at whenever a connection is made.
 func TestPostgresSchema(t *testing.T) {
 	cluster := newCluster(t)
+	cluster.fallen(t)
 	url := cluster.database(t)
 	noError(t, cluster.Kill())
 	db := openURL(t, url) // while SQL is away
@@ -197,14 +249,14 @@ func TestPostgresSchema(t *testing.T) {
 	same(t, "migrations that did something", int32(1), migrations.Load())
 	save(t, db, ended(0))
 
-	_, err := cluster.Query(t.Context(), "test_1", `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
+	_, err := cluster.Query(t.Context(), nameOf(t, url), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, TRUE)`)
 	noError(t, err)
 	_, err = Open(t.Context(), url, testLogger(t))
 	wantError(t, err, media.ErrUnsupported, "99999", "start the newer oxbow")
 	_, err = Migrate(t.Context(), url, silentLogger())
 	wantError(t, err, media.ErrUnsupported, "99999")
-	_, err = cluster.Query(t.Context(), "test_1", `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE application_name = 'oxbow' AND pid <> pg_backend_pid()`)
+	_, err = cluster.Query(t.Context(), nameOf(t, url), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	noError(t, err)
 	// Who runs goes on, on new connections too.
 	eventually(t, "saved on a new connection", func() bool { return db.SaveRecording(t.Context(), ended(1)) == nil })

@@ -123,8 +123,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	}
 	// It outlives the call, and fsync is no concern of tests that kill the process only.
 	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(p.bin, "postgres"),
-		"-D", filepath.Join(p.dir, "data"), "-h", "127.0.0.1", "-p", p.port, "-k", "", "-F", "-c", "max_connections=200", "-c", "shared_buffers=32MB",
-		"-c", "log_min_messages=fatal")
+		"-D", filepath.Join(p.dir, "data"), "-h", "127.0.0.1", "-p", p.port, "-k", "", "-F", "-c", "max_connections=200",
+		"-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal")
 	p.cmd.Dir = p.dir
 	p.cmd.Stdout, p.cmd.Stderr = logs, logs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential, Pdeathsig: syscall.SIGQUIT}
