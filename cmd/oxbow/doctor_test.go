@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/doctor"
 )
 
@@ -69,4 +72,30 @@ func TestDoctorDefaults(t *testing.T) {
 	if c.setDefaults(); c.HTTP != "" || len(c.ports()) != 1 {
 		t.Errorf("%+v: more than was asked", c)
 	}
+}
+
+// PostgreSQL that is not migrated, that is, and that is away.
+func TestDoctorAsksPostgres(t *testing.T) {
+	server := catalogtest.MustStartPostgres(t)
+	url, err := server.CreateDatabase(t.Context(), "doctor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(code int, says string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		got := run([]string{"doctor", "--catalog", url}, &stdout, &stderr)
+		if text := stdout.String(); got != code || !strings.Contains(text, says) {
+			t.Errorf("code %d, want %d with %q: %s%s", got, code, says, text, &stderr)
+		}
+	}
+	check(1, "migrate")
+	if _, err := catalog.Migrate(t.Context(), url, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	check(0, "catalog rights")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	check(1, "FAIL  catalog")
 }

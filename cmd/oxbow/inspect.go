@@ -88,7 +88,8 @@ func (c *inspectCommand) open(ctx context.Context) (inspect.Folder, func() error
 	case strings.HasPrefix(c.Target, "s3:"):
 		a, err := parseArchiveURL(c.Target)
 		if err != nil {
-			return nil, nil, usageError{fmt.Errorf("%q: %w: use s3://BUCKET/PREFIX/PUBLISHER/STREAM/ID?region=REGION", c.Target, err)}
+			return nil, nil, usageError{fmt.Errorf("%q: %w: use s3://BUCKET/PREFIX/PUBLISHER/STREAM/ID?region=REGION",
+				c.Target, err)}
 		}
 		a.prefix = strings.Trim(a.prefix+"/"+c.Name, "/")
 		s3, err := a.openS3(ctx)

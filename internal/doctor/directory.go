@@ -103,13 +103,13 @@ func (s scratch) exclusive() error {
 		return err
 	}
 	if err := create(); !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("a file was created a second time: %v", err)
+		return errors.Join(errors.New("a file was created a second time"), err)
 	}
 	if err := os.Mkdir(s.path("dir"), 0o750); err != nil {
 		return err
 	}
 	if err := os.Mkdir(s.path("dir"), 0o750); !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("a directory was made a second time: %v", err)
+		return errors.Join(errors.New("a directory was made a second time"), err)
 	}
 	return nil
 }
@@ -132,8 +132,8 @@ func (s scratch) append() (err error) {
 			return err
 		}
 		if n, err := reader.ReadAt(got, offset); n < len(got) || !bytes.Equal(got, want) {
-			return fmt.Errorf("a second descriptor read %d of the %d bytes that were written at %d, or others: %v",
-				n, len(want), offset, err)
+			return errors.Join(err, fmt.Errorf(
+				"a second descriptor read %d of the %d bytes that were written at %d, or others", n, len(want), offset))
 		}
 		offset += int64(len(want))
 	}
@@ -163,11 +163,11 @@ func (s scratch) rename() (err error) {
 		return err
 	}
 	if data, err := os.ReadFile(s.path("old")); err != nil || string(data) != "new" {
-		return fmt.Errorf("after a rename the name gives %q: %v", data, err)
+		return errors.Join(fmt.Errorf("after a rename the name gives %q", data), err)
 	}
 	data := make([]byte, 3)
 	if _, err := reader.ReadAt(data, 0); err != nil || string(data) != "old" {
-		return fmt.Errorf("after a rename the open file gives %q: %v", data, err)
+		return errors.Join(fmt.Errorf("after a rename the open file gives %q", data), err)
 	}
 	return nil
 }
@@ -253,7 +253,8 @@ func (s scratch) speed(ctx context.Context) {
 		float64(speedPiece*len(took))/1e6/max(total.Seconds(), 1e-6), speedPiece>>10,
 		p50.Round(10*time.Microsecond), most.Round(10*time.Microsecond))
 	if most > slowSync {
-		s.report.add(Warn, name, "segments may be listed late under --sync part; look for what else uses the volume", "%s", text)
+		s.report.add(Warn, name, "segments may be listed late under --sync part; look for what else uses the volume",
+			"%s", text)
 		return
 	}
 	s.report.ok(name, "%s", text)

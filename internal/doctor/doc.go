@@ -1,8 +1,8 @@
 // Package doctor checks a machine and the services that a role of Oxbow needs, before the role runs or when it does not
 // run well: `oxbow doctor`.
 //
-// Each check is one line: ok, warn or FAIL, what was found, and what to do about it. The checks do what the roles do, on
-// scratch files, objects and keys of their own, and take back what they made:
+// Each check is one line: ok, warn or FAIL, what was found, and what to do about it. The checks do what the roles do,
+// on scratch files, objects and keys of their own, and take back what they made:
 //
 //	Directory  what the recording log and its NFS rules need: exclusive creation, bytes at an offset seen by another
 //	           descriptor, renames over open files, syncs, locks between processes, room, speed

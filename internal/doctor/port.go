@@ -37,7 +37,8 @@ func checkPorts(ctx context.Context, r *Report, ports []Port) {
 			r.add(level, name, fmt.Sprintf("stop it, or choose another port with %s", p.Flag),
 				"%s %s is held by %s", p.Network, p.Address, who)
 		case errors.Is(err, syscall.EACCES):
-			r.add(Fail, name, "use a port above 1023, or grant CAP_NET_BIND_SERVICE", "%s %s is not allowed", p.Network, p.Address)
+			r.add(Fail, name, "use a port above 1023, or grant CAP_NET_BIND_SERVICE", "%s %s is not allowed", p.Network,
+				p.Address)
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			r.add(Fail, name, "name an address of this machine, or :PORT for all", "%s is no address of this machine", p.Address)
 		default:

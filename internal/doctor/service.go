@@ -60,7 +60,8 @@ func judgeRedis(r *Report, text string) {
 		r.ok("registry version", "%s", version)
 	}
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		r.add(Fail, "registry eviction", "set maxmemory-policy noeviction", "it is %s: leases and events may be thrown out", policy)
+		r.add(Fail, "registry eviction", "set maxmemory-policy noeviction",
+			"it is %s: leases and events may be thrown out", policy)
 	} else {
 		r.ok("registry eviction", "noeviction")
 	}

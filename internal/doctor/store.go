@@ -40,7 +40,8 @@ func checkStore(ctx context.Context, r *Report, store Store) {
 	if store == nil {
 		return
 	}
-	c := &storeCheck{Store: store, prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte, multipart)}
+	c := &storeCheck{Store: store, prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte,
+		multipart)}
 	_, _ = rand.Read(c.data)
 	defer c.clean(ctx, r)
 	for _, step := range []struct {
@@ -52,7 +53,8 @@ func checkStore(ctx context.Context, r *Report, store Store) {
 		{"archive get", "allow s3:GetObject", c.get, "a range of it is read"},
 		{"archive list", "allow s3:ListBucket", c.list, "it is listed: reindex needs that"},
 		{"archive multipart", "allow s3:PutObject for parts, or make room", c.upload, "an object is put in parts"},
-		{"archive abort", "allow s3:AbortMultipartUpload, or uploads that failed cost money", c.abort, "an upload is aborted"},
+		{"archive abort", "allow s3:AbortMultipartUpload, or uploads that failed cost money", c.abort,
+			"an upload is aborted"},
 		{"archive delete", "allow s3:DeleteObject: retention needs it", c.delete, "objects are deleted"},
 	} {
 		begun := time.Now()
@@ -136,13 +138,13 @@ func (c *storeCheck) abort(ctx context.Context) error {
 		NoteUpload: func(_ context.Context, upload string) error { id = upload; return errStop },
 	})
 	if !errors.Is(err, errStop) {
-		return fmt.Errorf("an upload did not stop: %w", err)
+		return errors.Join(errors.New("an upload did not stop when it was told to"), err)
 	}
 	if err := c.AbortUpload(ctx, c.prefix+"aborted", id); err != nil {
 		return err
 	}
 	if _, err := c.Stat(ctx, c.prefix+"aborted"); !errors.Is(err, media.ErrNotFound) {
-		return fmt.Errorf("an aborted upload left an object: %v", err)
+		return errors.Join(errors.New("an aborted upload left an object"), err)
 	}
 	return nil
 }
@@ -153,7 +155,7 @@ func (c *storeCheck) delete(ctx context.Context) error {
 			return err
 		}
 		if _, err := c.Stat(ctx, c.prefix+name); !errors.Is(err, media.ErrNotFound) {
-			return fmt.Errorf("a deleted object is still there: %v", err)
+			return errors.Join(errors.New("a deleted object is still there"), err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
@@ -56,11 +57,11 @@ func (s *stream) next(p *part) error {
 	if size > s.left() {
 		return errTorn
 	}
-	moof := make([]byte, size)
-	if _, err := io.ReadFull(s.buf, moof); err != nil {
+	s.moof = slices.Grow(s.moof[:0], int(size))[:size]
+	if _, err := io.ReadFull(s.buf, s.moof); err != nil {
 		return err
 	}
-	if err := p.parse(moof[8:]); err != nil {
+	if err := p.parse(s.moof[8:]); err != nil {
 		return err
 	}
 	kind, size, err = s.header()

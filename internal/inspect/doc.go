@@ -11,7 +11,8 @@
 //  1. Nothing is written, locked or made, so that the recording of a running server may be inspected.
 //  2. The index is read before the size of its track file is asked, so that a recording that grows meanwhile shows no
 //     fault. What is torn at the end of a take that is not sealed is "growing", never an error.
-//  3. Media is streamed. What is kept is a few words for each segment of one take, and at most MaxFindings of each name.
+//  3. Media is streamed. What is kept is a few words for each segment, and at most MaxFindings findings of each
+//     name.
 //  4. Each finding has a name that scripts may rely on, a severity, a place, and what to do about it.
 //  5. Every read has a limit before anything is allocated for it.
 package inspect

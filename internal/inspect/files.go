@@ -129,7 +129,8 @@ func (c *recordingCheck) leftover(name string, size int64) {
 	dir, _, _ := strings.Cut(name, "/")
 	switch {
 	case name == "recording.json.removed":
-		c.report.add(Warning, "removal", name, "nothing: the next start of an ingest node ends it", "the recording is being removed")
+		c.report.add(Warning, "removal", name, "nothing: the next start of an ingest node ends it",
+			"the recording is being removed")
 	case strings.HasSuffix(dir, ".orphan"):
 		c.report.add(Warning, "orphan", name, "look whether it has media that is missed; then remove it",
 			"%d bytes of a take that is in no manifest, kept by recovery", size)

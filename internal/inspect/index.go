@@ -67,11 +67,12 @@ func parseLine(text []byte) (line, error) {
 	case l.Size == 0 && !l.Gap:
 		return l, errors.New("no bytes and no gap")
 	case len(l.IFrames) > reclog.MaxIFrames:
-		return l, fmt.Errorf("%d I-frames", len(l.IFrames))
+		return l, fmt.Errorf("%d i-frames", len(l.IFrames))
 	}
 	for i, f := range l.IFrames {
-		if f[1] < 0 || f[2] <= 0 || f[1]+f[2] > l.Size || f[0] < 0 || f[0] > l.Duration || i > 0 && f[1] <= l.IFrames[i-1][1] {
-			return l, fmt.Errorf("I-frame %d at %d+%d of %d bytes", i, f[1], f[2], l.Size)
+		if f[1] < 0 || f[2] <= 0 || f[1]+f[2] > l.Size || f[0] < 0 || f[0] > l.Duration ||
+			i > 0 && f[1] <= l.IFrames[i-1][1] {
+			return l, fmt.Errorf("i-frame %d at %d+%d of %d bytes", i, f[1], f[2], l.Size)
 		}
 	}
 	return l, nil

@@ -42,6 +42,7 @@ type playlist struct {
 	// uris are what a multivariant playlist names: variants and renditions, without I-frame playlists. iframes are
 	// those.
 	uris    []string
+	media   []string // of EXT-X-MEDIA, until the end
 	iframes []string
 	codecs  string
 	width   int
@@ -101,6 +102,7 @@ func parsePlaylist(data []byte) (*playlist, error) {
 	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", media.ErrInvalid, err)
 	}
+	p.uris, p.media = append(p.uris, p.media...), nil
 	if len(p.uris)+len(p.iframes) > maxRenditions {
 		return nil, fmt.Errorf("%w: %d renditions", media.ErrTooLarge, len(p.uris))
 	}
@@ -116,7 +118,7 @@ func (p *playlist) tag(name, value string, next *entry) (err error) {
 		}
 	case "#EXT-X-MEDIA":
 		if uri := attribute(value, "URI"); uri != "" {
-			p.uris = append(p.uris, uri)
+			p.media = append(p.media, uri)
 		}
 	case "#EXT-X-I-FRAME-STREAM-INF":
 		p.iframes = append(p.iframes, attribute(value, "URI"))
@@ -226,7 +228,8 @@ func (c *recordingCheck) checkRanges(name string, list *playlist, ranges []liste
 			continue
 		}
 		if i == len(ranges) {
-			c.report.add(Error, "playlist", name, doCopy, "it lists more segments than the index, from %s %d@%d on", e.uri, e.size, e.offset)
+			c.report.add(Error, "playlist", name, doCopy, "it lists more segments than the index, from %s %d@%d on",
+				e.uri, e.size, e.offset)
 			return
 		}
 		want := ranges[i]

@@ -67,7 +67,8 @@ func (t *Take) print(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, ", tracks at most %.0f ms apart\n", t.Skew*1000)
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "  track\tcodec\tpicture\tsegments\tgaps\tfillers\tparts\tfrom\tlength\tsize\trate\tkey frames")
+	_, _ = fmt.Fprintln(table,
+		"  track\tcodec\tpicture\tsegments\tgaps\tfillers\tparts\tfrom\tlength\tsize\trate\tkey frames")
 	for _, tr := range t.Tracks {
 		picture, keys := "", ""
 		if tr.Width > 0 {

@@ -120,7 +120,8 @@ func (c *recordingCheck) checkManifest() {
 	r.Recording, r.Publisher, r.Stream, r.State = m.ID, m.Publisher, m.Stream, m.State
 	r.StartedAt, r.EndedAt = m.StartedAt, m.EndedAt
 	for _, d := range m.Damage {
-		r.add(Error, "damage", fmt.Sprintf("%s at %d", d.File, d.Offset), "the bytes are kept: see the .corrupt files, or the archive's copy",
+		r.add(Error, "damage", fmt.Sprintf("%s at %d", d.File, d.Offset),
+			"the bytes are kept: see the .corrupt files, or the archive's copy",
 			"recovery met it and could not repair it: %s", d.Reason)
 	}
 	if m.StartedAt.IsZero() {

@@ -128,5 +128,6 @@ func (r *Report) add(s Severity, name, where, do, format string, args ...any) {
 		r.More[name]++
 		return
 	}
-	r.Findings = append(r.Findings, Finding{Severity: s, Name: name, Where: where, Text: fmt.Sprintf(format, args...), Do: do})
+	r.Findings = append(r.Findings, Finding{Severity: s, Name: name, Where: where, Text: fmt.Sprintf(format,
+		args...), Do: do})
 }

@@ -22,6 +22,7 @@ type stream struct {
 	curEnd int64
 	cur    io.ReadCloser
 	buf    *bufio.Reader
+	moof   []byte // of the part that was read last
 }
 
 func newStream(ctx context.Context, folder Folder, name string, from, to int64) *stream {

@@ -162,7 +162,8 @@ func (c *trackCheck) line(l line, bad error) error {
 		return nil
 	}
 	if l.MSN >= c.below {
-		c.report.add(Info, "fenced", c.where(l), "", "it belongs to the next take: a writer wrote on that had lost the stream")
+		c.report.add(Info, "fenced", c.where(l), "",
+			"it belongs to the next take: a writer wrote on that had lost the stream")
 		return nil
 	}
 	if l.MSN < c.next {
@@ -201,7 +202,7 @@ func (c *trackCheck) timeline(l line) {
 	if c.dts >= 0 {
 		apart := media.Duration(l.DTS-c.dts, scale)
 		switch {
-		case apart < -slack && !(c.was.Gap && c.was.Size == 0):
+		case apart < -slack && (!c.was.Gap || c.was.Size > 0):
 			c.report.add(Error, "timeline", c.where(l), doReopen,
 				"it begins %v before segment %d ends", -apart, c.was.MSN)
 		case apart > slack:
@@ -252,12 +253,13 @@ func (c *trackCheck) count(l line) {
 func (c *trackCheck) bytes(l line) bool {
 	switch {
 	case l.Offset < c.pos:
-		c.report.add(Error, "overlap", c.where(l), doReopen, "its bytes begin at %d, and those before end at %d", l.Offset, c.pos)
+		c.report.add(Error, "overlap", c.where(l), doReopen, "its bytes begin at %d, and those before end at %d",
+			l.Offset, c.pos)
 		return false
 	case l.Offset > c.pos && l.Gap:
 		c.report.add(Info, "lost-bytes", fmt.Sprintf("%s at %d", c.file, c.pos), "",
 			"%d bytes before the gap of segment %d belong to it: its other parts were lost", l.Offset-c.pos, l.MSN)
-	case l.Offset > c.pos && !(c.was.Gap && c.was.MSN == l.MSN-1):
+	case l.Offset > c.pos && (!c.was.Gap || c.was.MSN != l.MSN-1):
 		c.report.add(Error, "hole", fmt.Sprintf("%s at %d", c.file, c.pos), doReopen,
 			"%d bytes before segment %d are in no segment", l.Offset-c.pos, l.MSN)
 	}
@@ -296,7 +298,8 @@ func (c *trackCheck) parts(l line) error {
 			return err
 		}
 		if index < 0 && c.p.sync != l.Sync && !l.Gap {
-			c.report.add(Error, "sync", where, doReopen, "it begins with a random access point: %v; its line says %v", c.p.sync, l.Sync)
+			c.report.add(Error, "sync", where, doReopen, "it begins with a random access point: %v; its line says %v",
+				c.p.sync, l.Sync)
 		}
 		if c.p.msn != l.MSN || c.p.index <= index || (c.p.index != index+1 && !l.Gap) {
 			c.report.add(Error, "sequence", where, doCopy, "it is part %d.%d, and %d.%d was expected",
@@ -355,7 +358,8 @@ func (c *trackCheck) tail(ctx context.Context) error {
 	case parts > 0 && err == nil:
 		what = fmt.Sprintf("%d whole parts from %d.%d on", parts, first.msn, first.index)
 	case parts > 0:
-		what = fmt.Sprintf("%d whole parts from %d.%d on, then %d bytes of a torn one", parts, first.msn, first.index, s.left())
+		what = fmt.Sprintf("%d whole parts from %d.%d on, then %d bytes of a torn one", parts, first.msn, first.index,
+			s.left())
 	case errors.Is(err, errTorn):
 		what = "a torn part"
 	case err != nil:
@@ -367,7 +371,8 @@ func (c *trackCheck) tail(ctx context.Context) error {
 	case !c.take.Sealed:
 		c.report.add(Warning, "trailing", where, doReopen, "%d bytes are in no segment yet: %s", n, what)
 	default:
-		c.report.add(Warning, "trailing", where, "nothing: a writer that had lost the stream wrote them, and no one is sent them",
+		c.report.add(Warning, "trailing", where,
+			"nothing: a writer that had lost the stream wrote them, and no one is sent them",
 			"%d bytes behind the last segment of a sealed take: %s", n, what)
 	}
 	return nil

@@ -9,14 +9,14 @@ import (
 	"math"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 // doNode is the answer to what an edge shows wrong.
-const doNode = "inspect the recording in the cluster's directory or the archive, to see whether it or the way to it is at fault"
+const doNode = "inspect the recording in the cluster's directory or the archive, to see whether it or the way to it " +
+	"is at fault"
 
 // Playlists inspects a recording as players see it: it walks from index.m3u8 to every segment. A playlist that still
 // grows or slides is checked as it was when it was read; a segment that has slid out meanwhile is no fault.
@@ -134,7 +134,8 @@ func (m *mediaWalk) segment(ctx context.Context, e *entry) error {
 	t.LastMSN = media.MSN(e.msn)
 	where := fmt.Sprintf("%s segment %d", m.uri, e.msn)
 	if m.list.target > 0 && math.Round(e.seconds) > m.list.target {
-		m.report.add(Error, "duration", where, doNode, "EXTINF %.3f is longer than the target duration %.0f", e.seconds, m.list.target)
+		m.report.add(Error, "duration", where, doNode, "EXTINF %.3f is longer than the target duration %.0f",
+			e.seconds, m.list.target)
 	}
 	if e.breaks || e.gap {
 		m.dts = -1
@@ -143,7 +144,8 @@ func (m *mediaWalk) segment(ctx context.Context, e *entry) error {
 	if e.gap {
 		t.Gaps++
 		m.report.gap(Gap{
-			Take: 1, Track: m.uri, From: media.MSN(e.msn), To: media.MSN(e.msn), Start: t.Seconds - e.seconds, Seconds: e.seconds,
+			Take: 1, Track: m.uri, From: media.MSN(e.msn), To: media.MSN(e.msn), Start: t.Seconds - e.seconds,
+			Seconds: e.seconds,
 		})
 		return nil
 	}
@@ -255,8 +257,10 @@ func (m *mediaWalk) read(ctx context.Context, e *entry, where string) error {
 		m.dts, duration = m.p.dts+m.p.duration, duration+m.p.duration
 		m.track.Parts++
 	}
-	if apart := media.Duration(duration, m.scale).Seconds() - e.seconds; math.Abs(apart) > (5 * time.Millisecond).Seconds() {
-		m.report.add(Error, "duration", where, doNode, "EXTINF says %.5f s, and its samples last %.5f", e.seconds, apart+e.seconds)
+	const near = 0.005
+	if apart := media.Duration(duration, m.scale).Seconds() - e.seconds; math.Abs(apart) > near {
+		m.report.add(Error, "duration", where, doNode, "EXTINF says %.5f s, and its samples last %.5f", e.seconds,
+			apart+e.seconds)
 	}
 	return nil
 }

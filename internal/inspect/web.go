@@ -116,7 +116,8 @@ func (w *Web) OpenRange(ctx context.Context, name string, offset, size int64) (i
 		return nil, err
 	}
 	if res.ContentLength != size {
-		err := fmt.Errorf("open %s: range %d+%d gave %d bytes: %w", name, offset, size, res.ContentLength, io.ErrUnexpectedEOF)
+		err := fmt.Errorf("open %s: range %d+%d gave %d bytes: %w", name, offset, size, res.ContentLength,
+			io.ErrUnexpectedEOF)
 		return nil, errors.Join(err, res.Body.Close())
 	}
 	return res.Body, nil

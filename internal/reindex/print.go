@@ -37,7 +37,8 @@ func (r *Report) Print(w io.Writer) error {
 	if len(r.Publishers)+len(r.Streams) > 0 {
 		b.WriteString("\nThe catalog lacks these. Their settings, keys and tokens are not on storage; make them with:\n")
 		call := func(path, name string) {
-			fmt.Fprintf(b, "  curl -X POST \"$OXBOW/v1/publishers%s\" -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' "+
+			fmt.Fprintf(b, "  curl -X POST \"$OXBOW/v1/publishers%s\" -H \"Authorization: Bearer $TOKEN\" "+
+				"-H 'Content-Type: application/json' "+
 				"-d '{\"name\": \"%s\"}'\n", path, name)
 		}
 		for _, name := range r.Publishers {

@@ -225,10 +225,12 @@ func (r *run) one(ctx context.Context, f *found) error {
 		r.note(&r.report.Others, f, "the catalog has it as a recording of %s: one of the two is a copy", have.Path)
 		return nil
 	case known && (have.State == media.Deleting || have.State == media.Deleted):
-		r.note(&r.report.Others, f, "the catalog says %s: it stays so, and its files are left for the archiver or for you", have.State)
+		r.note(&r.report.Others, f,
+			"the catalog says %s: it stays so, and its files are left for the archiver or for you", have.State)
 		return nil
 	case known && have.Cluster != "" && have.Cluster != r.Cluster:
-		r.note(&r.report.Others, f, "the catalog has it in cluster %q: run reindex with that cluster's directory", have.Cluster)
+		r.note(&r.report.Others, f, "the catalog has it in cluster %q: run reindex with that cluster's directory",
+			have.Cluster)
 		return nil
 	}
 	outcome := r.forecast(known, have, row)
