@@ -446,6 +446,35 @@ func TestRowsAreCheckedAtOnceAtTheStart(t *testing.T) {
 	})
 }
 
+func TestUnmountedVolumeHasLostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		c.abandon()
+		r := c.recovery("a", c.root)
+		must(t, r.Step(t.Context()))
+		aside := c.dir + "-aside"
+		must(t, os.Rename(c.dir, aside))
+		must(t, os.Mkdir(c.dir, 0o700))
+		for range 2 {
+			var failed error
+			for range 60 {
+				failed = errors.Join(failed, r.Step(t.Context()))
+				time.Sleep(time.Second)
+			}
+			if row := c.row(); row.State != media.Live || !errors.Is(failed, media.ErrUnavailable) {
+				t.Errorf("row is %s, steps gave %v", row.State, failed)
+			}
+			_ = os.Remove(c.dir) // and then without a directory
+		}
+		must(t, os.Rename(aside, c.dir))
+		stepFor(t, r, 2*window)
+		if row := c.row(); row.State != media.Ended || !row.Local {
+			t.Errorf("row %+v", row)
+		}
+	})
+}
+
 func TestRecordingThatCannotBeClosedIsTriedAgainAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
