@@ -274,6 +274,34 @@ func TestPublisherThatComesBackIsNotEnded(t *testing.T) {
 	}
 }
 
+func TestRecordingThatAnotherArchiverJustEndedIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		c.abandon()
+		root := c.neighbour()
+		defer func() { must(t, root.Close()) }()
+		faster := c.recovery("faster", root)
+		tried := false
+		slower := c.recovery("slower", c.root, comeback{c.registry, func(call string) {
+			if call == "claim" && !tried {
+				tried = true
+				must(t, faster.Step(t.Context()))
+			}
+		}})
+		for range 70 {
+			must(t, slower.Step(t.Context()))
+			must(t, faster.Step(t.Context()))
+			time.Sleep(time.Second)
+		}
+		stepFor(t, slower, 2*window)
+		if !tried || c.count("orphan", faster) != 1 || c.count("orphan", slower) != 0 || len(c.events.types) != 1 {
+			t.Errorf("tried %v, ended %d and %d, events %v", tried, c.count("orphan", faster), c.count("orphan", slower),
+				c.events.types)
+		}
+	})
+}
+
 // forgetful is a registry that is away, or too young to know.
 type forgetful struct {
 	*registry.Memory
