@@ -39,7 +39,8 @@
 // not there is closed as lost, after a while, and never while the stream's owner shows that recording.
 //
 //  10. Of all processes of a cluster one ends a recording: it has the stream's lease, and the manifest's writer. A
-//     publisher who comes back meanwhile acquires the stream, which fences the one, and reopens, which fences the other.
+//     publisher who comes back meanwhile acquires the stream, which fences the one, and reopens it, which fences the
+//     other.
 //  11. While the registry does not answer, or can't know, nothing is ended.
 //  12. A recording ended when its last media did, not when that was found: its dues count from there.
 //
@@ -50,8 +51,8 @@
 // to do, by reclog.Root.Full). Each rung does what those below it do, and is left by itself when the volume is 0.02
 // below its mark. A volume that does not answer is unknown, not full.
 //
-//  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not archived
-//     is never dropped, and what is kept is archived and dropped but not deleted.
+//  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
+//     archived is never dropped, and what is kept is archived and dropped but not deleted.
 //
 // # Metrics
 //

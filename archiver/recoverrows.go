@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,11 @@ func (r *Recovery) checkRows(ctx context.Context, patience time.Duration) error 
 	growing, err := r.rows.Growing(ctx, r.config.Cluster)
 	if err != nil {
 		return err
+	}
+	if attached, err := r.root.Attached(); err != nil || !attached {
+		// Without its volume the directory has none of them.
+		return cmp.Or(err, fmt.Errorf("%w: the recordings directory is another than at the start: mount its volume again",
+			media.ErrUnavailable))
 	}
 	now := time.Now()
 	var errs []error

@@ -90,6 +90,7 @@ func NewRecovery(
 	c RecoveryConfig, rows Rows, leases Leases, root *reclog.Root, events Events,
 	logger *slog.Logger, registerer prometheus.Registerer,
 ) *Recovery {
+	_, _ = root.Attached() // notes which directory it is; if that fails, the first look at rows does
 	return &Recovery{
 		config: c.withDefaults(), rows: rows, leases: leases, root: root, orphans: reclog.NewOrphans(root),
 		events: events, logger: logger, metrics: newRecoveryMetrics(registerer),
@@ -162,7 +163,7 @@ func (r *Recovery) close(ctx context.Context, orphan reclog.Orphan) error {
 	}
 	lease.Epoch = epoch
 	err = r.hold(ctx, lease, func(ctx context.Context) error { return r.end(ctx, orphan, lease) })
-	if errors.Is(err, errLost) || errors.Is(err, media.ErrFenced) {
+	if ctx.Err() == nil && (errors.Is(err, errLost) || errors.Is(err, media.ErrFenced)) {
 		r.logger.Info("recording is left to another", "recording", orphan.ID, "err", err)
 		return nil
 	}

@@ -266,6 +266,34 @@ func TestPublisherThatComesBackIsNotEnded(t *testing.T) {
 	}
 }
 
+func TestRecordingThatAnotherArchiverJustEndedIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		c.abandon()
+		root := c.neighbour()
+		defer func() { must(t, root.Close()) }()
+		faster := c.recovery("faster", root)
+		tried := false
+		slower := c.recovery("slower", c.root, comeback{c.registry, func(call string) {
+			if call == "claim" && !tried {
+				tried = true
+				must(t, faster.Step(t.Context()))
+			}
+		}})
+		for range 70 {
+			must(t, slower.Step(t.Context()))
+			must(t, faster.Step(t.Context()))
+			time.Sleep(time.Second)
+		}
+		stepFor(t, slower, 2*window)
+		if !tried || c.count("orphan", faster) != 1 || c.count("orphan", slower) != 0 || len(c.events.types) != 1 {
+			t.Errorf("tried %v, ended %d and %d, events %v", tried, c.count("orphan", faster), c.count("orphan", slower),
+				c.events.types)
+		}
+	})
+}
+
 // forgetful is a registry that is away, or too young to know.
 type forgetful struct {
 	*registry.Memory
@@ -434,6 +462,35 @@ func TestRowsAreCheckedAtOnceAtTheStart(t *testing.T) {
 		c.id = testID
 		if row := c.row(); row.State != media.Ended || !row.Local {
 			t.Errorf("ended: %+v", row)
+		}
+	})
+}
+
+func TestUnmountedVolumeHasLostNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		c.abandon()
+		r := c.recovery("a", c.root)
+		must(t, r.Step(t.Context()))
+		aside := c.dir + "-aside"
+		must(t, os.Rename(c.dir, aside))
+		must(t, os.Mkdir(c.dir, 0o700))
+		for range 2 {
+			var failed error
+			for range 60 {
+				failed = errors.Join(failed, r.Step(t.Context()))
+				time.Sleep(time.Second)
+			}
+			if row := c.row(); row.State != media.Live || !errors.Is(failed, media.ErrUnavailable) {
+				t.Errorf("row is %s, steps gave %v", row.State, failed)
+			}
+			_ = os.Remove(c.dir) // and then without a directory
+		}
+		must(t, os.Rename(aside, c.dir))
+		stepFor(t, r, 2*window)
+		if row := c.row(); row.State != media.Ended || !row.Local {
+			t.Errorf("row %+v", row)
 		}
 	})
 }

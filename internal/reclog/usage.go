@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -59,6 +61,8 @@ type volume struct {
 		last   Usage
 		known  bool
 		err    error
+		// dir is the directory as it was first met.
+		dir fs.FileInfo
 	}
 }
 
@@ -147,4 +151,22 @@ func (r *Root) Full(ctx context.Context, fraction float64) (bool, Usage, error) 
 		return false, u, fmt.Errorf("usage of %s: %w: the volume does not answer", r.dir, media.ErrUnavailable)
 	}
 	return u.Used() >= fraction, u, nil
+}
+
+// Attached says whether the root still is the directory that the first call met. One whose volume was unmounted looks
+// like one that has lost all its recordings.
+func (r *Root) Attached() (bool, error) {
+	info, err := os.Stat(r.dir)
+	if missing(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at recordings: %w", err)
+	}
+	r.volume.mu.Lock()
+	defer r.volume.mu.Unlock()
+	if r.volume.mu.dir == nil {
+		r.volume.mu.dir = info
+	}
+	return os.SameFile(info, r.volume.mu.dir), nil
 }
