@@ -2,7 +2,6 @@ package archiver
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -131,36 +130,6 @@ func TestEarlyArchivingIsInNoHurry(t *testing.T) {
 	}
 }
 
-// rowHastener moves the dues of an SQLite catalog.
-type rowHastener struct{ db *sql.DB }
-
-func mustHastener(tb testing.TB, file string) rowHastener {
-	tb.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
-	must(tb, err)
-	tb.Cleanup(func() { must(tb, db.Close()) })
-	return rowHastener{db}
-}
-
-func (h rowHastener) HastenArchive(ctx context.Context, _ string, now time.Time, limit int) (int, error) {
-	return h.move(ctx, `UPDATE recordings SET archive_due = $1 WHERE id IN (SELECT id FROM recordings
-		WHERE state = 'ended' AND local AND archive_due > $1 ORDER BY ended_at, id LIMIT $2)`, now, limit)
-}
-
-func (h rowHastener) HastenDrop(ctx context.Context, _ string, now time.Time, limit int) (int, error) {
-	return h.move(ctx, `UPDATE recordings SET drop_due = $1 WHERE id IN (SELECT id FROM recordings
-		WHERE state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1) ORDER BY ended_at, id LIMIT $2)`, now, limit)
-}
-
-func (h rowHastener) move(ctx context.Context, query string, now time.Time, limit int) (int, error) {
-	res, err := h.db.ExecContext(ctx, query, now.UnixMilli(), limit)
-	if err != nil {
-		return 0, err
-	}
-	n, err := res.RowsAffected()
-	return int(n), err
-}
-
 // tight is a world on a small volume, whose recordings would stay for hours.
 type tight struct {
 	*world
@@ -206,7 +175,7 @@ func mustTight(t *testing.T, recordings int, over ...any) *tight {
 		x.original[x.id] = x.localFiles()
 	}
 	x.archiver = x.world.archiver(Config{Grace: 6 * time.Hour, RetryMin: time.Hour, RetryMax: time.Hour}, over...)
-	x.pressure, err = NewPressure(PressureConfig{Cluster: "main", Batch: 2}, x.root.Usage, mustHastener(t, x.file),
+	x.pressure, err = NewPressure(PressureConfig{Cluster: "main", Batch: 2}, x.root.Usage, x.catalog,
 		x.lines.logger(), prometheus.NewRegistry())
 	must(t, err)
 	return x

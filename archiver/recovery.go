@@ -227,7 +227,7 @@ func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, lease media.Le
 	if err != nil || !same {
 		return err // somebody was faster, or writes it after all
 	}
-	rec, writer, err := r.root.Reopen(ctx, orphan.Path, orphan.ID)
+	rec, writer, err := r.root.ReopenAs(ctx, orphan.Path, orphan.ID, lease.Epoch)
 	if errors.Is(err, media.ErrNotFound) {
 		return nil // removed meanwhile
 	}

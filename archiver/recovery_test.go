@@ -55,7 +55,7 @@ func (c *cluster) neighbour() *reclog.Root {
 	if err := os.Remove(filepath.Join(c.dir, ".oxbow.lock")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		c.tb.Fatal(err)
 	}
-	root, err := reclog.OpenRoot(reclog.Config{Dir: c.dir, Sync: reclog.SyncNever}, quiet())
+	root, err := reclog.OpenRoot(reclog.Config{Dir: c.dir, Sync: reclog.SyncNever, Shared: true}, quiet())
 	must(c.tb, err)
 	return root
 }

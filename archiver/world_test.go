@@ -76,7 +76,7 @@ func newWorldIn(tb testing.TB, dir string, objects objstoretest.Store) *world {
 	tb.Helper()
 	w := &world{tb: tb, dir: dir, objects: objects, id: testID, takes: 2, file: filepath.Join(tb.TempDir(), "catalog.db")}
 	var err error
-	if w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever}, quiet()); err != nil {
+	if w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever, Shared: true}, quiet()); err != nil {
 		tb.Fatal(err)
 	}
 	if w.catalog, err = catalog.OpenSQLite(tb.Context(), w.file, quiet()); err != nil {

@@ -108,7 +108,7 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
 		return
 	}
 	a.leases.adopt(ref.Path, epoch)
-	if err := a.resume(ctx, ref); err != nil {
+	if err := a.resume(ctx, ref, epoch); err != nil {
 		// One damaged recording must not keep the others, and new ones, from being served.
 		logger.Error("resume recording", "err", err)
 		if err := a.leases.giveUp(ctx, ref.Path); err != nil {

@@ -18,7 +18,7 @@ import (
 type groups struct {
 	packager *packager.Packager
 	// prepare has a show that another node began continued here, before it is published to.
-	prepare func(context.Context, media.StreamPath) error
+	prepare func(ctx context.Context, path media.StreamPath, epoch uint64) error
 	leases  ingest.Leases
 	stream  func(context.Context, media.StreamPath) (media.Stream, error)
 	members func(context.Context, media.StreamPath) ([]string, error)
@@ -62,7 +62,7 @@ func (g *groups) refuse(ctx context.Context, stream media.Stream) error {
 // Publish implements ingest.Packager.
 func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64) (ingest.Publication, error) {
 	if stream.Settings.Group == "" {
-		if err := g.prepare(ctx, stream.Path); err != nil {
+		if err := g.prepare(ctx, stream.Path, epoch); err != nil {
 			return nil, err
 		}
 		publication, err := g.packager.Publish(ctx, stream, epoch)
@@ -131,7 +131,7 @@ func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.Stream
 	if live.epoch == 0 {
 		epoch, err := g.leases.Acquire(ctx, show, media.FeedPrimary)
 		if err == nil {
-			err = g.prepare(ctx, show)
+			err = g.prepare(ctx, show, epoch)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("acquire %s: %w", show, err)

@@ -26,12 +26,12 @@ type takeover struct {
 
 // prepare has the stream's growing recording continued here, if storage has one. The caller owns the stream's lease. A
 // recording that can't be read does not keep its publisher from beginning another; a volume that does not answer does.
-func (t *takeover) prepare(ctx context.Context, path media.StreamPath) error {
+func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uint64) error {
 	if _, here := t.packager.Current(path); here {
 		return nil
 	}
 	done := make(chan error, 1)
-	go func() { done <- t.resumeNewest(ctx, path) }()
+	go func() { done <- t.resumeNewest(ctx, path, epoch) }()
 	select {
 	case err := <-done:
 		return err
@@ -40,24 +40,25 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath) error {
 	}
 }
 
-func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath) error {
+func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoch uint64) error {
 	ref, _, err := t.root.Growing(ctx, path)
 	if err == nil {
-		err = t.resume(ctx, ref)
+		err = t.resume(ctx, ref, epoch)
 	}
-	if errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrUnavailable) {
-		return ignoreNotFound(err)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrNotFound):
+	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
+		return err
+	case err != nil:
 		t.logger.Error("the stream's recording can't be continued: the next begins",
 			"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
 	}
 	return nil
 }
 
-// resume takes a recording over: whoever wrote it is fenced.
-func (t *takeover) resume(ctx context.Context, ref reclog.Ref) error {
-	recording, writer, err := t.root.Reopen(ctx, ref.Path, ref.ID)
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced.
+func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
+	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err
 	}
@@ -85,11 +86,4 @@ func (t *takeover) floor(ctx context.Context, path media.StreamPath) uint64 {
 	case <-ctx.Done():
 		return 0
 	}
-}
-
-func ignoreNotFound(err error) error {
-	if errors.Is(err, media.ErrNotFound) {
-		return nil
-	}
-	return err
 }

@@ -38,7 +38,7 @@ func TestWaitsForAShowThatMovesEndAtOnce(t *testing.T) {
 		}
 		s.lose()
 		for name, p := range waits {
-			p.answered(t, name, 503, "503")
+			p.answered(t, name, 421, "421")
 			if p.took > 0 {
 				t.Errorf("%s: answered after %v", name, p.took)
 			}
@@ -67,7 +67,7 @@ func TestANewShowThatMovesReleasesItsFirstViewers(t *testing.T) {
 		first := start(t, h, "/acme/show/index.m3u8")
 		first.held(t, "no segment yet")
 		s.lose()
-		first.answered(t, "the show moved", 503, "503")
+		first.answered(t, "the show moved", 421, "421")
 	})
 }
 

@@ -123,8 +123,8 @@ func (r *Relay) has(t target) bool {
 	return ok
 }
 
-// errMoved: the stream has another owner by now.
-var errMoved = errors.New("the stream's owner changed")
+// errOwnerChanged: the stream has another owner by now.
+var errOwnerChanged = errors.New("the stream's owner changed")
 
 // pass asks the owner. It is false when nothing was answered.
 func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner Owner) bool {
@@ -173,7 +173,7 @@ func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, path 
 		case <-look.C:
 		}
 		if now, err := r.owners.get(ctx, path); err == nil && now.URL != owner.URL {
-			giveUp(errMoved)
+			giveUp(errOwnerChanged)
 		}
 	}
 }

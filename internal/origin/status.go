@@ -26,7 +26,7 @@ var statuses = []struct {
 	cache  string
 }{
 	{errLeft, 499, "no-store"}, // is not sent; for the metrics
-	{errMoved, http.StatusServiceUnavailable, "no-store"},
+	{errMoved, http.StatusMisdirectedRequest, "no-store"},
 	{errNotYet, http.StatusNotFound, "no-store"},
 	{errMethod, http.StatusMethodNotAllowed, "no-store"},
 	{errTimeout, http.StatusServiceUnavailable, "public, max-age=1"},

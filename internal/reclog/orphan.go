@@ -30,7 +30,7 @@ type Orphan struct {
 	// Idle is how long it has been so, as far as this watcher saw.
 	Idle     time.Duration
 	Settings media.Settings
-	// Epoch is the highest of its takes.
+	// Epoch is the latest under which it was written: a lease to close it with needs a later one.
 	Epoch uint64
 
 	signature signature
@@ -332,11 +332,9 @@ func (o *Orphans) look(path media.StreamPath, w *streamWatch, now time.Time, own
 		if q.since.IsZero() || sig != q.signature {
 			q.since, q.signature = now, sig
 		}
-		orphan := Orphan{Ref: ref, Idle: now.Sub(q.since), Settings: m.Settings, signature: sig}
-		for i := range m.Takes {
-			orphan.Epoch = max(orphan.Epoch, m.Takes[i].Epoch)
-		}
-		orphans = append(orphans, orphan)
+		orphans = append(orphans, Orphan{
+			Ref: ref, Idle: now.Sub(q.since), Settings: m.Settings, Epoch: m.highestEpoch(), signature: sig,
+		})
 	}
 	return orphans, errors.Join(errs...)
 }
