@@ -24,10 +24,10 @@ type hall struct{ closing atomic.Bool }
 func (v *visit) closing() bool { return v != nil && v.hall != nil && v.hall.closing.Load() }
 
 // Drain has all publishers leave, and takes no more from then on. Standbys are sent away. RTMP clients that can be
-// asked to connect again are, to tcURL if that is not empty, and have ReconnectWait to do so. All others, and those that
-// did not, end with the segment that grows, or when they have been silent for a second; who is left after DrainTimeout is
-// cut off. None of them has said goodbye: their shows are to go on on another node. Drain returns when nobody publishes
-// any more, or ctx has ended, which is its error: then who is left stays.
+// asked to connect again are, to tcURL if that is not empty, and have ReconnectWait to do so. All others, and those
+// that did not, end with the segment that grows, or when they have been silent for a second; who is left after
+// DrainTimeout is cut off. None of them has said goodbye: their shows are to go on on another node. Drain returns when
+// nobody publishes any more, or ctx has ended, which is its error: then who is left stays.
 func (s *Server) Drain(ctx context.Context, tcURL string) error {
 	if !s.draining.Swap(true) {
 		s.logger.Info("draining: no more publishers are taken", "publishers", len(s.seats.all(anySeat)))
