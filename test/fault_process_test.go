@@ -153,6 +153,9 @@ func (c *child) awaitReady(limit time.Duration, probe func() error) {
 	})
 }
 
+// steadyPorts are the addresses that were given to somebody: most are not listened at all the time.
+var steadyPorts sync.Map
+
 // steadyAddress gives a loopback address for what is stopped and started again: below the ports that Linux gives to
 // outgoing connections, so that nobody takes it in between. TCP and UDP are both free.
 func steadyAddress(tb testing.TB) string {
@@ -170,6 +173,9 @@ func steadyAddress(tb testing.TB) string {
 			continue
 		}
 		_ = p.Close()
+		if _, taken := steadyPorts.LoadOrStore(address, true); taken {
+			continue
+		}
 		return address
 	}
 	tb.Fatal("no free port")

@@ -21,7 +21,8 @@ func TestFaultRedisDown(t *testing.T) {
 	other.encoder = startEncoder(t, faultFilm(t), time.Second, f.targets(other.key, "a1", "a2")...)
 	eventually(t, 20*time.Second, "a new publish is refused", func() bool { return len(other.encoder.refused()) > 0 })
 	refusal := other.encoder.refused()[0]
-	if !strings.Contains(strings.ToLower(refusal), "registry") {
+	if told := f.member("a1").out.String() + f.member("a2").out.String(); !strings.Contains(refusal, "try again") ||
+		!strings.Contains(told, "publish refused") || !strings.Contains(told, "Redis:") {
 		t.Errorf("the refusal does not tell the reason: %q", refusal)
 	}
 	long := time.NewTimer(time.Until(down.Add(8 * time.Second))) // leases would have expired
