@@ -33,7 +33,7 @@ func (a *adopter) resumeOwn(ctx context.Context) error {
 		return err
 	}
 	for _, ref := range unfinished {
-		owner, owned, err := a.leases.Owner(ctx, ref.Path)
+		owner, owned, err := a.leases.registry.Owner(ctx, ref.Path)
 		if err != nil {
 			// Whoever has it goes on, and if that was this node, nobody can take it over before the registry is back.
 			a.logger.Warn("recording is left alone until the registry answers", "publisher", ref.Path.Publisher,
@@ -75,7 +75,7 @@ func (a *adopter) step(ctx context.Context) error {
 		return nil
 	}
 	found, err := a.orphans.Step(ctx, time.Now(), func(ctx context.Context, path media.StreamPath) (bool, error) {
-		_, owned, err := a.leases.Owner(ctx, path)
+		_, owned, err := a.leases.registry.Owner(ctx, path)
 		return owned, err
 	})
 	if err != nil {

@@ -151,9 +151,10 @@ func (l *leases) giveUp(ctx context.Context, path media.StreamPath) error {
 	return l.registry.Release(ctx, path, l.node.ID, h.epoch)
 }
 
-// Owner says who owns a stream.
+// Owner says which other node owns a stream.
 func (l *leases) Owner(ctx context.Context, path media.StreamPath) (media.Lease, bool, error) {
-	return l.registry.Owner(ctx, path)
+	lease, owned, err := l.registry.Owner(ctx, path)
+	return lease, owned && lease.Node != l.node.ID, err
 }
 
 // lease is this node's on a stream.
@@ -200,7 +201,8 @@ func (l *leases) beat(ctx context.Context) {
 	defer func() { l.beaten.Store(int64(time.Since(l.began))) }()
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	err := l.registry.Register(call, l.registration())
+	registered := make(chan error, 1)
+	go func() { registered <- l.registry.Register(call, l.registration()) }() // a registry that hangs delays both once
 	growing := l.growing()
 	var renewals, over []media.Lease
 	holds := make(map[media.StreamPath]*hold)
@@ -215,6 +217,7 @@ func (l *leases) beat(ctx context.Context) {
 		renewals = append(renewals, l.renewal(path, h, growing))
 	}
 	l.mu.Unlock()
+	var err error
 	for i, renewed := range l.registry.RenewAll(call, renewals) {
 		if errors.Is(renewed, media.ErrFenced) {
 			l.lose(renewals[i].Path, holds[renewals[i].Path])
@@ -227,7 +230,7 @@ func (l *leases) beat(ctx context.Context) {
 			l.logger.Debug("release lease", "publisher", lease.Path.Publisher, "stream", lease.Path.Stream, "err", err)
 		}
 	}
-	l.tell(ctx, err)
+	l.tell(ctx, errors.Join(err, <-registered))
 }
 
 // list gives the leases that the node has, in order of path.

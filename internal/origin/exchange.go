@@ -86,7 +86,7 @@ func (x *exchange) fail(err error) {
 	header["Content-Type"] = x.h.headers.text
 	header["Content-Length"] = []string{strconv.Itoa(len(text))}
 	header["X-Content-Type-Options"] = []string{"nosniff"}
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusMisdirectedRequest {
 		header["Retry-After"] = x.h.headers.retry
 	}
 	x.w.WriteHeader(status)
