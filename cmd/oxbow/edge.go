@@ -28,7 +28,7 @@ type edgeCommand struct {
 // Run serves viewers until the context ends.
 func (c *edgeCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
-	n.archiveFlags.Archive, n.adminFlags = c.Archive, c.adminFlags
+	n.Archive, n.adminFlags = c.Archive, c.adminFlags
 	defer func() { err = errors.Join(err, n.close()) }()
 	public, err := n.listen(ctx, c.HTTP, "--http")
 	if err != nil {

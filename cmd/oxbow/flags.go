@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -129,7 +128,7 @@ func advertised(given string, listener net.Addr) (string, error) {
 	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		if host, err = os.Hostname(); err != nil {
-			return "", errors.Join(errors.New("--advertise: this host has no name: give the URL at which edges reach --internal"), err)
+			return "", fmt.Errorf("--advertise: this host has no name: give the URL at which edges reach --internal: %w", err)
 		}
 	}
 	return "http://" + net.JoinHostPort(host, port), nil

@@ -66,6 +66,10 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 			return err
 		}
 	}
+	if c.ClusterToken == "" && !private(c.Internal) {
+		n.logger.Warn("whoever reaches --internal may send publishers away and stop this node", "internal", c.Internal,
+			"do", "set --cluster-token here and at the API, and keep the port private")
+	}
 	keys := n.startKeyCache(ctx)
 	role, err := n.startIngest(ctx, keys, c.DrainTimeout)
 	if err != nil {
@@ -93,7 +97,6 @@ type ingestRole struct {
 	leases     *leases
 	groups     *groups
 	takeover   *takeover
-	cancelled  context.Context //nolint:containedctx // of the services that end with a drain
 }
 
 // startIngest starts the packager, has it take up what this node left unfinished, and makes the server of publishers.

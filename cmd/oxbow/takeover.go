@@ -12,8 +12,8 @@ import (
 	"github.com/oxbow-video/oxbow/packager"
 )
 
-// floorPatience bounds the look at storage for an epoch: without it the publish is refused soon after, for the recording
-// that it would continue can't be read either.
+// floorPatience bounds the look at storage for an epoch: without it the publish is refused soon after, for the
+// recording that it would continue can't be read either.
 const floorPatience = 2 * time.Second
 
 // takeover brings shows that other processes began to this one: what a publisher comes back to, what nobody owns any

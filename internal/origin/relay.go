@@ -132,7 +132,7 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner O
 	defer cancel(nil)
 	go r.watch(ctx, cancel, t.path, owner)
 	resp, err := r.ask(ctx, req, owner)
-	if err == nil && resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusServiceUnavailable {
+	if err == nil && !answers(resp.StatusCode) {
 		_ = resp.Body.Close()
 		err = errors.New("it answers " + resp.Status)
 	}
@@ -160,6 +160,12 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner O
 		panic(http.ErrAbortHandler)
 	}
 	return true
+}
+
+// answers says that a status is the owner's answer, not a fault of it or a sign that it lost the stream.
+func answers(status int) bool {
+	return status < http.StatusInternalServerError && status != http.StatusMisdirectedRequest ||
+		status == http.StatusServiceUnavailable // nothing new in time
 }
 
 // watch gives up on an owner that is the owner no more: a node that hangs would hold the request for long.

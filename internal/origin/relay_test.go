@@ -100,6 +100,11 @@ func TestRelayServesStorageWhereTheOwnerDoesNotAnswer(t *testing.T) {
 		"nobody owns it":         func(p *pair) { p.owned.Store(&Owner{}) },
 		"it has another show":    func(p *pair) { p.owned.Store(&Owner{URL: p.owner.URL, Recording: otherID}) },
 		"nothing is known of it": func(p *pair) { p.owned.Store(nil) },
+		"it lost the stream": func(p *pair) {
+			p.owner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusMisdirectedRequest)
+			})
+		},
 		"it fails": func(p *pair) {
 			p.owner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusBadGateway)
