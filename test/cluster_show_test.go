@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +40,8 @@ const (
 	faultSegment = time.Second
 	// underWay is what an encoder may have sent that a node had not read yet, on a busy machine.
 	underWay = 400 * time.Millisecond
+	// archiveLimit is beyond the two minutes for which a killed archiver's claim of a row stands.
+	archiveLimit = 150 * time.Second
 )
 
 // faultSettings are those of every stream of the suite, with changes.
@@ -151,7 +152,7 @@ func (s *clusterShow) rows() []recording {
 // cluster's storage.
 func (s *clusterShow) archived(ids []string) {
 	s.f.tb.Helper()
-	eventually(s.f.tb, time.Minute, fmt.Sprintf("%s has archived recordings %v", s.stream, ids), func() bool {
+	eventually(s.f.tb, archiveLimit, fmt.Sprintf("%s has archived recordings %v", s.stream, ids), func() bool {
 		rows := s.rows()
 		return len(rows) >= len(ids) && !slices.ContainsFunc(rows, func(r recording) bool { return r.State != "archived" })
 	})
@@ -232,22 +233,4 @@ func ffmpegInALoop(tb testing.TB, delay time.Duration, source string, targets ..
 			}
 		}
 	})
-}
-
-// nodeIDs gives the ids of the nodes of a role that the registry knows, as the API lists them.
-func (f *fleet) nodeIDs(role string) (ids []string) {
-	f.tb.Helper()
-	var page struct {
-		Items []struct{ ID, Role string }
-	}
-	if status := f.api.api(http.MethodGet, "/v1/nodes", nil, &page); status != http.StatusOK {
-		f.tb.Fatalf("list nodes: %d", status)
-	}
-	for _, n := range page.Items {
-		if n.Role == role {
-			ids = append(ids, n.ID)
-		}
-	}
-	slices.Sort(ids)
-	return ids
 }
