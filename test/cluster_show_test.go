@@ -89,6 +89,7 @@ type showVerdict struct {
 	gaps       int
 	gapSeconds float64
 	longest    time.Duration // that viewers waited for something new
+	archived   time.Time
 }
 
 // finish ends the show as its publisher does, and holds everything that was seen and sent against what is left: live,
@@ -120,6 +121,7 @@ func (s *clusterShow) conclude() showVerdict {
 	v.recordings = first.recordings()
 	v.gaps, v.gapSeconds = first.gaps()
 	s.archived(v.recordings)
+	v.archived = time.Now()
 	fresh := s.freshEdge()
 	var pictures []int
 	for _, id := range v.recordings {
