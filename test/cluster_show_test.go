@@ -54,7 +54,7 @@ const (
 	faultPart    = 500 * time.Millisecond
 	faultSegment = time.Second
 	// underWay is what an encoder may have sent that a node had not read yet, on a busy machine.
-	underWay = 400 * time.Millisecond
+	underWay     = 400 * time.Millisecond
 	archiveLimit = time.Minute
 )
 

@@ -96,7 +96,7 @@ func (p *schedule) run(t *testing.T, seed uint64) {
 	}
 	p.draw()
 	for _, cluster := range clusters {
-		s, delay := p.shows[cluster], time.Duration(300+p.random.IntN(1200)) * time.Millisecond
+		s, delay := p.shows[cluster], time.Duration(300+p.random.IntN(1200))*time.Millisecond
 		s.encoder = startEncoder(t, faultFilm(t), delay, p.f.targets(s.key, cluster+"1", cluster+"2")...)
 	}
 	for _, s := range p.shows {
