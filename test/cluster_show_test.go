@@ -100,6 +100,7 @@ type showVerdict struct {
 	recordings []string
 	frames     frameCount
 	connected  []connection
+	breaks     int
 	gaps       int
 	gapSeconds float64
 	longest    time.Duration // that viewers waited for something new
@@ -133,6 +134,7 @@ func (s *clusterShow) conclude() showVerdict {
 	}
 	first := s.viewers[0]
 	v.recordings = first.recordings()
+	v.breaks = first.breaks()
 	v.gaps, v.gapSeconds = first.gaps()
 	s.archived(v.recordings)
 	v.archived = time.Now()
@@ -225,6 +227,14 @@ func (v *showVerdict) lostAtMost(tb testing.TB, span time.Duration, connections 
 		} else if t.span > span {
 			tb.Errorf("connection %d: its last %d pictures are missing, sent within %v; want at most %v", i, t.missing, t.span, span)
 		}
+	}
+}
+
+// brokeOff fails the test unless the show has so many discontinuities.
+func (v *showVerdict) brokeOff(tb testing.TB, times int) {
+	tb.Helper()
+	if v.breaks != times {
+		tb.Errorf("%d discontinuities, want %d", v.breaks, times)
 	}
 }
 

@@ -139,6 +139,20 @@ func (w *witness) gaps() (segments int, seconds float64) {
 	return segments, seconds
 }
 
+// breaks counts the discontinuities in the video of the shows that were seen.
+func (w *witness) breaks() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, t := range w.tracks {
+		if !strings.HasSuffix(name, "/video.m3u8") || len(t.segments) == 0 {
+			continue
+		}
+		msns := slices.Sorted(maps.Keys(t.segments))
+		n += t.segments[msns[len(msns)-1]].discontinuity - t.segments[msns[0]].discontinuity
+	}
+	return n
+}
+
 // judgeAll fails the test for what a witness may never see, and checks that segments are what their parts were.
 func (w *witness) judgeAll() {
 	w.tb.Helper()

@@ -40,6 +40,7 @@ func TestFaultIngestKilled(t *testing.T) {
 	part, segment := s.resumed(1)
 	v := s.finish()
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, faultPart+underWay, 0)
 	v.waitedAtMost(t, v.connected[1].dialled.Sub(killed)+moveLimit)
 	// The new connection's first segment is a segment long, which is the encoder's own delay.
@@ -68,6 +69,7 @@ func TestFaultNodeGone(t *testing.T) {
 	part, _ := s.resumed(1)
 	v := s.finish()
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, faultPart+underWay, 0)
 	c := v.connected[1]
 	v.waitedAtMost(t, c.dialled.Sub(gone)+moveLimit)
@@ -106,6 +108,7 @@ func TestFaultZombieOwner(t *testing.T) {
 	atZombie.agreeWith(s.viewers[0])
 	atZombie.sameSegmentsAs(s.viewers[0])
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, moved.dialled.Sub(paused)+faultPart+underWay, 0)
 	v.waitedAtMost(t, moved.dialled.Sub(paused)+moveLimit)
 	late := 0

@@ -135,9 +135,12 @@ func (p *schedule) draw() {
 	}
 	for at := time.Second; at < scheduleLength; at += time.Duration(500+p.random.IntN(1700)) * time.Millisecond {
 		length := time.Duration(500+p.random.IntN(3500)) * time.Millisecond
-		if fault := kinds[p.random.IntN(len(kinds))](at, at+length); fault != nil {
-			fault.from, fault.to = at, at+length
-			p.faults = append(p.faults, *fault)
+		for range len(kinds) { // not all are possible beside those that are on already
+			if fault := kinds[p.random.IntN(len(kinds))](at, at+length); fault != nil {
+				fault.from, fault.to = at, at+length
+				p.faults = append(p.faults, *fault)
+				break
+			}
 		}
 	}
 }

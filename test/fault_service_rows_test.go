@@ -38,6 +38,7 @@ func TestFaultRedisDown(t *testing.T) {
 	s.watched(20)
 	v := s.finish()
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, faultPart+underWay, 0)
 	if len(v.connected) != 2 {
 		t.Errorf("%d connections, want the first until a1 was killed and one to a2", len(v.connected))
@@ -86,6 +87,7 @@ func TestFaultSQLDown(t *testing.T) {
 		v := show.conclude()
 		v.oneRecording(t)
 		v.lostAtMost(t, 0)
+		v.brokeOff(t, 0)
 		if len(v.connected) != 1 {
 			t.Errorf("%s: %d connections, want the first to stay", show.stream, len(v.connected))
 		}
