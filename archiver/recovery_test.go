@@ -344,7 +344,15 @@ func TestNothingIsEndedWhileTheRegistryIsAway(t *testing.T) {
 // awayRows is a catalog that can't be reached.
 type awayRows struct {
 	Rows
-	err error
+	err   error
+	asked int
+}
+
+func (a *awayRows) Recording(ctx context.Context, id media.RecordingID) (media.Recording, error) {
+	if a.asked++; a.err != nil {
+		return media.Recording{}, a.err
+	}
+	return a.Rows.Recording(ctx, id)
 }
 
 func (a *awayRows) SaveRecording(ctx context.Context, row media.Recording) error {
@@ -366,7 +374,7 @@ func TestRowIsSavedWhenTheCatalogIsBack(t *testing.T) {
 		c := newCluster(t)
 		defer c.close()
 		c.abandon()
-		rows := &awayRows{c.catalog, media.ErrUnavailable}
+		rows := &awayRows{Rows: c.catalog, err: media.ErrUnavailable}
 		r := c.recovery("a", c.root, rows)
 		for range 120 {
 			_ = r.Step(t.Context())

@@ -56,11 +56,15 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 	return nil
 }
 
-// resume takes a recording over under a lease's epoch: whoever wrote it is fenced.
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. media.ErrNotFound says that it does
+// not grow any more.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err
+	}
+	if !recording.State.Growing() { // it was ended since somebody found it growing, and may be in the archive by now
+		return fmt.Errorf("recording %s is %s: %w", ref, recording.State, media.ErrNotFound)
 	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
