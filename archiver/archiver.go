@@ -118,6 +118,7 @@ type Archiver struct {
 	events  Events
 	logger  *slog.Logger
 	metrics *metrics
+	asking  outage
 }
 
 // New makes an archiver. Catalog and uploads are mostly one thing.
@@ -128,6 +129,7 @@ func New(
 	return &Archiver{
 		config: c.withDefaults(), catalog: catalog, uploads: uploads, objects: objects, local: local, events: events,
 		logger: logger, metrics: newMetrics(registerer),
+		asking: outage{logger: logger, message: "archiver does not know what is due"},
 	}
 }
 
@@ -146,7 +148,11 @@ func (a *Archiver) Run(ctx context.Context) error {
 func (a *Archiver) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		did, err := a.Step(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case !did:
+			a.asking.tell(err) // an outage is all loops'
+		case err != nil:
 			a.logger.Error("archiver action failed", "err", err)
 		}
 		if did && err == nil {

@@ -541,10 +541,38 @@ func TestOutageIsToldOnce(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		o.tell(media.ErrUnavailable)
+		time.Sleep(changeAfter)
 		o.tell(media.ErrCorrupt)
+		for port := range 14 { // in words that differ each time
+			o.tell(fmt.Errorf("%w: from port %d", media.ErrUnavailable, port))
+			time.Sleep(time.Second)
+		}
 		o.tell(nil)
 		o.tell(nil)
 		if lines.n != 4 {
+			t.Errorf("%d lines", lines.n)
+		}
+	})
+}
+
+// askless is a catalog that does not say what is due.
+type askless struct{ Catalog }
+
+func (askless) ClaimDue(context.Context, string, string, time.Time, time.Duration) (media.Claim, error) {
+	return media.Claim{}, media.ErrUnavailable
+}
+
+func TestArchiverTellsOfACatalogThatIsAwayOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDirWorld(t)
+		defer w.close()
+		var lines lineCounter
+		a := New(Config{}, askless{w.catalog}, w.catalog, w.objects, w.root, &w.events, lines.logger(),
+			prometheus.NewRegistry())
+		ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
+		defer cancel()
+		must(t, a.Run(ctx))
+		if lines.n != 1 {
 			t.Errorf("%d lines", lines.n)
 		}
 	})
