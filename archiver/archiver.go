@@ -50,6 +50,8 @@ type Local interface {
 	Open(ctx context.Context, name string) (*reclog.Range, error)
 	Reopen(ctx context.Context, path media.StreamPath, id media.RecordingID) (*reclog.Recording, *reclog.Writer, error)
 	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
+	// Attached is false for a directory that is another than the first call met: its volume is not mounted.
+	Attached() (bool, error)
 }
 
 // Events tells the other nodes.
@@ -126,6 +128,7 @@ func New(
 	c Config, catalog Catalog, uploads UploadNotes, objects Objects, local Local, events Events,
 	logger *slog.Logger, registerer prometheus.Registerer,
 ) *Archiver {
+	_, _ = local.Attached() // notes which directory it is; if that fails, who needs to know asks again
 	return &Archiver{
 		config: c.withDefaults(), catalog: catalog, uploads: uploads, objects: objects, local: local, events: events,
 		logger: logger, metrics: newMetrics(registerer),

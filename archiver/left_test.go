@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"context"
+	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +119,32 @@ func TestRecordingThatNeverHadARowGetsOne(t *testing.T) {
 		stepFor(t, r, time.Minute)
 		if rows.asked != 0 {
 			t.Errorf("asked %d times for a row that is known", rows.asked)
+		}
+	})
+}
+
+func TestCopyOnAVolumeThatIsNotMountedIsNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDirWorld(t)
+		defer w.close()
+		w.record(100)
+		a := w.archiver(Config{Grace: time.Second})
+		_, err := w.root.Attached() // as New does
+		must(t, err)
+		mustStep(t, a)
+		aside := w.dir + "-aside"
+		must(t, os.Rename(w.dir, aside))
+		must(t, os.Mkdir(w.dir, 0o700))
+		time.Sleep(time.Minute)
+		if _, err := a.Step(t.Context()); !errors.Is(err, media.ErrUnavailable) || !w.row().Local {
+			t.Errorf("without the volume: %v, row %+v", err, w.row())
+		}
+		must(t, os.Remove(w.dir))
+		must(t, os.Rename(aside, w.dir))
+		time.Sleep(time.Hour)
+		mustStep(t, a)
+		if row := w.row(); row.Local || len(w.localFiles()) > 0 {
+			t.Errorf("row %+v, files %v", row, w.localFiles())
 		}
 	})
 }

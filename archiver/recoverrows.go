@@ -1,7 +1,6 @@
 package archiver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +24,8 @@ func (r *Recovery) checkRows(ctx context.Context, patience time.Duration) error 
 	if err != nil {
 		return err
 	}
-	if attached, err := r.root.Attached(); err != nil || !attached {
-		// Without its volume the directory has none of them.
-		return cmp.Or(err, fmt.Errorf("%w: the recordings directory is another than at the start: mount its volume again",
-			media.ErrUnavailable))
+	if err := attached(r.root); err != nil {
+		return err // without its volume the directory has none of them
 	}
 	now := time.Now()
 	var errs []error
