@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/packager"
@@ -36,7 +37,8 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uin
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+		return ingest.Away(fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable),
+			"the server's recording volume does not answer: try again in a moment")
 	}
 }
 
