@@ -38,7 +38,7 @@ const maxBaseURL = 2048
 // is told to others, and logged.
 func CheckBaseURL(text string) error {
 	u, err := url.Parse(text)
-	if err == nil && u.User != nil {
+	if err != nil && strings.Contains(text, "@") || err == nil && u.User != nil {
 		return fmt.Errorf("%w: a base URL names no user", ErrInvalid) // without the text: it may hold a password
 	}
 	if err != nil || len(text) > maxBaseURL || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
