@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -210,16 +211,40 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 	if err := r.publishers.Drain(ctx, ""); err != nil {
 		r.n.logger.Warn("some publishers were cut off", "err", err)
 	}
-	for _, show := range r.packager.Growing() {
-		logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
-		if err := r.packager.HandOver(ctx, show.Path); err != nil {
-			logger.Warn("hand over", "err", err)
-		}
-		if err := r.leases.giveUp(ctx, show.Path); err != nil {
-			logger.Warn("release lease", "err", err)
-		}
-	}
+	r.handOver(context.WithoutCancel(ctx))
+	r.leases.left.Store(true)
 	_ = r.n.unregister(ctx)
+}
+
+const (
+	// handOverTimeout bounds the end of a show that another node is to go on with, whatever the publishers took.
+	handOverTimeout = 5 * time.Second
+	// handOvers is how many shows are handed over at a time: each waits for storage.
+	handOvers = 16
+)
+
+// handOver gives this node's shows up.
+func (r *ingestRole) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	var ending sync.WaitGroup
+	slots := make(chan struct{}, handOvers)
+	for _, show := range r.packager.Growing() {
+		ending.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
+			if err := r.packager.HandOver(ctx, show.Path); err != nil {
+				logger.Warn("hand over", "err", err)
+			}
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+			defer cancel()
+			if err := r.leases.giveUp(release, show.Path); err != nil {
+				logger.Warn("release lease", "err", err)
+			}
+		})
+	}
+	ending.Wait()
 }
 
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that
