@@ -165,6 +165,7 @@ func TestLeasesAfterASleep(t *testing.T) {
 		if _, err := m.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(2 * answerHolds)
 		if err := w.Confirm(t.Context(), acme("show")); !errors.Is(err, media.ErrFenced) {
 			t.Errorf("a stream that another node took: %v", err)
 		}
