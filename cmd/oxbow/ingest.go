@@ -111,13 +111,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
 	held.floor = r.takeover.floor
-	held.growing = func() map[media.StreamPath]media.RecordingID {
-		shows := make(map[media.StreamPath]media.RecordingID)
-		for _, s := range p.Growing() {
-			shows[s.Path] = s.Recording
-		}
-		return shows
-	}
+	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
@@ -129,6 +123,17 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 		n.services.add(ctx, "adopter", adopts.Run)
 	}
 	return r, nil
+}
+
+// growingOf gives a packager's growing shows.
+func growingOf(p *packager.Packager) func() map[media.StreamPath]media.RecordingID {
+	return func() map[media.StreamPath]media.RecordingID {
+		shows := make(map[media.StreamPath]media.RecordingID)
+		for _, s := range p.Growing() {
+			shows[s.Path] = s.Recording
+		}
+		return shows
+	}
 }
 
 // authorizer is what ingest asks of the catalog.
