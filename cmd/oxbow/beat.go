@@ -204,8 +204,10 @@ func (l *leases) lose(path media.StreamPath, h *hold, epoch uint64) (ended <-cha
 		defer close(losing)
 		done, _ := l.turns.take(context.Background(), path) // without an end it does not fail
 		defer done()
+		newest, known := l.given(path, h, epoch)
 		l.mu.Lock()
-		lost := l.mu.held[path] == h && h.epoch == epoch
+		h.epoch = max(h.epoch, newest)
+		lost := known && l.mu.held[path] == h && h.epoch == epoch
 		if h.gone = lost; !lost {
 			h.losing = nil
 		}
@@ -222,6 +224,26 @@ func (l *leases) lose(path media.StreamPath, h *hold, epoch uint64) (ended <-cha
 		}
 	}()
 	return losing
+}
+
+// given gives the epoch of a lease that the registry gave this node while its answer was lost; zero is none. It is not
+// known while the registry is away. The stream's turn is had.
+func (l *leases) given(path media.StreamPath, h *hold, epoch uint64) (newest uint64, known bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), beatTimeout)
+	defer cancel()
+	l.mu.Lock()
+	lease, unsure := l.renewalLocked(path, h, l.growing()), h.unsure
+	l.mu.Unlock()
+	for lease.Epoch = epoch + 1; lease.Epoch <= epoch+unsure; lease.Epoch++ {
+		err := l.registry.Renew(ctx, lease)
+		if err == nil {
+			return lease.Epoch, true
+		}
+		if !errors.Is(err, media.ErrFenced) {
+			return 0, false
+		}
+	}
+	return 0, true
 }
 
 // abandon gives up a show that has no lease.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -187,5 +188,19 @@ func TestGroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
 	g.groups.leases = g.leases
 	if err := g.publish(t, "show_720").Close(true); err != nil {
 		t.Error(err)
+	}
+}
+
+// A group whose show can't be gone on with has no lease: its members may be published elsewhere.
+func TestGroupsGiveBackTheLeaseOfAShowThatCanNotGoOn(t *testing.T) {
+	g := newGroupWorld(t)
+	hung := fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+	g.prepare = func(context.Context, media.StreamPath, uint64) error { return hung }
+	if _, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) {
+		t.Errorf("published: %v", err)
+	}
+	g.leases.beat(t.Context())
+	if lease, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
+		t.Errorf("the show is owned: %+v, left are %v: %v", lease, g.mu.live, err)
 	}
 }

@@ -62,6 +62,8 @@ type hold struct {
 	// users counts connections, two for a moment when one takes over, and an adoption that is under way.
 	users int
 	feed  string
+	// unsure counts what was acquired since without an answer: the registry may have given it, and count on from there.
+	unsure uint64
 	// gone: it was lost, and what was made under it is being ended.
 	gone bool
 	// losing is closed when it is known whether it is lost, and what was made under it has ended; nil if nobody doubts.
@@ -106,6 +108,7 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 		l.logger.Warn("registry is away: going on with the lease", "publisher", path.Publisher, "stream", path.Stream)
 		h.users++
 		h.feed = feed
+		h.unsure++
 		return h.epoch, nil
 	}
 	stale := h != nil && h.epoch+1 < epoch // somebody else had it meanwhile
@@ -113,7 +116,7 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 		h = &hold{first: epoch}
 		l.mu.held[path] = h
 	}
-	h.epoch, h.feed = epoch, feed
+	h.epoch, h.feed, h.unsure = epoch, feed, 0
 	h.users++
 	l.mu.Unlock()
 	if stale {

@@ -15,6 +15,7 @@ import (
 type lateRegistry struct {
 	registry.Registry
 	acquired func() // before an Acquire's answer is read
+	silent   bool   // what is acquired is given, and the answer is lost
 	renewing func() // before a renewal is sent
 	renewed  func() // before its answer is read
 }
@@ -23,6 +24,9 @@ func (r *lateRegistry) Acquire(ctx context.Context, lease media.Lease, floor uin
 	epoch, err := r.Registry.Acquire(ctx, lease, floor)
 	if r.acquired != nil {
 		r.acquired()
+	}
+	if r.silent {
+		return 0, media.ErrUnavailable
 	}
 	return epoch, err
 }
@@ -101,6 +105,30 @@ func TestLeasesInEveryOrder(t *testing.T) {
 			t.Errorf("lost %v, outdated %v", w.lost, w.outdated)
 		}
 		wantOwner(t, late, "a")
+	})
+	inLateWorld(t, "what was given without an answer is this node's", func(t *testing.T, w *leaseWorld, late *lateRegistry) {
+		epoch := w.acquire(t)
+		late.silent = true
+		if again, again2 := w.acquire(t), w.acquire(t); again != epoch || again2 != epoch {
+			t.Errorf("epochs %d and %d, want %d", again, again2, epoch)
+		}
+		late.silent = false
+		time.Sleep(time.Minute) // the registry was away
+		w.beat(t.Context())
+		w.beat(t.Context())
+		if len(w.lost) != 0 {
+			t.Error("sent away when the registry was back")
+		}
+		wantOwner(t, late, "a")
+		late.silent = true
+		w.acquire(t)
+		late.silent = false
+		takenBy(t, late, "b")
+		w.beat(t.Context())
+		if len(w.lost) != 1 {
+			t.Error("what another node took since is not lost")
+		}
+		wantOwner(t, late, "b")
 	})
 	inLateWorld(t, "two that acquire at once are counted both", func(t *testing.T, w *leaseWorld, late *lateRegistry) {
 		w.acquire(t)

@@ -23,6 +23,7 @@ import (
 
 // owner is a node of a cluster as far as it owns streams: without connections and ports.
 type owner struct {
+	dir      string
 	root     *reclog.Root
 	packager *packager.Packager
 	leases   *leases
@@ -45,7 +46,7 @@ func newOwner(t testing.TB, id, dir string, r registry.Registry) *owner {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = root.Close() })
-	o := &owner{root: root, kicked: make(chan media.StreamPath, 64)}
+	o := &owner{dir: dir, root: root, kicked: make(chan media.StreamPath, 64)}
 	o.leases = newLeases(r, media.Node{ID: id, Cluster: "main", URL: "http://" + id}, logger)
 	o.packager = packager.New(packager.Config{Cluster: "main", Awake: o.leases.Awake, Confirm: o.leases.Confirm},
 		root, rows{}, registry.NewMemory(registry.Config{}), newRecordingID, logger, prometheus.NewRegistry())
@@ -235,5 +236,100 @@ func TestPublisherComesDuringAnAdoption(t *testing.T) {
 		if err := send(p, 5*time.Second, 6*time.Second); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A lease that is lost while its publisher is being let in is noticed: nobody can be sent away who is not here yet.
+func TestPublisherIsRefusedWhoseLeaseWasLostMeanwhile(t *testing.T) {
+	memory, dir := registry.NewMemory(registry.Config{}), t.TempDir()
+	o := newOwner(t, "a", dir, memory)
+	prepare := o.groups.prepare
+	o.groups.prepare = func(ctx context.Context, path media.StreamPath, epoch uint64) error {
+		takenBy(t, memory, "b")
+		o.leases.beat(ctx)
+		return prepare(ctx, path, epoch)
+	}
+	if _, _, err := o.come(t.Context()); !errors.Is(err, media.ErrUnavailable) {
+		t.Errorf("published without a lease: %v", err)
+	}
+	o.groups.prepare = prepare
+	if _, _, err := o.come(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A publisher comes to A, B and A again, before either node has learned of anything.
+func TestPublisherGoesToAndFro(t *testing.T) {
+	memory, dir := registry.NewMemory(registry.Config{}), t.TempDir()
+	a, b := newOwner(t, "a", dir, memory), newOwner(t, "b", dir, memory)
+	var before []ingest.Publication
+	var recording media.RecordingID
+	var epoch uint64
+	for i, o := range []*owner{a, b, a, b, a} {
+		p, given, err := o.come(t.Context())
+		if err == nil {
+			err = send(p, 0, 5*time.Second)
+		}
+		if err != nil {
+			t.Fatalf("visit %d: %v", i, err)
+		}
+		id, _ := o.packager.Current(acme("show"))
+		if recording == "" {
+			recording = id
+		}
+		if id != recording || given <= epoch {
+			t.Fatalf("visit %d: %s goes on under epoch %d, want %s, above %d", i, id, given, recording, epoch)
+		}
+		before, epoch = append(before, p), given
+	}
+	for _, o := range []*owner{b, a, b} {
+		o.leases.beat(t.Context())
+	}
+	for i, p := range before {
+		if err := send(p, 5*time.Second, 6*time.Second); (err == nil) != (i == len(before)-1) {
+			t.Errorf("the publication of visit %d: %v", i, err)
+		}
+		if i < len(before)-1 {
+			if err := p.Close(false); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, has := b.packager.Current(acme("show")); has || len(a.kicked) > 0 || len(b.kicked) != 1 {
+		t.Errorf("b has the show: %v; sent away by a %d, by b %d", has, len(a.kicked), len(b.kicked))
+	}
+	rec, err := reclog.Load(t.Context(), a.root.Files(), acme("show"), recording)
+	if err != nil || len(rec.Takes) != 5 || rec.Damage != nil {
+		t.Errorf("%d takes, damage %v: %v", len(rec.Takes), rec.Damage, err)
+	}
+}
+
+// A show that ended on this node is not gone on with, however late storage is to tell of its end.
+func TestPublisherDoesNotReopenWhatHasEnded(t *testing.T) {
+	o := newOwner(t, "a", t.TempDir(), registry.NewMemory(registry.Config{}))
+	p, epoch, err := o.come(t.Context())
+	if err == nil {
+		err = send(p, 0, 5*time.Second)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, _ := o.packager.Current(acme("show"))
+	name := filepath.Join(o.dir, "acme", "show", string(ended), "recording.json")
+	manifest, err := os.ReadFile(name)
+	if err == nil {
+		err = errors.Join(p.Close(true), o.leases.Release(t.Context(), acme("show"), epoch))
+	}
+	if err == nil {
+		err = os.WriteFile(name, manifest, 0o600) // as it was
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, _, err = o.come(t.Context()); err == nil {
+		err = send(p, 0, 5*time.Second)
+	}
+	if id, _ := o.packager.Current(acme("show")); err != nil || id == "" || id == ended {
+		t.Errorf("%s goes on, %s has ended: %v", id, ended, err)
 	}
 }
