@@ -333,3 +333,45 @@ func TestPublisherDoesNotReopenWhatHasEnded(t *testing.T) {
 		t.Errorf("%s goes on, %s has ended: %v", id, ended, err)
 	}
 }
+
+// A recording that was left behind when two nodes began at once ends; neither its adopter nor a publisher goes on with
+// it once the stream has had another.
+func TestNodeEndsWhatHasASuccessor(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		act  func(t *testing.T, o *owner, left reclog.Ref)
+	}{
+		{"adopted", func(t *testing.T, o *owner, left reclog.Ref) { o.adopter.adopt(t.Context(), left, 0) }},
+		{"its publisher comes", func(t *testing.T, o *owner, _ reclog.Ref) {
+			if _, _, err := o.come(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir, apart := t.TempDir(), t.TempDir()
+			left := reclog.Ref{Path: acme("show"), ID: leftShow(t, "b", apart, registry.NewMemory(registry.Config{}))}
+			memory := registry.NewMemory(registry.Config{LeaseTTL: time.Nanosecond})
+			first := newOwner(t, "c", dir, memory)
+			p, _, err := first.come(t.Context())
+			if err == nil {
+				err = errors.Join(send(p, 0, 5*time.Second), p.Close(true))
+			}
+			if err == nil {
+				err = os.CopyFS(filepath.Join(dir, "acme", "show"), os.DirFS(filepath.Join(apart, "acme", "show")))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := newOwner(t, "a", dir, memory)
+			test.act(t, o, left)
+			if id, _ := o.packager.Current(left.Path); id != "" {
+				t.Errorf("%s goes on", id)
+			}
+			rec, err := reclog.Load(t.Context(), o.root.Files(), left.Path, left.ID)
+			if err != nil || rec.State != media.Ended || len(rec.Tracks[0].Segments) == 0 {
+				t.Errorf("it is %s: %v", rec.State, err)
+			}
+		})
+	}
+}

@@ -71,7 +71,8 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 	}
 }
 
-// resume takes a recording over under a lease's epoch: whoever wrote it is fenced.
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. One that the stream has had another
+// after is ended: two nodes began at once, and the one that lost the stream left it as it was.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
@@ -79,6 +80,11 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+	}
+	if latest, err := t.root.Latest(ctx, ref.Path); err == nil && latest != ref.ID {
+		t.logger.Info("recording has a successor: it ends", "publisher", ref.Path.Publisher, "stream", ref.Path.Stream,
+			"recording", ref.ID, "successor", latest)
+		return t.packager.End(recording, writer)
 	}
 	return t.packager.Resume(ctx, recording, writer)
 }
