@@ -107,8 +107,9 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
 		logger.Warn("recording is not adopted", "err", err)
 		return
 	}
-	a.leases.adopt(ref.Path, epoch)
-	if err := a.resume(ctx, ref, epoch); err != nil {
+	defer a.leases.adopt(ref.Path, epoch)()
+	// A publisher that comes now waits for it.
+	if err := a.look(ctx, ref.Path, func() error { return a.resume(ctx, ref, epoch) }); err != nil {
 		// One damaged recording must not keep the others, and new ones, from being served.
 		logger.Error("resume recording", "err", err)
 		if err := a.leases.giveUp(ctx, ref.Path); err != nil {

@@ -132,11 +132,18 @@ func (l *leases) Release(ctx context.Context, path media.StreamPath, epoch uint6
 	return l.registry.Release(ctx, path, l.node.ID, h.epoch)
 }
 
-// adopt notes the lease of a show that came to this node without a publisher.
-func (l *leases) adopt(path media.StreamPath, epoch uint64) {
+// adopt notes the lease of a show that is coming to this node without a publisher. It is kept, as for a publisher,
+// until adopted says that the show is here: storage may take its time.
+func (l *leases) adopt(path media.StreamPath, epoch uint64) (adopted func()) {
+	h := &hold{epoch: epoch, first: epoch, publishers: 1}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.held[path] = &hold{epoch: epoch, first: epoch}
+	l.mu.held[path] = h
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		h.publishers--
+	}
 }
 
 // giveUp releases the lease of a show that this node has handed over.

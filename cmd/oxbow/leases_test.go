@@ -189,7 +189,7 @@ func TestLeasesWhileTheRegistryIsAway(t *testing.T) {
 	if _, err := w.Acquire(t.Context(), acme("show"), media.FeedPrimary); !errors.Is(err, media.ErrUnavailable) {
 		t.Errorf("a new stream: %v", err)
 	}
-	w.adopt(acme("show"), 12)
+	w.adopt(acme("show"), 12)()
 	w.shows[acme("show")] = "01m9zv8q0000000000000000aa"
 	w.beat(t.Context())
 	if epoch := w.acquire(t); epoch != 12 {

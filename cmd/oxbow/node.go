@@ -110,22 +110,73 @@ func (n *node) openRegistry(ctx context.Context) error {
 }
 
 // openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
-func (n *node) openRoot(shared bool) error {
-	if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
-		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
-	}
-	root, err := reclog.OpenRoot(reclog.Config{
-		Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
-	}, n.logger)
+func (n *node) openRoot(ctx context.Context, shared bool) error {
+	opened := make(chan *reclog.Root, 1)
+	err := n.meet(ctx, "open the recordings' directory", func() error {
+		if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
+			return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
+		}
+		root, err := reclog.OpenRoot(reclog.Config{
+			Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
+		}, n.logger)
+		opened <- root
+		return err
+	})
 	if errors.Is(err, media.ErrConflict) {
 		return fmt.Errorf("%s: another oxbow uses it: stop that, or choose another directory: %w", n.Recordings, err)
 	}
 	if err != nil {
 		return err
 	}
+	root := <-opened
 	n.root = root
-	n.onClose(root.Close)
+	n.onClose(func() error { return within(rootClose, root.Close) })
 	return nil
+}
+
+const (
+	// startNotice is how often a start says that it still waits for the recordings' volume.
+	startNotice = 5 * time.Second
+	// rootClose bounds the closing of files: a volume that hangs does not let go of them.
+	rootClose = 2 * time.Second
+)
+
+// meet does what a start needs of the recordings' volume. While that hangs the start says so again and again, and a
+// stop does not wait for it.
+func (n *node) meet(ctx context.Context, act string, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	begun := time.Now()
+	notice := time.NewTicker(startNotice)
+	defer notice.Stop()
+	for told := false; ; told = true {
+		select {
+		case err := <-done:
+			if told {
+				n.logger.Info("the recordings' volume answers: the start goes on", "act", act, "waited", time.Since(begun))
+			}
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %s does not answer: %w", act, n.Recordings, ctx.Err())
+		case <-notice.C:
+			n.logger.Error("the start waits for the recordings' volume", "act", act, "recordings", n.Recordings,
+				"waits", time.Since(begun).Round(time.Second), "do", "look at the mount and its server")
+		}
+	}
+}
+
+// within gives up waiting for what hangs.
+func within(limit time.Duration, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return nil
+	}
 }
 
 // identify says how others find this process, which is to be reached at what listens for them.
