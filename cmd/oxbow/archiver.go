@@ -70,8 +70,8 @@ func (n *node) startArchiver(ctx context.Context) error {
 			return err
 		}
 	}
-	n.services.add(ctx, "archiver", a.Run)
-	n.services.add(ctx, "recovery", recovery.Run)
+	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
+	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
 	return nil
 }

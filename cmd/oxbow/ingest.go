@@ -125,7 +125,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	}
 	n.services.add(ctx, "leases", held.Run)
 	if !adopts.alone() {
-		n.services.add(ctx, "adopter", adopts.Run)
+		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
 	}
 	return r, nil
 }

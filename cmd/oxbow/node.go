@@ -165,6 +165,32 @@ func (n *node) meet(ctx context.Context, act string, do func() error) error {
 	}
 }
 
+// volumeStop is how long a part that works on the recordings' volume alone may take to stop.
+const volumeStop = 3 * time.Second
+
+// onVolume is run, left behind at a stop if the recordings' volume hangs: what it does there is taken up again by whoever
+// comes next.
+func (n *node) onVolume(name string, run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		done := make(chan error, 1)
+		go func() { done <- run(ctx) }()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+		}
+		late := time.NewTimer(volumeStop)
+		defer late.Stop()
+		select {
+		case err := <-done:
+			return err
+		case <-late.C:
+			n.logger.Error("the recordings' volume does not answer: stopping without it", "service", name)
+			return nil
+		}
+	}
+}
+
 // within gives up waiting for what hangs.
 func within(limit time.Duration, do func() error) error {
 	done := make(chan error, 1)
