@@ -98,7 +98,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
 		take = a.leases.registry.Acquire
 	}
 	logger := a.logger.With("publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID)
-	epoch, err := take(ctx, lease, a.floor(ctx, ref.Path))
+	_, floor := a.stored(ctx, ref.Path)
+	epoch, err := take(ctx, lease, floor)
 	switch {
 	case errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrUnavailable):
 		logger.Debug("recording is not adopted", "err", err)

@@ -33,8 +33,9 @@ type leases struct {
 	node     media.Node
 	// load says how busy the node is; nil is not at all.
 	load func() media.Load
-	// floor is the highest epoch that storage knows of a stream: a registry that lost its memory starts above it.
-	floor func(ctx context.Context, path media.StreamPath) uint64
+	// stored gives the recording of a stream that grows by what storage says, if any, and the highest epoch that it knows
+	// of the stream: a registry that lost its memory starts above that.
+	stored func(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64)
 	// growing gives this node's shows.
 	growing func() map[media.StreamPath]media.RecordingID
 	// feed says who publishes a stream here, and for how long nothing has come.
@@ -79,10 +80,10 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	h := l.mu.held[path]
 	l.mu.Unlock()
 	var floor uint64
-	if h != nil {
-		floor = h.first // storage may be slow, and has nothing newer
-	} else {
-		floor = l.floor(ctx, path)
+	if h != nil { // storage may be slow, and has nothing newer
+		lease.Recording, floor = l.growing()[path], h.first
+	} else { // what is about to be continued here is told at once: those who wait for it come
+		lease.Recording, floor = l.stored(ctx, path)
 	}
 	epoch, err := l.registry.Acquire(ctx, lease, floor)
 	l.mu.Lock()

@@ -111,7 +111,10 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	if req.Header.Get(RelayedHeader) != "" {
-		r.cfg.Own.ServeHTTP(w, req)
+		// Passed on once; the show may be about to come to this node.
+		if r.has(t) || !t.waits() || !r.serveStored(w, req, t, nil) && req.Context().Err() == nil {
+			r.cfg.Own.ServeHTTP(w, req)
+		}
 		return
 	}
 	r.follow(w, req, t)
@@ -135,7 +138,8 @@ func (r *Relay) follow(w http.ResponseWriter, req *http.Request, t target) {
 		if !t.waits() {
 			break
 		}
-		if r.serveStored(w, req, t, silent) || req.Context().Err() != nil {
+		moved := func(now Owner) bool { return now.has(t) && now.URL != silent }
+		if r.serveStored(w, req, t, moved) || req.Context().Err() != nil {
 			return
 		}
 	}
@@ -143,7 +147,9 @@ func (r *Relay) follow(w http.ResponseWriter, req *http.Request, t target) {
 }
 
 // waits says that an answer may be held back for what is not there yet.
-func (t target) waits() bool { return t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle }
+func (t target) waits() bool {
+	return t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle
+}
 
 // has says that the owner, another node, has the show that a URL is about.
 func (o Owner) has(t target) bool { return o.URL != "" && (t.id == "" || t.id == o.Recording) }
@@ -209,7 +215,8 @@ func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, t tar
 	giveUp(errOwnerChanged)
 }
 
-// awaitMove returns when the show has come to this node, when moved is true of the stream's owner, or when ctx ends.
+// awaitMove returns when the show has come to this node, when moved, if it is not nil, is true of the stream's owner, or
+// when ctx ends.
 func (r *Relay) awaitMove(ctx context.Context, t target, moved func(Owner) bool) {
 	look := time.NewTicker(liveLook)
 	defer look.Stop()
@@ -222,6 +229,9 @@ func (r *Relay) awaitMove(ctx context.Context, t target, moved func(Owner) bool)
 		if r.has(t) {
 			return
 		}
+		if moved == nil {
+			continue
+		}
 		if now, err := r.owners.get(ctx, t.path); err == nil && moved(now) {
 			return
 		}
@@ -229,13 +239,13 @@ func (r *Relay) awaitMove(ctx context.Context, t target, moved func(Owner) bool)
 }
 
 // serveStored answers from storage. A request that waits there for what the last owner would have written is not kept
-// when the show goes on somewhere else: serveStored is false then, and nothing was answered.
-func (r *Relay) serveStored(w http.ResponseWriter, req *http.Request, t target, silent string) bool {
+// when the show goes on here or, as moved says, somewhere else: serveStored is false then, and nothing was answered.
+func (r *Relay) serveStored(w http.ResponseWriter, req *http.Request, t target, moved func(Owner) bool) bool {
 	ctx, cancel := context.WithCancel(req.Context())
 	defer cancel()
 	answer := &revocable{ResponseWriter: w, header: make(http.Header)}
 	go func() {
-		r.awaitMove(ctx, t, func(now Owner) bool { return now.has(t) && now.URL != silent })
+		r.awaitMove(ctx, t, moved)
 		if ctx.Err() == nil && answer.revoke() {
 			cancel()
 		}
