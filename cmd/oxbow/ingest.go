@@ -112,7 +112,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
-	held.floor = r.takeover.floor
+	held.stored = r.takeover.stored
 	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
