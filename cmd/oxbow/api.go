@@ -28,6 +28,7 @@ type apiCommand struct {
 	Advertise    string        `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
 	Node         string        `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
 	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes and the API of all clusters share."`
+	PlaybackURL  playbackURL   `name:"playback-url" placeholder:"URL" help:"Where viewers reach the edges, like https://live.example.com; the page plays from there and answers name it (default: this host, for a proxy in front of both)."`
 }
 
 // Run serves the API until the context ends.
@@ -51,7 +52,7 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout)
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "registration", n.register)
@@ -87,14 +88,15 @@ func (s fromCatalog) Wanted(path media.StreamPath) bool {
 }
 
 // newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
-func (n *node) newAPI(ctx context.Context, sources sources, token string) *api.Server {
+func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, token string) *api.Server {
+	cfg.Version = version
 	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
 	n.services.add(ctx, "picture of the registry", memo.Run)
 	nodes := control.NewClient(control.Config{Token: token}, control.Directory{
 		Nodes: memo.Nodes, Owner: memo.Owner,
 	}, n.logger)
 	n.onClose(nodes.Close)
-	return api.New(api.Config{Version: version}, api.Deps{
+	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
 		Sources: n.catalog, SourceStatus: sources.Status, SourcesChanged: sources.Changed, Wanted: sources.Wanted,
 		Nodes: memo.Nodes, Owner: memo.Owner,

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,6 +100,10 @@ const memoryRegistry = "memory:"
 // openRegistry opens what --registry names.
 func (n *node) openRegistry(ctx context.Context) error {
 	if n.Registry == memoryRegistry {
+		if n.self.ID != aloneID {
+			return fmt.Errorf("--registry %s: other processes can't see it: give the Redis that all of them share, "+
+				"or use oxbow serve", memoryRegistry)
+		}
 		n.registry = registry.NewMemory(registry.Config{})
 		return nil
 	}
@@ -106,6 +113,36 @@ func (n *node) openRegistry(ctx context.Context) error {
 	}
 	n.registry = r
 	n.onClose(r.Close)
+	return n.checkName(ctx)
+}
+
+// nameTimeout bounds the look for another process of this name.
+const nameTimeout = 2 * time.Second
+
+// checkName refuses to start beside another process of the same name: each would take the other's leases for its own.
+// A row with this process's address is of its last run, and one that nobody answers at is of a process that is gone.
+func (n *node) checkName(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the registry is away, which is said elsewhere
+	}
+	for _, other := range nodes {
+		if other.ID != n.self.ID || other.URL == n.self.URL {
+			continue
+		}
+		at, err := url.Parse(other.URL)
+		if err != nil {
+			continue
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.Host)
+		if err != nil {
+			continue
+		}
+		_ = conn.Close()
+		return fmt.Errorf("--node %s: the %s at %s has that name: give each process its own", n.self.ID, other.Role, other.URL)
+	}
 	return nil
 }
 
@@ -119,6 +156,9 @@ func (n *node) openRoot(shared bool) error {
 	}, n.logger)
 	if errors.Is(err, media.ErrConflict) {
 		return fmt.Errorf("%s: another oxbow uses it: stop that, or choose another directory: %w", n.Recordings, err)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
 	}
 	if err != nil {
 		return err

@@ -240,7 +240,9 @@ func TestErrorsGoThereAndBack(t *testing.T) {
 
 func TestSessionsOfAllNodes(t *testing.T) {
 	c := newCluster(t, Config{Timeout: 200 * time.Millisecond, MaxAnswer: 4000})
-	a := &ingest{reports: []media.IngestReport{report("two", 1), report("four", 1)}}
+	spare := report("two", 0)
+	spare.Standby = true
+	a := &ingest{reports: []media.IngestReport{spare, report("two", 1), report("four", 1)}}
 	b := &ingest{reports: []media.IngestReport{report("two", 2), report("one", 1)}}
 	c.add(t, "a", a.handler("a", ""))
 	c.add(t, "b", b.handler("b", ""))
@@ -252,7 +254,7 @@ func TestSessionsOfAllNodes(t *testing.T) {
 		return list
 	}
 	reports, err := c.Sessions(t.Context())
-	if got := fmt.Sprint(names(reports)); err != nil || got != "[four1 one1 two2]" {
+	if got := fmt.Sprint(names(reports)); err != nil || got != "[four1 one1 two2 two0]" {
 		t.Errorf("%s, %v", got, err)
 	}
 	hang := make(chan struct{})
@@ -278,8 +280,38 @@ func TestSessionsOfAllNodes(t *testing.T) {
 		fmt.Sprint(unanswered.Nodes) != "[babbles elsewhere floods half hangs redirects refuses]" {
 		t.Errorf("missing: %v", err)
 	}
-	if got := fmt.Sprint(names(reports)); got != "[four1 one1 two2]" {
+	if got := fmt.Sprint(names(reports)); got != "[four1 one1 two2 two0]" {
 		t.Errorf("with faults: %s", got)
+	}
+}
+
+// The standby's node switches: the owner does not know of it.
+func TestSwitchToAnotherNodesStandby(t *testing.T) {
+	spare := report("show", 0)
+	spare.Standby, spare.Feed, spare.Node = true, media.FeedPrimary, "b"
+	for _, c := range []struct {
+		name, feed, asked string
+		reports           []media.IngestReport
+		sentinel          error
+	}{
+		{"it is kept ready there", media.FeedPrimary, "sessions|switch acme/show primary", []media.IngestReport{spare}, nil},
+		{"another feed is", media.FeedBackup, "sessions", []media.IngestReport{spare}, media.ErrConflict},
+		{"nothing is", media.FeedPrimary, "sessions", nil, media.ErrConflict},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes := newCluster(t, Config{})
+			owner := &ingest{err: fmt.Errorf("%w: not connected to this server", media.ErrConflict)}
+			keeper := &ingest{reports: c.reports}
+			nodes.add(t, "a", owner.handler("a", ""))
+			nodes.add(t, "b", keeper.handler("b", ""))
+			nodes.owner = "a"
+			if err := nodes.SwitchFeed(t.Context(), show, c.feed); !errors.Is(err, c.sentinel) {
+				t.Errorf("%v, want %v", err, c.sentinel)
+			}
+			if got := strings.Join(keeper.asked, "|"); got != c.asked {
+				t.Errorf("asked %q, want %q", got, c.asked)
+			}
+		})
 	}
 }
 
