@@ -29,7 +29,7 @@ func TestRefusals(t *testing.T) {
 		{"a bad name", "ACME!", "show?key=x", nil, codeDenied, "a-z", []string{`reason="bad name"`}},
 		{"no leases", "live", "ox_secret-key+1", func(r *recorder) {
 			r.onAcquire = func() error { return fmt.Errorf("redis: %w", media.ErrUnavailable) }
-		}, codeDenied, "try again", []string{"reason=unavailable", "redis"}},
+		}, codeDenied, "registry is away: try again", []string{"reason=unavailable", "redis"}},
 		{"a packager's fault", "live", "ox_secret-key+1", func(r *recorder) {
 			r.onPublish = func() error { return errors.New("disk on fire") }
 		}, codeDenied, "its log tells more", []string{"reason=internal", "disk on fire"}},

@@ -242,9 +242,8 @@ func (m *member) drain() time.Duration {
 	return m.stop(syscall.SIGTERM, memberStop)
 }
 
-// isolate lets nothing pass between the process and its services; heal ends that.
+// isolate lets nothing pass between the process and anybody.
 func (m *member) isolate() { m.eachLine((*faultProxy).hole) }
-func (m *member) heal()    { m.eachLine((*faultProxy).pass) }
 
 func (m *member) eachLine(act func(*faultProxy)) {
 	for _, line := range []*faultProxy{m.toRedis, m.toSQL, m.toS3, m.toDirectory, m.internal, m.rtmp} {

@@ -77,17 +77,19 @@ func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Du
 	first := s.viewers[0]
 	id := first.recordings()[0]
 	s.archived(first.recordings())
-	_, text, _ := fetch(strings.TrimSuffix(s.url(0, id), "index.m3u8")+"video.m3u8", nil)
+	fresh := s.freshEdge()
+	folder := fresh + s.stream + "/" + id
+	_, text, _ := fetch(folder+"/video.m3u8", nil)
 	gaps := strings.Count(string(text), "#EXT-X-GAP")
 	lost := 0
 	for _, w := range s.viewers {
-		lost = max(lost, len(w.verifyBut(w.name+", archived", w.bases[0])))
+		lost = max(lost, len(w.verifyBut(w.name+", archived", fresh)))
 	}
 	if lost > 0 && gaps == 0 {
 		t.Errorf("%d things are lost and no gap is marked", lost)
 	}
 	sent, recorded := 0, map[int]bool{}
-	for _, n := range decodeStamps(t, s.url(0, id)) {
+	for _, n := range decodeStamps(t, folder+"/index.m3u8") {
 		if n < 0 || recorded[n] {
 			t.Errorf("picture %d is damaged or recorded twice", n)
 		}

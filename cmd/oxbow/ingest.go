@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -97,6 +98,7 @@ type ingestRole struct {
 	leases     *leases
 	groups     *groups
 	takeover   *takeover
+	busy       loadMeter
 }
 
 // startIngest starts the packager, has it take up what this node left unfinished, and makes the server of publishers.
@@ -190,9 +192,31 @@ func (r *ingestRole) liveElsewhere(ctx context.Context, publisher string) ([]med
 	return paths, err
 }
 
-// load says how busy the node is with publishers.
+// loadMeter turns what was sent so far into a rate; load is asked by one goroutine.
+type loadMeter struct {
+	origin atomic.Pointer[origin.Handler] // nil before it is made
+	sent   int64
+	at     time.Time
+}
+
+// read gives the requests under way, and the bits per second since it was last asked.
+func (m *loadMeter) read(now time.Time) (requests int, bits int64) {
+	handler := m.origin.Load()
+	if handler == nil {
+		return 0, 0
+	}
+	requests, sent := handler.Busy()
+	if passed := now.Sub(m.at); !m.at.IsZero() && passed > 0 {
+		bits = int64(float64(sent-m.sent) * 8 / passed.Seconds())
+	}
+	m.sent, m.at = sent, now
+	return requests, bits
+}
+
+// load says how busy the node is.
 func (r *ingestRole) load() media.Load {
 	load := media.Load{Capacity: maxConnections}
+	load.Viewers, load.BitsOut = r.busy.read(time.Now())
 	for _, s := range r.publishers.Sessions() {
 		load.Publishers++
 		load.BitsIn += s.BitrateBPS
@@ -242,6 +266,7 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	shows := liveShows{r.packager}
 	own := origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), shows, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "local"}, n.metrics))
+	r.busy.origin.Store(own)
 	relay := origin.NewRelay(origin.RelayConfig{
 		Own: own, Live: shows, Awake: r.leases.Awake, Confirm: r.leases.Confirm, Owner: n.owner,
 	}, n.logger, n.metrics)

@@ -31,8 +31,9 @@ type leases struct {
 	registry registry.Registry
 	logger   *slog.Logger
 	node     media.Node
-	// load says how busy the node is; nil is not at all.
+	// load says how busy the node is, and is asked at each beat; nil is not at all.
 	load func() media.Load
+	busy atomic.Pointer[media.Load]
 	// floor is the highest epoch that storage knows of a stream: a registry that lost its memory starts above it.
 	floor func(ctx context.Context, path media.StreamPath) uint64
 	// growing gives this node's shows.
@@ -201,6 +202,10 @@ func (l *leases) beat(ctx context.Context) {
 	defer func() { l.beaten.Store(int64(time.Since(l.began))) }()
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
+	if l.load != nil {
+		busy := l.load()
+		l.busy.Store(&busy)
+	}
 	registered := make(chan error, 1)
 	go func() { registered <- l.registry.Register(call, l.registration()) }() // a registry that hangs delays both once
 	growing := l.growing()
@@ -250,8 +255,8 @@ func (l *leases) list() []media.Lease {
 func (l *leases) registration() media.Node {
 	node := l.node
 	node.Draining = l.draining.Load()
-	if l.load != nil {
-		node.Load = l.load()
+	if busy := l.busy.Load(); busy != nil {
+		node.Load = *busy
 	}
 	return node
 }

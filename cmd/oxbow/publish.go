@@ -96,7 +96,7 @@ func (n *node) refuseWhenFull(ctx context.Context) error {
 	}
 	n.logger.Error("a new show is refused: the recordings' volume is full", "free", usage.Free, "total", usage.Total,
 		"do", "archive or delete recordings, or give the volume more room")
-	return fmt.Errorf("%w: the server's recording volume is full: tell its operator", media.ErrUnavailable)
+	return fmt.Errorf("%w: the server's recording volume is full: tell its operator", media.ErrLimit)
 }
 
 // startKeyCache has publishers known while SQL is away.
