@@ -63,8 +63,6 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 
 // sources is what the API asks of whoever fetches the streams that have a source.
 type sources interface {
-	Status(path media.StreamPath) media.SourceStatus
-	Changed()
 	// Wanted tells that a viewer asks for a stream, and says whether a source is about to bring it.
 	Wanted(path media.StreamPath) bool
 }
@@ -72,12 +70,6 @@ type sources interface {
 // fromCatalog is what a process knows of sources that fetches none: the nodes look at the catalog by themselves, and
 // who asks one of them for a stream wakes its source.
 type fromCatalog struct{ n *node }
-
-// Status implements sources: the nodes know.
-func (fromCatalog) Status(media.StreamPath) media.SourceStatus { return media.SourceStatus{} }
-
-// Changed implements sources.
-func (fromCatalog) Changed() {}
 
 // Wanted implements sources.
 func (s fromCatalog) Wanted(path media.StreamPath) bool {
@@ -98,8 +90,10 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 	n.onClose(nodes.Close)
 	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
-		Sources: n.catalog, SourceStatus: sources.Status, SourcesChanged: sources.Changed, Wanted: sources.Wanted,
-		Nodes: memo.Nodes, Owner: memo.Owner,
+		Sources: n.catalog, Wanted: sources.Wanted,
+		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
+		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
+		Nodes:          memo.Nodes, Owner: memo.Owner,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {

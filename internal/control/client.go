@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -90,16 +89,7 @@ func (c *Client) Sessions(ctx context.Context) ([]media.IngestReport, error) {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n media.Node) bool { return n.Role != media.RoleIngest })
 	answers := make([][]media.IngestReport, len(nodes))
 	failures := make([]error, len(nodes))
-	slots := make(chan struct{}, c.cfg.Parallel)
-	var asks sync.WaitGroup
-	for i, node := range nodes {
-		slots <- struct{}{}
-		asks.Go(func() {
-			defer func() { <-slots }()
-			failures[i] = c.ask(ctx, node, http.MethodGet, "sessions", nil, &answers[i])
-		})
-	}
-	asks.Wait()
+	c.each(nodes, func(i int) { failures[i] = c.ask(ctx, nodes[i], http.MethodGet, "sessions", nil, &answers[i]) })
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
