@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/url"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,7 +120,7 @@ func (n *node) openRegistry(ctx context.Context) error {
 const nameTimeout = 2 * time.Second
 
 // checkName refuses to start beside another process of the same name: each would take the other's leases for its own.
-// A row with this process's address is of its last run, and one that nobody answers at is of a process that is gone.
+// A row with this process's address is of its last run, and one that nobody listens at is of a process that is gone.
 func (n *node) checkName(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
@@ -132,18 +132,26 @@ func (n *node) checkName(ctx context.Context) error {
 		if other.ID != n.self.ID || other.URL == n.self.URL {
 			continue
 		}
-		at, err := url.Parse(other.URL)
-		if err != nil {
+		if err := answers(ctx, other.URL); err != nil && ctx.Err() == nil {
 			continue
 		}
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.Host)
-		if err != nil {
-			continue
-		}
-		_ = conn.Close()
 		return fmt.Errorf("--node %s: the %s at %s has that name: give each process its own", n.self.ID, other.Role, other.URL)
 	}
 	return nil
+}
+
+// answers says whether a process answers at its URL, whatever: who is gone, or paused until ctx ends, does not.
+func answers(ctx context.Context, base string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/internal/v1/node/status", http.NoBody)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 // openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
