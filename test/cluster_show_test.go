@@ -20,28 +20,42 @@ type clusterShow struct {
 	key     string
 	encoder *encoder
 	viewers []*witness
-	// outages are when the recordings' volume took nothing: what was listed then may be in no archive.
+	// outages are when the recordings' volume took nothing: what was sent or listed then may be in no archive.
 	outages []outage
 }
 
 // outage is a span of time.
 type outage struct{ from, to time.Time }
 
+// inOutage says whether something may be missing for when it happened.
+func (s *clusterShow) inOutage(at time.Time) bool {
+	return slices.ContainsFunc(s.outages, func(o outage) bool { return at.After(o.from) && at.Before(o.to) })
+}
+
 // excused says whether what was listed was listed in an outage.
 func (s *clusterShow) excused(w *witness, path string) bool {
 	w.mu.Lock()
 	listed := w.objects[path].listed
 	w.mu.Unlock()
-	return slices.ContainsFunc(s.outages, func(o outage) bool { return listed.After(o.from) && listed.Before(o.to) })
+	return s.inOutage(listed)
+}
+
+// unexcused leaves out of what was sent what was sent in an outage and is not recorded.
+func (s *clusterShow) unexcused(connections []connection, recorded []int) []connection {
+	for i := range connections {
+		connections[i].sent = slices.DeleteFunc(connections[i].sent, func(p sentPicture) bool {
+			return s.inOutage(p.at) && !slices.Contains(recorded, p.number)
+		})
+	}
+	return connections
 }
 
 const (
 	faultPart    = 500 * time.Millisecond
 	faultSegment = time.Second
 	// underWay is what an encoder may have sent that a node had not read yet, on a busy machine.
-	underWay = 400 * time.Millisecond
-	// archiveLimit is beyond the two minutes for which a killed archiver's claim of a row stands.
-	archiveLimit = 150 * time.Second
+	underWay     = 400 * time.Millisecond
+	archiveLimit = time.Minute
 )
 
 // faultSettings are those of every stream of the suite, with changes.
@@ -86,9 +100,11 @@ type showVerdict struct {
 	recordings []string
 	frames     frameCount
 	connected  []connection
+	breaks     int
 	gaps       int
 	gapSeconds float64
 	longest    time.Duration // that viewers waited for something new
+	archived   time.Time
 }
 
 // finish ends the show as its publisher does, and holds everything that was seen and sent against what is left: live,
@@ -118,12 +134,14 @@ func (s *clusterShow) conclude() showVerdict {
 	}
 	first := s.viewers[0]
 	v.recordings = first.recordings()
+	v.breaks = first.breaks()
 	v.gaps, v.gapSeconds = first.gaps()
 	s.archived(v.recordings)
+	v.archived = time.Now()
 	fresh := s.freshEdge()
 	var pictures []int
 	for _, id := range v.recordings {
-		first.verifyBucket(s.f.bucketFolder(), id)
+		first.verifyBucket(s.f.bucketFolder(), id, func(p string) bool { return s.excused(first, p) })
 		pictures = append(pictures, decodeStamps(tb, fresh+s.stream+"/"+id+"/index.m3u8")...)
 	}
 	for _, w := range s.viewers {
@@ -133,6 +151,7 @@ func (s *clusterShow) conclude() showVerdict {
 			}
 		}
 	}
+	v.connected = s.unexcused(v.connected, pictures)
 	v.frames = judgeFrames(tb, v.connected, pictures)
 	return v
 }
@@ -208,6 +227,22 @@ func (v *showVerdict) lostAtMost(tb testing.TB, span time.Duration, connections 
 		} else if t.span > span {
 			tb.Errorf("connection %d: its last %d pictures are missing, sent within %v; want at most %v", i, t.missing, t.span, span)
 		}
+	}
+}
+
+// brokeOff fails the test unless the show has so many discontinuities.
+func (v *showVerdict) brokeOff(tb testing.TB, times int) {
+	tb.Helper()
+	if v.breaks != times {
+		tb.Errorf("%d discontinuities, want %d", v.breaks, times)
+	}
+}
+
+// waitedAtMost fails the test where a viewer waited longer than that for something new.
+func (v *showVerdict) waitedAtMost(tb testing.TB, limit time.Duration) {
+	tb.Helper()
+	if v.longest > limit {
+		tb.Errorf("viewers waited %v for something new, want %v at most", v.longest, limit)
 	}
 }
 

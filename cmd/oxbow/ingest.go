@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +63,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 		}
 	}
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.serveAdmin,
+		n.openCatalog, n.openRegistry, n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, true) },
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -113,24 +114,29 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
 	held.floor = r.takeover.floor
-	held.growing = func() map[media.StreamPath]media.RecordingID {
+	held.growing = growingOf(p)
+	held.outdated = p.Forget
+	r.newPublishers(keys, drainTimeout)
+	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
+	if err := n.meet(ctx, "take up recordings of before", func() error { return adopts.resumeOwn(ctx) }); err != nil {
+		return nil, err
+	}
+	n.services.add(ctx, "leases", held.Run)
+	if !adopts.alone() {
+		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
+	}
+	return r, nil
+}
+
+// growingOf gives a packager's growing shows.
+func growingOf(p *packager.Packager) func() map[media.StreamPath]media.RecordingID {
+	return func() map[media.StreamPath]media.RecordingID {
 		shows := make(map[media.StreamPath]media.RecordingID)
 		for _, s := range p.Growing() {
 			shows[s.Path] = s.Recording
 		}
 		return shows
 	}
-	held.outdated = p.Forget
-	r.newPublishers(keys, drainTimeout)
-	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
-	if err := adopts.resumeOwn(ctx); err != nil {
-		return nil, err
-	}
-	n.services.add(ctx, "leases", held.Run)
-	if !adopts.alone() {
-		n.services.add(ctx, "adopter", adopts.Run)
-	}
-	return r, nil
 }
 
 // authorizer is what ingest asks of the catalog.
@@ -178,7 +184,11 @@ func (r *ingestRole) refuse(ctx context.Context, stream media.Stream) error {
 	if err := r.groups.refuse(ctx, stream); err != nil {
 		return err
 	}
-	if _, live := r.packager.Current(stream.Path); live {
+	show := stream.Path
+	if stream.Settings.Group != "" {
+		show.Stream = stream.Settings.Group
+	}
+	if _, live := r.packager.Current(show); live {
 		return nil
 	}
 	return r.n.refuseWhenFull(ctx)
@@ -235,19 +245,45 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	r.n.logger.Info("draining", "most", most)
-	if err := r.publishers.Drain(ctx, ""); err != nil {
+	leaving, left := context.WithTimeout(ctx, most-most/4) // the rest is for the shows
+	if err := r.publishers.Drain(leaving, ""); err != nil {
 		r.n.logger.Warn("some publishers were cut off", "err", err)
 	}
-	for _, show := range r.packager.Growing() {
-		logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
-		if err := r.packager.HandOver(ctx, show.Path); err != nil {
-			logger.Warn("hand over", "err", err)
-		}
-		if err := r.leases.giveUp(ctx, show.Path); err != nil {
-			logger.Warn("release lease", "err", err)
-		}
-	}
+	left()
+	r.handOver(context.WithoutCancel(ctx))
+	r.leases.left.Store(true)
 	_ = r.n.unregister(ctx)
+}
+
+const (
+	// handOverTimeout bounds the end of a show that another node is to go on with, whatever the publishers took.
+	handOverTimeout = 5 * time.Second
+	// handOvers is how many shows are handed over at a time: each waits for storage.
+	handOvers = 16
+)
+
+// handOver gives this node's shows up.
+func (r *ingestRole) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
+	defer cancel()
+	var ending sync.WaitGroup
+	slots := make(chan struct{}, handOvers)
+	for _, show := range r.packager.Growing() {
+		ending.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
+			if err := r.packager.HandOver(ctx, show.Path); err != nil {
+				logger.Warn("hand over", "err", err)
+			}
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+			defer cancel()
+			if err := r.leases.giveUp(release, show.Path); err != nil {
+				logger.Warn("release lease", "err", err)
+			}
+		})
+	}
+	ending.Wait()
 }
 
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that

@@ -105,6 +105,23 @@ func TestLeases(t *testing.T) {
 		w.beat(t.Context())
 		wantOwner(t, m, "")
 	})
+	inLeaseWorld(t, "it is kept while storage takes its time with an adoption", func(
+		t *testing.T, w *leaseWorld, m *registry.Memory,
+	) {
+		epoch, err := w.claim(t.Context(), w.lease(acme("show"), 0), 7, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(heartbeat)
+			w.beat(t.Context())
+			wantOwner(t, m, "a")
+		}
+		if err := w.Release(t.Context(), acme("show"), epoch); err != nil {
+			t.Fatal(err)
+		}
+		wantOwner(t, m, "") // nothing came of it
+	})
 	inLeaseWorld(t, "it goes with its last publisher where no show grows", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
 		first := w.acquire(t)
 		second := w.acquire(t)
@@ -165,6 +182,7 @@ func TestLeasesAfterASleep(t *testing.T) {
 		if _, err := m.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(2 * answerHolds)
 		if err := w.Confirm(t.Context(), acme("show")); !errors.Is(err, media.ErrFenced) {
 			t.Errorf("a stream that another node took: %v", err)
 		}
@@ -189,7 +207,7 @@ func TestLeasesWhileTheRegistryIsAway(t *testing.T) {
 	if _, err := w.Acquire(t.Context(), acme("show"), media.FeedPrimary); !errors.Is(err, media.ErrUnavailable) {
 		t.Errorf("a new stream: %v", err)
 	}
-	w.adopt(acme("show"), 12)
+	w.mu.held[acme("show")] = &hold{epoch: 12, first: 12}
 	w.shows[acme("show")] = "01m9zv8q0000000000000000aa"
 	w.beat(t.Context())
 	if epoch := w.acquire(t); epoch != 12 {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/packager"
@@ -16,12 +18,64 @@ import (
 // recording that it would continue can't be read either.
 const floorPatience = 2 * time.Second
 
+// busyPoll is how often a recording is tried that is being recovered for somebody else.
+const busyPoll = 20 * time.Millisecond
+
 // takeover brings shows that other processes began to this one: what a publisher comes back to, what nobody owns any
 // more, and what this node itself left when it stopped.
 type takeover struct {
 	root     *reclog.Root
 	packager *packager.Packager
 	logger   *slog.Logger
+
+	mu struct {
+		sync.Mutex
+		// looking are the streams whose storage is being looked at; each is closed when that is over. A volume that hangs
+		// holds one goroutine of a stream, however often its publisher comes.
+		looking map[media.StreamPath]chan struct{}
+	}
+}
+
+var errVolume = fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+
+// look has work done on a stream's storage, one at a time, and waits for it as long as ctx.
+func (t *takeover) look(ctx context.Context, path media.StreamPath, work func() error) error {
+	var over chan struct{}
+	for over == nil {
+		t.mu.Lock()
+		other := t.mu.looking[path]
+		if other == nil {
+			if t.mu.looking == nil {
+				t.mu.looking = make(map[media.StreamPath]chan struct{})
+			}
+			over = make(chan struct{})
+			t.mu.looking[path] = over
+		}
+		t.mu.Unlock()
+		if other == nil {
+			break
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return errVolume
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := work()
+		t.mu.Lock()
+		delete(t.mu.looking, path)
+		t.mu.Unlock()
+		close(over)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errVolume
+	}
 }
 
 // prepare has the stream's growing recording continued here, if storage has one. The caller owns the stream's lease. A
@@ -30,40 +84,63 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uin
 	if _, here := t.packager.Current(path); here {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- t.resumeNewest(ctx, path, epoch) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+	err := t.look(ctx, path, func() error {
+		if _, here := t.packager.Current(path); here {
+			return nil // by another connection
+		}
+		return t.resumeNewest(ctx, path, epoch)
+	})
+	if errors.Is(err, errVolume) {
+		err = ingest.Away(err, "the server's recording volume does not answer: try again in a moment")
 	}
+	return err
 }
 
 func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoch uint64) error {
-	ref, _, err := t.root.Growing(ctx, path)
-	if err == nil {
-		err = t.resume(ctx, ref, epoch)
+	for {
+		ref, _, err := t.root.Growing(ctx, path)
+		if err == nil {
+			if _, here := t.packager.Show(path, ref.ID); here {
+				return nil // it has come meanwhile, or has ended here: storage is late to tell
+			}
+			err = t.resume(ctx, ref, epoch)
+		}
+		switch {
+		case errors.Is(err, media.ErrNotFound):
+		case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
+			return err
+		case errors.Is(err, media.ErrConflict): // an adoption is under way: its show is what to go on with
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+			case <-time.After(busyPoll):
+			}
+			continue
+		case err != nil:
+			t.logger.Error("the stream's recording can't be continued: the next begins",
+				"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
+		}
+		return nil
 	}
-	switch {
-	case errors.Is(err, media.ErrNotFound):
-	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
-		return err
-	case err != nil:
-		t.logger.Error("the stream's recording can't be continued: the next begins",
-			"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
-	}
-	return nil
 }
 
-// resume takes a recording over under a lease's epoch: whoever wrote it is fenced.
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. One that the stream has had another
+// after is ended: two nodes began at once, and the one that lost the stream left it as it was.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err
 	}
+	if !recording.State.Growing() { // it was ended since somebody found it growing, and may be in the archive by now
+		return fmt.Errorf("recording %s is %s: %w", ref, recording.State, media.ErrNotFound)
+	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+	}
+	if latest, err := t.root.Latest(ctx, ref.Path); err == nil && latest != ref.ID {
+		t.logger.Info("recording has a successor: it ends", "publisher", ref.Path.Publisher, "stream", ref.Path.Stream,
+			"recording", ref.ID, "successor", latest)
+		return t.packager.End(recording, writer)
 	}
 	return t.packager.Resume(ctx, recording, writer)
 }
@@ -73,17 +150,18 @@ func (t *takeover) floor(ctx context.Context, path media.StreamPath) uint64 {
 	ctx, cancel := context.WithTimeout(ctx, floorPatience)
 	defer cancel()
 	found := make(chan uint64, 1)
-	go func() {
+	err := t.look(ctx, path, func() error {
 		_, epoch, err := t.root.Growing(ctx, path)
-		if err != nil && !errors.Is(err, media.ErrNotFound) {
-			t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
-		}
 		found <- epoch
-	}()
+		return err
+	})
+	if err != nil && !errors.Is(err, media.ErrNotFound) {
+		t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
+	}
 	select {
 	case epoch := <-found:
 		return epoch
-	case <-ctx.Done():
+	default:
 		return 0
 	}
 }
