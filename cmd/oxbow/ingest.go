@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,7 +153,10 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 		packager: r.packager, prepare: r.takeover.prepare, leases: r.leases, stream: keys.Stream, members: keys.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := n.registry.Owner(ctx, path)
-			return owned && lease.Node != n.self.ID && lease.Feed != media.FeedNone, err
+			if err != nil || !owned || lease.Node == n.self.ID || lease.Feed == media.FeedNone {
+				return false, err
+			}
+			return n.isThere(ctx, lease.Node)
 		},
 	}
 	cfg := n.ingestConfig()
@@ -308,6 +312,21 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	}, n.logger, n.metrics)
 	n.onClose(relay.Close)
 	return relay
+}
+
+// ownerPatience is how long the owner of a group's show may take to answer before its members go to another node.
+const ownerPatience = 700 * time.Millisecond
+
+// isThere says that a node is listed and answers: the lease of one that died stands for some seconds.
+func (n *node) isThere(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	at := slices.IndexFunc(nodes, func(other media.Node) bool { return other.ID == id })
+	return at >= 0 && answers(ctx, nodes[at].URL) == nil, nil
 }
 
 // owner says which other node of this cluster owns a stream.
