@@ -176,7 +176,7 @@ func (w *witness) judgeAll() {
 				}
 			}
 			o := w.objects[s.path]
-			if len(s.parts) == 0 || !s.whole || s.gap || o == nil || o.sum == "" {
+			if !s.complete || s.gap || o == nil || o.sum == "" {
 				continue
 			}
 			if segments++; digest(whole.Bytes()) != o.sum {

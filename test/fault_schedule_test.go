@@ -67,12 +67,13 @@ func TestFaultSchedules(t *testing.T) {
 			p := &schedule{}
 			began := time.Now()
 			t.Cleanup(func() {
-				end := "passed"
+				end := ""
 				if t.Failed() {
 					failed.Add(1)
-					end = fmt.Sprintf("FAILED, OXBOW_TEST_SEED=%d repeats it:%s\n", seed+uint64(i), p)
+					end = fmt.Sprintf(" FAILED; OXBOW_TEST_SEED=%d repeats it:%s", seed+uint64(i), p)
 				}
-				t.Logf("schedule %d of %d (%d failed) %s in %v", over.Add(1), runs, failed.Load(), end, time.Since(began).Round(time.Second))
+				t.Logf("schedule %d of %d in %v, %d failed:%s", over.Add(1), runs, time.Since(began).Round(time.Second),
+					failed.Load(), end)
 			})
 			p.run(t, seed+uint64(i))
 		})
