@@ -82,6 +82,10 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		lease = media.Lease{}
 	}
 	row, err := s.find(ctx, path, id, grows.ID)
+	if over := err == nil && !row.State.Growing() || errors.Is(err, media.ErrGone); over && remembered && id == "" {
+		// What is remembered has ended since, and another may have begun.
+		row, err = s.find(ctx, path, "", "")
+	}
 	asked := grows.ID != "" && (id == "" || id == grows.ID)
 	switch {
 	case err == nil:
@@ -110,7 +114,13 @@ func (s *Server) located(ctx context.Context, row media.Recording, lease media.L
 	}
 	place := placement{cluster: clusterOf(row), recording: row.ID}
 	if row.State.Growing() && lease.Node != "" {
-		place.cluster, place.owner = clusterName(lease.Cluster), lease.Node
+		if row.ID == lease.Recording {
+			place.cluster = clusterName(lease.Cluster)
+		}
+		// The stream may have gone to another cluster, which has its own recording of it: this one stays where it began.
+		if clusterName(lease.Cluster) == place.cluster {
+			place.owner = lease.Node
+		}
 	}
 	nodes, err := s.deps.Nodes(ctx)
 	if err == nil {

@@ -124,16 +124,6 @@ func refuse(err error) *refusal {
 	}
 }
 
-// away names the service that is away, if that is why a publish failed.
-func away(err error, what string) error {
-	if !errors.Is(err, media.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	r := refuse(err)
-	r.say = "the server cannot take streams right now, since " + what + ": try again in a moment"
-	return r
-}
-
 // isRefusal says that a publish ended for what the publisher sends, which is as much as a late refusal.
 func isRefusal(err error) bool {
 	return errors.Is(err, media.ErrUnsupported) || errors.Is(err, media.ErrTooLarge) || errors.Is(err, media.ErrLimit)

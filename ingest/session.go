@@ -88,7 +88,7 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 	stream, err := s.authorize(ctx, req.target)
 	if err != nil {
 		s.damp(ctx, req, err)
-		return nil, away(fmt.Errorf("authorise: %w", err), "stream keys can't be looked up")
+		return nil, fmt.Errorf("authorise: %w", err)
 	}
 	return s.admit(ctx, stream, req, stop)
 }
@@ -161,7 +161,7 @@ func (s *Server) acquire(ctx context.Context, mine feedOf) (uint64, error) {
 	defer cancel()
 	epoch, err := s.leases.Acquire(ctx, mine.path, mine.feed)
 	if err != nil {
-		return 0, away(fmt.Errorf("acquire %s: %w", mine.path, err), "the servers' registry is away")
+		return 0, fmt.Errorf("acquire %s: %w", mine.path, err)
 	}
 	return epoch, nil
 }
@@ -183,7 +183,7 @@ func (s *Server) occupy(ctx context.Context, stream media.Stream, held *seat) (P
 	if err != nil {
 		s.release(ctx, path, held.epoch)
 		s.seats.leave(path, held)
-		return nil, away(fmt.Errorf("publish %s: %w", path, err), "its recording can't be begun")
+		return nil, fmt.Errorf("publish %s: %w", path, err)
 	}
 	return publication, nil
 }

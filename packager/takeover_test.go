@@ -318,6 +318,30 @@ func TestHandOverLeavesAWholeRecording(t *testing.T) {
 	})
 }
 
+// While the catalog is away a show leaves without its row, which the next owner saves, and no old one comes later.
+func TestHandOverDoesNotWaitForTheCatalog(t *testing.T) {
+	onCluster(t, func(c *cluster) {
+		p, src := c.a.open()
+		c.a.play(p, src, 5300*time.Millisecond)
+		id := c.a.show().ID()
+		c.a.sink.setFail(media.ErrUnavailable)
+		begun := time.Now()
+		if err := c.a.HandOver(context.Background(), testPath); err != nil || time.Since(begun) > 2*rowPatience {
+			t.Fatalf("after %s: %v", time.Since(begun), err)
+		}
+		c.a.sink.setFail(nil)
+		before := c.a.sink.rows[id]
+		c.takeOver(2)
+		c.b.wait(20 * time.Second)
+		if row := c.b.sink.rows[id]; row.State != media.Interrupted || row.Duration < 5*time.Second {
+			t.Errorf("the next owner's row %+v", row)
+		}
+		if row := c.a.sink.rows[id]; row != before {
+			t.Errorf("a late row %+v", row)
+		}
+	})
+}
+
 func TestLeaveEndsAtABoundary(t *testing.T) {
 	for name, tracks := range map[string][]media.Track{
 		"video and audio": {videoTrack(), audioTrack()}, "audio": {audioTrack()},

@@ -74,8 +74,8 @@ func (a *adopter) step(ctx context.Context) error {
 	if a.leases.draining.Load() {
 		return nil
 	}
-	found, err := a.orphans.Step(ctx, time.Now(), func(ctx context.Context, path media.StreamPath) (bool, error) {
-		_, owned, err := a.leases.registry.Owner(ctx, path)
+	found, err := a.orphans.Step(ctx, time.Now(), func(ctx context.Context, ref reclog.Ref) (bool, error) {
+		_, owned, err := a.leases.registry.Owner(ctx, ref.Path)
 		return owned, err
 	})
 	if err != nil {
@@ -109,8 +109,11 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
 	}
 	a.leases.adopt(ref.Path, epoch)
 	if err := a.resume(ctx, ref, epoch); err != nil {
-		// One damaged recording must not keep the others, and new ones, from being served.
-		logger.Error("resume recording", "err", err)
+		if errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrFenced) {
+			logger.Info("recording is not adopted: another was faster", "err", err)
+		} else { // one damaged recording must not keep the others, and new ones, from being served
+			logger.Error("resume recording", "err", err)
+		}
 		if err := a.leases.giveUp(ctx, ref.Path); err != nil {
 			logger.Warn("release lease", "err", err)
 		}

@@ -75,18 +75,15 @@ func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out
 
 // firstToken makes the admin token where the catalog has none, or sets the operator's. It gives the one that was made.
 func (n *node) firstToken(ctx context.Context, token string) (made string, err error) {
-	known, err := n.catalog.HasTokens(ctx)
-	if err != nil {
+	if token != "" {
+		return "", n.ensureToken(ctx, token)
+	}
+	made = newSecret("oxt_")
+	added, err := n.catalog.AddFirstToken(ctx, "admin", made)
+	if err != nil || !added { // another process may be starting, too
 		return "", err
 	}
-	if token == "" && !known {
-		made = newSecret("oxt_")
-		token = made
-	}
-	if token == "" {
-		return "", nil
-	}
-	return made, n.ensureToken(ctx, token)
+	return made, nil
 }
 
 func (n *node) ensureToken(ctx context.Context, token string) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -106,9 +105,8 @@ func (b *baseURLs) UnmarshalText(text []byte) error {
 }
 
 func parseBaseURL(text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%.200q is no base URL: use one like http://HOST:PORT", text)
+	if err := media.CheckBaseURL(text); err != nil {
+		return "", err
 	}
 	return strings.TrimSuffix(text, "/"), nil
 }

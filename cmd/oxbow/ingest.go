@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -231,19 +232,30 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	r.n.logger.Info("draining", "most", most)
-	if err := r.publishers.Drain(ctx, ""); err != nil {
+	leaving, left := context.WithTimeout(ctx, most-most/4) // the rest is for the shows
+	if err := r.publishers.Drain(leaving, ""); err != nil {
 		r.n.logger.Warn("some publishers were cut off", "err", err)
 	}
+	left()
+	var shows sync.WaitGroup // one whose row or storage has to be waited for keeps no other
 	for _, show := range r.packager.Growing() {
-		logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
-		if err := r.packager.HandOver(ctx, show.Path); err != nil {
-			logger.Warn("hand over", "err", err)
-		}
-		if err := r.leases.giveUp(ctx, show.Path); err != nil {
-			logger.Warn("release lease", "err", err)
-		}
+		shows.Go(func() { r.handOver(ctx, show) })
 	}
+	shows.Wait()
 	_ = r.n.unregister(ctx)
+}
+
+// handOver gives a show up, so that another node can go on with it at once.
+func (r *ingestRole) handOver(ctx context.Context, show packager.GrowingShow) {
+	logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
+	if err := r.packager.HandOver(ctx, show.Path); err != nil {
+		logger.Warn("hand over", "err", err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+	defer cancel()
+	if err := r.leases.giveUp(ctx, show.Path); err != nil {
+		logger.Warn("release lease", "err", err)
+	}
 }
 
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that

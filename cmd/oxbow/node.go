@@ -37,6 +37,7 @@ type node struct {
 	metrics  *prometheus.Registry
 	services *services
 	ready    atomic.Bool
+	full     atomic.Bool // new shows were refused for want of room, last
 	// self is how others find this process.
 	self media.Node
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -91,17 +92,44 @@ func (n *node) refuseWhenFull(ctx context.Context) error {
 		n.logger.Warn("look at the recordings' volume", "err", err)
 		return nil // it is met when the recording is made
 	}
+	if changed := n.full.Swap(full) != full; changed && full { // each refusal is logged; this says what to do
+		n.logger.Error("new shows are refused: the recordings' volume is full", "free", usage.Free, "total", usage.Total,
+			"do", "archive or delete recordings, or give the volume more room")
+	} else if changed {
+		n.logger.Info("new shows are taken again: the recordings' volume has room", "free", usage.Free)
+	}
 	if !full {
 		return nil
 	}
-	n.logger.Error("a new show is refused: the recordings' volume is full", "free", usage.Free, "total", usage.Total,
-		"do", "archive or delete recordings, or give the volume more room")
-	return fmt.Errorf("%w: the server's recording volume is full: tell its operator", media.ErrLimit)
+	return ingest.Away(fmt.Errorf("%w: the recordings' volume is full", media.ErrUnavailable),
+		"the server's recording volume is full: tell its operator")
 }
 
 // startKeyCache has publishers known while SQL is away.
 func (n *node) startKeyCache(ctx context.Context) authorizer {
 	keys := catalog.NewKeyCache(n.catalog, catalog.KeyCacheConfig{}, n.logger, n.metrics)
 	n.services.add(ctx, "keys", keys.Run)
-	return keys
+	return tellingKeys{keys}
+}
+
+// tellingKeys says what publishers are told when their key can't be checked.
+type tellingKeys struct{ authorizer }
+
+// AuthorizeKey implements ingest.Authorizer.
+func (k tellingKeys) AuthorizeKey(ctx context.Context, key string) (media.Stream, error) {
+	stream, err := k.authorizer.AuthorizeKey(ctx, key)
+	return stream, keysAway(err)
+}
+
+// AuthorizePath implements ingest.Authorizer.
+func (k tellingKeys) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {
+	stream, err := k.authorizer.AuthorizePath(ctx, path, key)
+	return stream, keysAway(err)
+}
+
+func keysAway(err error) error {
+	if !errors.Is(err, media.ErrUnavailable) {
+		return err
+	}
+	return ingest.Away(err, "the server cannot check this stream key, for its catalog is away: try again in a moment")
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/packager"
@@ -36,7 +37,8 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uin
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+		return ingest.Away(fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable),
+			"the server's recording volume does not answer: try again in a moment")
 	}
 }
 
@@ -56,11 +58,15 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 	return nil
 }
 
-// resume takes a recording over under a lease's epoch: whoever wrote it is fenced.
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. media.ErrNotFound says that it does
+// not grow any more.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err
+	}
+	if !recording.State.Growing() { // it was ended since somebody found it growing, and may be in the archive by now
+		return fmt.Errorf("recording %s is %s: %w", ref, recording.State, media.ErrNotFound)
 	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
