@@ -41,13 +41,9 @@ const (
 	scheduleCalm = 3 * time.Second
 )
 
-// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. A hundred schedules, two at a
-// time, take about half an hour on two cores:
-//
-//	OXBOW_FAULT_RUNS=100 go test ./test -run 'TestFaultSchedules$' -count=1 -parallel 2 -timeout 60m -v | tee faults.log
-//
-// Each tells how it went as a line with "schedule N of 100". OXBOW_TEST_SEED repeats one. Without either there is one
-// that is always the same.
+// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. `make faults` runs a hundred
+// schedules, four at a time, and each tells how it went as a line with "schedule N of 100". OXBOW_FAULT_RUNS says how
+// many, OXBOW_TEST_SEED repeats one. Without either there is one that is always the same.
 func TestFaultSchedules(t *testing.T) {
 	t.Parallel()
 	runs, seed := 1, uint64(1)
