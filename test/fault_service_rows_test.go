@@ -68,7 +68,7 @@ func TestFaultSQLDown(t *testing.T) {
 	eventually(t, 20*time.Second, "an unknown key is refused", func() bool { return len(stranger.refused()) > 0 })
 	refusal := stranger.refused()[0]
 	stranger.leave()
-	if !strings.Contains(refusal, "keys can't be looked up") || !strings.Contains(refusal, "try again") {
+	if !strings.Contains(refusal, "catalog is away") || !strings.Contains(refusal, "try again") {
 		t.Errorf("the refusal does not tell the reason: %q", refusal)
 	}
 	s.watched(10)
