@@ -118,7 +118,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 		logger.Warn("recording is not adopted", "err", err)
 		return
 	}
-	err = a.resume(ctx, ref, epoch)
+	// A publisher that comes now waits for it.
+	err = a.look(ctx, ref.Path, func() error { return a.resume(ctx, ref, epoch) })
 	switch {
 	case err == nil:
 		delete(a.failed, ref)

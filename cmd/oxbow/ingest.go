@@ -62,7 +62,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 		}
 	}
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.serveAdmin,
+		n.openCatalog, n.openRegistry, n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, true) },
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -117,12 +117,12 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
-	if err := adopts.resumeOwn(ctx); err != nil {
+	if err := n.meet(ctx, "take up recordings of before", func() error { return adopts.resumeOwn(ctx) }); err != nil {
 		return nil, err
 	}
 	n.services.add(ctx, "leases", held.Run)
 	if !adopts.alone() {
-		n.services.add(ctx, "adopter", adopts.Run)
+		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
 	}
 	return r, nil
 }
@@ -180,7 +180,11 @@ func (r *ingestRole) refuse(ctx context.Context, stream media.Stream) error {
 	if err := r.groups.refuse(ctx, stream); err != nil {
 		return err
 	}
-	if _, live := r.packager.Current(stream.Path); live {
+	show := stream.Path
+	if stream.Settings.Group != "" {
+		show.Stream = stream.Settings.Group
+	}
+	if _, live := r.packager.Current(show); live {
 		return nil
 	}
 	return r.n.refuseWhenFull(ctx)

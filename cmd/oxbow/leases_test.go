@@ -105,6 +105,23 @@ func TestLeases(t *testing.T) {
 		w.beat(t.Context())
 		wantOwner(t, m, "")
 	})
+	inLeaseWorld(t, "it is kept while storage takes its time with an adoption", func(
+		t *testing.T, w *leaseWorld, m *registry.Memory,
+	) {
+		epoch, err := w.claim(t.Context(), w.lease(acme("show"), 0), 7, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(heartbeat)
+			w.beat(t.Context())
+			wantOwner(t, m, "a")
+		}
+		if err := w.Release(t.Context(), acme("show"), epoch); err != nil {
+			t.Fatal(err)
+		}
+		wantOwner(t, m, "") // nothing came of it
+	})
 	inLeaseWorld(t, "it goes with its last publisher where no show grows", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
 		first := w.acquire(t)
 		second := w.acquire(t)

@@ -111,21 +111,27 @@ func (n *node) openRegistry(ctx context.Context) error {
 }
 
 // openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
-func (n *node) openRoot(shared bool) error {
-	if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
-		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
-	}
-	root, err := reclog.OpenRoot(reclog.Config{
-		Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
-	}, n.logger)
+func (n *node) openRoot(ctx context.Context, shared bool) error {
+	opened := make(chan *reclog.Root, 1)
+	err := n.meet(ctx, "open the recordings' directory", func() error {
+		if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
+			return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
+		}
+		root, err := reclog.OpenRoot(reclog.Config{
+			Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
+		}, n.logger)
+		opened <- root
+		return err
+	})
 	if errors.Is(err, media.ErrConflict) {
 		return fmt.Errorf("%s: another oxbow uses it: stop that, or choose another directory: %w", n.Recordings, err)
 	}
 	if err != nil {
 		return err
 	}
+	root := <-opened
 	n.root = root
-	n.onClose(root.Close)
+	n.onClose(func() error { return within(rootClose, root.Close) })
 	return nil
 }
 

@@ -129,7 +129,8 @@ func (n *node) openStores(ctx context.Context, data string) error {
 		return fmt.Errorf("--data %s: %w: choose a directory that this user may write", data, err)
 	}
 	for _, open := range []func(context.Context) error{
-		func(context.Context) error { return n.openRoot(false) }, n.openCatalog, n.openRegistry, n.openArchive, n.serveAdmin,
+		n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, false) }, n.openCatalog, n.openRegistry,
+		n.openArchive,
 	} {
 		if err := open(ctx); err != nil {
 			return err

@@ -106,8 +106,17 @@ func (c *cache[K, V]) run(ctx context.Context, it *item[K, V], old V, had bool) 
 	got := fetched[V]{value: old, err: errBusy}
 	select {
 	case c.slots <- struct{}{}:
-		got = c.fetch(ctx, it.key, old, had)
-		<-c.slots
+		done := make(chan fetched[V], 1)
+		go func() {
+			defer func() { <-c.slots }()
+			done <- c.fetch(ctx, it.key, old, had)
+		}()
+		late := time.NewTimer(c.timeout + c.timeout/4)
+		defer late.Stop()
+		select {
+		case got = <-done:
+		case <-late.C: // it hangs in a call that knows no context
+		}
 	case <-ctx.Done():
 	}
 

@@ -139,7 +139,9 @@ func (h *Handler) isGone(ctx context.Context, r ref, _, _ bool) fetched[bool] {
 
 // load reads a recording from storage, or looks whether the one known has changed.
 func (h *Handler) load(ctx context.Context, r ref, old *recording, had bool) fetched[*recording] {
-	rec, err := h.read(ctx, r, old, had)
+	rec, err := reading(ctx, h.readings, func(ctx context.Context) (*recording, error) {
+		return h.read(ctx, r, old, had)
+	}, nil)
 	missing := errors.Is(err, media.ErrNotFound)
 	if h.cfg.Gone != nil && (missing || err == nil) {
 		if gone, goneErr := h.cfg.Gone(ctx, r.path, r.id); goneErr == nil && gone {
