@@ -25,6 +25,8 @@ type Catalog interface {
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+	// LapseClaims has an owner's claims run out at once.
+	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 }
 
 // UploadNotes remembers multipart uploads.
@@ -138,6 +140,12 @@ func New(
 
 // Run works until the context ends.
 func (a *Archiver) Run(ctx context.Context) error {
+	// The process before this one of the same name is gone; else what it had claimed would wait for its lease to run out.
+	if n, err := a.catalog.LapseClaims(ctx, a.config.Owner, time.Now()); err != nil {
+		a.logger.Warn("claims from before are left to run out", "err", err)
+	} else if n > 0 {
+		a.logger.Info("claims from before were given up", "count", n)
+	}
 	var group errgroup.Group
 	for range a.config.Parallel {
 		group.Go(func() error {

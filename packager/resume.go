@@ -38,12 +38,7 @@ func (s *stream) resumeLocked(rec *reclog.Recording, w *reclog.Writer) error {
 	show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
 	if err := show.restore(rec); err != nil || s.show != nil || s.pub != nil {
 		// Nothing can follow it, or another show is the stream's by now: what there is of it is final.
-		endErr := w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, time.Now().UTC() })
-		if endErr == nil {
-			show.state, show.endedAt = media.Ended, time.Now().UTC()
-			p.queue.save(show.row())
-		}
-		return errors.Join(err, endErr)
+		return errors.Join(err, p.end(show, w))
 	}
 	s.epoch = max(s.epoch, rec.Epoch)
 	for _, t := range show.takes {
@@ -57,6 +52,25 @@ func (s *stream) resumeLocked(rec *reclog.Recording, w *reclog.Writer) error {
 	s.waitLocked(time.Now())
 	show.publish()
 	show.logger.Info("recording resumed", "segments", len(show.renditions[0].segments), "takes", len(show.takes))
+	return nil
+}
+
+// End ends a recording, as Root.Reopen gave it, that nothing is to follow: the stream has had another one since.
+func (p *Packager) End(rec *reclog.Recording, w *reclog.Writer) error {
+	show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
+	if err := show.restore(rec); err != nil {
+		p.logger.Warn("recording that ends", "recording", string(rec.ID), "err", err)
+	}
+	return p.end(show, w)
+}
+
+func (p *Packager) end(show *Show, w *reclog.Writer) error {
+	ended := time.Now().UTC()
+	if err := w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, ended }); err != nil {
+		return err
+	}
+	show.state, show.endedAt = media.Ended, ended
+	p.queue.save(show.row())
 	return nil
 }
 

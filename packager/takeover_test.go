@@ -584,3 +584,42 @@ func writeDay(b *testing.B, root *reclog.Root) media.RecordingID {
 	}
 	return id
 }
+
+// What another process took over is announced no more, from the moment at which it did: not when a lease runs out.
+func TestAFencedOwnerAnnouncesNothing(t *testing.T) {
+	for name, leave := range map[string]bool{"its publisher sends on": false, "its show waits for the publisher": true} {
+		t.Run(name, func(t *testing.T) {
+			onCluster(t, func(c *cluster) {
+				p, src := c.a.open()
+				c.a.play(p, src, 5*time.Second)
+				show := c.a.show()
+				if leave {
+					if err := p.Close(false); err != nil {
+						t.Fatal(err)
+					}
+					c.a.wait(5 * time.Second) // long enough for a filler
+				}
+				c.takeOver(2)
+				before, _ := show.Snapshot()
+				if leave {
+					c.a.wait(10 * time.Second)
+				} else {
+					src.until(src.start+10*time.Second, func(f *media.Frame) { _ = p.WriteFrame(f) })
+				}
+				after, _ := show.Snapshot()
+				for i, r := range after.Renditions {
+					was := before.Renditions[i]
+					if r.Last() != was.Last() {
+						t.Errorf("%s: segments up to %d were announced, %d after the take-over", r.Name, was.Last(), r.Last())
+					}
+					if r.Open != nil && was.Open != nil && len(r.Open.Parts) > len(was.Open.Parts) {
+						t.Errorf("%s: parts were announced after the take-over", r.Name)
+					}
+				}
+				if _, ok := c.a.Current(testPath); ok {
+					t.Error("the show is still there")
+				}
+			})
+		})
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -24,6 +26,7 @@ type scheduled struct {
 type schedule struct {
 	f        *fleet
 	shows    map[string]*clusterShow // by cluster
+	volumes  map[string]string       // by cluster: of their own, if mounting is allowed here
 	random   *rand.Rand
 	busy     map[string]time.Duration // what is under a fault, until when
 	faults   []scheduled
@@ -32,60 +35,81 @@ type schedule struct {
 }
 
 const (
-	scheduleLength = 16 * time.Second
+	scheduleLength = 11 * time.Second
 	// scheduleCalm is how long a cluster is left alone after a fault of one of its nodes.
 	scheduleCalm = 3 * time.Second
 )
 
-// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. OXBOW_FAULT_RUNS says how many
-// schedules, OXBOW_TEST_SEED repeats one.
+// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. A hundred schedules, two at a
+// time, take about half an hour on two cores:
+//
+//	OXBOW_FAULT_RUNS=100 go test ./test -run 'TestFaultSchedules$' -count=1 -parallel 2 -timeout 60m -v | tee faults.log
+//
+// Each tells how it went as a line with "schedule N of 100". OXBOW_TEST_SEED repeats one. Without either there is one
+// that is always the same.
 func TestFaultSchedules(t *testing.T) {
 	t.Parallel()
-	runs := 2
+	runs, seed := 1, uint64(1)
+	if full() {
+		runs, seed = 6, uint64(time.Now().UnixNano())
+	}
 	if n, err := strconv.Atoi(os.Getenv("OXBOW_FAULT_RUNS")); err == nil {
-		runs = n
-	} else if full() {
-		runs = 6
+		runs, seed = n, uint64(time.Now().UnixNano())
 	}
-	seed := uint64(time.Now().UnixNano())
 	if s, err := strconv.ParseUint(os.Getenv("OXBOW_TEST_SEED"), 10, 64); err == nil {
-		seed, runs = s, 1
+		runs, seed = 1, s
 	}
+	var over, failed atomic.Int64
 	for i := range runs {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			runSchedule(t, seed+uint64(i))
+			p := &schedule{}
+			began := time.Now()
+			t.Cleanup(func() {
+				end := "passed"
+				if t.Failed() {
+					failed.Add(1)
+					end = fmt.Sprintf("FAILED, OXBOW_TEST_SEED=%d repeats it:%s\n", seed+uint64(i), p)
+				}
+				t.Logf("schedule %d of %d (%d failed) %s in %v", over.Add(1), runs, failed.Load(), end, time.Since(began).Round(time.Second))
+			})
+			p.run(t, seed+uint64(i))
 		})
 	}
 }
 
-func runSchedule(t *testing.T, seed uint64) {
+// run has a fleet of its own go through the faults of a seed.
+func (p *schedule) run(t *testing.T, seed uint64) {
 	t.Helper()
-	t.Logf("OXBOW_TEST_SEED=%d repeats the schedule", seed)
-	f := startFleet(t, clusterConfig{clusters: 2})
-	p := &schedule{
-		f: f, shows: map[string]*clusterShow{}, random: rand.New(rand.NewPCG(seed, 0)), busy: map[string]time.Duration{},
-		troubled: map[string][]outage{},
+	p.random = rand.New(rand.NewPCG(seed, 0))
+	p.shows, p.busy, p.troubled = map[string]*clusterShow{}, map[string]time.Duration{}, map[string][]outage{}
+	p.volumes = map[string]string{}
+	clusters, recordings := []string{"a", "b"}, map[string]string{}
+	for _, cluster := range clusters {
+		if dir, err := mountVolume(t, "-t", "tmpfs", "-o", "size=32m", "tmpfs"); err == nil {
+			p.volumes[cluster], recordings[cluster] = dir, filepath.Join(dir, "recordings")
+		}
 	}
-	for _, cluster := range []string{"a", "b"} {
-		p.shows[cluster] = f.newShow("in-"+cluster, nil)
+	p.f = startFleet(t, clusterConfig{clusters: len(clusters), recordings: recordings})
+	for _, cluster := range clusters {
+		p.shows[cluster] = p.f.newShow("in-"+cluster, nil)
 	}
 	p.draw()
-	for _, fault := range p.faults {
-		t.Logf("%5.1f s to %5.1f s: %s", fault.from.Seconds(), fault.to.Seconds(), fault.what)
-	}
-	for cluster, s := range p.shows {
-		delay := time.Duration(300+p.random.IntN(1200)) * time.Millisecond
-		s.encoder = startEncoder(t, faultFilm(t), delay, f.targets(s.key, cluster+"1", cluster+"2")...)
+	for _, cluster := range clusters {
+		s, delay := p.shows[cluster], time.Duration(300+p.random.IntN(1200))*time.Millisecond
+		s.encoder = startEncoder(t, faultFilm(t), delay, p.f.targets(s.key, cluster+"1", cluster+"2")...)
 	}
 	for _, s := range p.shows {
 		s.watched(8)
 	}
-	p.run()
+	p.happen()
 	text := ""
-	for _, cluster := range []string{"a", "b"} {
-		s := p.shows[cluster]
+	for _, s := range p.shows {
 		s.watched(8)
+		s.encoder.finish()
+	}
+	for _, cluster := range clusters {
+		s := p.shows[cluster]
 		v := s.finish()
 		v.oneRecording(t)
 		p.judgeTails(t, cluster, &v)
@@ -95,17 +119,28 @@ func runSchedule(t *testing.T, seed uint64) {
 	figure(t, "schedule "+strconv.FormatUint(seed, 10), "%d faults%s", len(p.faults), text)
 }
 
+// String lists the faults.
+func (p *schedule) String() (text string) {
+	for _, fault := range p.faults {
+		text += fmt.Sprintf("\n%5.1f s to %5.1f s: %s", fault.from.Seconds(), fault.to.Seconds(), fault.what)
+	}
+	return text
+}
+
 // draw makes the schedule.
 func (p *schedule) draw() {
 	kinds := []func(from, to time.Duration) *scheduled{
 		p.killNode, p.killNode, p.drainNode, p.pauseNode, p.partitionNode, p.cutPublisher, p.restartRedis, p.restartRedis,
-		p.restartSQL, p.restartStore, p.killArchiver, p.slowLines,
+		p.restartSQL, p.restartStore, p.killArchiver, p.slowLines, p.fillVolume,
 	}
-	for at := time.Second; at < scheduleLength; at += time.Duration(800+p.random.IntN(2700)) * time.Millisecond {
-		length := time.Duration(500+p.random.IntN(4000)) * time.Millisecond
-		if fault := kinds[p.random.IntN(len(kinds))](at, at+length); fault != nil {
-			fault.from, fault.to = at, at+length
-			p.faults = append(p.faults, *fault)
+	for at := time.Second; at < scheduleLength; at += time.Duration(500+p.random.IntN(1700)) * time.Millisecond {
+		length := time.Duration(500+p.random.IntN(3500)) * time.Millisecond
+		for range len(kinds) { // not all are possible beside those that are on already
+			if fault := kinds[p.random.IntN(len(kinds))](at, at+length); fault != nil {
+				fault.from, fault.to = at, at+length
+				p.faults = append(p.faults, *fault)
+				break
+			}
 		}
 	}
 }
@@ -235,8 +270,32 @@ func (p *schedule) slowLines(from, to time.Duration) *scheduled {
 	return &scheduled{what: fmt.Sprintf("%s's lines are slow by %v", name, slow.delay), begin: set(slow), heal: set(proxyLine{})}
 }
 
-// run lets the faults happen, and has everybody back at the end, as a service manager would.
-func (p *schedule) run() {
+// fillVolume leaves a cluster no room for its recordings. What is live meanwhile may be gaps in the archive.
+func (p *schedule) fillVolume(from, to time.Duration) *scheduled {
+	const before, after = 2 * faultSegment, 4 * time.Second // the segments that are cut, and until it is tried again
+	cluster := string(rune('a' + p.random.IntN(2)))
+	dir, s := p.volumes[cluster], p.shows[cluster]
+	if dir == "" || !p.take("cluster "+cluster, from, to+after+scheduleCalm) {
+		return nil
+	}
+	ballast := ""
+	return &scheduled{
+		what: "no room on the volume of cluster " + cluster,
+		begin: func() {
+			ballast = fillVolume(p.f.tb, dir)
+			s.outages = append(s.outages, outage{time.Now().Add(-before), time.Now().Add(to - from + after)})
+		},
+		heal: func() {
+			if err := os.Remove(ballast); err != nil {
+				p.f.tb.Errorf("empty the volume: %v", err)
+			}
+			s.outages[len(s.outages)-1].to = time.Now().Add(after)
+		},
+	}
+}
+
+// happen lets the faults happen, and has everybody back at the end, as a service manager would.
+func (p *schedule) happen() {
 	type step struct {
 		at time.Duration
 		do func()

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,22 +11,47 @@ import (
 	"time"
 )
 
-// mountVolume mounts a file system of its own for a cluster's recordings, or skips the test.
-func mountVolume(t *testing.T, args ...string) (dir string) {
-	t.Helper()
+// mountVolume mounts a file system of its own until the test is over, if that may be done here.
+func mountVolume(tb testing.TB, args ...string) (dir string, err error) {
+	tb.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
+		return "", errors.New("mounting needs root")
 	}
-	dir = t.TempDir()
+	dir = tb.TempDir()
 	if out, err := exec.Command("mount", append(args, dir)...).CombinedOutput(); err != nil {
-		t.Skipf("mount: %v: %s", err, out)
+		return "", fmt.Errorf("mount: %w: %s", err, out)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
+			tb.Errorf("umount: %v: %s", err, out)
 		}
 	})
+	return dir, nil
+}
+
+// mustMountVolume is mountVolume, or skips the test.
+func mustMountVolume(t *testing.T, args ...string) (dir string) {
+	t.Helper()
+	dir, err := mountVolume(t, args...)
+	if err != nil {
+		t.Skip(err)
+	}
 	return dir
+}
+
+// fillVolume leaves no room on a volume until the ballast is removed.
+func fillVolume(tb testing.TB, dir string) (ballast string) {
+	tb.Helper()
+	ballast = filepath.Join(dir, "ballast")
+	f, err := os.Create(ballast)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for err == nil { // until nothing more fits
+		_, err = f.Write(make([]byte, 64<<10))
+	}
+	_ = f.Close()
+	return ballast
 }
 
 // volumeShow runs a show over a fault of the recordings' volume. Viewers see nothing of it; what the recording lost is
@@ -77,17 +104,19 @@ func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Du
 	first := s.viewers[0]
 	id := first.recordings()[0]
 	s.archived(first.recordings())
-	_, text, _ := fetch(strings.TrimSuffix(s.url(0, id), "index.m3u8")+"video.m3u8", nil)
+	fresh := s.freshEdge()
+	folder := fresh + s.stream + "/" + id
+	_, text, _ := fetch(folder+"/video.m3u8", nil)
 	gaps := strings.Count(string(text), "#EXT-X-GAP")
 	lost := 0
 	for _, w := range s.viewers {
-		lost = max(lost, len(w.verifyBut(w.name+", archived", w.bases[0])))
+		lost = max(lost, len(w.verifyBut(w.name+", archived", fresh)))
 	}
 	if lost > 0 && gaps == 0 {
 		t.Errorf("%d things are lost and no gap is marked", lost)
 	}
 	sent, recorded := 0, map[int]bool{}
-	for _, n := range decodeStamps(t, s.url(0, id)) {
+	for _, n := range decodeStamps(t, folder+"/index.m3u8") {
 		if n < 0 || recorded[n] {
 			t.Errorf("picture %d is damaged or recorded twice", n)
 		}
@@ -107,18 +136,9 @@ func volumeShow(t *testing.T, name, dir string, fail, heal func(), lasts time.Du
 // TestFaultVolumeFull fills the recordings' volume for a while.
 func TestFaultVolumeFull(t *testing.T) {
 	onlyFull(t)
-	dir := mountVolume(t, "-t", "tmpfs", "-o", "size=24m", "tmpfs")
-	ballast := filepath.Join(dir, "ballast")
-	volumeShow(t, "full", dir, func() {
-		f, err := os.Create(ballast)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for err == nil { // until nothing more fits
-			_, err = f.Write(make([]byte, 64<<10))
-		}
-		_ = f.Close()
-	}, func() {
+	dir := mustMountVolume(t, "-t", "tmpfs", "-o", "size=24m", "tmpfs")
+	ballast := ""
+	volumeShow(t, "full", dir, func() { ballast = fillVolume(t, dir) }, func() {
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +159,7 @@ func TestFaultVolumeStalled(t *testing.T) {
 	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
 		t.Skipf("mkfs.ext4: %v: %s", err, out)
 	}
-	dir := mountVolume(t, "-o", "loop", image)
+	dir := mustMountVolume(t, "-o", "loop", image)
 	freeze := func(how string) error { return exec.Command("fsfreeze", how, dir).Run() }
 	frozen := false
 	t.Cleanup(func() {

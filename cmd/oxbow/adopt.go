@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -15,6 +16,10 @@ const (
 	// adoptIdle is how long a recording without an owner must have stood still: an owner that the registry does not
 	// know of, because the two can't reach each other, still writes.
 	adoptIdle = 5 * time.Second
+	// adoptRetry is how long a recording is left alone that could not be resumed; each time twice as long, up to
+	// adoptRetryMost.
+	adoptRetry     = 10 * time.Second
+	adoptRetryMost = 10 * time.Minute
 )
 
 // adopter takes recordings over that grow by their manifest and that nobody owns: their node is gone, and the
@@ -24,6 +29,14 @@ type adopter struct {
 	*takeover
 	leases  *leases
 	orphans *reclog.Orphans
+	// failed are recordings that could not be resumed.
+	failed map[reclog.Ref]failure
+}
+
+// failure is of a recording that could not be resumed.
+type failure struct {
+	until time.Time // before which it is not tried again
+	pause time.Duration
 }
 
 // resumeOwn takes up again what this node left when it stopped. Another node may have it by now.
@@ -32,19 +45,20 @@ func (a *adopter) resumeOwn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, ref := range unfinished {
+	for _, ref := range slices.Backward(unfinished) { // of a stream's the newest goes on, and the others end
 		owner, owned, err := a.leases.registry.Owner(ctx, ref.Path)
 		if err != nil {
-			// Whoever has it goes on, and if that was this node, nobody can take it over before the registry is back.
+			// Whoever has it goes on. If that was this node, nobody can take it over before the registry is back, and Run
+			// adopts it then, as its lease from before has run out.
 			a.logger.Warn("recording is left alone until the registry answers", "publisher", ref.Path.Publisher,
 				"stream", ref.Path.Stream, "recording", ref.ID, "err", err)
 			continue
 		}
 		switch {
 		case owned && owner.Node == a.leases.node.ID:
-			a.adopt(ctx, ref, true)
+			a.adopt(ctx, ref, owner.Epoch)
 		case !owned && a.alone():
-			a.adopt(ctx, ref, false)
+			a.adopt(ctx, ref, 0)
 		}
 	}
 	return nil
@@ -82,23 +96,20 @@ func (a *adopter) step(ctx context.Context) error {
 		return err
 	}
 	for _, o := range found {
-		if o.Idle >= adoptIdle {
-			a.adopt(ctx, o.Ref, false)
+		if o.Idle >= adoptIdle && !time.Now().Before(a.failed[o.Ref].until) {
+			a.adopt(ctx, o.Ref, 0)
 		}
 	}
 	return nil
 }
 
-// adopt makes a recording this node's. ours says that the lease is this node's, from before it stopped.
-func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
+// adopt makes a recording this node's. before is the epoch of the lease that this node had on its stream before it
+// stopped; zero is none.
+func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 	lease := a.leases.lease(ref.Path, 0)
-	lease.Recording = ref.ID
-	take := a.leases.registry.Claim
-	if ours {
-		take = a.leases.registry.Acquire
-	}
+	lease.Recording, lease.Feed = ref.ID, media.FeedNone
 	logger := a.logger.With("publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID)
-	epoch, err := take(ctx, lease, a.floor(ctx, ref.Path))
+	epoch, err := a.leases.claim(ctx, lease, a.floor(ctx, ref.Path), before)
 	switch {
 	case errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrUnavailable):
 		logger.Debug("recording is not adopted", "err", err)
@@ -107,17 +118,26 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, ours bool) {
 		logger.Warn("recording is not adopted", "err", err)
 		return
 	}
-	a.leases.adopt(ref.Path, epoch)
-	if err := a.resume(ctx, ref, epoch); err != nil {
-		if errors.Is(err, media.ErrNotFound) || errors.Is(err, media.ErrFenced) {
-			logger.Info("recording is not adopted: another was faster", "err", err)
-		} else { // one damaged recording must not keep the others, and new ones, from being served
-			logger.Error("resume recording", "err", err)
+	err = a.resume(ctx, ref, epoch)
+	switch {
+	case err == nil:
+		delete(a.failed, ref)
+		logger.Info("recording adopted", "epoch", epoch)
+	case errors.Is(err, media.ErrFenced), errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrNotFound):
+		// Its publisher is back, or it has ended.
+		logger.Info("recording is not adopted: another was first", "epoch", epoch, "err", err)
+	default:
+		// One damaged recording must not keep the others, and new ones, from being served.
+		f := a.failed[ref]
+		f.pause = min(max(adoptRetry, 2*f.pause), adoptRetryMost)
+		f.until = time.Now().Add(f.pause)
+		if a.failed == nil {
+			a.failed = make(map[reclog.Ref]failure)
 		}
-		if err := a.leases.giveUp(ctx, ref.Path); err != nil {
-			logger.Warn("release lease", "err", err)
-		}
-		return
+		a.failed[ref] = f
+		logger.Error("resume recording", "again", f.pause, "err", err)
 	}
-	logger.Info("recording adopted", "epoch", epoch)
+	if err := a.leases.Release(ctx, ref.Path, epoch); err != nil { // the show keeps it, if it has come
+		logger.Warn("release lease", "err", err)
+	}
 }

@@ -19,7 +19,7 @@ type groups struct {
 	packager *packager.Packager
 	// prepare has a show that another node began continued here, before it is published to.
 	prepare func(ctx context.Context, path media.StreamPath, epoch uint64) error
-	leases  ingest.Leases
+	leases  heldLeases
 	stream  func(context.Context, media.StreamPath) (media.Stream, error)
 	members func(context.Context, media.StreamPath) ([]string, error)
 	// elsewhere says that another node owns a stream.
@@ -29,6 +29,13 @@ type groups struct {
 		sync.Mutex
 		live map[media.StreamPath]*liveGroup
 	}
+}
+
+// heldLeases are leases that can be lost while they are held.
+type heldLeases interface {
+	ingest.Leases
+	// Holds says that what was acquired under an epoch was not lost since.
+	Holds(path media.StreamPath, epoch uint64) bool
 }
 
 // liveGroup is a group with members that are connected or about to be; groups.mu guards members.
@@ -69,6 +76,9 @@ func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64)
 		if err != nil {
 			return nil, err
 		}
+		if !g.leases.Holds(stream.Path, epoch) { // since it was acquired; nobody sends away who is not here yet
+			return nil, errors.Join(errLeaseLost(stream.Path), publication.Close(false))
+		}
 		return publication, nil
 	}
 	show, err := g.stream(ctx, media.StreamPath{Publisher: stream.Path.Publisher, Stream: stream.Settings.Group})
@@ -96,11 +106,18 @@ func (g *groups) Publish(ctx context.Context, stream media.Stream, epoch uint64)
 	joined := &membership{Member: member, leave: func() error {
 		return g.leave(context.WithoutCancel(ctx), live, show.Path, stream.Path.Stream)
 	}}
-	if !g.holds(live, show.Path) { // since it was acquired; nobody sends away who is not here yet
-		err := fmt.Errorf("%w: the lease of its group %s was lost: publish again", media.ErrUnavailable, show.Path)
-		return nil, errors.Join(err, joined.Close(false))
+	switch {
+	case !g.holds(live, show.Path):
+		return nil, errors.Join(errLeaseLost(show.Path), joined.Close(false))
+	case !g.leases.Holds(stream.Path, epoch):
+		return nil, errors.Join(errLeaseLost(stream.Path), joined.Close(false))
 	}
 	return joined, nil
+}
+
+// errLeaseLost is for who was about to publish under a lease that another node has by now.
+func errLeaseLost(path media.StreamPath) error {
+	return fmt.Errorf("%w: the lease of %s was lost meanwhile: publish again", media.ErrUnavailable, path)
 }
 
 // holds says that the group's lease was not lost.
@@ -130,11 +147,12 @@ func (g *groups) acquire(ctx context.Context, live *liveGroup, show media.Stream
 	defer live.acquiring.Unlock()
 	if live.epoch == 0 {
 		epoch, err := g.leases.Acquire(ctx, show, media.FeedPrimary)
-		if err == nil {
-			err = g.prepare(ctx, show, epoch)
-		}
 		if err != nil {
 			return 0, fmt.Errorf("acquire %s: %w", show, err)
+		}
+		if err := g.prepare(ctx, show, epoch); err != nil {
+			err = fmt.Errorf("go on with %s: %w", show, err)
+			return 0, errors.Join(err, g.leases.Release(context.WithoutCancel(ctx), show, epoch))
 		}
 		live.epoch = epoch
 	}

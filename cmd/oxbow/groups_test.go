@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -66,8 +67,12 @@ func newGroupWorld(t *testing.T) *groupWorld {
 func acme(name string) media.StreamPath { return media.StreamPath{Publisher: "acme", Stream: name} }
 
 // publish publishes a member.
-func (w *groupWorld) publish(t *testing.T, name string, epoch uint64) ingest.Publication {
+func (w *groupWorld) publish(t *testing.T, name string) ingest.Publication {
 	t.Helper()
+	epoch, err := w.leases.Acquire(t.Context(), acme(name), media.FeedPrimary)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, err := w.Publish(t.Context(), w.streams[name], epoch)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +100,7 @@ func TestGroupsHoldTheirShowsLease(t *testing.T) {
 	if err := g.refuse(t.Context(), streams["show_720"]); err != nil {
 		t.Error(err)
 	}
-	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
+	first, second := g.publish(t, "show_1080"), g.publish(t, "show_720")
 	owner("a")
 	if err := errors.Join(first.Close(false), first.Close(false)); err != nil {
 		t.Error(err)
@@ -126,7 +131,7 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	g := newGroupWorld(t)
 	var kicked []media.StreamPath
 	g.leases.lost = func(path media.StreamPath) { kicked = append(kicked, g.lost(path)...) }
-	first, second := g.publish(t, "show_1080", 1), g.publish(t, "show_720", 1)
+	first, second := g.publish(t, "show_1080"), g.publish(t, "show_720")
 	if _, err := g.memory.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +144,7 @@ func TestGroupsAcquireALostLeaseAnew(t *testing.T) {
 	if err := first.Close(false); err != nil {
 		t.Error(err)
 	}
-	again := g.publish(t, "show_1080", 2)
+	again := g.publish(t, "show_1080")
 	if lease, _, err := g.memory.Owner(t.Context(), acme("show")); err != nil || lease.Node != "a" {
 		t.Errorf("a member is back, and the show's lease is %q's: %v", lease.Node, err)
 	}
@@ -181,7 +186,21 @@ func TestGroupsRefuseAMemberWhoseLeaseIsLostMeanwhile(t *testing.T) {
 		t.Errorf("owned %v, left are %v: %v", owned, g.mu.live, err)
 	}
 	g.groups.leases = g.leases
-	if err := g.publish(t, "show_720", 2).Close(true); err != nil {
+	if err := g.publish(t, "show_720").Close(true); err != nil {
 		t.Error(err)
+	}
+}
+
+// A group whose show can't be gone on with has no lease: its members may be published elsewhere.
+func TestGroupsGiveBackTheLeaseOfAShowThatCanNotGoOn(t *testing.T) {
+	g := newGroupWorld(t)
+	hung := fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+	g.prepare = func(context.Context, media.StreamPath, uint64) error { return hung }
+	if _, err := g.Publish(t.Context(), g.streams["show_720"], 1); !errors.Is(err, media.ErrUnavailable) {
+		t.Errorf("published: %v", err)
+	}
+	g.leases.beat(t.Context())
+	if lease, owned, err := g.memory.Owner(t.Context(), acme("show")); owned || err != nil || len(g.mu.live) != 0 {
+		t.Errorf("the show is owned: %+v, left are %v: %v", lease, g.mu.live, err)
 	}
 }

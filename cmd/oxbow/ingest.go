@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -98,6 +99,7 @@ type ingestRole struct {
 	leases     *leases
 	groups     *groups
 	takeover   *takeover
+	busy       loadMeter
 }
 
 // startIngest starts the packager, has it take up what this node left unfinished, and makes the server of publishers.
@@ -111,13 +113,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
 	held.floor = r.takeover.floor
-	held.growing = func() map[media.StreamPath]media.RecordingID {
-		shows := make(map[media.StreamPath]media.RecordingID)
-		for _, s := range p.Growing() {
-			shows[s.Path] = s.Recording
-		}
-		return shows
-	}
+	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
@@ -129,6 +125,17 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 		n.services.add(ctx, "adopter", adopts.Run)
 	}
 	return r, nil
+}
+
+// growingOf gives a packager's growing shows.
+func growingOf(p *packager.Packager) func() map[media.StreamPath]media.RecordingID {
+	return func() map[media.StreamPath]media.RecordingID {
+		shows := make(map[media.StreamPath]media.RecordingID)
+		for _, s := range p.Growing() {
+			shows[s.Path] = s.Recording
+		}
+		return shows
+	}
 }
 
 // authorizer is what ingest asks of the catalog.
@@ -191,9 +198,31 @@ func (r *ingestRole) liveElsewhere(ctx context.Context, publisher string) ([]med
 	return paths, err
 }
 
-// load says how busy the node is with publishers.
+// loadMeter turns what was sent so far into a rate; load is asked by one goroutine.
+type loadMeter struct {
+	origin atomic.Pointer[origin.Handler] // nil before it is made
+	sent   int64
+	at     time.Time
+}
+
+// read gives the requests under way, and the bits per second since it was last asked.
+func (m *loadMeter) read(now time.Time) (requests int, bits int64) {
+	handler := m.origin.Load()
+	if handler == nil {
+		return 0, 0
+	}
+	requests, sent := handler.Busy()
+	if passed := now.Sub(m.at); !m.at.IsZero() && passed > 0 {
+		bits = int64(float64(sent-m.sent) * 8 / passed.Seconds())
+	}
+	m.sent, m.at = sent, now
+	return requests, bits
+}
+
+// load says how busy the node is.
 func (r *ingestRole) load() media.Load {
 	load := media.Load{Capacity: maxConnections}
+	load.Viewers, load.BitsOut = r.busy.read(time.Now())
 	for _, s := range r.publishers.Sessions() {
 		load.Publishers++
 		load.BitsIn += s.BitrateBPS
@@ -213,25 +242,40 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 		r.n.logger.Warn("some publishers were cut off", "err", err)
 	}
 	left()
-	var shows sync.WaitGroup // one whose row or storage has to be waited for keeps no other
-	for _, show := range r.packager.Growing() {
-		shows.Go(func() { r.handOver(ctx, show) })
-	}
-	shows.Wait()
+	r.handOver(context.WithoutCancel(ctx))
+	r.leases.left.Store(true)
 	_ = r.n.unregister(ctx)
 }
 
-// handOver gives a show up, so that another node can go on with it at once.
-func (r *ingestRole) handOver(ctx context.Context, show packager.GrowingShow) {
-	logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
-	if err := r.packager.HandOver(ctx, show.Path); err != nil {
-		logger.Warn("hand over", "err", err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+const (
+	// handOverTimeout bounds the end of a show that another node is to go on with, whatever the publishers took.
+	handOverTimeout = 5 * time.Second
+	// handOvers is how many shows are handed over at a time: each waits for storage.
+	handOvers = 16
+)
+
+// handOver gives this node's shows up.
+func (r *ingestRole) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
-	if err := r.leases.giveUp(ctx, show.Path); err != nil {
-		logger.Warn("release lease", "err", err)
+	var ending sync.WaitGroup
+	slots := make(chan struct{}, handOvers)
+	for _, show := range r.packager.Growing() {
+		ending.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			logger := r.n.logger.With("publisher", show.Path.Publisher, "stream", show.Path.Stream, "recording", show.Recording)
+			if err := r.packager.HandOver(ctx, show.Path); err != nil {
+				logger.Warn("hand over", "err", err)
+			}
+			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTimeout)
+			defer cancel()
+			if err := r.leases.giveUp(release, show.Path); err != nil {
+				logger.Warn("release lease", "err", err)
+			}
+		})
 	}
+	ending.Wait()
 }
 
 // catalogPatience is how long a viewer's request waits for a catalog that hangs: storage answers without it.
@@ -261,6 +305,7 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	shows := liveShows{r.packager}
 	own := origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), shows, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "local"}, n.metrics))
+	r.busy.origin.Store(own)
 	relay := origin.NewRelay(origin.RelayConfig{
 		Own: own, Live: shows, Awake: r.leases.Awake, Confirm: r.leases.Confirm, Owner: n.owner,
 	}, n.logger, n.metrics)

@@ -165,6 +165,7 @@ func TestLeasesAfterASleep(t *testing.T) {
 		if _, err := m.Acquire(t.Context(), media.Lease{Path: acme("show"), Node: "b"}, 0); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(2 * answerHolds)
 		if err := w.Confirm(t.Context(), acme("show")); !errors.Is(err, media.ErrFenced) {
 			t.Errorf("a stream that another node took: %v", err)
 		}
@@ -189,7 +190,7 @@ func TestLeasesWhileTheRegistryIsAway(t *testing.T) {
 	if _, err := w.Acquire(t.Context(), acme("show"), media.FeedPrimary); !errors.Is(err, media.ErrUnavailable) {
 		t.Errorf("a new stream: %v", err)
 	}
-	w.adopt(acme("show"), 12)
+	w.mu.held[acme("show")] = &hold{epoch: 12, first: 12}
 	w.shows[acme("show")] = "01m9zv8q0000000000000000aa"
 	w.beat(t.Context())
 	if epoch := w.acquire(t); epoch != 12 {

@@ -17,6 +17,9 @@ import (
 // recording that it would continue can't be read either.
 const floorPatience = 2 * time.Second
 
+// busyPoll is how often a recording is tried that is being recovered for somebody else.
+const busyPoll = 20 * time.Millisecond
+
 // takeover brings shows that other processes began to this one: what a publisher comes back to, what nobody owns any
 // more, and what this node itself left when it stopped.
 type takeover struct {
@@ -43,23 +46,35 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uin
 }
 
 func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoch uint64) error {
-	ref, _, err := t.root.Growing(ctx, path)
-	if err == nil {
-		err = t.resume(ctx, ref, epoch)
+	for {
+		ref, _, err := t.root.Growing(ctx, path)
+		if err == nil {
+			if _, here := t.packager.Show(path, ref.ID); here {
+				return nil // it has come meanwhile, or has ended here: storage is late to tell
+			}
+			err = t.resume(ctx, ref, epoch)
+		}
+		switch {
+		case errors.Is(err, media.ErrNotFound):
+		case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
+			return err
+		case errors.Is(err, media.ErrConflict): // an adoption is under way: its show is what to go on with
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+			case <-time.After(busyPoll):
+			}
+			continue
+		case err != nil:
+			t.logger.Error("the stream's recording can't be continued: the next begins",
+				"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
+		}
+		return nil
 	}
-	switch {
-	case errors.Is(err, media.ErrNotFound):
-	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
-		return err
-	case err != nil:
-		t.logger.Error("the stream's recording can't be continued: the next begins",
-			"publisher", path.Publisher, "stream", path.Stream, "recording", ref.ID, "err", err)
-	}
-	return nil
 }
 
-// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. media.ErrNotFound says that it does
-// not grow any more.
+// resume takes a recording over under a lease's epoch: whoever wrote it is fenced. One that the stream has had another
+// after is ended: two nodes began at once, and the one that lost the stream left it as it was.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
@@ -70,6 +85,11 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
+	}
+	if latest, err := t.root.Latest(ctx, ref.Path); err == nil && latest != ref.ID {
+		t.logger.Info("recording has a successor: it ends", "publisher", ref.Path.Publisher, "stream", ref.Path.Stream,
+			"recording", ref.ID, "successor", latest)
+		return t.packager.End(recording, writer)
 	}
 	return t.packager.Resume(ctx, recording, writer)
 }

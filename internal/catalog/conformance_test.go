@@ -50,6 +50,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"a recording's whole life", s.testLife},
 		{"claims are fenced and run out", s.testFencing},
 		{"failed claims wait and count", s.testFailClaim},
+		{"a process that begins gives up its claims from before", s.testLapseClaims},
 		{"what is due for longest is claimed first", s.testClaimOrder},
 		{"what grows, is archived or kept does not expire", s.testExpiry},
 		{"deletion while a claim is held", s.testDeleteUnderClaim},

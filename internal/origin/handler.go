@@ -125,8 +125,15 @@ func New(
 // smallCost is about what a cache needs for an entry without a recording.
 const smallCost = 512
 
+// Busy gives the number of requests that are under way, and the bytes of bodies sent so far.
+func (h *Handler) Busy() (requests int, sent int64) {
+	return int(h.metrics.underway.Load()), h.metrics.sent.Load()
+}
+
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.metrics.underway.Add(1)
+	defer h.metrics.underway.Add(-1)
 	x := &exchange{h: h, w: w, r: r, kind: kindNone}
 	x.setCommon()
 	switch r.Method {

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -15,6 +16,8 @@ type metrics struct {
 	waits    *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	broken   prometheus.Counter
+	// underway and sent are what Busy tells.
+	underway, sent atomic.Int64
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -45,6 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func (m *metrics) count(k kind, status int, sent int64) {
 	m.requests.WithLabelValues(string(k), statusLabel(status)).Inc()
 	if sent > 0 {
+		m.sent.Add(sent)
 		m.bytes.WithLabelValues(string(k)).Add(float64(sent))
 	}
 }

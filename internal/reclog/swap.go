@@ -105,7 +105,7 @@ func (r *Root) takeOver(ref Ref, epoch uint64) (*Writer, error) {
 			return nil, fmt.Errorf("%w: epoch %d, the recording has seen %d", media.ErrFenced, epoch, seen)
 		case try == 0:
 			owner = m.Writer
-		case m.Writer != owner:
+		case m.Writer != owner && (epoch == 0 || seen == epoch):
 			return nil, fmt.Errorf("%w: writer %.40q was first", media.ErrFenced, m.Writer)
 		}
 		m.Writer, m.Epoch = newWriterName(), max(m.Epoch, epoch)
