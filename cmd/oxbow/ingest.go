@@ -286,17 +286,24 @@ func (r *ingestRole) handOver(ctx context.Context) {
 	ending.Wait()
 }
 
+// catalogPatience is how long a viewer's request waits for a catalog that hangs: storage answers without it.
+const catalogPatience = time.Second
+
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that
 // own what this one does not.
 func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
-		row, err := n.catalog.LatestRecording(ctx, path)
+		asking, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
+		row, err := n.catalog.LatestRecording(asking, path)
 		if err == nil || errors.Is(err, media.ErrNotFound) {
 			return row.ID, err
 		}
 		return n.root.Latest(ctx, path) // the catalog is away: storage knows its own
 	}
 	gone := func(ctx context.Context, _ media.StreamPath, id media.RecordingID) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
 		row, err := n.catalog.Recording(ctx, id)
 		if errors.Is(err, media.ErrNotFound) {
 			return false, nil // storage decides

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/registry"
 )
@@ -105,12 +104,8 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	h = l.mu.held[path]
 	if err != nil {
 		defer l.mu.Unlock()
-		if !errors.Is(err, media.ErrUnavailable) {
+		if h == nil || !errors.Is(err, media.ErrUnavailable) {
 			return 0, err
-		}
-		if h == nil {
-			return 0, ingest.Away(err, "the servers cannot tell who has the stream, for their registry is away: try again in a "+
-				"moment")
 		}
 		l.logger.Warn("registry is away: going on with the lease", "publisher", path.Publisher, "stream", path.Stream)
 		h.users++
