@@ -25,6 +25,9 @@ type takeover struct {
 	root     *reclog.Root
 	packager *packager.Packager
 	logger   *slog.Logger
+	// turns are of who brings a stream's recording here: of two, the later would fence the other's writer, and the
+	// former's show would be in its way.
+	turns turns
 }
 
 // prepare has the stream's growing recording continued here, if storage has one. The caller owns the stream's lease. A
@@ -47,16 +50,13 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 	for {
 		ref, _, err := t.root.Growing(ctx, path)
 		if err == nil {
-			if _, here := t.packager.Show(path, ref.ID); here {
-				return nil // it has come meanwhile, or has ended here: storage is late to tell
-			}
 			err = t.resume(ctx, ref, epoch)
 		}
 		switch {
 		case errors.Is(err, media.ErrNotFound):
 		case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
 			return err
-		case errors.Is(err, media.ErrConflict): // an adoption is under way: its show is what to go on with
+		case errors.Is(err, media.ErrConflict): // others work on it
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
@@ -74,6 +74,14 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 // resume takes a recording over under a lease's epoch: whoever wrote it is fenced. One that the stream has had another
 // after is ended: two nodes began at once, and the one that lost the stream left it as it was.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
+	done, err := t.turns.take(ctx, ref.Path)
+	if err != nil {
+		return fmt.Errorf("%w: the recording is being recovered: %w", media.ErrUnavailable, err)
+	}
+	defer done()
+	if _, here := t.packager.Show(ref.Path, ref.ID); here {
+		return nil // it has come meanwhile, or has ended here: storage is late to tell
+	}
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err
