@@ -40,7 +40,7 @@ type node struct {
 	metrics  *prometheus.Registry
 	services *services
 	ready    atomic.Bool
-	full     atomic.Bool // new shows were refused for want of room, last
+	full     atomic.Bool // new shows are refused for lack of room, as was told
 	// self is how others find this process.
 	self media.Node
 

@@ -38,5 +38,7 @@
 //  4. What is neither listed nor hinted is 404 at once (HNT-7). What may exist later is never cacheable as missing.
 //  5. Media answers depend on the URL alone and say that they never change.
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.
-//  7. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
+//  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
+//     the next wait shorter. What memory serves has no part in that.
+//  8. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
 package origin
