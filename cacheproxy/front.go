@@ -120,7 +120,7 @@ func (f *fronts) behindLocked(fr *front, k key, o *object, now time.Time) *objec
 	if !k.current() {
 		return o
 	}
-	if k.Skip == hls.SkipNone && fr.full.path != "" {
+	if fr.full.path != "" { // also to who asks for a delta update: a full one is always an answer
 		if full := f.cache.get(fr.full); full != nil && o.version.before(full.version) {
 			return full.with(o)
 		}

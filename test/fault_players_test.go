@@ -70,8 +70,8 @@ type crossing struct {
 	late  int           // pictures of the new connection's begin that were not
 }
 
-// judgeCrossing stops a player, fails the test for what no fault excuses, and gives the figures.
-func judgeCrossing(tb testing.TB, p *viewing, fault time.Time, before, after connection) (x crossing) {
+// judgeCrossing stops a player, fails the test for what no fault excuses, and gives the figures. It may step back so often.
+func judgeCrossing(tb testing.TB, p *viewing, fault time.Time, before, after connection, backs int) (x crossing) {
 	tb.Helper()
 	p.stop()
 	sent := map[int]time.Time{}
@@ -84,7 +84,7 @@ func judgeCrossing(tb testing.TB, p *viewing, fault time.Time, before, after con
 	if x.fatal > 0 || x.ended {
 		tb.Errorf("%s: %d fatal errors, ended %v: %s", p.name, x.fatal, x.ended, x.faultText())
 	}
-	if x.back > 0 || x.unreadable > 0 {
+	if x.back > backs || x.unreadable > 0 {
 		tb.Errorf("%s: %d steps back, the last from %s; %d pictures without a number", p.name, x.back, x.backs, x.unreadable)
 	}
 	shown, begin := p.shown(), after.sent[0].number
@@ -119,10 +119,10 @@ func (x crossing) String() string {
 }
 
 // crossed judges every player over a fault, and enters the figures.
-func crossed(tb testing.TB, row string, players []*viewing, fault time.Time, before, after connection) {
+func crossed(tb testing.TB, row string, players []*viewing, fault time.Time, before, after connection, backs int) {
 	tb.Helper()
 	for _, p := range players {
-		x := judgeCrossing(tb, p, fault, before, after)
+		x := judgeCrossing(tb, p, fault, before, after, backs)
 		figure(tb, row+", in "+p.name, "the first of its pictures was sent after %d ms; %s",
 			after.sent[0].at.Sub(fault).Milliseconds(), x)
 	}
@@ -141,7 +141,7 @@ func TestFaultPlayersKilled(t *testing.T) {
 	fault := time.Now()
 	awaitPlayed(t, players, s.encoder.await(1, 10*time.Second))
 	c := s.encoder.connected()
-	crossed(t, "owner killed", players, fault, c[0], c[1])
+	crossed(t, "owner killed", players, fault, c[0], c[1], 0)
 	v := s.finish()
 	v.oneRecording(t)
 	v.lostAtMost(t, faultPart+underWay, 0)
@@ -185,7 +185,7 @@ func TestFaultPlayersZombie(t *testing.T) {
 			}
 		}
 	}
-	crossed(t, "owner stopped for 20 s", players, fault, c[0], c[1])
+	crossed(t, "owner stopped for 20 s", players, fault, c[0], c[1], 0)
 	s.finish()
 }
 
@@ -200,7 +200,7 @@ func TestFaultPlayersDrain(t *testing.T) {
 	took := f.member("a1").drain()
 	awaitPlayed(t, players, s.encoder.await(1, 10*time.Second))
 	c := s.encoder.connected()
-	crossed(t, fmt.Sprintf("owner drained (exit after %d ms)", took.Milliseconds()), players, fault, c[0], c[1])
+	crossed(t, fmt.Sprintf("owner drained (exit after %d ms)", took.Milliseconds()), players, fault, c[0], c[1], 0)
 	v := s.finish()
 	v.oneRecording(t)
 	v.lostAtMost(t, underWay)
@@ -238,7 +238,8 @@ func TestFaultPlayersBackup(t *testing.T) {
 	}
 	after := backup.connected()[0] // what it sent before it took over went to nobody
 	after.sent = slices.DeleteFunc(after.sent, func(p sentPicture) bool { return p.number < first-first%stampGOP })
-	crossed(t, "owner of the primary feed killed, backup takes over", players, fault, s.encoder.connected()[0], after)
+	// The lease of a node that was killed lasts five seconds. hls.js may go back to where it likes to be meanwhile.
+	crossed(t, "owner of the primary feed killed, backup takes over", players, fault, s.encoder.connected()[0], after, 1)
 	s.encoder.finish()
 	backup.finish()
 	s.viewers[0].awaitEnd(40 * time.Second)
