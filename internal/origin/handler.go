@@ -171,11 +171,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
 		err = x.playlist(t)
 	case kindInit:
-		err = x.init(t)
+		err = x.unsure(t, x.init(t))
 	case kindSegment:
-		err = x.segment(t)
+		err = x.unsure(t, x.segment(t))
 	case kindPart:
-		err = x.part(t)
+		err = x.unsure(t, x.part(t))
 	case kindSubtitle:
 		err = x.subtitle(t)
 	}
