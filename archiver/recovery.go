@@ -162,8 +162,9 @@ func (r *Recovery) owned(ctx context.Context, ref reclog.Ref) (bool, error) {
 // left says that the stream's owner has left a recording for another: its publisher went to another cluster, whose
 // storage does not have this one, or its node could not continue it.
 func (r *Recovery) left(lease media.Lease, id media.RecordingID) bool {
-	return lease.Recording != id &&
-		(lease.Recording != "" || cmp.Or(lease.Cluster, media.DefaultCluster) != cmp.Or(r.config.Cluster, media.DefaultCluster))
+	ours := cmp.Or(r.config.Cluster, media.DefaultCluster)
+	elsewhere := cmp.Or(lease.Cluster, media.DefaultCluster) != ours
+	return lease.Recording != id && (lease.Recording != "" || elsewhere)
 }
 
 // close ends a recording, if nobody goes on with it and it is as it was seen.

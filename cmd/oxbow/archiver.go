@@ -45,6 +45,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	if err := n.startArchiver(ctx); err != nil {
 		return err
 	}
+	n.lookAtArchive(ctx)
 	n.services.add(ctx, "registration", n.register)
 	n.ready.Store(true)
 	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,7 +113,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
-	held.floor = r.takeover.floor
+	held.stored = r.takeover.stored
 	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
@@ -152,7 +153,10 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 		packager: r.packager, prepare: r.takeover.prepare, leases: r.leases, stream: keys.Stream, members: keys.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := n.registry.Owner(ctx, path)
-			return owned && lease.Node != n.self.ID && lease.Feed != media.FeedNone, err
+			if err != nil || !owned || lease.Node == n.self.ID || lease.Feed == media.FeedNone {
+				return false, err
+			}
+			return n.isThere(ctx, lease.Node)
 		},
 	}
 	cfg := n.ingestConfig()
@@ -282,17 +286,24 @@ func (r *ingestRole) handOver(ctx context.Context) {
 	ending.Wait()
 }
 
+// catalogPatience is how long a viewer's request waits for a catalog that hangs: storage answers without it.
+const catalogPatience = time.Second
+
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that
 // own what this one does not.
 func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
-		row, err := n.catalog.LatestRecording(ctx, path)
+		asking, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
+		row, err := n.catalog.LatestRecording(asking, path)
 		if err == nil || errors.Is(err, media.ErrNotFound) {
 			return row.ID, err
 		}
 		return n.root.Latest(ctx, path) // the catalog is away: storage knows its own
 	}
 	gone := func(ctx context.Context, _ media.StreamPath, id media.RecordingID) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
 		row, err := n.catalog.Recording(ctx, id)
 		if errors.Is(err, media.ErrNotFound) {
 			return false, nil // storage decides
@@ -308,6 +319,21 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	}, n.logger, n.metrics)
 	n.onClose(relay.Close)
 	return relay
+}
+
+// ownerPatience is how long the owner of a group's show may take to answer before its members go to another node.
+const ownerPatience = 700 * time.Millisecond
+
+// isThere says that a node is listed and answers: the lease of one that died stands for some seconds.
+func (n *node) isThere(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	at := slices.IndexFunc(nodes, func(other media.Node) bool { return other.ID == id })
+	return at >= 0 && answers(ctx, nodes[at].URL) == nil, nil
 }
 
 // owner says which other node of this cluster owns a stream.

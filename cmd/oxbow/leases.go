@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/registry"
 )
@@ -26,8 +25,9 @@ type leases struct {
 	// load says how busy the node is, and is asked at each beat; nil is not at all.
 	load func() media.Load
 	busy atomic.Pointer[media.Load]
-	// floor is the highest epoch that storage knows of a stream: a registry that lost its memory starts above it.
-	floor func(ctx context.Context, path media.StreamPath) uint64
+	// stored gives the recording of a stream that grows by what storage says, if any, and the highest epoch that it knows
+	// of the stream: a registry that lost its memory starts above that.
+	stored func(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64)
 	// growing gives this node's shows.
 	growing func() map[media.StreamPath]media.RecordingID
 	// feed says who publishes a stream here, and for how long nothing has come.
@@ -92,24 +92,20 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	l.mu.Lock()
 	h := l.mu.held[path]
 	var floor uint64
-	if h != nil {
-		floor = h.epoch // storage may be slow, and has nothing newer
+	if h != nil { // storage may be slow, and has nothing newer
+		lease.Recording, floor = l.growing()[path], h.epoch
 	}
 	l.mu.Unlock()
-	if h == nil {
-		floor = l.floor(ctx, path)
+	if h == nil { // what is about to be continued here is told at once: those who wait for it come
+		lease.Recording, floor = l.stored(ctx, path)
 	}
 	epoch, err := l.registry.Acquire(ctx, lease, floor)
 	l.mu.Lock()
 	h = l.mu.held[path]
 	if err != nil {
 		defer l.mu.Unlock()
-		if !errors.Is(err, media.ErrUnavailable) {
+		if h == nil || !errors.Is(err, media.ErrUnavailable) {
 			return 0, err
-		}
-		if h == nil {
-			return 0, ingest.Away(err, "the servers cannot tell who has the stream, for their registry is away: try again in a "+
-				"moment")
 		}
 		l.logger.Warn("registry is away: going on with the lease", "publisher", path.Publisher, "stream", path.Stream)
 		h.users++

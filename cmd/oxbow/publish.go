@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 
@@ -109,27 +108,5 @@ func (n *node) refuseWhenFull(ctx context.Context) error {
 func (n *node) startKeyCache(ctx context.Context) authorizer {
 	keys := catalog.NewKeyCache(n.catalog, catalog.KeyCacheConfig{}, n.logger, n.metrics)
 	n.services.add(ctx, "keys", keys.Run)
-	return tellingKeys{keys}
-}
-
-// tellingKeys says what publishers are told when their key can't be checked.
-type tellingKeys struct{ authorizer }
-
-// AuthorizeKey implements ingest.Authorizer.
-func (k tellingKeys) AuthorizeKey(ctx context.Context, key string) (media.Stream, error) {
-	stream, err := k.authorizer.AuthorizeKey(ctx, key)
-	return stream, keysAway(err)
-}
-
-// AuthorizePath implements ingest.Authorizer.
-func (k tellingKeys) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {
-	stream, err := k.authorizer.AuthorizePath(ctx, path, key)
-	return stream, keysAway(err)
-}
-
-func keysAway(err error) error {
-	if !errors.Is(err, media.ErrUnavailable) {
-		return err
-	}
-	return ingest.Away(err, "the server cannot check this stream key, for its catalog is away: try again in a moment")
+	return keys
 }

@@ -92,7 +92,8 @@ func TestServersTellNoSecrets(t *testing.T) {
 	dir := t.TempDir()
 	away := awayAddress(t)
 	services := []string{
-		"--catalog", "postgres://oxbow:" + sqlSecret + "@" + away + "/oxbow", "--registry", "redis://oxbow:" + redisSecret + "@" + away,
+		"--catalog", "postgres://oxbow:" + sqlSecret + "@" + away + "/oxbow",
+		"--registry", "redis://oxbow:" + redisSecret + "@" + away,
 		"--admin", "127.0.0.1:0",
 	}
 	local := []string{"--cluster-token", tokenSecret, "--internal", "127.0.0.1:0"}
@@ -140,7 +141,8 @@ func TestUsageErrorsTellNoSecrets(t *testing.T) {
 	} {
 		args := []string{bad.command, "--admin", "127.0.0.1:0", "--archive", good["archive"]}
 		if bad.command == "archiver" {
-			args = append(args, "--catalog", good["catalog"], "--registry", good["registry"], "--recordings", good["recordings"])
+			args = append(args, "--catalog", good["catalog"], "--registry", good["registry"],
+				"--recordings", good["recordings"])
 		}
 		args = append(args, "--"+bad.flag, bad.value) // the last of a flag counts
 		told := &transcript{}

@@ -145,23 +145,27 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	return t.packager.Resume(ctx, recording, writer)
 }
 
-// floor is the highest epoch that storage knows of a stream.
-func (t *takeover) floor(ctx context.Context, path media.StreamPath) uint64 {
+// stored gives the stream's growing recording, if storage has one, and the highest epoch that storage knows of the stream.
+func (t *takeover) stored(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64) {
 	ctx, cancel := context.WithTimeout(ctx, floorPatience)
 	defer cancel()
-	found := make(chan uint64, 1)
+	type answer struct {
+		recording media.RecordingID
+		epoch     uint64
+	}
+	found := make(chan answer, 1)
 	err := t.look(ctx, path, func() error {
-		_, epoch, err := t.root.Growing(ctx, path)
-		found <- epoch
+		ref, epoch, err := t.root.Growing(ctx, path)
+		found <- answer{ref.ID, epoch}
 		return err
 	})
 	if err != nil && !errors.Is(err, media.ErrNotFound) {
 		t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
 	}
 	select {
-	case epoch := <-found:
-		return epoch
+	case a := <-found:
+		return a.recording, a.epoch
 	default:
-		return 0
+		return "", 0
 	}
 }

@@ -34,8 +34,8 @@ type Node struct {
 // maxBaseURL bounds a base URL, in bytes.
 const maxBaseURL = 2048
 
-// CheckBaseURL says whether a text is an http or https URL to which paths are added, and if not, why. It has no user: it
-// is told to others, and logged.
+// CheckBaseURL says whether a text is an http or https URL to which paths are added, and if not, why. It has no user,
+// for it is told to others, and logged.
 func CheckBaseURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil && strings.Contains(text, "@") || err == nil && u.User != nil {

@@ -87,6 +87,18 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 	return it.got.value, it.got.err
 }
 
+// peek gives the value that is there, however old.
+func (c *cache[K, V]) peek(key K) (value V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el, ok := c.mu.items[key]
+	if !ok {
+		return value, false
+	}
+	it := el.Value.(*item[K, V])
+	return it.got.value, !it.until.IsZero() && it.got.err == nil
+}
+
 // expire has the next request fetch the value anew. A fetch that is under way began before, so it is not believed.
 func (c *cache[K, V]) expire(key K) {
 	c.mu.Lock()

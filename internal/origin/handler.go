@@ -171,13 +171,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
 		err = x.playlist(t)
 	case kindInit:
-		err = x.unsure(t, x.init(t))
+		err = x.late(t, x.init)
 	case kindSegment:
-		err = x.unsure(t, x.segment(t))
+		err = x.late(t, x.segment)
 	case kindPart:
-		err = x.unsure(t, x.part(t))
+		err = x.late(t, x.part)
 	case kindSubtitle:
-		err = x.subtitle(t)
+		err = x.late(t, x.subtitle)
 	}
 	if err != nil {
 		x.fail(err)

@@ -53,18 +53,6 @@ func (x *exchange) lookup(t target) (*recording, *version, error) {
 	return rec, v, nil
 }
 
-// unsure says of what was not announced as far as is known here that another process may have announced it: storage has
-// what that one announced last, but tells it only once somebody recovers the recording.
-func (x *exchange) unsure(t target, err error) error {
-	if !errors.Is(err, errNotYet) {
-		return err
-	}
-	if rec, failed := x.h.find(x.r.Context(), t.ref); failed != nil || rec.show != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errUnsure, err)
-}
-
 // init answers with a take's init section.
 func (x *exchange) init(t target) error {
 	rec, v, err := x.lookup(t)

@@ -19,6 +19,7 @@ type recording struct {
 	ref
 	show     Show   // nil if stored
 	manifest []byte // of a stored one, to see whether it changed
+	read     time.Time
 	cache    *hls.Cache
 
 	mu struct {
@@ -175,6 +176,7 @@ func (h *Handler) believe(rec *recording) time.Duration {
 }
 
 func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
+	begun := time.Now()
 	manifest, err := h.files.ReadFile(ctx, reclog.ManifestName(r.path, r.id))
 	if err != nil {
 		return nil, err
@@ -194,7 +196,7 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
 	rec := h.newRecording(r, nil)
-	rec.manifest = manifest
+	rec.manifest, rec.read = manifest, begun
 	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
 		// One that another process writes: what was listed stays as it is, and costs nothing again.
 		rec.cache, rec.mu.inits = old.cache, old.initSections()

@@ -14,7 +14,6 @@ var (
 	errTimeout = errors.New("not there in time")       // three target durations are over (BLK-10)
 	errBusy    = errors.New("too many waiting")        // the limit of waiters is reached
 	errMoved   = errors.New("another node's by now")   // the show left this process while it grew
-	errUnsure  = errors.New("perhaps another's")       // another process writes the recording, and may have announced it
 	errNotYet  = errors.New("not announced")           // it may come later: never cache that it is missing
 	errLeft    = errors.New("client gone")             // nobody reads the answer
 	errMethod  = errors.New("method not allowed here") // neither GET, HEAD nor OPTIONS
@@ -28,7 +27,6 @@ var statuses = []struct {
 }{
 	{errLeft, 499, "no-store"}, // is not sent; for the metrics
 	{errMoved, http.StatusMisdirectedRequest, "no-store"},
-	{errUnsure, http.StatusServiceUnavailable, "no-store"},
 	{errNotYet, http.StatusNotFound, "no-store"},
 	{errMethod, http.StatusMethodNotAllowed, "no-store"},
 	{errTimeout, http.StatusServiceUnavailable, "public, max-age=1"},

@@ -143,11 +143,10 @@ func (o *Orphans) Step(
 				break
 			}
 		}
-		if away != nil {
-			continue
+		if away == nil {
+			found, err := o.look(path, w, now, has)
+			orphans, errs = append(orphans, found...), append(errs, err)
 		}
-		found, err := o.look(path, w, now, has)
-		orphans, errs = append(orphans, found...), append(errs, err)
 	}
 	for path, w := range o.streams {
 		if !w.seen.Equal(now) {
