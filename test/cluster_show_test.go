@@ -126,6 +126,7 @@ func (s *clusterShow) conclude() showVerdict {
 	for i, w := range s.viewers {
 		w.awaitAllLoaded(20 * time.Second)
 		w.stop()
+		w.excuse = s.inOutage
 		w.judgeAll()
 		if i > 0 {
 			w.agreeWith(s.viewers[0])

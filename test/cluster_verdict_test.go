@@ -161,6 +161,11 @@ func (w *witness) judgeAll() {
 	for _, f := range w.findings {
 		w.tb.Errorf("%s: %s", w.name, f)
 	}
+	for _, g := range w.gapped {
+		if w.excuse == nil || !w.excuse(w.objects[g.path].listed) {
+			w.tb.Errorf("%s: %s: %s", w.name, g.path, g.text)
+		}
+	}
 	for p, o := range w.objects {
 		if o.sum == "" {
 			w.tb.Errorf("%s: %s was listed at %s and never loaded", w.name, p, o.listed.Format("15:04:05.000"))

@@ -54,6 +54,7 @@ func TestWitnessFindsFaults(t *testing.T) {
 		{"another URI", "2/video/5.m4s", "3/video/5.m4s", "segment 5 was"},
 		{"another duration", "#EXTINF:1.0,\n../2", "#EXTINF:0.9,\n../2", "segment 5 was"},
 		{"gap filled", "#EXT-X-GAP\n", "", "segment 4 was"},
+		{"gap made", "#EXTINF:1.0,\n../2/video/5.m4s", "#EXT-X-GAP\n#EXTINF:1.0,\n../2/video/5.m4s", "segment 5 was listed and is a gap"},
 		{"another init", "../2/video/init.mp4", "../3/video/init.mp4", "segment 5 had init"},
 		{"another part", "2/video/6.0.m4s", "3/video/6.0.m4s", "part 6.0 was"},
 		{"part lost", "#EXT-X-PART:URI=\"../2/video/5.1.m4s\",DURATION=0.5\n", "", "segment 5 had 2 parts, has 1"},
@@ -71,6 +72,9 @@ func TestWitnessFindsFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.judge(track, l)
+			}
+			for _, g := range w.gapped {
+				w.findings = append(w.findings, g.text)
 			}
 			found := strings.Join(w.findings, "\n")
 			if row.want == "" && found != "" || !strings.Contains(found, row.want) {

@@ -36,7 +36,9 @@ type witness struct {
 	tracks   map[string]*seenTrack
 	objects  map[string]*seenObject
 	findings []string
-	statuses map[int]int // how often each status of a playlist or media came; 0 is no answer
+	gapped   []gapped
+	excuse   func(listed time.Time) bool // says when what was listed may become a gap; nil is never
+	statuses map[int]int                 // how often each status of a playlist or media came; 0 is no answer
 }
 
 // seenTrack is one media playlist over time.
@@ -56,6 +58,9 @@ type arrival struct {
 	msn, part     int // part -1: the segment as a whole
 	discontinuity int
 }
+
+// gapped is a segment that was listed with media first and as a gap later.
+type gapped struct{ path, text string }
 
 // seenObject is one URL that was listed.
 type seenObject struct {
@@ -229,6 +234,8 @@ func (w *witness) compare(find func(string, ...any), old, s *seenSegment) {
 		find("segment %d had discontinuity number %d, has %d", s.msn, old.discontinuity, s.discontinuity)
 	case old.whole && !s.whole:
 		find("segment %d was listed and is open again", s.msn)
+	case old.whole && s.gap && !old.gap && s.path == old.path && s.duration == old.duration:
+		w.gapped = append(w.gapped, gapped{s.path, fmt.Sprintf("segment %d was listed and is a gap now", s.msn)})
 	case old.whole && (s.path != old.path || s.duration != old.duration || s.gap != old.gap):
 		find("segment %d was %s, %vs, gap %v; is %s, %vs, gap %v",
 			s.msn, old.path, old.duration, old.gap, s.path, s.duration, s.gap)

@@ -11,7 +11,7 @@ import (
 // TestFaultGroupKilled kills the node that has the members of a group: they are taken at another node at once, not when
 // the dead node's leases have run out, and their show goes on in one recording.
 func TestFaultGroupKilled(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("group", nil)
 	var members []*encoder

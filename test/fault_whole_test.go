@@ -12,7 +12,7 @@ import (
 // TestFaultPublisherStaysAway kills the owner of a show whose publisher does not come back to any node: another node
 // adopts the recording and ends it when the reconnect window is over.
 func TestFaultPublisherStaysAway(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	const window = 3 * time.Second
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("away", map[string]any{"reconnect_window": window.String()})
@@ -74,7 +74,7 @@ func TestFaultAPIDrain(t *testing.T) {
 // TestFaultWholeCluster ends every process of a cluster in the middle of a show, without notice, and starts them all
 // again: the show goes on in the same recording, and players too.
 func TestFaultWholeCluster(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("whole", nil)
 	s.begin(time.Second, "a1", "a2")
