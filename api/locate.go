@@ -17,6 +17,9 @@ func (s *Server) internalRoutes() http.Handler {
 	r := s.router()
 	r.Route("/internal/v1", func(r chi.Router) {
 		r.Use(s.bounded)
+		r.Get("/directory", func(w http.ResponseWriter, _ *http.Request) { // it is one: edges ask at their start
+			w.WriteHeader(http.StatusNoContent)
+		})
 		r.Get("/locate/{publisher}/{stream}", s.serveLocate)
 		r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 	})

@@ -32,7 +32,6 @@ type metrics struct {
 	waiters          prometheus.Gauge
 
 	directoryRequests prometheus.Counter
-	moved             prometheus.Counter
 
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -57,10 +56,6 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		Name: "oxbow_cacheproxy_upstream_requests_total",
 		Help: "Requests to ingest nodes and the archive, by kind of object.",
 	}, []string{"kind"})
-	m.moved = factory.NewCounter(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_moved_total",
-		Help: "Requests that were taken away from a node that did not answer, since the recording moved to another.",
-	})
 	m.directoryRequests = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_directory_requests_total", Help: "Requests to the directory service.",
 	})

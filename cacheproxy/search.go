@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -34,6 +33,9 @@ type search struct {
 	guess   bool // the directory guesses: a 404 only says that it is not there
 	refusal *http.Response
 	err     error
+
+	first string // the node that the directory named first, while the recording grows: its owner
+	moves int    // how often that was another one while an answer was waited for
 }
 
 // next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
@@ -68,63 +70,6 @@ func (s *search) next(ctx context.Context) (*http.Response, string, error) {
 		}
 	}
 	return s.verdict()
-}
-
-// roundTrip asks one upstream, and gives it up if the recording moves to another meanwhile: a node that hangs would
-// hold the request for as long as it may take.
-func (s *search) roundTrip(ctx context.Context, up upstream) (*http.Response, error) {
-	if up.base == "" || s.ask.kind == kindDownload {
-		return s.proxy.roundTrip(ctx, up, s.ask)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	answered := make(chan struct{})
-	go func() {
-		look := time.NewTicker(moveLook)
-		defer look.Stop()
-		for {
-			select {
-			case <-answered:
-				return
-			case <-ctx.Done():
-				return
-			case <-look.C:
-			}
-			loc, current, err := s.proxy.locator.locate(ctx, s.where, s.proxy.locator.mark(s.where))
-			if err == nil && current && len(loc.Nodes) > 0 && nodeUpstream(loc.Nodes[0]).name != up.name &&
-				!slices.Contains(s.tried, nodeUpstream(loc.Nodes[0]).name) {
-				s.proxy.metrics.moved.Inc()
-				cancel(errMoved)
-				return
-			}
-		}
-	}()
-	resp, err := s.proxy.roundTrip(ctx, up, s.ask)
-	close(answered)
-	if err != nil {
-		cancel(nil)
-		return nil, err
-	}
-	resp.Body = &released{ReadCloser: resp.Body, release: func() { cancel(nil) }}
-	return resp, nil
-}
-
-// errMoved: another node goes first by now.
-var errMoved = errors.New("the recording moved to another node")
-
-// moveLook is how often it is looked whether a recording moved away from a node that has not answered yet.
-const moveLook = time.Second
-
-// released is a body behind which a context ends.
-type released struct {
-	io.ReadCloser
-	release func()
-}
-
-// Close implements io.Closer.
-func (r *released) Close() error {
-	err := r.ReadCloser.Close()
-	r.release()
-	return err
 }
 
 func (s *search) failed(up upstream, err error) {
@@ -232,7 +177,10 @@ func (s *search) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.guess = loc.Guess
+	s.guess, s.first = loc.Guess, ""
+	if loc.State.Growing() && !loc.Guess && len(loc.Nodes) > 0 {
+		s.first = loc.Nodes[0]
+	}
 	moved := !loc.Guess && s.refusal != nil && s.refusal.StatusCode < 500
 	for i, node := range loc.Nodes {
 		if i == 0 || !moved {

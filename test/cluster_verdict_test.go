@@ -176,7 +176,7 @@ func (w *witness) judgeAll() {
 				}
 			}
 			o := w.objects[s.path]
-			if len(s.parts) == 0 || !s.whole || s.gap || o == nil || o.sum == "" {
+			if !s.complete || s.gap || o == nil || o.sum == "" {
 				continue
 			}
 			if segments++; digest(whole.Bytes()) != o.sum {
@@ -367,6 +367,9 @@ func decodeStamps(tb testing.TB, input string) (numbers []int) {
 		tb.Errorf("decode %s: %v\n%s", input, err, log.Bytes())
 	}
 	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "rawvideo") && strings.Contains(line, "monotonically") {
+			continue // the raw output counts whole pictures: those around a discontinuity share a number
+		}
 		tb.Logf("decoding %s: %s", input, strings.TrimSpace(line))
 	}
 	for row := range slices.Chunk(rows.Bytes(), stampBlocks) {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,6 +31,8 @@ type schedule struct {
 	faults   []scheduled
 	troubled map[string][]outage // nodes that were stopped or cut off, when
 	began    time.Time
+	// orphaned is the cluster whose show ends with the death of its node and its publisher; the others' publishers end them.
+	orphaned string
 }
 
 const (
@@ -40,13 +41,9 @@ const (
 	scheduleCalm = 3 * time.Second
 )
 
-// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. A hundred schedules, two at a
-// time, take about half an hour on two cores:
-//
-//	OXBOW_FAULT_RUNS=100 go test ./test -run 'TestFaultSchedules$' -count=1 -parallel 2 -timeout 60m -v | tee faults.log
-//
-// Each tells how it went as a line with "schedule N of 100". OXBOW_TEST_SEED repeats one. Without either there is one
-// that is always the same.
+// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. `make faults` runs a hundred
+// schedules, four at a time, and each tells how it went as a line with "schedule N of 100". OXBOW_FAULT_RUNS says how
+// many, OXBOW_TEST_SEED repeats one. Without either there is one that is always the same.
 func TestFaultSchedules(t *testing.T) {
 	t.Parallel()
 	runs, seed := 1, uint64(1)
@@ -66,12 +63,13 @@ func TestFaultSchedules(t *testing.T) {
 			p := &schedule{}
 			began := time.Now()
 			t.Cleanup(func() {
-				end := "passed"
+				end := ""
 				if t.Failed() {
 					failed.Add(1)
-					end = fmt.Sprintf("FAILED, OXBOW_TEST_SEED=%d repeats it:%s\n", seed+uint64(i), p)
+					end = fmt.Sprintf(" FAILED; OXBOW_TEST_SEED=%d repeats it:%s", seed+uint64(i), p)
 				}
-				t.Logf("schedule %d of %d (%d failed) %s in %v", over.Add(1), runs, failed.Load(), end, time.Since(began).Round(time.Second))
+				t.Logf("schedule %d of %d in %v, %d failed:%s", over.Add(1), runs, time.Since(began).Round(time.Second),
+					failed.Load(), end)
 			})
 			p.run(t, seed+uint64(i))
 		})
@@ -92,9 +90,12 @@ func (p *schedule) run(t *testing.T, seed uint64) {
 	}
 	p.f = startFleet(t, clusterConfig{clusters: len(clusters), recordings: recordings})
 	for _, cluster := range clusters {
-		p.shows[cluster] = p.f.newShow("in-"+cluster, nil)
+		p.shows[cluster] = p.f.newShow("in-"+cluster, map[string]any{"reconnect_window": "12s"})
 	}
 	p.draw()
+	if p.random.IntN(4) == 0 {
+		p.orphaned = clusters[p.random.IntN(len(clusters))]
+	}
 	for _, cluster := range clusters {
 		s, delay := p.shows[cluster], time.Duration(300+p.random.IntN(1200))*time.Millisecond
 		s.encoder = startEncoder(t, faultFilm(t), delay, p.f.targets(s.key, cluster+"1", cluster+"2")...)
@@ -103,11 +104,19 @@ func (p *schedule) run(t *testing.T, seed uint64) {
 		s.watched(8)
 	}
 	p.happen()
-	text := ""
-	for _, s := range p.shows {
-		s.watched(8)
-		s.encoder.finish()
+	for _, cluster := range clusters {
+		p.shows[cluster].watched(8)
 	}
+	for _, cluster := range clusters {
+		s := p.shows[cluster]
+		if cluster == p.orphaned {
+			p.f.members[p.owner(cluster)].kill()
+			s.encoder.leave()
+		} else {
+			s.encoder.finish()
+		}
+	}
+	text := ""
 	for _, cluster := range clusters {
 		s := p.shows[cluster]
 		v := s.finish()
@@ -124,14 +133,17 @@ func (p *schedule) String() (text string) {
 	for _, fault := range p.faults {
 		text += fmt.Sprintf("\n%5.1f s to %5.1f s: %s", fault.from.Seconds(), fault.to.Seconds(), fault.what)
 	}
+	if p.orphaned != "" {
+		text += "\nat the end: the publisher of cluster " + p.orphaned + " and its node die"
+	}
 	return text
 }
 
 // draw makes the schedule.
 func (p *schedule) draw() {
 	kinds := []func(from, to time.Duration) *scheduled{
-		p.killNode, p.killNode, p.drainNode, p.pauseNode, p.partitionNode, p.cutPublisher, p.restartRedis, p.restartRedis,
-		p.restartSQL, p.restartStore, p.killArchiver, p.slowLines, p.fillVolume,
+		p.killNode, p.killNode, p.drainNode, p.pauseNode, p.partitionNode, p.cutPublisher, p.slowLines, p.fillVolume,
+		p.restartRedis, p.restartRedis, p.restartSQL, p.restartStore, p.killArchiver, p.killEdge,
 	}
 	for at := time.Second; at < scheduleLength; at += time.Duration(500+p.random.IntN(1700)) * time.Millisecond {
 		length := time.Duration(500+p.random.IntN(3500)) * time.Millisecond
@@ -152,146 +164,6 @@ func (p *schedule) take(thing string, from, until time.Duration) bool {
 	}
 	p.busy[thing] = until
 	return true
-}
-
-// node draws an ingest node of a cluster that is left alone.
-func (p *schedule) node(from, to time.Duration) *member {
-	cluster, number := string(rune('a'+p.random.IntN(2))), 1+p.random.IntN(2)
-	if !p.take("cluster "+cluster, from, to+scheduleCalm) {
-		return nil
-	}
-	return p.f.members[fmt.Sprintf("%s%d", cluster, number)]
-}
-
-// trouble notes that what a node was sent from now on may be lost; the function that it gives ends that.
-func (p *schedule) trouble(name string) (over func()) {
-	p.troubled[name] = append(p.troubled[name], outage{from: time.Now()})
-	last := len(p.troubled[name]) - 1
-	return func() { p.troubled[name][last].to = time.Now() }
-}
-
-func (p *schedule) killNode(from, to time.Duration) *scheduled {
-	m := p.node(from, to)
-	if m == nil {
-		return nil
-	}
-	return &scheduled{what: "kill -9 " + m.name, begin: m.kill, heal: m.launch}
-}
-
-func (p *schedule) drainNode(from, to time.Duration) *scheduled {
-	m := p.node(from, to)
-	if m == nil {
-		return nil
-	}
-	return &scheduled{what: "drain " + m.name, begin: func() { m.drain() }, heal: m.launch}
-}
-
-func (p *schedule) pauseNode(from, to time.Duration) *scheduled {
-	m := p.node(from, to)
-	if m == nil {
-		return nil
-	}
-	moves, hold := to-from > 2*time.Second, p.random.IntN(2) == 0
-	over := func() {}
-	return &scheduled{
-		what: fmt.Sprintf("SIGSTOP %s, its publisher moves: %v, without a word: %v", m.name, moves, hold),
-		begin: func() {
-			over = p.trouble(m.name)
-			m.pause()
-			if s := p.shows[m.cluster]; moves && s.publishesTo(m.name) {
-				s.encoder.awaitPictures(10, 5*time.Second)
-				s.encoder.move(hold)
-			}
-		},
-		heal: func() { m.resume(); over() },
-	}
-}
-
-func (p *schedule) partitionNode(from, to time.Duration) *scheduled {
-	m := p.node(from, to)
-	if m == nil {
-		return nil
-	}
-	lines := map[string]*faultProxy{"Redis": m.toRedis, "SQL": m.toSQL, "edges and other nodes": m.internal}
-	side := []string{"Redis", "SQL", "edges and other nodes"}[p.random.IntN(3)]
-	return &scheduled{what: "partition " + m.name + " from " + side, begin: lines[side].hole, heal: lines[side].pass}
-}
-
-func (p *schedule) cutPublisher(from, _ time.Duration) *scheduled {
-	m := p.node(from, from)
-	if m == nil {
-		return nil
-	}
-	return &scheduled{what: "cut the publishers of " + m.name, begin: m.rtmp.cut, heal: func() {}}
-}
-
-func (p *schedule) restartRedis(from, to time.Duration) *scheduled {
-	if !p.take("redis", from, to+scheduleCalm) {
-		return nil
-	}
-	if p.random.IntN(2) == 0 {
-		return &scheduled{what: "Redis away, back empty", begin: p.f.redis.kill, heal: p.f.redis.startEmpty}
-	}
-	return &scheduled{what: "Redis away", begin: p.f.redis.kill, heal: p.f.redis.start}
-}
-
-func (p *schedule) restartSQL(from, to time.Duration) *scheduled {
-	if !p.take("sql", from, to+scheduleCalm) {
-		return nil
-	}
-	return &scheduled{what: "SQL away", begin: p.f.sql.kill, heal: p.f.sql.start}
-}
-
-func (p *schedule) restartStore(from, to time.Duration) *scheduled {
-	if !p.take("store", from, to+scheduleCalm) {
-		return nil
-	}
-	return &scheduled{what: "S3 away", begin: func() { p.f.s3.Kill(p.f.tb) }, heal: func() { p.f.s3.MustStart(p.f.tb) }}
-}
-
-func (p *schedule) killArchiver(from, to time.Duration) *scheduled {
-	m := p.f.members[string(rune('a'+p.random.IntN(2)))+"-archiver"]
-	if !p.take(m.name, from, to+scheduleCalm) {
-		return nil
-	}
-	return &scheduled{what: "kill -9 " + m.name, begin: m.kill, heal: m.launch}
-}
-
-func (p *schedule) slowLines(from, to time.Duration) *scheduled {
-	name := fmt.Sprintf("%c%d", 'a'+p.random.IntN(2), 1+p.random.IntN(2))
-	if !p.take("lines of "+name, from, to) || !p.take("cluster "+name[:1], from, to+scheduleCalm) {
-		return nil
-	}
-	m := p.f.members[name]
-	slow := proxyLine{delay: time.Duration(20+p.random.IntN(180)) * time.Millisecond}
-	set := func(line proxyLine) func() {
-		return func() { m.eachLine(func(l *faultProxy) { l.set(line) }) }
-	}
-	return &scheduled{what: fmt.Sprintf("%s's lines are slow by %v", name, slow.delay), begin: set(slow), heal: set(proxyLine{})}
-}
-
-// fillVolume leaves a cluster no room for its recordings. What is live meanwhile may be gaps in the archive.
-func (p *schedule) fillVolume(from, to time.Duration) *scheduled {
-	const before, after = 2 * faultSegment, 4 * time.Second // the segments that are cut, and until it is tried again
-	cluster := string(rune('a' + p.random.IntN(2)))
-	dir, s := p.volumes[cluster], p.shows[cluster]
-	if dir == "" || !p.take("cluster "+cluster, from, to+after+scheduleCalm) {
-		return nil
-	}
-	ballast := ""
-	return &scheduled{
-		what: "no room on the volume of cluster " + cluster,
-		begin: func() {
-			ballast = fillVolume(p.f.tb, dir)
-			s.outages = append(s.outages, outage{time.Now().Add(-before), time.Now().Add(to - from + after)})
-		},
-		heal: func() {
-			if err := os.Remove(ballast); err != nil {
-				p.f.tb.Errorf("empty the volume: %v", err)
-			}
-			s.outages[len(s.outages)-1].to = time.Now().Add(after)
-		},
-	}
 }
 
 // happen lets the faults happen, and has everybody back at the end, as a service manager would.
@@ -318,14 +190,20 @@ func (p *schedule) happen() {
 	}
 }
 
-// publishesTo says whether the show's publisher is connected to the node now.
-func (s *clusterShow) publishesTo(node string) bool {
+// owner names the node that the cluster's publisher is connected to, or was last.
+func (p *schedule) owner(cluster string) string {
+	s := p.shows[cluster]
 	all := s.encoder.connected()
 	if len(all) == 0 {
-		return false
+		return cluster + "1"
 	}
-	c := all[len(all)-1]
-	return c.ended.IsZero() && strings.Contains(s.encoder.targets[c.target], s.f.member(node).rtmp.address)
+	return fmt.Sprintf("%s%d", cluster, all[len(all)-1].target+1)
+}
+
+// publishes says whether the cluster's publisher is connected to the node now.
+func (p *schedule) publishes(m *member) bool {
+	all := p.shows[m.cluster].encoder.connected()
+	return len(all) > 0 && all[len(all)-1].ended.IsZero() && p.owner(m.cluster) == m.name
 }
 
 // judgeTails allows a connection to lose what was in the open part and under way, and all that its node was sent while

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,7 +68,7 @@ func TestFaultSQLDown(t *testing.T) {
 	eventually(t, 20*time.Second, "an unknown key is refused", func() bool { return len(stranger.refused()) > 0 })
 	refusal := stranger.refused()[0]
 	stranger.leave()
-	if !strings.Contains(refusal, "keys can't be looked up") || !strings.Contains(refusal, "try again") {
+	if !strings.Contains(refusal, "catalog is away") || !strings.Contains(refusal, "try again") {
 		t.Errorf("the refusal does not tell the reason: %q", refusal)
 	}
 	s.watched(10)
@@ -98,13 +99,31 @@ func TestFaultSQLDown(t *testing.T) {
 }
 
 // TestFaultS3Down lets a show end while the store is away: it plays from the cluster, archiving is tried again, and
-// nothing is deleted before it is in the store.
+// nothing is deleted before it is in the store. What was archived before plays where it was watched before.
 func TestFaultS3Down(t *testing.T) {
 	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 1})
-	s := f.newShow("store", nil)
+	old, s := f.newShow("old", nil), f.newShow("store", nil)
+	old.begin(time.Second, "a1")
+	watched := old.finish().recordings[0]
+	lists := []string{old.url(0, watched), strings.Replace(old.url(0, watched), "index", "video", 1)}
+	watch := func(when string) (texts string) {
+		old.viewers[0].verify(when, old.viewers[0].bases[0])
+		for _, list := range lists {
+			status, text, _ := fetch(list, nil)
+			if status != http.StatusOK {
+				t.Errorf("%s: %s: status %d %.120s", when, list, status, text)
+			}
+			texts += string(text)
+		}
+		return texts
+	}
+	before := watch("archived")
 	s.begin(time.Second, "a1")
 	f.s3.Kill(t)
+	if watch("archived, store away") != before {
+		t.Error("playlists of what is archived are others while the store is away")
+	}
 	s.watched(10)
 	s.encoder.finish()
 	for _, w := range s.viewers {

@@ -109,7 +109,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 	lease := a.leases.lease(ref.Path, 0)
 	lease.Recording, lease.Feed = ref.ID, media.FeedNone
 	logger := a.logger.With("publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID)
-	epoch, err := a.leases.claim(ctx, lease, a.floor(ctx, ref.Path), before)
+	_, floor := a.stored(ctx, ref.Path)
+	epoch, err := a.leases.claim(ctx, lease, floor, before)
 	switch {
 	case errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrUnavailable):
 		logger.Debug("recording is not adopted", "err", err)
@@ -118,7 +119,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 		logger.Warn("recording is not adopted", "err", err)
 		return
 	}
-	err = a.resume(ctx, ref, epoch)
+	// A publisher that comes now waits for it.
+	err = a.look(ctx, ref.Path, func() error { return a.resume(ctx, ref, epoch) })
 	switch {
 	case err == nil:
 		delete(a.failed, ref)

@@ -83,7 +83,9 @@ func (c *doctorCommand) openRegistry(ctx context.Context) (
 }
 
 // openNode gives the ingest node that the flags describe, if they do.
-func (c *doctorCommand) openNode(nodes func(context.Context) ([]media.Node, error)) (*doctor.Node, func() error, error) {
+func (c *doctorCommand) openNode(
+	nodes func(context.Context) ([]media.Node, error),
+) (*doctor.Node, func() error, error) {
 	names := clusterFlags{Cluster: cmp.Or(c.Cluster, media.DefaultCluster), Node: c.Node}
 	if err := names.check(); err != nil {
 		return nil, nil, usageError{err}
@@ -116,8 +118,8 @@ func (c *doctorCommand) openNode(nodes func(context.Context) ([]media.Node, erro
 	}, client.Close, nil
 }
 
-// openCatalog opens PostgreSQL whatever its schema is, and migrates nothing. SQLite's file is only looked at: to open it
-// would migrate it.
+// openCatalog opens PostgreSQL whatever its schema is, and migrates nothing. SQLite's file is only looked at: to open
+// it would migrate it.
 func (c *doctorCommand) openCatalog(ctx context.Context) (*doctor.Catalog, func() error, error) {
 	scheme, file, _ := strings.Cut(c.Catalog, ":")
 	switch scheme {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -109,6 +110,21 @@ func parseBaseURL(text string) (string, error) {
 		return "", err
 	}
 	return strings.TrimSuffix(text, "/"), nil
+}
+
+// playbackURL is a flag's base URL; a path would be lost on a content security policy.
+type playbackURL string
+
+// UnmarshalText reads it.
+func (p *playbackURL) UnmarshalText(text []byte) error {
+	base, err := parseBaseURL(string(text))
+	if err == nil {
+		if u, _ := url.Parse(base); u.Path != "" || strings.ContainsAny(base, " ;,'\"") {
+			err = fmt.Errorf("%.200q has more than scheme, host and port: use one like https://live.example.com", text)
+		}
+	}
+	*p = playbackURL(base)
+	return err
 }
 
 // advertised is the base URL at which others reach what listens on the address: as given, or by this host's name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 		}
 	}
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.serveAdmin,
+		n.openCatalog, n.openRegistry, n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, true) },
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -112,17 +113,17 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
-	held.floor = r.takeover.floor
+	held.stored = r.takeover.stored
 	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
-	if err := adopts.resumeOwn(ctx); err != nil {
+	if err := n.meet(ctx, "take up recordings of before", func() error { return adopts.resumeOwn(ctx) }); err != nil {
 		return nil, err
 	}
 	n.services.add(ctx, "leases", held.Run)
 	if !adopts.alone() {
-		n.services.add(ctx, "adopter", adopts.Run)
+		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
 	}
 	return r, nil
 }
@@ -152,7 +153,10 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 		packager: r.packager, prepare: r.takeover.prepare, leases: r.leases, stream: keys.Stream, members: keys.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := n.registry.Owner(ctx, path)
-			return owned && lease.Node != n.self.ID && lease.Feed != media.FeedNone, err
+			if err != nil || !owned || lease.Node == n.self.ID || lease.Feed == media.FeedNone {
+				return false, err
+			}
+			return n.isThere(ctx, lease.Node)
 		},
 	}
 	cfg := n.ingestConfig()
@@ -180,7 +184,11 @@ func (r *ingestRole) refuse(ctx context.Context, stream media.Stream) error {
 	if err := r.groups.refuse(ctx, stream); err != nil {
 		return err
 	}
-	if _, live := r.packager.Current(stream.Path); live {
+	show := stream.Path
+	if stream.Settings.Group != "" {
+		show.Stream = stream.Settings.Group
+	}
+	if _, live := r.packager.Current(show); live {
 		return nil
 	}
 	return r.n.refuseWhenFull(ctx)
@@ -311,6 +319,21 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	}, n.logger, n.metrics)
 	n.onClose(relay.Close)
 	return relay
+}
+
+// ownerPatience is how long the owner of a group's show may take to answer before its members go to another node.
+const ownerPatience = 700 * time.Millisecond
+
+// isThere says that a node is listed and answers: the lease of one that died stands for some seconds.
+func (n *node) isThere(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	at := slices.IndexFunc(nodes, func(other media.Node) bool { return other.ID == id })
+	return at >= 0 && answers(ctx, nodes[at].URL) == nil, nil
 }
 
 // owner says which other node of this cluster owns a stream.

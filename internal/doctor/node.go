@@ -75,7 +75,9 @@ func (n *Node) checkURL(ctx context.Context, r *Report) {
 	serving.Go(func() { _ = server.Serve(l) })
 	defer serving.Wait()
 	defer server.Close()
-	text, err := limited(ctx, func(ctx context.Context) (string, error) { return getText(ctx, n.URL+"/doctor", len(word)) })
+	text, err := limited(ctx, func(ctx context.Context) (string, error) {
+		return getText(ctx, n.URL+"/doctor", len(word))
+	})
 	switch {
 	case err != nil:
 		r.add(Fail, name, doAdvertise, "%s does not lead here: %s", n.URL, reason(err))
@@ -111,9 +113,11 @@ func (n *Node) checkAnswer(ctx context.Context, r *Report, name string) {
 	case err != nil:
 		r.add(Fail, name, doAdvertise, "%s is not answered by an ingest node: %s", n.URL, reason(err))
 	case n.ID != "" && node.ID != n.ID:
-		r.add(Fail, name, "give each node an --advertise of its own", "%s is answered by node %s, not %s", n.URL, node.ID, n.ID)
+		r.add(Fail, name, "give each node an --advertise of its own",
+			"%s is answered by node %s, not %s", n.URL, node.ID, n.ID)
 	case n.Cluster != "" && node.Cluster != n.Cluster:
-		r.add(Fail, name, "correct --cluster, here or there", "node %s is of cluster %s, not %s", node.ID, node.Cluster, n.Cluster)
+		r.add(Fail, name, "correct --cluster, here or there",
+			"node %s is of cluster %s, not %s", node.ID, node.Cluster, n.Cluster)
 	default:
 		r.ok(name, "%s is answered by node %s of cluster %s in %v", n.URL, node.ID, node.Cluster,
 			time.Since(begun).Round(10*time.Microsecond))
@@ -175,7 +179,8 @@ func checkAPIs(ctx context.Context, r *Report, urls []string) {
 		begun := time.Now()
 		_, err := limited(ctx, func(ctx context.Context) (time.Time, error) { return HTTPDate(ctx, http.DefaultClient, url) })
 		if err != nil {
-			r.add(Fail, name, "start the API, or correct --directory: it is the URL of its --internal", "%s: %s", url, reason(err))
+			r.add(Fail, name, "start the API, or correct --directory: it is the URL of its --internal",
+				"%s: %s", url, reason(err))
 			continue
 		}
 		r.ok(name, "%s answers in %v", url, time.Since(begun).Round(10*time.Microsecond))
