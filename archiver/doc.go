@@ -36,8 +36,8 @@
 //	Claim the stream -> look again -> Reopen (fences whoever wrote it) -> Renew -> manifest "ended" -> row -> event
 //
 // An orphan is also what the stream's owner has left: the publisher went to another cluster, or the owner shows another
-// recording. It is ended in the same way, but under the owner's lease, since that is not to be taken from it; instead of
-// a renewal the registry is asked again whether the owner is still elsewhere.
+// recording. It is ended in the same way, but under the owner's lease, since that is not to be taken from it; instead
+// of a renewal the registry is asked again whether the owner is still elsewhere.
 //
 // Rows follow storage: one that grows while its recording has ended there is saved as ended, and one whose recording is
 // not there is closed as lost, after a while, and never while the stream's owner shows that recording. A recording that

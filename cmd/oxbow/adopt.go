@@ -23,8 +23,8 @@ const (
 )
 
 // adopter takes recordings over that grow by their manifest and that nobody owns: their node is gone, and the
-// publisher has not come back to any other. Players are then told by this node that the show waits, and it ends when its reconnect
-// window is over.
+// publisher has not come back to any other. Players are then told by this node that the show waits, and it ends when its
+// reconnect window is over.
 type adopter struct {
 	*takeover
 	leases  *leases
