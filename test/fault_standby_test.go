@@ -96,7 +96,7 @@ func TestFaultStandby(t *testing.T) {
 	if len(ids) != 1 {
 		t.Fatalf("%d recordings %v, want the one show", len(ids), ids)
 	}
-	s.viewers[0].verifyBucket(f.bucketFolder(), ids[0])
+	s.viewers[0].verifyBucket(f.bucketFolder(), ids[0], func(string) bool { return false })
 	if n := s.discontinuities(ids[0]); n != 2 {
 		t.Errorf("%d discontinuities, want one for each of two switches", n)
 	}

@@ -23,8 +23,8 @@ const (
 )
 
 // adopter takes recordings over that grow by their manifest and that nobody owns: their node is gone, and the
-// publisher has not come back to any other. Players are then told by this node that the show waits, and it ends when its
-// reconnect window is over.
+// publisher has not come back to any other. Players are then told by this node that the show waits, and it ends when
+// its reconnect window is over.
 type adopter struct {
 	*takeover
 	leases  *leases
@@ -96,9 +96,11 @@ func (a *adopter) step(ctx context.Context) error {
 		return err
 	}
 	for _, o := range found {
-		if o.Idle >= adoptIdle && !time.Now().Before(a.failed[o.Ref].until) {
-			a.adopt(ctx, o.Ref, 0)
+		_, here := a.packager.Show(o.Path, o.ID) // it has ended here, and storage is late to tell
+		if here || o.Idle < adoptIdle || time.Now().Before(a.failed[o.Ref].until) {
+			continue
 		}
+		a.adopt(ctx, o.Ref, 0)
 	}
 	return nil
 }
@@ -125,6 +127,11 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 	case err == nil:
 		delete(a.failed, ref)
 		logger.Info("recording adopted", "epoch", epoch)
+		if a.leases.draining.Load() { // since it was looked for
+			if err := a.packager.HandOver(ctx, ref.Path); err != nil {
+				logger.Warn("hand over", "err", err)
+			}
+		}
 	case errors.Is(err, media.ErrFenced), errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrNotFound):
 		// Its publisher is back, or it has ended.
 		logger.Info("recording is not adopted: another was first", "epoch", epoch, "err", err)

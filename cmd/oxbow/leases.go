@@ -244,7 +244,9 @@ func (l *leases) registration() media.Node {
 }
 
 // renewalLocked is a lease as it is now.
-func (l *leases) renewalLocked(path media.StreamPath, h *hold, growing map[media.StreamPath]media.RecordingID) media.Lease {
+func (l *leases) renewalLocked(
+	path media.StreamPath, h *hold, growing map[media.StreamPath]media.RecordingID,
+) media.Lease {
 	lease := l.lease(path, h.epoch)
 	lease.Recording = growing[path]
 	feed, silent := l.feed(path)

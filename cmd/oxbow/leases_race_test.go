@@ -215,6 +215,18 @@ func TestLeasesInEveryOrder(t *testing.T) {
 		}
 		wantOwner(t, late, "b")
 	})
+	inLateWorld(t, "a node that left is not listed again", func(t *testing.T, w *leaseWorld, late *lateRegistry) {
+		for _, listed := range []int{1, 0} {
+			w.beat(t.Context())
+			if nodes, err := late.Nodes(t.Context()); err != nil || len(nodes) != listed {
+				t.Errorf("listed are %v, want %d: %v", nodes, listed, err)
+			}
+			w.left.Store(true)
+			if err := late.Unregister(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	inLateWorld(t, "a show without a lease is given up", func(t *testing.T, w *leaseWorld, late *lateRegistry) {
 		w.shows[acme("show")] = "01m9zv8q0000000000000000aa"
 		w.beat(t.Context())

@@ -375,3 +375,29 @@ func TestNodeEndsWhatHasASuccessor(t *testing.T) {
 		})
 	}
 }
+
+// A recording that can't be resumed is tried ever more rarely, and its stream is free meanwhile.
+func TestNodeLeavesADamagedRecordingAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, dir := registry.NewMemory(registry.Config{}), t.TempDir()
+		left := leftShow(t, "b", dir, memory)
+		if err := os.RemoveAll(filepath.Join(dir, "acme", "show", string(left), "1")); err != nil {
+			t.Fatal(err)
+		}
+		o := newOwner(t, "a", dir, memory)
+		for range 120 {
+			if err := o.adopter.step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			o.leases.beat(t.Context())
+			time.Sleep(time.Second)
+		}
+		if lease, owned, err := memory.Owner(t.Context(), acme("show")); owned || err != nil {
+			t.Errorf("it is owned: %+v, %v", lease, err)
+		}
+		epoch, err := memory.Claim(t.Context(), media.Lease{Path: acme("show"), Node: "c"}, 0)
+		if tries := epoch - 2; err != nil || tries < 2 || tries > 5 {
+			t.Errorf("tried %d times in two minutes: %v", tries, err)
+		}
+	})
+}

@@ -100,16 +100,13 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 	for {
 		ref, _, err := t.root.Growing(ctx, path)
 		if err == nil {
-			if _, here := t.packager.Show(path, ref.ID); here {
-				return nil // it has come meanwhile, or has ended here: storage is late to tell
-			}
 			err = t.resume(ctx, ref, epoch)
 		}
 		switch {
 		case errors.Is(err, media.ErrNotFound):
 		case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrFenced):
 			return err
-		case errors.Is(err, media.ErrConflict): // an adoption is under way: its show is what to go on with
+		case errors.Is(err, media.ErrConflict): // others work on it
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
@@ -125,8 +122,12 @@ func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoc
 }
 
 // resume takes a recording over under a lease's epoch: whoever wrote it is fenced. One that the stream has had another
-// after is ended: two nodes began at once, and the one that lost the stream left it as it was.
+// after is ended: two nodes began at once, and the one that lost the stream left it as it was. It is look's to call: of
+// two at a time the later would fence the other's writer, and the former's show would be in its way.
 func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) error {
+	if _, here := t.packager.Show(ref.Path, ref.ID); here {
+		return nil // it has come meanwhile, or has ended here: storage is late to tell
+	}
 	recording, writer, err := t.root.ReopenAs(ctx, ref.Path, ref.ID, epoch)
 	if err != nil {
 		return err

@@ -29,6 +29,10 @@ const (
 	liveLook = 50 * time.Millisecond
 	// maxMoves bounds how often one request follows a stream from node to node.
 	maxMoves = 4
+	// ownerPatience bounds the wait for a registry that hangs, and awayTTL is how long it is not asked again then:
+	// players of another node's stream wait as long, now and then.
+	ownerPatience = 300 * time.Millisecond
+	awayTTL       = 1500 * time.Millisecond
 )
 
 // Owner is the node that has a stream's growing show.
@@ -82,11 +86,17 @@ func NewRelay(cfg RelayConfig, logger *slog.Logger, reg prometheus.Registerer) *
 	r.owners = newCache(4<<20, 2*time.Second, func(
 		ctx context.Context, path media.StreamPath, old Owner, had bool,
 	) fetched[Owner] {
+		ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+		defer cancel()
 		owner, err := cfg.Owner(ctx, path)
+		ttl := ownerTTL
+		if ctx.Err() != nil {
+			ttl = awayTTL
+		}
 		if err != nil && had {
 			owner, err = old, nil // the registry is away: who owned it goes on
 		}
-		return fetched[Owner]{value: owner, err: err, cost: smallCost, ttl: ownerTTL}
+		return fetched[Owner]{value: owner, err: err, cost: smallCost, ttl: ttl}
 	})
 	return r
 }

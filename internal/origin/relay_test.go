@@ -251,3 +251,34 @@ func TestRelayConfirmsAfterASleep(t *testing.T) {
 		t.Error("it answered with what it believed before it slept")
 	}
 }
+
+// While the registry hangs, players of another node's stream wait for it rarely, and never for long.
+func TestRelayDoesNotWaitForAHangingRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		owner := Owner{URL: "http://b", Recording: testID}
+		hangs := false
+		relay := NewRelay(RelayConfig{Owner: func(ctx context.Context, _ media.StreamPath) (Owner, error) {
+			if !hangs {
+				return owner, nil
+			}
+			<-ctx.Done()
+			return Owner{}, ctx.Err()
+		}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		var waited time.Duration
+		for range 100 { // a request each 100 ms
+			begun := time.Now()
+			if got, err := relay.owners.get(t.Context(), testPath); err != nil || got != owner {
+				t.Fatalf("the owner is %+v: %v", got, err)
+			}
+			wait := time.Since(begun)
+			if waited += wait; wait > ownerPatience {
+				t.Fatalf("a player waited for %v", wait)
+			}
+			hangs = true
+			time.Sleep(100 * time.Millisecond)
+		}
+		if waited > 2100*time.Millisecond {
+			t.Errorf("in 10 s players waited for %v", waited)
+		}
+	})
+}
