@@ -5,9 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+FAULT_RUNS ?= 100
 export CGO_ENABLED ?= 0
 
-.PHONY: run build web test check lint e2e bench fuzz tools clean
+.PHONY: run build web test check lint e2e faults bench fuzz tools clean
 
 run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
 	./bin/oxbow demo
@@ -34,6 +35,10 @@ check: ## Format, lint, import rules
 e2e: export OXBOW_MATRIX := full
 e2e: tools build ## The whole-system tests alone, with their figures and every publisher that Debian has
 	CGO_ENABLED=1 go test -race -count=1 -v -timeout 45m ./test/...
+
+faults: export OXBOW_FAULT_RUNS := $(FAULT_RUNS)
+faults: tools ## FAULT_RUNS random fault schedules over two clusters: half an hour for a hundred
+	go test ./test -run 'TestFaultSchedules$$' -count=1 -v -timeout 90m
 
 bench: ## Benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...

@@ -143,6 +143,8 @@ type Server struct {
 	listing listing
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
+	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
+	toldAway atomic.Int64
 	public   http.Handler
 	inner    http.Handler
 }

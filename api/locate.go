@@ -17,6 +17,9 @@ func (s *Server) internalRoutes() http.Handler {
 	r := s.router()
 	r.Route("/internal/v1", func(r chi.Router) {
 		r.Use(s.bounded)
+		r.Get("/directory", func(w http.ResponseWriter, _ *http.Request) { // it is one: edges ask at their start
+			w.WriteHeader(http.StatusNoContent)
+		})
 		r.Get("/locate/{publisher}/{stream}", s.serveLocate)
 		r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 	})
@@ -82,6 +85,10 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		lease = media.Lease{}
 	}
 	row, err := s.find(ctx, path, id, grows.ID)
+	if over := err == nil && !row.State.Growing() || errors.Is(err, media.ErrGone); over && remembered && id == "" {
+		// What is remembered has ended since, and another may have begun.
+		row, err = s.find(ctx, path, "", "")
+	}
 	asked := grows.ID != "" && (id == "" || id == grows.ID)
 	switch {
 	case err == nil:
@@ -110,7 +117,13 @@ func (s *Server) located(ctx context.Context, row media.Recording, lease media.L
 	}
 	place := placement{cluster: clusterOf(row), recording: row.ID}
 	if row.State.Growing() && lease.Node != "" {
-		place.cluster, place.owner = clusterName(lease.Cluster), lease.Node
+		if row.ID == lease.Recording {
+			place.cluster = clusterName(lease.Cluster)
+		}
+		// The stream may have gone to another cluster, which has its own recording of it: this one stays where it began.
+		if clusterName(lease.Cluster) == place.cluster {
+			place.owner = lease.Node
+		}
 	}
 	nodes, err := s.deps.Nodes(ctx)
 	if err == nil {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -80,7 +82,7 @@ func (s *Server) problem(ctx context.Context, err error) *huma.ErrorModel {
 		return p
 	case http.StatusServiceUnavailable:
 		if ctx.Err() == nil || errors.Is(err, context.DeadlineExceeded) {
-			s.log.WarnContext(ctx, "request failed: a service is away", "err", err)
+			s.log.Log(ctx, s.awayLevel(time.Now()), "request failed: a service is away", "err", err)
 		}
 		p.Detail = "a service that this needs is away: try again in a moment"
 		return p
@@ -98,6 +100,18 @@ func (s *Server) problem(ctx context.Context, err error) *huma.ErrorModel {
 		p.Errors = []*huma.ErrorDetail{detail}
 	}
 	return p
+}
+
+// awayAgain is how often it is logged that a service is away. Edges and players ask again and again.
+const awayAgain = 30 * time.Second
+
+// awayLevel is the level of a failure for a service that is away: of many in a row one is for the operator.
+func (s *Server) awayLevel(now time.Time) slog.Level {
+	last := s.toldAway.Load()
+	if now.UnixNano()-last >= int64(awayAgain) && s.toldAway.CompareAndSwap(last, now.UnixNano()) {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // writeProblem answers with p outside of huma.

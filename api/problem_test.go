@@ -1,11 +1,16 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -163,5 +168,24 @@ func TestErrorsOutsideTheTableAreNotTold(t *testing.T) {
 	a = f.do("GET", "/v1/recordings", "")
 	if a.Code != 503 || strings.Contains(a.Body.String(), "secret") || a.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d %s", a.Code, a.Body)
+	}
+}
+
+func TestOutageIsNotLoggedWithEachRequest(t *testing.T) {
+	var log bytes.Buffer
+	s := New(Config{}, Deps{
+		Recordings: awayCatalog{media.ErrUnavailable},
+		Owner: func(context.Context, media.StreamPath) (media.Lease, bool, error) {
+			return media.Lease{}, false, media.ErrUnavailable
+		},
+	}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+	f := &fixture{t: t, Server: s}
+	for range 50 {
+		if a := f.send(f.Internal(), "GET", "/internal/v1/locate/acme/show", ""); a.Code != 503 {
+			t.Fatalf("got %d %s", a.Code, a.Body)
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("%d lines: %s", n, &log)
 	}
 }

@@ -145,7 +145,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		err = s.deps.Ready(ctx)
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "not ready", "err", err)
+		s.log.Log(ctx, s.awayLevel(time.Now()), "not ready", "err", err)
 		writeProblem(w, newProblem(http.StatusServiceUnavailable, "not ready: the server's log says why"))
 		return
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
-// sealTimeout is how long a recording that ended may have a take that is not sealed, before it counts as left behind by
+// sealTimeout is how long a recording that ended may have a last take that is not sealed, before it counts as left behind by
 // a crash and is recovered here. Sealing writes out what a stalled volume kept waiting.
 const sealTimeout = time.Minute
 
@@ -54,7 +54,7 @@ func (j *job) recover(ctx context.Context, rec *reclog.Recording) (*reclog.Recor
 		return nil, fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
 	case rec.Recovered() && len(rec.Damage) == 0:
 		return rec, nil
-	case !rec.Recovered() && time.Since(rec.EndedAt) < sealTimeout:
+	case !sealedAtEnd(rec) && time.Since(rec.EndedAt) < sealTimeout:
 		return nil, fmt.Errorf("%w: the last take is not sealed yet", media.ErrConflict)
 	}
 	rec, _, err := j.local.Reopen(ctx, j.path, j.id)
@@ -66,6 +66,13 @@ func (j *job) recover(ctx context.Context, rec *reclog.Recording) (*reclog.Recor
 		j.logger.Error("recording has damage", "places", len(rec.Damage), "err", rec.Damage[0])
 	}
 	return rec, nil
+}
+
+// sealedAtEnd says that nobody writes the recording any more. An earlier take that is not sealed could not be, when its
+// volume failed, and nobody will seal it.
+func sealedAtEnd(rec *reclog.Recording) bool {
+	n := len(rec.Takes)
+	return n == 0 || rec.Takes[n-1].Sealed
 }
 
 // mark sets the state on local storage, so that a catalog made anew from it knows. The archive's manifest says the

@@ -25,6 +25,8 @@ type Catalog interface {
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+	// LapseClaims has an owner's claims run out at once.
+	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 }
 
 // UploadNotes remembers multipart uploads.
@@ -50,6 +52,8 @@ type Local interface {
 	Open(ctx context.Context, name string) (*reclog.Range, error)
 	Reopen(ctx context.Context, path media.StreamPath, id media.RecordingID) (*reclog.Recording, *reclog.Writer, error)
 	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
+	// Attached is false for a directory that is another than the first call met: its volume is not mounted.
+	Attached() (bool, error)
 }
 
 // Events tells the other nodes.
@@ -118,6 +122,7 @@ type Archiver struct {
 	events  Events
 	logger  *slog.Logger
 	metrics *metrics
+	asking  outage
 }
 
 // New makes an archiver. Catalog and uploads are mostly one thing.
@@ -125,14 +130,22 @@ func New(
 	c Config, catalog Catalog, uploads UploadNotes, objects Objects, local Local, events Events,
 	logger *slog.Logger, registerer prometheus.Registerer,
 ) *Archiver {
+	_, _ = local.Attached() // notes which directory it is; if that fails, who needs to know asks again
 	return &Archiver{
 		config: c.withDefaults(), catalog: catalog, uploads: uploads, objects: objects, local: local, events: events,
 		logger: logger, metrics: newMetrics(registerer),
+		asking: outage{logger: logger, message: "archiver does not know what is due"},
 	}
 }
 
 // Run works until the context ends.
 func (a *Archiver) Run(ctx context.Context) error {
+	// The process before this one of the same name is gone; else what it had claimed would wait for its lease to run out.
+	if n, err := a.catalog.LapseClaims(ctx, a.config.Owner, time.Now()); err != nil {
+		a.logger.Warn("claims from before are left to run out", "err", err)
+	} else if n > 0 {
+		a.logger.Info("claims from before were given up", "count", n)
+	}
 	var group errgroup.Group
 	for range a.config.Parallel {
 		group.Go(func() error {
@@ -146,7 +159,11 @@ func (a *Archiver) Run(ctx context.Context) error {
 func (a *Archiver) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		did, err := a.Step(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case !did:
+			a.asking.tell(err) // an outage is all loops'
+		case err != nil:
 			a.logger.Error("archiver action failed", "err", err)
 		}
 		if did && err == nil {

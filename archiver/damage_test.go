@@ -183,13 +183,31 @@ func TestTakeThatIsNotSealedIsRecoveredFirst(t *testing.T) {
 	})
 }
 
+// A take that its volume did not let be sealed, with others after it, is recovered at once.
+func TestEarlierTakeThatIsNotSealedHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDirWorld(t)
+		defer w.close()
+		w.record(100)
+		original := w.localFiles()
+		w.editTimes(`"sealed": true`, `"sealed": false`, 1)
+		mustStep(t, w.archiver(Config{}))
+		w.checkArchive(original)
+	})
+}
+
 // edit replaces text in the local manifest.
 func (w *world) edit(old, text string) {
+	w.tb.Helper()
+	w.editTimes(old, text, -1)
+}
+
+func (w *world) editTimes(old, text string, times int) {
 	w.tb.Helper()
 	name := filepath.Join(w.dir, w.prefix(), "recording.json")
 	b, err := os.ReadFile(name)
 	must(w.tb, err)
-	changed := bytes.ReplaceAll(b, []byte(old), []byte(text))
+	changed := bytes.Replace(b, []byte(old), []byte(text), times)
 	if bytes.Equal(b, changed) {
 		w.tb.Fatalf("manifest has no %s:\n%s", old, b)
 	}

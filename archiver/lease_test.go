@@ -144,7 +144,7 @@ func TestRunWorksOffWhatIsDue(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- w.archiver(Config{Parallel: 3, Poll: 10 * time.Minute, Grace: time.Hour}).Run(ctx) }()
+		go func() { done <- w.archiver(Config{Parallel: 3, Poll: time.Hour, Grace: time.Hour}).Run(ctx) }()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		for _, w.id = range ids {
@@ -180,7 +180,7 @@ func TestFailuresAreRetriedWithBoundedBackoff(t *testing.T) {
 		defer w.close()
 		w.record(100)
 		f, failed := deadFaults(), failures{w.catalog, make(chan time.Time)}
-		a := w.archiver(Config{RetryMin: 10 * time.Second, RetryMax: 5 * time.Minute},
+		a := w.archiver(Config{Parallel: 1, Poll: 10 * time.Second, RetryMin: 10 * time.Second, RetryMax: 5 * time.Minute},
 			&faultyObjects{w.objects, f}, failed)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -1,7 +1,6 @@
 package archiver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +24,8 @@ func (r *Recovery) checkRows(ctx context.Context, patience time.Duration) error 
 	if err != nil {
 		return err
 	}
-	if attached, err := r.root.Attached(); err != nil || !attached {
-		// Without its volume the directory has none of them.
-		return cmp.Or(err, fmt.Errorf("%w: the recordings directory is another than at the start: mount its volume again",
-			media.ErrUnavailable))
+	if err := attached(r.root); err != nil {
+		return err // without its volume the directory has none of them
 	}
 	now := time.Now()
 	var errs []error
@@ -84,8 +81,7 @@ func (r *Recovery) compare(ctx context.Context, row media.Recording) (rec *reclo
 			return nil, false, nil
 		}
 	}
-	lease, owned, err := r.leases.Owner(ctx, row.Path)
-	if err != nil || owned && (lease.Recording == row.ID || lease.Recording == "") {
+	if owned, err := r.owned(ctx, reclog.Ref{Path: row.Path, ID: row.ID}); err != nil || owned {
 		return nil, false, err
 	}
 	if lost {
@@ -93,6 +89,75 @@ func (r *Recovery) compare(ctx context.Context, row media.Recording) (rec *reclo
 	}
 	rec, err = reclog.Load(ctx, files, row.Path, row.ID)
 	return rec, false, err
+}
+
+// finishedBatch bounds the questions for rows of one look.
+const finishedBatch = 500
+
+// checkFinished saves rows of recordings that ended on storage and never had one, because the catalog was away for as
+// long as their process lived. Without a row nothing would ever become of them.
+func (r *Recovery) checkFinished(ctx context.Context, now time.Time) error {
+	listed, rowless := make(map[media.RecordingID]bool), make(map[media.RecordingID]time.Time)
+	var errs []error
+	asks := finishedBatch
+	for _, ref := range r.orphans.Finished() {
+		since, before := r.rowless[ref.ID]
+		switch {
+		case r.listed[ref.ID]:
+			listed[ref.ID] = true
+			continue
+		case asks == 0 || now.Before(since): // a later look's
+			if before {
+				rowless[ref.ID] = since
+			}
+			continue
+		}
+		asks--
+		has, err := r.hasRow(ctx, ref)
+		switch {
+		case err != nil: // the next one's would be the same
+			errs, asks = append(errs, err), 0
+		case has:
+			listed[ref.ID] = true
+			continue
+		case !before:
+			since = now
+		case now.Sub(since) >= r.config.Patience:
+			if err := r.adoptRow(ctx, ref); err != nil {
+				errs = append(errs, err)
+				since = now.Add(r.config.Retry) // until then nobody asks
+			}
+		}
+		if before || err == nil {
+			rowless[ref.ID] = since
+		}
+	}
+	r.listed, r.rowless = listed, rowless
+	return errors.Join(errs...)
+}
+
+func (r *Recovery) hasRow(ctx context.Context, ref reclog.Ref) (bool, error) {
+	_, err := r.rows.Recording(ctx, ref.ID)
+	if errors.Is(err, media.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// adoptRow notes the row of a recording that has none.
+func (r *Recovery) adoptRow(ctx context.Context, ref reclog.Ref) error {
+	rec, err := reclog.Load(ctx, r.root.Files(), ref.Path, ref.ID)
+	if errors.Is(err, media.ErrNotFound) || err == nil && rec.State.Growing() {
+		return nil // removed meanwhile, or reopened
+	}
+	if err != nil {
+		return fmt.Errorf("recording %s has no row: %w", ref, err)
+	}
+	r.metrics.closed.WithLabelValues("unlisted").Inc()
+	r.logger.Warn("recording had no row: saving it", "publisher", ref.Path.Publisher, "stream", ref.Path.Stream,
+		"recording", ref.ID, "ended_at", rec.EndedAt)
+	r.ended(rec)
+	return nil
 }
 
 func (r *Recovery) closeLost(ctx context.Context, row media.Recording) error {

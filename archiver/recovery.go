@@ -1,6 +1,7 @@
 package archiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Rows interface {
 	Growing(ctx context.Context, cluster string) ([]media.Recording, error)
 	// CloseLost ends a growing row that has nothing on storage; media.ErrConflict if it does not grow.
 	CloseLost(ctx context.Context, id media.RecordingID, reason string) (media.Recording, error)
+	// Recording gives media.ErrNotFound for one that never had a row.
+	Recording(ctx context.Context, id media.RecordingID) (media.Recording, error)
 }
 
 // Leases is the registry as recovery sees it.
@@ -83,6 +86,9 @@ type Recovery struct {
 	// differ is since when a growing row has disagreed with storage.
 	differ    map[media.RecordingID]time.Time
 	checkedAt time.Time
+	// listed are the finished recordings that have a row; rowless is since when others have had none.
+	listed  map[media.RecordingID]bool
+	rowless map[media.RecordingID]time.Time
 }
 
 // NewRecovery makes a Recovery.
@@ -96,6 +102,7 @@ func NewRecovery(
 		events: events, logger: logger, metrics: newRecoveryMetrics(registerer),
 		retry: make(map[reclog.Ref]time.Time), unsaved: make(map[media.RecordingID]media.Recording),
 		differ: make(map[media.RecordingID]time.Time),
+		listed: make(map[media.RecordingID]bool), rowless: make(map[media.RecordingID]time.Time),
 	}
 }
 
@@ -140,34 +147,63 @@ func (r *Recovery) Step(ctx context.Context) error {
 	}
 	if now.Sub(r.checkedAt) >= r.config.Patience/3 {
 		r.checkedAt = now
-		errs = append(errs, r.checkRows(ctx, r.config.Patience))
+		errs = append(errs, r.checkRows(ctx, r.config.Patience), r.checkFinished(ctx, now))
 	}
 	return errors.Join(append(errs, r.save(ctx))...)
 }
 
-func (r *Recovery) owned(ctx context.Context, path media.StreamPath) (bool, error) {
-	_, ok, err := r.leases.Owner(ctx, path)
-	return ok, err
+// owned says that somebody may go on with a recording: its stream has an owner in this cluster that does not show
+// another.
+func (r *Recovery) owned(ctx context.Context, ref reclog.Ref) (bool, error) {
+	lease, held, err := r.leases.Owner(ctx, ref.Path)
+	return held && !r.left(lease, ref.ID), err
 }
 
-// close ends a recording, if its stream is still nobody's and it is as it was seen.
+// left says that the stream's owner has left a recording for another: its publisher went to another cluster, whose
+// storage does not have this one, or its node could not continue it.
+func (r *Recovery) left(lease media.Lease, id media.RecordingID) bool {
+	ours := cmp.Or(r.config.Cluster, media.DefaultCluster)
+	elsewhere := cmp.Or(lease.Cluster, media.DefaultCluster) != ours
+	return lease.Recording != id && (lease.Recording != "" || elsewhere)
+}
+
+// close ends a recording, if nobody goes on with it and it is as it was seen.
 func (r *Recovery) close(ctx context.Context, orphan reclog.Orphan) error {
 	lease := media.Lease{Path: orphan.Path, Node: r.config.Owner, Cluster: r.config.Cluster}
 	epoch, err := r.leases.Claim(ctx, lease, orphan.Epoch)
-	if errors.Is(err, media.ErrConflict) || errors.Is(err, media.ErrUnavailable) {
+	switch {
+	case err == nil:
+		lease.Epoch = epoch
+		err = r.hold(ctx, lease, func(ctx context.Context) error {
+			return r.end(ctx, orphan, epoch, func() error { return r.leases.Renew(ctx, lease) })
+		})
+	case errors.Is(err, media.ErrConflict):
+		err = r.closeLeft(ctx, orphan)
+	case errors.Is(err, media.ErrUnavailable):
 		r.logger.Debug("recording is left alone", "recording", orphan.ID, "err", err)
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	lease.Epoch = epoch
-	err = r.hold(ctx, lease, func(ctx context.Context) error { return r.end(ctx, orphan, lease) })
 	if ctx.Err() == nil && (errors.Is(err, errLost) || errors.Is(err, media.ErrFenced)) {
 		r.logger.Info("recording is left to another", "recording", orphan.ID, "err", err)
 		return nil
 	}
 	return err
+}
+
+// closeLeft ends a recording that its stream's owner has left. It takes no lease, for that is the owner's: whoever
+// comes back to the recording has acquired a later epoch than what it is ended under, and so is the one that has it.
+func (r *Recovery) closeLeft(ctx context.Context, orphan reclog.Orphan) error {
+	lease, held, err := r.leases.Owner(ctx, orphan.Path)
+	if err != nil || !held || !r.left(lease, orphan.ID) {
+		return err
+	}
+	return r.end(ctx, orphan, max(lease.Epoch, orphan.Epoch), func() error {
+		now, held, err := r.leases.Owner(ctx, orphan.Path)
+		if err == nil && (!held || now.Epoch != lease.Epoch || !r.left(now, orphan.ID)) {
+			err = media.ErrFenced
+		}
+		return err
+	})
 }
 
 // hold runs fn under a context that ends when the lease is lost, or can't be renewed before it runs out. Then it gives
@@ -222,12 +258,13 @@ func (r *Recovery) renew(ctx context.Context, lease media.Lease, cancel context.
 }
 
 // end makes the recording final on storage. It ended when its last media did, not now: that is when its dues begin.
-func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, lease media.Lease) error {
+// Confirm asks whether it is still to be ended.
+func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, epoch uint64, confirm func() error) error {
 	same, err := r.orphans.Same(orphan)
 	if err != nil || !same {
 		return err // somebody was faster, or writes it after all
 	}
-	rec, writer, err := r.root.ReopenAs(ctx, orphan.Path, orphan.ID, lease.Epoch)
+	rec, writer, err := r.root.ReopenAs(ctx, orphan.Path, orphan.ID, epoch)
 	if errors.Is(err, media.ErrNotFound) {
 		return nil // removed meanwhile
 	}
@@ -236,8 +273,11 @@ func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, lease media.Le
 	}
 	// A publisher may have come while the recording was recovered. It has acquired the stream before it looked at
 	// storage, so this tells.
-	if err := r.leases.Renew(ctx, lease); err != nil {
+	if err := confirm(); err != nil {
 		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	if !rec.State.Growing() {
+		return nil // it was, when it was looked at
 	}
 	last := rec.LastMedia().UTC()
 	if err := writer.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, last }); err != nil {

@@ -344,7 +344,15 @@ func TestNothingIsEndedWhileTheRegistryIsAway(t *testing.T) {
 // awayRows is a catalog that can't be reached.
 type awayRows struct {
 	Rows
-	err error
+	err   error
+	asked int
+}
+
+func (a *awayRows) Recording(ctx context.Context, id media.RecordingID) (media.Recording, error) {
+	if a.asked++; a.err != nil {
+		return media.Recording{}, a.err
+	}
+	return a.Rows.Recording(ctx, id)
 }
 
 func (a *awayRows) SaveRecording(ctx context.Context, row media.Recording) error {
@@ -366,7 +374,7 @@ func TestRowIsSavedWhenTheCatalogIsBack(t *testing.T) {
 		c := newCluster(t)
 		defer c.close()
 		c.abandon()
-		rows := &awayRows{c.catalog, media.ErrUnavailable}
+		rows := &awayRows{Rows: c.catalog, err: media.ErrUnavailable}
 		r := c.recovery("a", c.root, rows)
 		for range 120 {
 			_ = r.Step(t.Context())
@@ -533,10 +541,38 @@ func TestOutageIsToldOnce(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		o.tell(media.ErrUnavailable)
+		time.Sleep(changeAfter)
 		o.tell(media.ErrCorrupt)
+		for port := range 14 { // in words that differ each time
+			o.tell(fmt.Errorf("%w: from port %d", media.ErrUnavailable, port))
+			time.Sleep(time.Second)
+		}
 		o.tell(nil)
 		o.tell(nil)
 		if lines.n != 4 {
+			t.Errorf("%d lines", lines.n)
+		}
+	})
+}
+
+// askless is a catalog that does not say what is due.
+type askless struct{ Catalog }
+
+func (askless) ClaimDue(context.Context, string, string, time.Time, time.Duration) (media.Claim, error) {
+	return media.Claim{}, media.ErrUnavailable
+}
+
+func TestArchiverTellsOfACatalogThatIsAwayOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDirWorld(t)
+		defer w.close()
+		var lines lineCounter
+		a := New(Config{}, askless{w.catalog}, w.catalog, w.objects, w.root, &w.events, lines.logger(),
+			prometheus.NewRegistry())
+		ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
+		defer cancel()
+		must(t, a.Run(ctx))
+		if lines.n != 1 {
 			t.Errorf("%d lines", lines.n)
 		}
 	})

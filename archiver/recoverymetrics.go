@@ -16,11 +16,11 @@ func newRecoveryMetrics(registerer prometheus.Registerer) *recoveryMetrics {
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oxbow_archiver_recovered_recordings_total",
 			Help: "Recordings ended in place of their owners: orphan (left growing on storage), " +
-				"row (ended on storage, its row still grew), lost (not on storage at all).",
+				"row (ended on storage, its row still grew), lost (not on storage at all), unlisted (ended, without a row).",
 		}, []string{"kind"}),
 	}
 	registerer.MustRegister(m.orphans, m.closed)
-	for _, kind := range []string{"orphan", "row", "lost"} {
+	for _, kind := range []string{"orphan", "row", "lost", "unlisted"} {
 		m.closed.WithLabelValues(kind)
 	}
 	return m

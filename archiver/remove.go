@@ -72,10 +72,22 @@ func (j *job) delete(ctx context.Context) error {
 	return nil
 }
 
+// removeLocal removes the cluster's copy. That there is none is believed of a directory that has its volume: from
+// another, mounted again later, nobody would remove it any more.
 func (j *job) removeLocal(ctx context.Context) error {
 	err := j.local.Remove(ctx, j.path, j.id)
-	if errors.Is(err, media.ErrNotFound) {
-		return nil
+	if !errors.Is(err, media.ErrNotFound) {
+		return err
+	}
+	return attached(j.local)
+}
+
+// attached is nil while the recordings directory is the one of the start, else media.ErrUnavailable.
+func attached(local interface{ Attached() (bool, error) }) error {
+	same, err := local.Attached()
+	if err == nil && !same {
+		err = fmt.Errorf("%w: the recordings directory is another than at the start: mount its volume again",
+			media.ErrUnavailable)
 	}
 	return err
 }

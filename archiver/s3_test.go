@@ -161,6 +161,9 @@ func TestS3FaultsInTheMiddle(t *testing.T) {
 		{failBefore, 4}, {failAfter, 4}, {failAfter, 5}, {crashAfter, 5}, {failAfter, 6}, {crashBefore, 7}, {crashBefore, 8},
 		{failAfter, 8}, {failAfter, 33},
 	} {
+		if stride > 1 && i%3 > 0 { // with the race detector, which finds the same in fewer
+			continue
+		}
 		w.id = media.RecordingID("01kafzq7s8e5gv9mxw2ctr000" + string(rune('0'+i)))
 		w.record(large)
 		original := w.localFiles()

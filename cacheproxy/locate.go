@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -296,9 +295,8 @@ func checkLocation(k locationKey, loc media.Location) error {
 		return media.ErrGone
 	}
 	for _, node := range loc.Nodes {
-		u, err := url.Parse(node)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return fmt.Errorf("%w: node %.80q is no base URL", media.ErrInvalid, node)
+		if err := media.CheckBaseURL(node); err != nil {
+			return fmt.Errorf("node: %w", err)
 		}
 	}
 	return nil

@@ -181,6 +181,30 @@ func TestUpstreamsAreTriedInOrder(t *testing.T) {
 			t.Errorf("took %s", d)
 		}
 	})
+	inWorld(t, "a node that hangs is left once the recording is another's", func(t *testing.T, w *world) {
+		body(t, w, segPath)
+		hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		w.a.set(hang)
+		began := time.Now()
+		time.AfterFunc(300*time.Millisecond, func() {
+			w.directory.change(func(d *directory) { d.location.Nodes = []string{"http://b", "http://a"} })
+		})
+		if got := body(t, w, segment(2)); got != "from b" {
+			t.Error(got)
+		}
+		if took := time.Since(began); took > 2*moveLook {
+			t.Errorf("took %s", took)
+		}
+		// One that hangs and is still the owner is waited for.
+		w.directory.change(func(d *directory) { d.location.Nodes = []string{"http://a"} })
+		w.b.set(hang)
+		time.Sleep(restTime)
+		began = time.Now()
+		wantStatus(t, w.get(t, segment(3)), http.StatusGatewayTimeout)
+		if took := time.Since(began); took < 5*time.Second {
+			t.Errorf("an owner that hangs was left after %s", took)
+		}
+	})
 	inWorld(t, "a node that gave the stream up is left for the next", func(t *testing.T, w *world) {
 		w.a.set(failing(http.StatusMisdirectedRequest, "Cache-Control", "no-store"))
 		if got := body(t, w, segPath); got != "from b" {

@@ -33,6 +33,9 @@ type search struct {
 	guess   bool // the directory guesses: a 404 only says that it is not there
 	refusal *http.Response
 	err     error
+
+	first string // the node that the directory named first, while the recording grows: its owner
+	moves int    // how often that was another one while an answer was waited for
 }
 
 // next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
@@ -46,7 +49,7 @@ func (s *search) next(ctx context.Context) (*http.Response, string, error) {
 				continue
 			}
 			s.tried = append(s.tried, up.name)
-			resp, err := s.proxy.roundTrip(ctx, up, s.ask)
+			resp, err := s.roundTrip(ctx, up)
 			if err != nil {
 				if ctx.Err() != nil {
 					return nil, "", context.Cause(ctx)
@@ -174,7 +177,10 @@ func (s *search) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.guess = loc.Guess
+	s.guess, s.first = loc.Guess, ""
+	if loc.State.Growing() && !loc.Guess && len(loc.Nodes) > 0 {
+		s.first = loc.Nodes[0]
+	}
 	moved := !loc.Guess && s.refusal != nil && s.refusal.StatusCode < 500
 	for i, node := range loc.Nodes {
 		if i == 0 || !moved {

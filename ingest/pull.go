@@ -88,9 +88,10 @@ func (p *Puller) Run(ctx context.Context) error {
 	defer stop(errClosing)
 	tick := time.NewTicker(sourcesPoll)
 	defer tick.Stop()
-	for {
-		if err := p.Sync(life); err != nil && ctx.Err() == nil {
-			p.logger.Warn("read sources", "err", err)
+	for away := false; ; {
+		if err := p.Sync(life); ctx.Err() == nil && (err != nil) != away {
+			away = err != nil
+			p.logger.Warn("read sources", "away", away, "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -76,8 +76,13 @@ func (q *pull) standBy(ctx context.Context, good time.Duration, err error) {
 		if good >= goodPull {
 			s.Retries = 0
 		}
-		delay = retryDelay(s.Retries)
-		s.Retries++
+		if errors.Is(err, errElsewhere) { // no fault of the source: who has the stream may be a node that is gone soon
+			delay = jitter(elsewhereRetry)
+			s.Retries = 0
+		} else {
+			delay = retryDelay(s.Retries)
+			s.Retries++
+		}
 		s.LastError, s.NextRetry = said, time.Now().Add(delay)
 	})
 	q.puller.server.metrics.sourceRetries.Inc()
@@ -93,6 +98,14 @@ func retryDelay(retries int) time.Duration {
 	if retries < 6 {
 		delay = min(lastRetry, firstRetry<<retries)
 	}
+	return jitter(delay)
+}
+
+// elsewhereRetry is how long a source waits before it looks again whether its stream is still published by another.
+const elsewhereRetry = 2 * time.Second
+
+// jitter gives or takes a fifth.
+func jitter(delay time.Duration) time.Duration {
 	return time.Duration(float64(delay) * (0.8 + 0.4*rand.Float64()))
 }
 

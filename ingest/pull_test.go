@@ -246,7 +246,7 @@ func TestSourceYieldsToAPushAndStandsBy(t *testing.T) {
 			t.Errorf("kicked %v, %+v", kicked, status)
 		}
 		push.close(t.Context(), nil)
-		time.Sleep(2 * lastRetry)
+		time.Sleep(2 * elsewhereRetry)
 		synctest.Wait()
 		if got := p.Status(s.rec.path).State; got != media.SourceLive {
 			t.Errorf("state %s after the push has left", got)

@@ -30,6 +30,11 @@ func TestRefusals(t *testing.T) {
 		{"no leases", "live", "ox_secret-key+1", func(r *recorder) {
 			r.onAcquire = func() error { return fmt.Errorf("redis: %w", media.ErrUnavailable) }
 		}, codeDenied, "try again", []string{"reason=unavailable", "redis"}},
+		{"a service that is away", "live", "ox_secret-key+1", func(r *recorder) {
+			r.onAcquire = func() error {
+				return Away(fmt.Errorf("dial 192.0.2.9:6379: %w", media.ErrUnavailable), "the registry is away")
+			}
+		}, codeDenied, "the registry is away", []string{"reason=unavailable", "192.0.2.9"}},
 		{"a packager's fault", "live", "ox_secret-key+1", func(r *recorder) {
 			r.onPublish = func() error { return errors.New("disk on fire") }
 		}, codeDenied, "its log tells more", []string{"reason=internal", "disk on fire"}},

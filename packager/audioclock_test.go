@@ -212,7 +212,7 @@ func TestSoundThatNeedsNoRepairGetsNone(t *testing.T) {
 				s := newSound(codec.rate, codec.unit, 0)
 				for i := int64(0); ; i++ {
 					at := media.Duration(i*codec.unit, codec.rate)
-					if at > time.Hour {
+					if at > time.Duration(long*float64(time.Hour)) {
 						break
 					}
 					s.write(max(0, stamp(i, at, unit)))

@@ -125,6 +125,12 @@ func (s *sink) SaveRecording(_ context.Context, r media.Recording) error {
 	return nil
 }
 
+func (s *sink) setFail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
 func (s *sink) Publish(_ context.Context, e media.Event) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

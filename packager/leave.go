@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -77,9 +78,13 @@ func (s *stream) dropShowLocked() {
 	s.reindexLocked()
 }
 
+// rowPatience is how long a show that is handed over waits for its row to be saved.
+const rowPatience = 2 * time.Second
+
 // HandOver gives up a stream's show so that another node can go on with it: its publication ends with
-// media.ErrUnavailable, what came is listed and sealed, the manifest says interrupted and the row is saved; then the
-// show leaves memory, as with Forget. What is not done when ctx ends is an error, and left to the other's recovery.
+// media.ErrUnavailable, what came is listed and sealed, the manifest says interrupted and the row is saved, unless the
+// catalog is away: then the next owner's row tells it all. Then the show leaves memory, as with Forget. What is not done
+// when ctx ends is an error, and left to the other's recovery.
 func (p *Packager) HandOver(ctx context.Context, path media.StreamPath) error {
 	if err := p.confirm(path); err != nil {
 		return fmt.Errorf("hand over: %w", err)
@@ -95,7 +100,12 @@ func (p *Packager) HandOver(ctx context.Context, path media.StreamPath) error {
 	var err error
 	select {
 	case <-show.recorder.exited:
-		err = p.queue.saved(ctx, show.id)
+		saving, cancel := context.WithTimeout(ctx, rowPatience)
+		if late := p.queue.saved(saving, show.id); late != nil {
+			p.queue.forget(show.id) // later it would undo the next owner's
+			show.logger.Warn("show is handed over without its row", "err", late)
+		}
+		cancel()
 	case <-ctx.Done():
 		err = fmt.Errorf("storage does not answer: %w", ctx.Err())
 	}

@@ -270,7 +270,7 @@ func (p *Packager) Current(path media.StreamPath) (media.RecordingID, bool) {
 		return "", false
 	}
 	x := s.index.Load()
-	if x == nil || x.current == nil {
+	if x == nil || x.current == nil || x.current.lost.Load() {
 		return "", false
 	}
 	return x.current.id, true
@@ -287,7 +287,7 @@ func (p *Packager) Show(path media.StreamPath, id media.RecordingID) (*Show, boo
 		return nil, false
 	}
 	for _, show := range x.all {
-		if show.id == id {
+		if show.id == id && !show.lost.Load() {
 			return show, true
 		}
 	}

@@ -2,6 +2,7 @@ package packager
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -51,6 +52,9 @@ type queue struct {
 	void   bool
 	// step is closed and replaced when a row was saved.
 	step chan struct{}
+
+	// failing is what could not be handed on last, for the log: it tells of changes only. It is drain's.
+	failing string
 }
 
 func newQueue(cluster string, catalog Catalog, events Events, logger *slog.Logger, m *metrics) *queue {
@@ -129,11 +133,17 @@ func (q *queue) drain(ctx context.Context) bool {
 			break
 		}
 		if err := q.call(ctx, func(ctx context.Context) error { return q.catalog.SaveRecording(ctx, r) }); err != nil {
+			if errors.Is(err, media.ErrConflict) || errors.Is(err, media.ErrInvalid) || errors.Is(err, media.ErrBadName) {
+				q.logger.Error("the catalog refuses a recording's row", "recording", string(r.ID), "err", err)
+				q.stepped() // it would for ever, and keep all others
+				continue
+			}
 			q.putBack(r)
-			q.logger.Warn("save recording's row, will try again", "recording", string(r.ID), "err", err)
+			q.tell("save rows of recordings", err)
 			return false
 		}
 		q.stepped()
+		q.tell("save rows of recordings", nil)
 	}
 	for {
 		e, ok := q.firstEvent()
@@ -141,11 +151,29 @@ func (q *queue) drain(ctx context.Context) bool {
 			return true
 		}
 		if err := q.call(ctx, func(ctx context.Context) error { return q.events.Publish(ctx, e) }); err != nil {
-			q.logger.Warn("publish event, will try again", "type", e.Type, "recording", string(e.Recording), "err", err)
+			q.tell("publish events", err)
 			return false
 		}
 		q.dropEvent(e)
+		q.tell("publish events", nil)
 	}
+}
+
+// tell logs when an act begins to fail, and when it works again.
+func (q *queue) tell(act string, err error) {
+	if (err != nil) == (q.failing == act) {
+		return
+	}
+	q.mu.Lock()
+	rows, events := len(q.order), len(q.waiting)
+	q.mu.Unlock()
+	if err == nil {
+		q.failing = ""
+		q.logger.Info("works again", "after", act, "rows", rows, "events", events)
+		return
+	}
+	q.failing = act
+	q.logger.Warn("failed, and is tried again until it works", "act", act, "rows", rows, "events", events, "err", err)
 }
 
 func (q *queue) call(ctx context.Context, f func(context.Context) error) error {

@@ -1,9 +1,11 @@
 package packager
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +19,8 @@ import (
 func TestQueueKeepsTheNewestRowAndTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sink{rows: make(map[media.RecordingID]media.Recording), fail: errors.New("away")}
-		q := newQueue("", s, s, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+		var log bytes.Buffer
+		q := newQueue("", s, s, slog.New(slog.NewTextHandler(&log, nil)), newMetrics(prometheus.NewRegistry()))
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { q.run(ctx); close(done) }()
@@ -40,6 +43,36 @@ func TestQueueKeepsTheNewestRowAndTriesAgain(t *testing.T) {
 		}
 		stop()
 		<-done
+		if lines := strings.Count(log.String(), "\n"); lines != 2 {
+			t.Errorf("%d lines are logged of one outage: %s", lines, &log)
+		}
+	})
+}
+
+// refusing is a catalog that refuses one recording's row.
+type refusing struct {
+	*sink
+	id media.RecordingID
+}
+
+func (r refusing) SaveRecording(ctx context.Context, row media.Recording) error {
+	if row.ID == r.id {
+		return media.ErrConflict
+	}
+	return r.sink.SaveRecording(ctx, row)
+}
+
+func TestRowThatIsRefusedKeepsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sink{rows: make(map[media.RecordingID]media.Recording)}
+		q := newQueue("", refusing{s, "a"}, s, slog.New(slog.DiscardHandler), newMetrics(prometheus.NewRegistry()))
+		for _, id := range []media.RecordingID{"a", "b"} {
+			q.save(media.Recording{ID: id})
+			q.publish(media.Event{Type: media.EventEnded, Recording: id})
+		}
+		if !q.drain(t.Context()) || len(s.rows) != 1 || len(s.events) != 2 {
+			t.Errorf("rows %v, events %v", s.rows, s.events)
+		}
 	})
 }
 

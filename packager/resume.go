@@ -27,19 +27,21 @@ func (p *Packager) Resume(ctx context.Context, rec *reclog.Recording, w *reclog.
 			s.mu.Unlock()
 			continue
 		}
-		err = s.resumeLocked(rec, w)
+		show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
+		err = show.restore(rec)
+		if err == nil && s.show == nil && s.pub == nil {
+			s.resumeLocked(rec, show)
+			s.mu.Unlock()
+			return nil
+		}
 		s.mu.Unlock()
-		return err
+		// Nothing can follow it, or another show is the stream's by now, which must not wait for storage: what there is of
+		// it is final.
+		return errors.Join(err, p.end(show, w))
 	}
 }
 
-func (s *stream) resumeLocked(rec *reclog.Recording, w *reclog.Writer) error {
-	p := s.packager
-	show := newShow(&rec.Manifest, onDisk{w}, p.cfg.Memory, p.logger, p.metrics)
-	if err := show.restore(rec); err != nil || s.show != nil || s.pub != nil {
-		// Nothing can follow it, or another show is the stream's by now: what there is of it is final.
-		return errors.Join(err, p.end(show, w))
-	}
+func (s *stream) resumeLocked(rec *reclog.Recording, show *Show) {
 	s.epoch = max(s.epoch, rec.Epoch)
 	for _, t := range show.takes {
 		s.epoch = max(s.epoch, t.Epoch)
@@ -52,7 +54,6 @@ func (s *stream) resumeLocked(rec *reclog.Recording, w *reclog.Writer) error {
 	s.waitLocked(time.Now())
 	show.publish()
 	show.logger.Info("recording resumed", "segments", len(show.renditions[0].segments), "takes", len(show.takes))
-	return nil
 }
 
 // End ends a recording, as Root.Reopen gave it, that nothing is to follow: the stream has had another one since.

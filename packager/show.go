@@ -226,6 +226,10 @@ func (s *Show) addPart(index int, data []byte, part media.Part, listed bool) {
 	o := r.open
 	listed = listed && !o.unlisted && !o.Whole
 	part.Offset = s.recorder.appendPart(index, o, data, listed)
+	if s.recorder.fenced.Load() {
+		s.lose()
+		return
+	}
 	part.Size = int64(len(data))
 	if part.Head > 0 && len(o.iframes) < reclog.MaxIFrames && max(o.duration, o.size, part.Head) <= math.MaxUint32 {
 		o.iframes = append(o.iframes, media.IFrame{
@@ -365,6 +369,9 @@ func (s *Show) lose() {
 
 // publish makes a new version, once every track has a segment.
 func (s *Show) publish() {
+	if s.recorder.fenced.Load() {
+		s.lose() // what came since is in a recording that another process has
+	}
 	if s.lost.Load() {
 		return
 	}

@@ -318,6 +318,30 @@ func TestHandOverLeavesAWholeRecording(t *testing.T) {
 	})
 }
 
+// While the catalog is away a show leaves without its row, which the next owner saves, and no old one comes later.
+func TestHandOverDoesNotWaitForTheCatalog(t *testing.T) {
+	onCluster(t, func(c *cluster) {
+		p, src := c.a.open()
+		c.a.play(p, src, 5300*time.Millisecond)
+		id := c.a.show().ID()
+		c.a.sink.setFail(media.ErrUnavailable)
+		begun := time.Now()
+		if err := c.a.HandOver(context.Background(), testPath); err != nil || time.Since(begun) > 2*rowPatience {
+			t.Fatalf("after %s: %v", time.Since(begun), err)
+		}
+		c.a.sink.setFail(nil)
+		before := c.a.sink.rows[id]
+		c.takeOver(2)
+		c.b.wait(20 * time.Second)
+		if row := c.b.sink.rows[id]; row.State != media.Interrupted || row.Duration < 5*time.Second {
+			t.Errorf("the next owner's row %+v", row)
+		}
+		if row := c.a.sink.rows[id]; row != before {
+			t.Errorf("a late row %+v", row)
+		}
+	})
+}
+
 func TestLeaveEndsAtABoundary(t *testing.T) {
 	for name, tracks := range map[string][]media.Track{
 		"video and audio": {videoTrack(), audioTrack()}, "audio": {audioTrack()},
@@ -559,4 +583,43 @@ func writeDay(b *testing.B, root *reclog.Root) media.RecordingID {
 		}
 	}
 	return id
+}
+
+// What another process took over is announced no more, from the moment at which it did: not when a lease runs out.
+func TestAFencedOwnerAnnouncesNothing(t *testing.T) {
+	for name, leave := range map[string]bool{"its publisher sends on": false, "its show waits for the publisher": true} {
+		t.Run(name, func(t *testing.T) {
+			onCluster(t, func(c *cluster) {
+				p, src := c.a.open()
+				c.a.play(p, src, 5*time.Second)
+				show := c.a.show()
+				if leave {
+					if err := p.Close(false); err != nil {
+						t.Fatal(err)
+					}
+					c.a.wait(5 * time.Second) // long enough for a filler
+				}
+				c.takeOver(2)
+				before, _ := show.Snapshot()
+				if leave {
+					c.a.wait(10 * time.Second)
+				} else {
+					src.until(src.start+10*time.Second, func(f *media.Frame) { _ = p.WriteFrame(f) })
+				}
+				after, _ := show.Snapshot()
+				for i, r := range after.Renditions {
+					was := before.Renditions[i]
+					if r.Last() != was.Last() {
+						t.Errorf("%s: segments up to %d were announced, %d after the take-over", r.Name, was.Last(), r.Last())
+					}
+					if r.Open != nil && was.Open != nil && len(r.Open.Parts) > len(was.Open.Parts) {
+						t.Errorf("%s: parts were announced after the take-over", r.Name)
+					}
+				}
+				if _, ok := c.a.Current(testPath); ok {
+					t.Error("the show is still there")
+				}
+			})
+		})
+	}
 }

@@ -253,16 +253,21 @@ func (r *recorder) tell(m *media.Metadata) {
 	}
 }
 
-// noteFenced notes that the recording is another process's: the stream's next tick gives the show up.
-func (r *recorder) noteFenced(err error) {
-	if errors.Is(err, media.ErrFenced) {
-		r.fenced.Store(true)
+// noteFenced notes that the recording is another process's: nothing is announced any more, and the stream's next tick
+// gives the show up.
+func (r *recorder) noteFenced(err error) bool {
+	if !errors.Is(err, media.ErrFenced) {
+		return false
 	}
+	r.fenced.Store(true)
+	return true
 }
 
 // failed notes a failure of storage.
 func (r *recorder) failed(err error) {
-	r.noteFenced(err)
+	if r.noteFenced(err) {
+		return
+	}
 	r.show.metrics.storageErrors.Inc()
 	if errors.Is(err, reclog.ErrBroken) || errors.Is(err, reclog.ErrSealed) {
 		r.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,26 +20,42 @@ type clusterShow struct {
 	key     string
 	encoder *encoder
 	viewers []*witness
-	// outages are when the recordings' volume took nothing: what was listed then may be in no archive.
+	// outages are when the recordings' volume took nothing: what was sent or listed then may be in no archive.
 	outages []outage
 }
 
 // outage is a span of time.
 type outage struct{ from, to time.Time }
 
+// inOutage says whether something may be missing for when it happened.
+func (s *clusterShow) inOutage(at time.Time) bool {
+	return slices.ContainsFunc(s.outages, func(o outage) bool { return at.After(o.from) && at.Before(o.to) })
+}
+
 // excused says whether what was listed was listed in an outage.
 func (s *clusterShow) excused(w *witness, path string) bool {
 	w.mu.Lock()
 	listed := w.objects[path].listed
 	w.mu.Unlock()
-	return slices.ContainsFunc(s.outages, func(o outage) bool { return listed.After(o.from) && listed.Before(o.to) })
+	return s.inOutage(listed)
+}
+
+// unexcused leaves out of what was sent what was sent in an outage and is not recorded.
+func (s *clusterShow) unexcused(connections []connection, recorded []int) []connection {
+	for i := range connections {
+		connections[i].sent = slices.DeleteFunc(connections[i].sent, func(p sentPicture) bool {
+			return s.inOutage(p.at) && !slices.Contains(recorded, p.number)
+		})
+	}
+	return connections
 }
 
 const (
 	faultPart    = 500 * time.Millisecond
 	faultSegment = time.Second
 	// underWay is what an encoder may have sent that a node had not read yet, on a busy machine.
-	underWay = 400 * time.Millisecond
+	underWay     = 400 * time.Millisecond
+	archiveLimit = time.Minute
 )
 
 // faultSettings are those of every stream of the suite, with changes.
@@ -85,9 +100,11 @@ type showVerdict struct {
 	recordings []string
 	frames     frameCount
 	connected  []connection
+	breaks     int
 	gaps       int
 	gapSeconds float64
 	longest    time.Duration // that viewers waited for something new
+	archived   time.Time
 }
 
 // finish ends the show as its publisher does, and holds everything that was seen and sent against what is left: live,
@@ -117,22 +134,35 @@ func (s *clusterShow) conclude() showVerdict {
 	}
 	first := s.viewers[0]
 	v.recordings = first.recordings()
+	v.breaks = first.breaks()
 	v.gaps, v.gapSeconds = first.gaps()
 	s.archived(v.recordings)
+	v.archived = time.Now()
+	fresh := s.freshEdge()
 	var pictures []int
 	for _, id := range v.recordings {
-		first.verifyBucket(s.f.bucketFolder(), id)
-		pictures = append(pictures, decodeStamps(tb, s.url(0, id))...)
+		first.verifyBucket(s.f.bucketFolder(), id, func(p string) bool { return s.excused(first, p) })
+		pictures = append(pictures, decodeStamps(tb, fresh+s.stream+"/"+id+"/index.m3u8")...)
 	}
 	for _, w := range s.viewers {
-		for _, p := range w.verifyBut(w.name+", archived", w.bases[0]) {
+		for _, p := range w.verifyBut(w.name+", archived", fresh) {
 			if !s.excused(w, p) {
 				tb.Errorf("%s: %s was listed and is not in the archive", w.name, p)
 			}
 		}
 	}
+	v.connected = s.unexcused(v.connected, pictures)
 	v.frames = judgeFrames(tb, v.connected, pictures)
 	return v
+}
+
+// freshEdge starts an edge that has nothing in its cache, and gives its URL.
+func (s *clusterShow) freshEdge() string {
+	s.f.tb.Helper()
+	name := "fresh edge of " + s.stream
+	s.f.newEdge(name, s.f.member("api"))
+	s.f.member(name).start()
+	return "http://" + s.f.member(name).http
 }
 
 // url is a recording's at an edge.
@@ -151,7 +181,7 @@ func (s *clusterShow) rows() []recording {
 // cluster's storage.
 func (s *clusterShow) archived(ids []string) {
 	s.f.tb.Helper()
-	eventually(s.f.tb, time.Minute, fmt.Sprintf("%s has archived recordings %v", s.stream, ids), func() bool {
+	eventually(s.f.tb, archiveLimit, fmt.Sprintf("%s has archived recordings %v", s.stream, ids), func() bool {
 		rows := s.rows()
 		return len(rows) >= len(ids) && !slices.ContainsFunc(rows, func(r recording) bool { return r.State != "archived" })
 	})
@@ -200,6 +230,22 @@ func (v *showVerdict) lostAtMost(tb testing.TB, span time.Duration, connections 
 	}
 }
 
+// brokeOff fails the test unless the show has so many discontinuities.
+func (v *showVerdict) brokeOff(tb testing.TB, times int) {
+	tb.Helper()
+	if v.breaks != times {
+		tb.Errorf("%d discontinuities, want %d", v.breaks, times)
+	}
+}
+
+// waitedAtMost fails the test where a viewer waited longer than that for something new.
+func (v *showVerdict) waitedAtMost(tb testing.TB, limit time.Duration) {
+	tb.Helper()
+	if v.longest > limit {
+		tb.Errorf("viewers waited %v for something new, want %v at most", v.longest, limit)
+	}
+}
+
 // resumed gives how long after a connection's first picture new media was listed: the first part and the first segment.
 func (s *clusterShow) resumed(n int) (part, segment time.Duration) {
 	s.f.tb.Helper()
@@ -232,22 +278,4 @@ func ffmpegInALoop(tb testing.TB, delay time.Duration, source string, targets ..
 			}
 		}
 	})
-}
-
-// nodeIDs gives the ids of the nodes of a role that the registry knows, as the API lists them.
-func (f *fleet) nodeIDs(role string) (ids []string) {
-	f.tb.Helper()
-	var page struct {
-		Items []struct{ ID, Role string }
-	}
-	if status := f.api.api(http.MethodGet, "/v1/nodes", nil, &page); status != http.StatusOK {
-		f.tb.Fatalf("list nodes: %d", status)
-	}
-	for _, n := range page.Items {
-		if n.Role == role {
-			ids = append(ids, n.ID)
-		}
-	}
-	slices.Sort(ids)
-	return ids
 }

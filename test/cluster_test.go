@@ -75,10 +75,12 @@ func startFleet(tb testing.TB, config clusterConfig) *fleet {
 		return n
 	}
 	config.clusters, config.nodes, config.edges = orOne(config.clusters, 1), orOne(config.nodes, 2), orOne(config.edges, 2)
-	f := &fleet{tb: tb, config: config, redis: newRedis(tb), sql: startPostgres(tb), members: map[string]*member{}}
+	f := &fleet{tb: tb, config: config, redis: newRedis(tb), members: map[string]*member{}}
+	sql := startPostgres(tb)
 	f.s3 = objstoretest.MustStartGateway(tb)
 	f.s3.MustMakeBucket(tb, bucket)
 	f.redis.start()
+	f.sql = sql()
 	tb.Cleanup(f.tellRows)
 	run(tb, time.Minute, oxbowBinary, "migrate", "--catalog", f.sql.url(f.sql.Addr))
 
@@ -89,12 +91,16 @@ func startFleet(tb testing.TB, config clusterConfig) *fleet {
 	for e := range config.edges {
 		f.newEdge(fmt.Sprintf("edge%d", e+1), api)
 	}
-	api.start()
 	f.api = &oxbow{tb: tb, http: api.http, admin: api.admin, out: api.out}
+	var started []*member
 	for _, name := range slices.Sorted(maps.Keys(f.members)) {
-		if m := f.members[name]; m != api && (m.role != "archiver" || !config.noArchiver) {
-			m.start()
+		if m := f.members[name]; m.role != "archiver" || !config.noArchiver {
+			m.launch()
+			started = append(started, m)
 		}
+	}
+	for _, m := range started {
+		m.awaitStart()
 	}
 	return f
 }
@@ -228,6 +234,12 @@ func (m *member) launch() {
 func (m *member) start() {
 	m.fleet.tb.Helper()
 	m.launch()
+	m.awaitStart()
+}
+
+// awaitStart waits until a process that was launched is ready.
+func (m *member) awaitStart() {
+	m.fleet.tb.Helper()
 	m.awaitReady(memberStart, func() error {
 		if status, body, _ := fetch("http://"+m.admin+"/readyz", nil); status != http.StatusOK {
 			return fmt.Errorf("readyz: %d %s", status, body)
@@ -242,9 +254,8 @@ func (m *member) drain() time.Duration {
 	return m.stop(syscall.SIGTERM, memberStop)
 }
 
-// isolate lets nothing pass between the process and its services; heal ends that.
+// isolate lets nothing pass between the process and anybody.
 func (m *member) isolate() { m.eachLine((*faultProxy).hole) }
-func (m *member) heal()    { m.eachLine((*faultProxy).pass) }
 
 func (m *member) eachLine(act func(*faultProxy)) {
 	for _, line := range []*faultProxy{m.toRedis, m.toSQL, m.toS3, m.toDirectory, m.internal, m.rtmp} {

@@ -18,6 +18,7 @@ type seenSegment struct {
 	init          string
 	parts         []seenPart
 	whole         bool // it has an EXTINF
+	complete      bool // its parts were listed when it was whole: they are all
 }
 
 type seenPart struct {

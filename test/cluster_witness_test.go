@@ -213,8 +213,9 @@ func (w *witness) judge(t *seenTrack, l *seenList) (fresh []string) {
 		if !s.gap {
 			w.note(s.init, s.init == "", now, &fresh)
 		}
+		s.complete = s.whole && len(s.parts) > 0
 		if known && len(s.parts) == 0 {
-			s.parts = old.parts // they leave the playlist before the segment does
+			s.parts, s.complete = old.parts, old.complete // they leave the playlist before the segment does
 		}
 		t.segments[s.msn] = s
 	}

@@ -38,8 +38,9 @@ func TestFaultRollingRestart(t *testing.T) {
 	}
 	theirs.viewers[0].agreeWith(theirs.viewers[1])
 	theirs.archived(theirs.viewers[0].recordings())
+	fresh := theirs.freshEdge()
 	for _, w := range theirs.viewers {
-		w.verify(w.name+", archived", w.bases[0])
+		w.verify(w.name+", archived", fresh)
 	}
 	figure(t, "rolling restart of both nodes under load", "exits after %v; %d connections; %s; longest wait %d ms (ffmpeg's show: %d ms)",
 		exits, connections, v.frames, v.longest.Milliseconds(), theirs.viewers[0].longestWait().Milliseconds())

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// moveLimit is how long after the encoder's first word to another node viewers may wait for something new: the take-over,
+// a part and its key frame, the edge's look whether the recording moved from a node that hangs, and slack.
+const moveLimit = 2*time.Second + faultPart + time.Second + faultSlack
+
 // faultSlack is how much longer than by design a busy machine may take.
 const faultSlack = time.Second
 
@@ -29,13 +33,16 @@ func TestFaultIngestKilled(t *testing.T) {
 	s := f.newShow("killed", nil)
 	s.begin(time.Second, "a1", "a2")
 	s.encoder.awaitPictures(7, 5*time.Second)
+	killed := time.Now()
 	f.member("a1").kill()
 	s.encoder.await(1, 10*time.Second)
 	s.watched(20)
 	part, segment := s.resumed(1)
 	v := s.finish()
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, faultPart+underWay, 0)
+	v.waitedAtMost(t, v.connected[1].dialled.Sub(killed)+moveLimit)
 	// The new connection's first segment is a segment long, which is the encoder's own delay.
 	if segment > 2*time.Second+faultSegment {
 		t.Errorf("the first new segment is listed %v after the encoder came back, want 2 s and a segment at most", segment)
@@ -62,8 +69,10 @@ func TestFaultNodeGone(t *testing.T) {
 	part, _ := s.resumed(1)
 	v := s.finish()
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, faultPart+underWay, 0)
 	c := v.connected[1]
+	v.waitedAtMost(t, c.dialled.Sub(gone)+moveLimit)
 	figure(t, "ingest node gone from the network",
 		"first part %d ms after the encoder's first picture, which came %d ms after the fault; %s; longest wait %d ms",
 		part.Milliseconds(), c.first.Sub(gone).Milliseconds(), v.frames, v.longest.Milliseconds())
@@ -99,7 +108,9 @@ func TestFaultZombieOwner(t *testing.T) {
 	atZombie.agreeWith(s.viewers[0])
 	atZombie.sameSegmentsAs(s.viewers[0])
 	v.oneRecording(t)
+	v.brokeOff(t, 1)
 	v.lostAtMost(t, moved.dialled.Sub(paused)+faultPart+underWay, 0)
+	v.waitedAtMost(t, moved.dialled.Sub(paused)+moveLimit)
 	late := 0
 	for _, p := range v.connected[0].sent {
 		if p.at.After(paused) {

@@ -52,7 +52,7 @@ func TestServeLosesNothingInKillNine(t *testing.T) {
 		return os.IsNotExist(err)
 	})
 	viewers[0].verify("from the archive", "http://"+server.http)
-	viewers[0].verifyBucket(filepath.Join(server.data, "archive"), id)
+	viewers[0].verifyBucket(filepath.Join(server.data, "archive"), id, func(string) bool { return false })
 	count := judgeFrames(t, encoder.connected(), decodeStamps(t, server.url("/acme/show/"+id+"/index.m3u8")))
 	for i, c := range []connection{second, third} {
 		part, segment := viewers[0].firstListed(c.first)

@@ -95,14 +95,39 @@ type postgres struct {
 
 const database = "oxbow"
 
-// startPostgres runs a server with an empty database until the test is over.
-func startPostgres(tb testing.TB) *postgres {
+// startPostgres begins to start a server with an empty database, which runs until the test is over. The function that it
+// gives waits until it is there.
+func startPostgres(tb testing.TB) (started func() *postgres) {
 	tb.Helper()
-	p := &postgres{Postgres: catalogtest.MustStartPostgres(tb), tb: tb}
-	if _, err := p.CreateDatabase(tb.Context(), database); err != nil {
-		tb.Fatal(err)
+	p, done := &postgres{tb: tb}, make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		server, failed := catalogtest.StartPostgres(tb.Context())
+		if failed == nil {
+			p.Postgres = server
+			_, failed = p.CreateDatabase(tb.Context(), database)
+		}
+		err = failed
+	}()
+	tb.Cleanup(func() {
+		<-done
+		if p.Postgres == nil {
+			return
+		}
+		if err := p.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return func() *postgres {
+		tb.Helper()
+		<-done
+		if errors.Is(err, catalogtest.ErrMissing) && os.Getenv("OXBOW_TEST_REQUIRE") != "all" {
+			tb.Skip(err)
+		}
+		p.must("start", err)
+		return p
 	}
-	return p
 }
 
 func (p *postgres) must(act string, err error) {
@@ -160,7 +185,7 @@ func TestServicesAreStoppedAndStartedAgain(t *testing.T) {
 		t.Errorf("a resumed redis-server says %q, %v", answer, err)
 	}
 
-	sql := startPostgres(t)
+	sql := startPostgres(t)()
 	if _, err := sql.Query(t.Context(), database, "CREATE TABLE shows (n int); INSERT INTO shows VALUES (3)"); err != nil {
 		t.Fatal(err)
 	}

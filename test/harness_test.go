@@ -101,13 +101,19 @@ func newOxbow(tb testing.TB, extra ...string) *oxbow {
 	return o
 }
 
+// command prepares the binary's command with the server's flags.
+func (o *oxbow) command(command string) *exec.Cmd {
+	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--srt", o.srt, "--admin", o.admin,
+		"--log-level", "debug"}, o.extra...)
+	cmd := exec.Command(oxbowBinary, args...)
+	cmd.Env = append(append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken), o.env...)
+	return cmd
+}
+
 // start runs the binary's command ("serve" or "demo") and returns once it is ready.
 func (o *oxbow) start(command string) {
 	o.tb.Helper()
-	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--srt", o.srt, "--admin", o.admin,
-		"--log-level", "debug"}, o.extra...)
-	o.cmd = exec.Command(oxbowBinary, args...)
-	o.cmd.Env = append(append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken), o.env...)
+	o.cmd = o.command(command)
 	o.cmd.Stdout, o.cmd.Stderr = o.out, o.out
 	if err := o.cmd.Start(); err != nil {
 		o.tb.Fatal(err)

@@ -88,8 +88,8 @@ func (a *adopter) step(ctx context.Context) error {
 	if a.leases.draining.Load() {
 		return nil
 	}
-	found, err := a.orphans.Step(ctx, time.Now(), func(ctx context.Context, path media.StreamPath) (bool, error) {
-		_, owned, err := a.leases.registry.Owner(ctx, path)
+	found, err := a.orphans.Step(ctx, time.Now(), func(ctx context.Context, ref reclog.Ref) (bool, error) {
+		_, owned, err := a.leases.registry.Owner(ctx, ref.Path)
 		return owned, err
 	})
 	if err != nil {
@@ -111,7 +111,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 	lease := a.leases.lease(ref.Path, 0)
 	lease.Recording, lease.Feed = ref.ID, media.FeedNone
 	logger := a.logger.With("publisher", ref.Path.Publisher, "stream", ref.Path.Stream, "recording", ref.ID)
-	epoch, err := a.leases.claim(ctx, lease, a.floor(ctx, ref.Path), before)
+	_, floor := a.stored(ctx, ref.Path)
+	epoch, err := a.leases.claim(ctx, lease, floor, before)
 	switch {
 	case errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrUnavailable):
 		logger.Debug("recording is not adopted", "err", err)
@@ -120,7 +121,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 		logger.Warn("recording is not adopted", "err", err)
 		return
 	}
-	err = a.resume(ctx, ref, epoch)
+	// A publisher that comes now waits for it.
+	err = a.look(ctx, ref.Path, func() error { return a.resume(ctx, ref, epoch) })
 	switch {
 	case err == nil:
 		delete(a.failed, ref)
@@ -130,7 +132,8 @@ func (a *adopter) adopt(ctx context.Context, ref reclog.Ref, before uint64) {
 				logger.Warn("hand over", "err", err)
 			}
 		}
-	case errors.Is(err, media.ErrFenced), errors.Is(err, media.ErrConflict): // its publisher is back
+	case errors.Is(err, media.ErrFenced), errors.Is(err, media.ErrConflict), errors.Is(err, media.ErrNotFound):
+		// Its publisher is back, or it has ended.
 		logger.Info("recording is not adopted: another was first", "epoch", epoch, "err", err)
 	default:
 		// One damaged recording must not keep the others, and new ones, from being served.

@@ -28,6 +28,7 @@ type apiCommand struct {
 	Advertise    string        `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
 	Node         string        `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
 	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes and the API of all clusters share."`
+	PlaybackURL  playbackURL   `name:"playback-url" placeholder:"URL" help:"Where viewers reach the edges, like https://live.example.com; the page plays from there and answers name it (default: this host, for a proxy in front of both)."`
 }
 
 // Run serves the API until the context ends.
@@ -51,7 +52,7 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout)
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "registration", n.register)
@@ -62,8 +63,6 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 
 // sources is what the API asks of whoever fetches the streams that have a source.
 type sources interface {
-	Status(path media.StreamPath) media.SourceStatus
-	Changed()
 	// Wanted tells that a viewer asks for a stream, and says whether a source is about to bring it.
 	Wanted(path media.StreamPath) bool
 }
@@ -71,12 +70,6 @@ type sources interface {
 // fromCatalog is what a process knows of sources that fetches none: the nodes look at the catalog by themselves, and
 // who asks one of them for a stream wakes its source.
 type fromCatalog struct{ n *node }
-
-// Status implements sources: the nodes know.
-func (fromCatalog) Status(media.StreamPath) media.SourceStatus { return media.SourceStatus{} }
-
-// Changed implements sources.
-func (fromCatalog) Changed() {}
 
 // Wanted implements sources.
 func (s fromCatalog) Wanted(path media.StreamPath) bool {
@@ -87,17 +80,20 @@ func (s fromCatalog) Wanted(path media.StreamPath) bool {
 }
 
 // newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
-func (n *node) newAPI(ctx context.Context, sources sources, token string) *api.Server {
+func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, token string) *api.Server {
+	cfg.Version = version
 	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
 	n.services.add(ctx, "picture of the registry", memo.Run)
 	nodes := control.NewClient(control.Config{Token: token}, control.Directory{
 		Nodes: memo.Nodes, Owner: memo.Owner,
 	}, n.logger)
 	n.onClose(nodes.Close)
-	return api.New(api.Config{Version: version}, api.Deps{
+	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
-		Sources: n.catalog, SourceStatus: sources.Status, SourcesChanged: sources.Changed, Wanted: sources.Wanted,
-		Nodes: memo.Nodes, Owner: memo.Owner,
+		Sources: n.catalog, Wanted: sources.Wanted,
+		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
+		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
+		Nodes:          memo.Nodes, Owner: memo.Owner,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {

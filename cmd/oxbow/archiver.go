@@ -36,7 +36,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	}
 	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.openArchive,
+		n.openCatalog, n.openRegistry, func(ctx context.Context) error { return n.openRoot(ctx, true) }, n.openArchive,
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -45,6 +45,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	if err := n.startArchiver(ctx); err != nil {
 		return err
 	}
+	n.lookAtArchive(ctx)
 	n.services.add(ctx, "registration", n.register)
 	n.ready.Store(true)
 	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)
@@ -66,12 +67,12 @@ func (n *node) startArchiver(ctx context.Context) error {
 	}
 	if n.Registry == memoryRegistry {
 		// Nobody else has the directory, so what does not grow there now is nobody's to end.
-		if err := recovery.CheckRows(ctx); err != nil {
+		if err := n.meet(ctx, "check recordings", func() error { return recovery.CheckRows(ctx) }); err != nil {
 			return err
 		}
 	}
-	n.services.add(ctx, "archiver", a.Run)
-	n.services.add(ctx, "recovery", recovery.Run)
+	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
+	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
 	return nil
 }

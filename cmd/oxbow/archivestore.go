@@ -25,6 +25,10 @@ type archiveURL struct {
 // UnmarshalText reads the URL.
 func (a *archiveURL) UnmarshalText(text []byte) error {
 	parsed, err := parseArchiveURL(string(text))
+	if err != nil && strings.Contains(string(text), "@") { // there may be a secret key before it
+		return errors.New("it names a user: credentials are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: use dir:PATH, " +
+			"or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
+	}
 	if err != nil {
 		return fmt.Errorf("%q: %w: use dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL", text, err)
 	}
@@ -53,7 +57,7 @@ func parseArchiveURL(text string) (archiveURL, error) {
 		case "region":
 			a.region = value
 		case "endpoint":
-			if e, err := url.Parse(value); err != nil || e.Host == "" {
+			if e, err := url.Parse(value); err != nil || e.Host == "" || e.User != nil {
 				return archiveURL{}, fmt.Errorf("endpoint %q is no URL", value)
 			}
 			a.endpoint = value

@@ -50,6 +50,10 @@ func (l *leases) beat(ctx context.Context) {
 	defer func() { l.beaten.Store(int64(begun)) }()
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
+	if l.load != nil {
+		busy := l.load()
+		l.busy.Store(&busy)
+	}
 	registered := make(chan error, 1)
 	go func() { registered <- l.register(call) }() // a registry that hangs delays both once
 	renewals, over, stray := l.due()

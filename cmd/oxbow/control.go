@@ -14,10 +14,11 @@ import (
 func (r *ingestRole) control(drain func()) control.Deps {
 	return control.Deps{
 		Node: r.leases.registration, Leases: r.leases.list,
-		Sessions: liveSessions{r.publishers}, Events: liveEvents{r.packager},
+		Sessions: liveSessions{r.publishers, r.n.self.ID}, Events: liveEvents{r.packager},
 		SwitchFeed: func(_ context.Context, path media.StreamPath, feed string) error {
 			return r.publishers.SwitchFeed(path, feed)
 		},
+		SourceStatus: r.n.sources.Status, SourcesChanged: r.n.sources.Changed,
 		Drain: func(context.Context) error {
 			r.n.logger.Info("told to drain")
 			drain()
@@ -27,10 +28,17 @@ func (r *ingestRole) control(drain func()) control.Deps {
 }
 
 // liveSessions are this node's publishers.
-type liveSessions struct{ ingest *ingest.Server }
+type liveSessions struct {
+	ingest *ingest.Server
+	node   string
+}
 
 func (l liveSessions) Sessions(context.Context) ([]media.IngestReport, error) {
-	return l.ingest.Sessions(), nil
+	reports := l.ingest.Sessions()
+	for i := range reports {
+		reports[i].Node = l.node
+	}
+	return reports, nil
 }
 
 func (l liveSessions) Session(_ context.Context, path media.StreamPath) (media.IngestReport, error) {
@@ -38,6 +46,7 @@ func (l liveSessions) Session(_ context.Context, path media.StreamPath) (media.I
 	if !ok {
 		return media.IngestReport{}, notLive(path)
 	}
+	report.Node = l.node
 	return report, nil
 }
 

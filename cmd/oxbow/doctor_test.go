@@ -2,12 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
@@ -34,11 +40,18 @@ func TestDoctorExitCodes(t *testing.T) {
 		"a bad registry": {[]string{"--registry", "x:"}, 2, "redis://"},
 		"a bad catalog":  {[]string{"--catalog", "x:"}, 2, "postgres://"},
 		"a bad archive":  {[]string{"--archive", "x:"}, 2, "s3://"},
+		"a bad password": {[]string{"--registry", "redis://u:hunter2@a:x"}, 2, "port"},
+		"a bad cluster":  {[]string{"--cluster", "A B"}, 2, "--cluster"},
+		"no --internal":  {[]string{"--advertise", "http://a"}, 2, "--internal"},
 		"a bad port":     {[]string{"--rtmp", "x"}, 2, "HOST:PORT"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(append([]string{"doctor"}, test.args...), &stdout, &stderr)
-		if text := stdout.String() + stderr.String(); code != test.code || !strings.Contains(text, test.says) {
+		text := stdout.String() + stderr.String()
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("%s: a password is shown: %s", label, text)
+		}
+		if code != test.code || !strings.Contains(text, test.says) {
 			t.Errorf("%s: code %d, want %d: %s", label, code, test.code, text)
 		}
 	}
@@ -98,4 +111,76 @@ func TestDoctorAsksPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(1, "FAIL  catalog")
+}
+
+// redisUser runs a Redis in which a user may do what the rule says.
+func redisUser(t *testing.T, rule string) (url string) {
+	t.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("OXBOW_TEST_REQUIRE") == "all" {
+			t.Fatal(err)
+		}
+		t.Skip("no redis-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	args := []string{
+		"--port", strconv.Itoa(address.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", t.TempDir(),
+		"--user", "probe", "on", ">hunter2",
+	}
+	server := exec.CommandContext(context.Background(), binary, append(args, strings.Fields(rule)...)...)
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	url = fmt.Sprintf("redis://probe:hunter2@%s", address)
+	began := time.Now()
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+		var stdout, stderr bytes.Buffer
+		if run([]string{"doctor", "--registry", url}, &stdout, &stderr); !strings.Contains(stdout.String(), "refused") &&
+			!strings.Contains(stdout.String(), "LOADING") {
+			return url
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("redis-server is not ready: %s", &stdout)
+		}
+	}
+}
+
+// A real Redis in which the user may do all that is needed, and one where a command is missing.
+func TestDoctorAsksRedis(t *testing.T) {
+	for _, test := range []struct {
+		rule  string
+		code  int
+		wants []string
+	}{
+		{"~oxbow:* +@all", 0, []string{"ok    registry rights", "ok    clock registry", "ok    registry version"}},
+		{"~oxbow:* +@all -xtrim", 1, []string{"FAIL  registry rights", "lacks +xtrim", "ok    registry version"}},
+	} {
+		url := redisUser(t, test.rule)
+		var stdout, stderr bytes.Buffer
+		code := run([]string{"doctor", "--registry", url}, &stdout, &stderr)
+		text := strings.Join(strings.Fields(stdout.String()+stderr.String()), " ")
+		for _, want := range test.wants {
+			if want = strings.Join(strings.Fields(want), " "); code != test.code || !strings.Contains(text, want) {
+				t.Errorf("%s: code %d, want %d with %q: %s", test.rule, code, test.code, want, &stdout)
+			}
+		}
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("a password is shown: %s", text)
+		}
+		stdout.Reset()
+		code = run([]string{"doctor", "--registry", strings.Replace(url, "hunter2", "hunter3", 1)}, &stdout, &stderr)
+		if text := stdout.String(); code != 1 || !strings.Contains(text, "WRONGPASS") || strings.Contains(text, "hunter3") {
+			t.Errorf("a wrong password: code %d: %s", code, text)
+		}
+	}
 }

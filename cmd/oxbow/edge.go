@@ -38,6 +38,10 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 		return err
 	}
 	edge := n.startEdge(ctx, c.Directory, c.edgeFlags)
+	n.lookAtArchive(ctx)
+	for _, base := range c.Directory {
+		n.lookAtDirectory(ctx, base)
+	}
 	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
 	n.ready.Store(true)
 	n.logger.Info("edge is up", "http", public.Addr().String(), "directory", []string(c.Directory))

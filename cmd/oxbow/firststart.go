@@ -50,7 +50,7 @@ func (n *node) firstStart(ctx context.Context, token string) (firstStart, error)
 
 // ensureAdmin makes the admin token where the catalog has none, once the catalog answers, and then runs until ctx ends.
 func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out io.Writer) error {
-	for {
+	for away := false; ; away = true {
 		made, err := n.firstToken(ctx, token)
 		switch {
 		case err == nil && made != "":
@@ -64,7 +64,9 @@ func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out
 		case !errors.Is(err, media.ErrUnavailable):
 			return err
 		}
-		n.logger.Warn("admin token is looked for again: the catalog is away", "err", err)
+		if !away {
+			n.logger.Warn("admin token is looked for until the catalog is back", "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -75,18 +77,15 @@ func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out
 
 // firstToken makes the admin token where the catalog has none, or sets the operator's. It gives the one that was made.
 func (n *node) firstToken(ctx context.Context, token string) (made string, err error) {
-	known, err := n.catalog.HasTokens(ctx)
-	if err != nil {
+	if token != "" {
+		return "", n.ensureToken(ctx, token)
+	}
+	made = newSecret("oxt_")
+	added, err := n.catalog.AddFirstToken(ctx, "admin", made)
+	if err != nil || !added { // another process may be starting, too
 		return "", err
 	}
-	if token == "" && !known {
-		made = newSecret("oxt_")
-		token = made
-	}
-	if token == "" {
-		return "", nil
-	}
-	return made, n.ensureToken(ctx, token)
+	return made, nil
 }
 
 func (n *node) ensureToken(ctx context.Context, token string) error {

@@ -106,11 +106,25 @@ func (b *baseURLs) UnmarshalText(text []byte) error {
 }
 
 func parseBaseURL(text string) (string, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("%.200q is no base URL: use one like http://HOST:PORT", text)
+	if err := media.CheckBaseURL(text); err != nil {
+		return "", err
 	}
 	return strings.TrimSuffix(text, "/"), nil
+}
+
+// playbackURL is a flag's base URL; a path would be lost on a content security policy.
+type playbackURL string
+
+// UnmarshalText reads it.
+func (p *playbackURL) UnmarshalText(text []byte) error {
+	base, err := parseBaseURL(string(text))
+	if err == nil {
+		if u, _ := url.Parse(base); u.Path != "" || strings.ContainsAny(base, " ;,'\"") {
+			err = fmt.Errorf("%.200q has more than scheme, host and port: use one like https://live.example.com", text)
+		}
+	}
+	*p = playbackURL(base)
+	return err
 }
 
 // advertised is the base URL at which others reach what listens on the address: as given, or by this host's name.

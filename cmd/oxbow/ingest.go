@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -61,7 +63,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 		}
 	}
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(context.Context) error { return n.openRoot(true) }, n.serveAdmin,
+		n.openCatalog, n.openRegistry, n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, true) },
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -98,6 +100,7 @@ type ingestRole struct {
 	leases     *leases
 	groups     *groups
 	takeover   *takeover
+	busy       loadMeter
 }
 
 // startIngest starts the packager, has it take up what this node left unfinished, and makes the server of publishers.
@@ -110,17 +113,17 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
-	held.floor = r.takeover.floor
+	held.stored = r.takeover.stored
 	held.growing = growingOf(p)
 	held.outdated = p.Forget
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
-	if err := adopts.resumeOwn(ctx); err != nil {
+	if err := n.meet(ctx, "take up recordings of before", func() error { return adopts.resumeOwn(ctx) }); err != nil {
 		return nil, err
 	}
 	n.services.add(ctx, "leases", held.Run)
 	if !adopts.alone() {
-		n.services.add(ctx, "adopter", adopts.Run)
+		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
 	}
 	return r, nil
 }
@@ -150,7 +153,10 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 		packager: r.packager, prepare: r.takeover.prepare, leases: r.leases, stream: keys.Stream, members: keys.Members,
 		elsewhere: func(ctx context.Context, path media.StreamPath) (bool, error) {
 			lease, owned, err := n.registry.Owner(ctx, path)
-			return owned && lease.Node != n.self.ID && lease.Feed != media.FeedNone, err
+			if err != nil || !owned || lease.Node == n.self.ID || lease.Feed == media.FeedNone {
+				return false, err
+			}
+			return n.isThere(ctx, lease.Node)
 		},
 	}
 	cfg := n.ingestConfig()
@@ -178,7 +184,11 @@ func (r *ingestRole) refuse(ctx context.Context, stream media.Stream) error {
 	if err := r.groups.refuse(ctx, stream); err != nil {
 		return err
 	}
-	if _, live := r.packager.Current(stream.Path); live {
+	show := stream.Path
+	if stream.Settings.Group != "" {
+		show.Stream = stream.Settings.Group
+	}
+	if _, live := r.packager.Current(show); live {
 		return nil
 	}
 	return r.n.refuseWhenFull(ctx)
@@ -196,9 +206,31 @@ func (r *ingestRole) liveElsewhere(ctx context.Context, publisher string) ([]med
 	return paths, err
 }
 
-// load says how busy the node is with publishers.
+// loadMeter turns what was sent so far into a rate; load is asked by one goroutine.
+type loadMeter struct {
+	origin atomic.Pointer[origin.Handler] // nil before it is made
+	sent   int64
+	at     time.Time
+}
+
+// read gives the requests under way, and the bits per second since it was last asked.
+func (m *loadMeter) read(now time.Time) (requests int, bits int64) {
+	handler := m.origin.Load()
+	if handler == nil {
+		return 0, 0
+	}
+	requests, sent := handler.Busy()
+	if passed := now.Sub(m.at); !m.at.IsZero() && passed > 0 {
+		bits = int64(float64(sent-m.sent) * 8 / passed.Seconds())
+	}
+	m.sent, m.at = sent, now
+	return requests, bits
+}
+
+// load says how busy the node is.
 func (r *ingestRole) load() media.Load {
 	load := media.Load{Capacity: maxConnections}
+	load.Viewers, load.BitsOut = r.busy.read(time.Now())
 	for _, s := range r.publishers.Sessions() {
 		load.Publishers++
 		load.BitsIn += s.BitrateBPS
@@ -213,9 +245,11 @@ func (r *ingestRole) drain(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	r.n.logger.Info("draining", "most", most)
-	if err := r.publishers.Drain(ctx, ""); err != nil {
+	leaving, left := context.WithTimeout(ctx, most-most/4) // the rest is for the shows
+	if err := r.publishers.Drain(leaving, ""); err != nil {
 		r.n.logger.Warn("some publishers were cut off", "err", err)
 	}
+	left()
 	r.handOver(context.WithoutCancel(ctx))
 	r.leases.left.Store(true)
 	_ = r.n.unregister(ctx)
@@ -252,17 +286,24 @@ func (r *ingestRole) handOver(ctx context.Context) {
 	ending.Wait()
 }
 
+// catalogPatience is how long a viewer's request waits for a catalog that hangs: storage answers without it.
+const catalogPatience = time.Second
+
 // newOrigin makes the handler of the cluster's recordings, live and on storage, in front of it the relay to nodes that
 // own what this one does not.
 func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
-		row, err := n.catalog.LatestRecording(ctx, path)
+		asking, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
+		row, err := n.catalog.LatestRecording(asking, path)
 		if err == nil || errors.Is(err, media.ErrNotFound) {
 			return row.ID, err
 		}
 		return n.root.Latest(ctx, path) // the catalog is away: storage knows its own
 	}
 	gone := func(ctx context.Context, _ media.StreamPath, id media.RecordingID) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, catalogPatience)
+		defer cancel()
 		row, err := n.catalog.Recording(ctx, id)
 		if errors.Is(err, media.ErrNotFound) {
 			return false, nil // storage decides
@@ -272,11 +313,27 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	shows := liveShows{r.packager}
 	own := origin.New(origin.Config{Gone: gone, Wanted: n.sources.Wanted}, n.root.Files(), shows, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "local"}, n.metrics))
+	r.busy.origin.Store(own)
 	relay := origin.NewRelay(origin.RelayConfig{
 		Own: own, Live: shows, Awake: r.leases.Awake, Confirm: r.leases.Confirm, Owner: n.owner,
 	}, n.logger, n.metrics)
 	n.onClose(relay.Close)
 	return relay
+}
+
+// ownerPatience is how long the owner of a group's show may take to answer before its members go to another node.
+const ownerPatience = 700 * time.Millisecond
+
+// isThere says that a node is listed and answers: the lease of one that died stands for some seconds.
+func (n *node) isThere(ctx context.Context, id string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	at := slices.IndexFunc(nodes, func(other media.Node) bool { return other.ID == id })
+	return at >= 0 && answers(ctx, nodes[at].URL) == nil, nil
 }
 
 // owner says which other node of this cluster owns a stream.

@@ -22,10 +22,12 @@ type leases struct {
 	registry registry.Registry
 	logger   *slog.Logger
 	node     media.Node
-	// load says how busy the node is; nil is not at all.
+	// load says how busy the node is, and is asked at each beat; nil is not at all.
 	load func() media.Load
-	// floor is the highest epoch that storage knows of a stream: a registry that lost its memory starts above it.
-	floor func(ctx context.Context, path media.StreamPath) uint64
+	busy atomic.Pointer[media.Load]
+	// stored gives the recording of a stream that grows by what storage says, if any, and the highest epoch that it knows
+	// of the stream: a registry that lost its memory starts above that.
+	stored func(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64)
 	// growing gives this node's shows.
 	growing func() map[media.StreamPath]media.RecordingID
 	// feed says who publishes a stream here, and for how long nothing has come.
@@ -90,12 +92,12 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	l.mu.Lock()
 	h := l.mu.held[path]
 	var floor uint64
-	if h != nil {
-		floor = h.epoch // storage may be slow, and has nothing newer
+	if h != nil { // storage may be slow, and has nothing newer
+		lease.Recording, floor = l.growing()[path], h.epoch
 	}
 	l.mu.Unlock()
-	if h == nil {
-		floor = l.floor(ctx, path)
+	if h == nil { // what is about to be continued here is told at once: those who wait for it come
+		lease.Recording, floor = l.stored(ctx, path)
 	}
 	epoch, err := l.registry.Acquire(ctx, lease, floor)
 	l.mu.Lock()
@@ -235,8 +237,8 @@ func (l *leases) list() []media.Lease {
 func (l *leases) registration() media.Node {
 	node := l.node
 	node.Draining = l.draining.Load()
-	if l.load != nil {
-		node.Load = l.load()
+	if busy := l.busy.Load(); busy != nil {
+		node.Load = *busy
 	}
 	return node
 }

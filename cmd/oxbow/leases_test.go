@@ -23,7 +23,7 @@ type leaseWorld struct {
 func newLeaseWorld(r registry.Registry) *leaseWorld {
 	w := &leaseWorld{shows: map[media.StreamPath]media.RecordingID{}, fromStorage: 7}
 	w.leases = newLeases(r, media.Node{ID: "a", Cluster: "main", URL: "http://a"}, slog.New(slog.DiscardHandler))
-	w.floor = func(context.Context, media.StreamPath) uint64 { return w.fromStorage }
+	w.stored = func(context.Context, media.StreamPath) (media.RecordingID, uint64) { return "01kept", w.fromStorage }
 	w.growing = func() map[media.StreamPath]media.RecordingID { return w.shows }
 	w.feed = func(media.StreamPath) (string, time.Duration) { return media.FeedNone, 0 }
 	w.leases.lost = func(p media.StreamPath) { w.lost = append(w.lost, p) }
@@ -66,6 +66,17 @@ func TestLeases(t *testing.T) {
 			t.Errorf("epoch %d over 7", epoch)
 		}
 	})
+	inLeaseWorld(t, "the recording that is continued is known at once", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
+		w.acquire(t)
+		if lease := wantOwner(t, m, "a"); lease.Recording != "01kept" {
+			t.Errorf("the lease names recording %q", lease.Recording)
+		}
+		w.shows[acme("show")] = "01grows"
+		w.acquire(t)
+		if lease := wantOwner(t, m, "a"); lease.Recording != "01grows" {
+			t.Errorf("the second connection's lease names recording %q", lease.Recording)
+		}
+	})
 	inLeaseWorld(t, "who loses one is told once, within one beat", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
 		epoch := w.acquire(t)
 		w.beat(t.Context())
@@ -104,6 +115,23 @@ func TestLeases(t *testing.T) {
 		delete(w.shows, acme("show"))
 		w.beat(t.Context())
 		wantOwner(t, m, "")
+	})
+	inLeaseWorld(t, "it is kept while storage takes its time with an adoption", func(
+		t *testing.T, w *leaseWorld, m *registry.Memory,
+	) {
+		epoch, err := w.claim(t.Context(), w.lease(acme("show"), 0), 7, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(heartbeat)
+			w.beat(t.Context())
+			wantOwner(t, m, "a")
+		}
+		if err := w.Release(t.Context(), acme("show"), epoch); err != nil {
+			t.Fatal(err)
+		}
+		wantOwner(t, m, "") // nothing came of it
 	})
 	inLeaseWorld(t, "it goes with its last publisher where no show grows", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
 		first := w.acquire(t)

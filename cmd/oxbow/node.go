@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +40,7 @@ type node struct {
 	metrics  *prometheus.Registry
 	services *services
 	ready    atomic.Bool
+	full     atomic.Bool // new shows were refused for want of room, last
 	// self is how others find this process.
 	self media.Node
 
@@ -97,6 +101,10 @@ const memoryRegistry = "memory:"
 // openRegistry opens what --registry names.
 func (n *node) openRegistry(ctx context.Context) error {
 	if n.Registry == memoryRegistry {
+		if n.self.ID != aloneID {
+			return fmt.Errorf("--registry %s: other processes can't see it: give the Redis that all of them share, "+
+				"or use oxbow serve", memoryRegistry)
+		}
 		n.registry = registry.NewMemory(registry.Config{})
 		return nil
 	}
@@ -106,25 +114,72 @@ func (n *node) openRegistry(ctx context.Context) error {
 	}
 	n.registry = r
 	n.onClose(r.Close)
+	return n.checkName(ctx)
+}
+
+// nameTimeout bounds the look for another process of this name.
+const nameTimeout = 2 * time.Second
+
+// checkName refuses to start beside another process of the same name: each would take the other's leases for its own.
+// A row with this process's address is of its last run, and one that nobody listens at is of a process that is gone.
+func (n *node) checkName(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
+	defer cancel()
+	nodes, err := n.registry.Nodes(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the registry is away, which is said elsewhere
+	}
+	for _, other := range nodes {
+		if other.ID != n.self.ID || other.URL == n.self.URL {
+			continue
+		}
+		if err := answers(ctx, other.URL); err != nil && ctx.Err() == nil {
+			continue
+		}
+		return fmt.Errorf("--node %s: the %s at %s has that name: give each process its own", n.self.ID, other.Role, other.URL)
+	}
 	return nil
 }
 
-// openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
-func (n *node) openRoot(shared bool) error {
-	if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
-		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
+// answers says whether a process answers at its URL, whatever: who is gone, or paused until ctx ends, does not.
+func answers(ctx context.Context, base string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/internal/v1/node/status", http.NoBody)
+	if err != nil {
+		return err
 	}
-	root, err := reclog.OpenRoot(reclog.Config{
-		Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
-	}, n.logger)
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// openRoot opens the directory that the cluster's recordings are in; shared says that other processes have it too.
+func (n *node) openRoot(ctx context.Context, shared bool) error {
+	opened := make(chan *reclog.Root, 1)
+	err := n.meet(ctx, "open the recordings' directory", func() error {
+		if err := os.MkdirAll(filepath.Dir(n.Recordings), 0o750); err != nil {
+			return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
+		}
+		root, err := reclog.OpenRoot(reclog.Config{
+			Dir: n.Recordings, Sync: reclog.SyncPolicy(n.Sync), Shared: shared,
+		}, n.logger)
+		opened <- root
+		return err
+	})
 	if errors.Is(err, media.ErrConflict) {
 		return fmt.Errorf("%s: another oxbow uses it: stop that, or choose another directory: %w", n.Recordings, err)
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("recordings in %s: %w: choose a directory that this user may write", n.Recordings, err)
 	}
 	if err != nil {
 		return err
 	}
+	root := <-opened
 	n.root = root
-	n.onClose(root.Close)
+	n.onClose(func() error { return within(rootClose, root.Close) })
 	return nil
 }
 

@@ -56,7 +56,7 @@ func newOwner(t testing.TB, id, dir string, r registry.Registry) *owner {
 		_ = o.packager.Run(stopped)
 	})
 	back := &takeover{root: root, packager: o.packager, logger: logger}
-	o.leases.floor, o.leases.outdated = back.floor, o.packager.Forget
+	o.leases.stored, o.leases.outdated = back.stored, o.packager.Forget
 	o.leases.growing = growingOf(o.packager)
 	o.leases.feed = func(media.StreamPath) (string, time.Duration) { return media.FeedNone, 0 }
 	o.leases.lost = func(path media.StreamPath) {

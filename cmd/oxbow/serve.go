@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/oxbow-video/oxbow/api"
 	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -99,11 +100,11 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	api, edge := n.newAPI(ctx, n.sources, ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
-	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), api.Internal(), n.newOrigin(role))
+	rest, edge := n.newAPI(ctx, n.sources, api.Config{}, ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
+	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), rest.Internal(), n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	tunnel := role.publishers.Tunnel()
-	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(api.Public(), tunnel, edge), n.logger))
+	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(rest.Public(), tunnel, edge), n.logger))
 	n.openFor(ctx, doors, role.publishers)
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
@@ -129,7 +130,8 @@ func (n *node) openStores(ctx context.Context, data string) error {
 		return fmt.Errorf("--data %s: %w: choose a directory that this user may write", data, err)
 	}
 	for _, open := range []func(context.Context) error{
-		func(context.Context) error { return n.openRoot(false) }, n.openCatalog, n.openRegistry, n.openArchive, n.serveAdmin,
+		n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, false) }, n.openCatalog, n.openRegistry,
+		n.openArchive,
 	} {
 		if err := open(ctx); err != nil {
 			return err

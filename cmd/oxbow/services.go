@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // services are the running parts of the process. They start in the order of their adding and stop in reverse, each
@@ -58,11 +59,23 @@ func (s *services) wait(ctx context.Context) error {
 	}
 }
 
-// stop ends all services in reverse order.
+// stopPatience is how long a service may take to stop: more than those that bound it themselves do, who are the
+// packager with its storage and the servers with their requests.
+const stopPatience = 10 * time.Second
+
+// stop ends all services in reverse order. One that hangs, in a call to a volume that does not answer, is left behind.
 func (s *services) stop() {
+	late := time.NewTimer(0)
+	defer late.Stop()
 	for i := len(s.running) - 1; i >= 0; i-- {
-		s.running[i].stop()
-		<-s.running[i].done
+		part := s.running[i]
+		part.stop()
+		late.Reset(stopPatience)
+		select {
+		case <-part.done:
+		case <-late.C:
+			s.logger.Error("service does not stop and is left behind", "service", part.name, "waited", stopPatience)
+		}
 	}
 	s.running = nil
 }

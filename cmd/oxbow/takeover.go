@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/packager"
@@ -28,6 +30,55 @@ type takeover struct {
 	// turns are of who brings a stream's recording here: of two, the later would fence the other's writer, and the
 	// former's show would be in its way.
 	turns turns
+
+	mu struct {
+		sync.Mutex
+		// looking are the streams whose storage is being looked at; each is closed when that is over. A volume that hangs
+		// holds one goroutine of a stream, however often its publisher comes.
+		looking map[media.StreamPath]chan struct{}
+	}
+}
+
+var errVolume = fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+
+// look has work done on a stream's storage, one at a time, and waits for it as long as ctx.
+func (t *takeover) look(ctx context.Context, path media.StreamPath, work func() error) error {
+	var over chan struct{}
+	for over == nil {
+		t.mu.Lock()
+		other := t.mu.looking[path]
+		if other == nil {
+			if t.mu.looking == nil {
+				t.mu.looking = make(map[media.StreamPath]chan struct{})
+			}
+			over = make(chan struct{})
+			t.mu.looking[path] = over
+		}
+		t.mu.Unlock()
+		if other == nil {
+			break
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return errVolume
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := work()
+		t.mu.Lock()
+		delete(t.mu.looking, path)
+		t.mu.Unlock()
+		close(over)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errVolume
+	}
 }
 
 // prepare has the stream's growing recording continued here, if storage has one. The caller owns the stream's lease. A
@@ -36,14 +87,16 @@ func (t *takeover) prepare(ctx context.Context, path media.StreamPath, epoch uin
 	if _, here := t.packager.Current(path); here {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- t.resumeNewest(ctx, path, epoch) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
+	err := t.look(ctx, path, func() error {
+		if _, here := t.packager.Current(path); here {
+			return nil // by another connection
+		}
+		return t.resumeNewest(ctx, path, epoch)
+	})
+	if errors.Is(err, errVolume) {
+		err = ingest.Away(err, "the server's recording volume does not answer: try again in a moment")
 	}
+	return err
 }
 
 func (t *takeover) resumeNewest(ctx context.Context, path media.StreamPath, epoch uint64) error {
@@ -86,6 +139,9 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	if err != nil {
 		return err
 	}
+	if !recording.State.Growing() { // it was ended since somebody found it growing, and may be in the archive by now
+		return fmt.Errorf("recording %s is %s: %w", ref, recording.State, media.ErrNotFound)
+	}
 	if err := ctx.Err(); err != nil { // nobody waits for it any more
 		return fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 	}
@@ -97,22 +153,27 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	return t.packager.Resume(ctx, recording, writer)
 }
 
-// floor is the highest epoch that storage knows of a stream.
-func (t *takeover) floor(ctx context.Context, path media.StreamPath) uint64 {
+// stored gives the stream's growing recording, if storage has one, and the highest epoch that storage knows of the stream.
+func (t *takeover) stored(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64) {
 	ctx, cancel := context.WithTimeout(ctx, floorPatience)
 	defer cancel()
-	found := make(chan uint64, 1)
-	go func() {
-		_, epoch, err := t.root.Growing(ctx, path)
-		if err != nil && !errors.Is(err, media.ErrNotFound) {
-			t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
-		}
-		found <- epoch
-	}()
+	type answer struct {
+		recording media.RecordingID
+		epoch     uint64
+	}
+	found := make(chan answer, 1)
+	err := t.look(ctx, path, func() error {
+		ref, epoch, err := t.root.Growing(ctx, path)
+		found <- answer{ref.ID, epoch}
+		return err
+	})
+	if err != nil && !errors.Is(err, media.ErrNotFound) {
+		t.logger.Warn("look for the stream's last epoch", "publisher", path.Publisher, "stream", path.Stream, "err", err)
+	}
 	select {
-	case epoch := <-found:
-		return epoch
-	case <-ctx.Done():
-		return 0
+	case a := <-found:
+		return a.recording, a.epoch
+	default:
+		return "", 0
 	}
 }

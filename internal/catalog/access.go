@@ -124,6 +124,26 @@ func (db *DB) ReplaceToken(ctx context.Context, label, token string) (id string,
 	return db.addToken(ctx, label, token, true)
 }
 
+// firstTokenID is what makes one of two processes the first: ids are unique.
+const firstTokenID = "00000000000000000000000000"
+
+// AddFirstToken adds a token if there is none at all, and says whether it did: of several processes that start at a
+// time one does.
+func (db *DB) AddFirstToken(ctx context.Context, label, token string) (bool, error) {
+	if err := checkSecret("token", label, token); err != nil {
+		return false, fmt.Errorf("add first token: %w", err)
+	}
+	n, err := changed(ctx, db.writes, `
+		INSERT INTO tokens (id, hash, label, created_at)
+		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT)
+		WHERE NOT EXISTS (SELECT 1 FROM tokens) ON CONFLICT DO NOTHING`,
+		firstTokenID, hash(token), label, db.now().UnixMilli())
+	if err != nil {
+		return false, db.failed("add first token", err)
+	}
+	return n > 0, nil
+}
+
 func (db *DB) addToken(ctx context.Context, label, token string, alone bool) (id string, err error) {
 	if err := checkSecret("token", label, token); err != nil {
 		return "", fmt.Errorf("add token: %w", err)

@@ -83,6 +83,17 @@ func (db *DB) RenewClaim(ctx context.Context, c media.Claim, now time.Time, leas
 	return c, nil
 }
 
+// LapseClaims has an owner's claims run out at once, for a process that begins and whose claims are those of the one
+// before it, which is gone. They count as failed attempts. It gives their number.
+func (db *DB) LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error) {
+	n, err := changed(ctx, db.writes, `UPDATE recordings SET claim_until = $1 WHERE claim_owner = $2 AND claim_until > $1`,
+		now.UnixMilli(), owner)
+	if err != nil {
+		return 0, db.failed("lapse the claims of "+shown(owner), err)
+	}
+	return n, nil
+}
+
 // FinishClaim says that a claim's work is done. After archiving the recording is archived, and its local copy is to be
 // dropped at dropLocal (the zero time: never); after dropping it has no local copy; after deletion its row is a
 // tombstone. media.ErrFenced when another claim has followed.

@@ -259,3 +259,24 @@ func (s suite) testUploads(t *testing.T) {
 	noError(t, err)
 	same(t, "uploads of nothing", 0, len(none))
 }
+
+func (s suite) testLapseClaims(t *testing.T) {
+	db := s.furnished(t)
+	due := start.Add(6 * time.Minute)
+	mine := save(t, db, ended(0))
+	save(t, db, ended(1))
+	before := claim(t, db, "archiver-1", due)
+	other := claim(t, db, "archiver-2", due)
+	if n, err := db.LapseClaims(t.Context(), "archiver-1", due.Add(time.Second)); err != nil || n != 1 {
+		t.Fatalf("LapseClaims = %d, %v, want 1", n, err)
+	}
+	again := claim(t, db, "archiver-1", due.Add(time.Second))
+	if again.Recording.ID != mine.ID || again.Recording.Attempts != 1 {
+		t.Errorf("claimed %+v, want %s after one attempt", again.Recording, mine.ID)
+	}
+	wantError(t, db.FinishClaim(t.Context(), before, time.Time{}), media.ErrFenced)
+	noError(t, db.FinishClaim(t.Context(), other, time.Time{}))
+	if n, err := db.LapseClaims(t.Context(), "archiver-3", due); err != nil || n != 0 {
+		t.Errorf("claims of nobody: %d, %v", n, err)
+	}
+}

@@ -211,3 +211,37 @@ func (s suite) testHastenRace(t *testing.T) {
 		t.Errorf("%d of %d hastened", n, shows)
 	}
 }
+
+// testFirstTokenRace starts processes at a time, each of which would make the first token: one does, and its token
+// stands.
+func (s suite) testFirstTokenRace(t *testing.T) {
+	db := s.furnished(t)
+	const processes = 8
+	var first sync.Map
+	var wg sync.WaitGroup
+	for n := range processes {
+		wg.Go(func() {
+			token := fmt.Sprint("token-", n)
+			added, err := db.AddFirstToken(t.Context(), "admin", token)
+			if err != nil {
+				t.Error(err)
+			}
+			if added {
+				first.Store(token, true)
+			}
+		})
+	}
+	wg.Wait()
+	made := 0
+	first.Range(func(token, _ any) bool {
+		made++
+		noError(t, db.CheckToken(t.Context(), token.(string)))
+		return true
+	})
+	same(t, "first tokens", 1, made)
+	_, err := db.ReplaceToken(t.Context(), "admin", "chosen")
+	noError(t, err)
+	added, err := db.AddFirstToken(t.Context(), "admin", "late")
+	noError(t, err)
+	same(t, "added beside another", false, added)
+}

@@ -35,7 +35,7 @@ func newSchemaCheck(logger *slog.Logger) (*schemaCheck, error) {
 // check looks at the schema's version. A process that began on a schema that fits goes on when it finds a newer one: a
 // cluster is migrated first, and its nodes are restarted one after the other. A migration only adds.
 func (s *schemaCheck) check(ctx context.Context, conn *pgx.Conn) error {
-	has, err := schemaVersion(ctx, conn)
+	has, err := schemaVersion(conn.QueryRow(ctx, askVersion))
 	switch {
 	case err != nil:
 		return fmt.Errorf("read schema version: %w", err)
@@ -52,9 +52,11 @@ func (s *schemaCheck) check(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// schemaVersion is 0 where nothing was ever migrated.
-func schemaVersion(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
-	err = conn.QueryRow(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+const askVersion = `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`
+
+// schemaVersion reads the answer to askVersion: 0 where nothing was ever migrated.
+func schemaVersion(row scanner) (version int64, err error) {
+	err = row.Scan(&version)
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "42P01" { // undefined_table
 		return 0, nil

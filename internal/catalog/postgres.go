@@ -63,6 +63,18 @@ func OpenPostgres(ctx context.Context, catalogURL string, logger *slog.Logger) (
 }
 
 func openPostgres(ctx context.Context, catalogURL string, silence time.Duration, logger *slog.Logger) (*DB, error) {
+	schema, err := newSchemaCheck(logger)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	return openChecked(ctx, catalogURL, silence, logger, schema.check)
+}
+
+// openChecked has every connection checked before it is used.
+func openChecked(
+	ctx context.Context, catalogURL string, silence time.Duration, logger *slog.Logger,
+	check func(context.Context, *pgx.Conn) error,
+) (*DB, error) {
 	config, most, err := parsePostgres(catalogURL)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
@@ -77,11 +89,7 @@ func openPostgres(ctx context.Context, catalogURL string, silence time.Duration,
 		}
 	}
 	boundSilence(config, silence)
-	schema, err := newSchemaCheck(logger)
-	if err != nil {
-		return nil, fmt.Errorf("open catalog: %w", err)
-	}
-	server := newPGServer(config, schema.check)
+	server := newPGServer(config, check)
 	pool := sql.OpenDB(server)
 	pool.SetMaxOpenConns(most)
 	pool.SetMaxIdleConns(most)

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -90,16 +89,7 @@ func (c *Client) Sessions(ctx context.Context) ([]media.IngestReport, error) {
 	nodes = slices.DeleteFunc(slices.Clone(nodes), func(n media.Node) bool { return n.Role != media.RoleIngest })
 	answers := make([][]media.IngestReport, len(nodes))
 	failures := make([]error, len(nodes))
-	slots := make(chan struct{}, c.cfg.Parallel)
-	var asks sync.WaitGroup
-	for i, node := range nodes {
-		slots <- struct{}{}
-		asks.Go(func() {
-			defer func() { <-slots }()
-			failures[i] = c.ask(ctx, node, http.MethodGet, "sessions", nil, &answers[i])
-		})
-	}
-	asks.Wait()
+	c.each(nodes, func(i int) { failures[i] = c.ask(ctx, nodes[i], http.MethodGet, "sessions", nil, &answers[i]) })
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}
@@ -118,16 +108,24 @@ func (c *Client) Sessions(ctx context.Context) ([]media.IngestReport, error) {
 	return reports, nil
 }
 
-// merge makes one list, with the later session of a stream that two nodes have: one of them is about to lose it.
+// merge makes one list: of each stream who is live, then its standbys. Of two live ones the later stays, for the other's
+// node is about to lose the stream; standbys all stay, wherever they are.
 func merge(answers [][]media.IngestReport) []media.IngestReport {
 	reports := slices.Concat(answers...)
 	slices.SortStableFunc(reports, func(a, b media.IngestReport) int {
 		return cmp.Or(strings.Compare(a.Publisher, b.Publisher), strings.Compare(a.Stream, b.Stream),
-			cmp.Compare(b.Epoch, a.Epoch))
+			cmp.Compare(standing(a), standing(b)), cmp.Compare(b.Epoch, a.Epoch))
 	})
 	return slices.CompactFunc(reports, func(a, b media.IngestReport) bool {
-		return a.Publisher == b.Publisher && a.Stream == b.Stream
+		return a.Publisher == b.Publisher && a.Stream == b.Stream && !a.Standby && !b.Standby
 	})
+}
+
+func standing(r media.IngestReport) int {
+	if r.Standby {
+		return 1
+	}
+	return 0
 }
 
 // Session gives the report of a stream's publisher. media.ErrNotFound: nobody publishes it now.
@@ -141,9 +139,30 @@ func (c *Client) EndSession(ctx context.Context, path media.StreamPath, reason s
 	return c.askOwner(ctx, path, media.ErrNotFound, http.MethodDelete, "session", endRequest{reason}, nil)
 }
 
-// SwitchFeed makes a feed of a stream the live one. media.ErrNotFound, media.ErrConflict.
+// SwitchFeed makes a feed of a stream the live one. The node that keeps the feed ready does it, which need not be the
+// stream's owner. media.ErrNotFound, media.ErrConflict.
 func (c *Client) SwitchFeed(ctx context.Context, path media.StreamPath, feed string) error {
-	return c.askOwner(ctx, path, media.ErrNotFound, http.MethodPost, "feed", feedRequest{feed}, nil)
+	refusal := c.askOwner(ctx, path, media.ErrNotFound, http.MethodPost, "feed", feedRequest{feed}, nil)
+	if !errors.Is(refusal, media.ErrNotFound) && !errors.Is(refusal, media.ErrConflict) {
+		return refusal
+	}
+	reports, err := c.Sessions(ctx)
+	var unanswered *media.UnansweredError
+	if err != nil && !errors.As(err, &unanswered) {
+		return refusal
+	}
+	at := slices.IndexFunc(reports, func(r media.IngestReport) bool {
+		return r.Publisher == path.Publisher && r.Stream == path.Stream && r.Feed == feed && r.Standby
+	})
+	if at < 0 {
+		return refusal
+	}
+	nodes, err := c.directory.Nodes(ctx)
+	keeper := slices.IndexFunc(nodes, func(n media.Node) bool { return n.ID == reports[at].Node })
+	if err != nil || keeper < 0 {
+		return refusal
+	}
+	return c.ask(ctx, nodes[keeper], http.MethodPost, "streams/"+path.String()+"/feed", feedRequest{feed}, nil)
 }
 
 // AddEvent keeps a timed event with the stream's live recording. media.ErrConflict: there is none.

@@ -28,6 +28,7 @@ type ingest struct {
 	mu      sync.Mutex
 	reports []media.IngestReport
 	event   media.TimedEvent
+	source  media.SourceStatus
 	err     error
 	asked   []string
 }
@@ -89,7 +90,9 @@ func (n *ingest) handler(id, token string) http.Handler {
 		SwitchFeed: func(_ context.Context, path media.StreamPath, feed string) error {
 			return n.note("switch %s %s", path, feed)
 		},
-		Drain: func(context.Context) error { return n.note("drain") },
+		SourceStatus:   func(media.StreamPath) media.SourceStatus { return n.source },
+		SourcesChanged: func() { _ = n.note("sources changed") },
+		Drain:          func(context.Context) error { return n.note("drain") },
 	}, token, slog.New(slog.DiscardHandler))
 }
 
@@ -240,7 +243,9 @@ func TestErrorsGoThereAndBack(t *testing.T) {
 
 func TestSessionsOfAllNodes(t *testing.T) {
 	c := newCluster(t, Config{Timeout: 200 * time.Millisecond, MaxAnswer: 4000})
-	a := &ingest{reports: []media.IngestReport{report("two", 1), report("four", 1)}}
+	spare := report("two", 0)
+	spare.Standby = true
+	a := &ingest{reports: []media.IngestReport{spare, report("two", 1), report("four", 1)}}
 	b := &ingest{reports: []media.IngestReport{report("two", 2), report("one", 1)}}
 	c.add(t, "a", a.handler("a", ""))
 	c.add(t, "b", b.handler("b", ""))
@@ -252,7 +257,7 @@ func TestSessionsOfAllNodes(t *testing.T) {
 		return list
 	}
 	reports, err := c.Sessions(t.Context())
-	if got := fmt.Sprint(names(reports)); err != nil || got != "[four1 one1 two2]" {
+	if got := fmt.Sprint(names(reports)); err != nil || got != "[four1 one1 two2 two0]" {
 		t.Errorf("%s, %v", got, err)
 	}
 	hang := make(chan struct{})
@@ -278,8 +283,83 @@ func TestSessionsOfAllNodes(t *testing.T) {
 		fmt.Sprint(unanswered.Nodes) != "[babbles elsewhere floods half hangs redirects refuses]" {
 		t.Errorf("missing: %v", err)
 	}
-	if got := fmt.Sprint(names(reports)); got != "[four1 one1 two2]" {
+	if got := fmt.Sprint(names(reports)); got != "[four1 one1 two2 two0]" {
 		t.Errorf("with faults: %s", got)
+	}
+}
+
+// Every node knows a source, and who is furthest with it tells.
+func TestSourceStatus(t *testing.T) {
+	since := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	off, waits := media.SourceStatus{State: media.SourceOff}, media.SourceStatus{
+		State: media.SourceWaiting, Since: since, LastError: "refused", NextRetry: since.Add(time.Second), Retries: 3,
+	}
+	live := media.SourceStatus{State: media.SourceLive, Since: since}
+	for _, c := range []struct {
+		name  string
+		nodes []media.SourceStatus
+		want  media.SourceStatus
+	}{
+		{"no nodes", nil, off},
+		{"nobody fetches", []media.SourceStatus{off, off}, off},
+		{"one waits for its retry", []media.SourceStatus{off, waits}, waits},
+		{"one is live", []media.SourceStatus{live, waits}, live},
+		{"an answer without a state", []media.SourceStatus{{}, waits}, waits},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes := newCluster(t, Config{})
+			for i, status := range c.nodes {
+				id := fmt.Sprint("n", i)
+				nodes.add(t, id, (&ingest{source: status}).handler(id, ""))
+			}
+			nodes.add(t, "elsewhere", http.NotFoundHandler())
+			if got := nodes.SourceStatus(t.Context(), show); got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryNodeIsToldOfChangedSources(t *testing.T) {
+	nodes, a, b := newCluster(t, Config{}), &ingest{}, &ingest{}
+	nodes.add(t, "a", a.handler("a", ""))
+	nodes.add(t, "gone", http.NotFoundHandler())
+	nodes.add(t, "b", b.handler("b", ""))
+	nodes.SourcesChanged(t.Context())
+	for _, n := range []*ingest{a, b} {
+		if got := strings.Join(n.seen(), "|"); got != "sources changed" {
+			t.Errorf("asked %q", got)
+		}
+	}
+}
+
+// The standby's node switches: the owner does not know of it.
+func TestSwitchToAnotherNodesStandby(t *testing.T) {
+	spare := report("show", 0)
+	spare.Standby, spare.Feed, spare.Node = true, media.FeedPrimary, "b"
+	for _, c := range []struct {
+		name, feed, asked string
+		reports           []media.IngestReport
+		sentinel          error
+	}{
+		{"it is kept ready there", media.FeedPrimary, "sessions|switch acme/show primary", []media.IngestReport{spare}, nil},
+		{"another feed is", media.FeedBackup, "sessions", []media.IngestReport{spare}, media.ErrConflict},
+		{"nothing is", media.FeedPrimary, "sessions", nil, media.ErrConflict},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes := newCluster(t, Config{})
+			owner := &ingest{err: fmt.Errorf("%w: not connected to this server", media.ErrConflict)}
+			keeper := &ingest{reports: c.reports}
+			nodes.add(t, "a", owner.handler("a", ""))
+			nodes.add(t, "b", keeper.handler("b", ""))
+			nodes.owner = "a"
+			if err := nodes.SwitchFeed(t.Context(), show, c.feed); !errors.Is(err, c.sentinel) {
+				t.Errorf("%v, want %v", err, c.sentinel)
+			}
+			if got := strings.Join(keeper.asked, "|"); got != c.asked {
+				t.Errorf("asked %q, want %q", got, c.asked)
+			}
+		})
 	}
 }
 

@@ -35,7 +35,7 @@ type Events interface {
 	Events(ctx context.Context, path media.StreamPath) ([]media.ShowEvent, error)
 }
 
-// Deps is what an ingest node answers with; all but SwitchFeed and Drain are needed.
+// Deps is what an ingest node answers with; all but SwitchFeed, Drain and what is of sources are needed.
 type Deps struct {
 	// Node gives the node as it registers.
 	Node func() media.Node
@@ -45,6 +45,10 @@ type Deps struct {
 	Events   Events
 	// SwitchFeed makes a stream's feed the live one. media.ErrNotFound, media.ErrConflict. Nil: there are no backups.
 	SwitchFeed func(ctx context.Context, path media.StreamPath, feed string) error
+	// SourceStatus says what this node does with a stream's source. Nil: it fetches none.
+	SourceStatus func(path media.StreamPath) media.SourceStatus
+	// SourcesChanged has the node read the sources anew. Nil: it fetches none.
+	SourcesChanged func()
 	// Drain has the node give its streams up and stop. It does not wait, and does nothing when that has begun. Nil:
 	// the node can't.
 	Drain func(ctx context.Context) error
@@ -82,9 +86,11 @@ func NewHandler(deps Deps, token string, logger *slog.Logger) http.Handler {
 		"GET " + Prefix + "status":     h.status,
 		"POST " + Prefix + "drain":     h.drain,
 		"GET " + Prefix + "sessions":   h.sessions,
+		"POST " + Prefix + "sources":   h.sourcesChanged,
 		"GET " + stream + "session":    ofStream(h.session),
 		"DELETE " + stream + "session": ofStream(h.endSession),
 		"POST " + stream + "feed":      ofStream(h.switchFeed),
+		"GET " + stream + "source":     ofStream(h.sourceStatus),
 		"GET " + stream + "events":     ofStream(h.events),
 		"POST " + stream + "events":    ofStream(h.addEvent),
 		"PATCH " + stream + "events":   ofStream(h.completeEvent),
@@ -226,6 +232,20 @@ func (h *handler) switchFeed(r *http.Request, path media.StreamPath) (any, error
 		err = h.deps.SwitchFeed(r.Context(), path, in.Feed)
 	}
 	return done{}, err
+}
+
+func (h *handler) sourceStatus(_ *http.Request, path media.StreamPath) (any, error) {
+	if h.deps.SourceStatus == nil {
+		return media.SourceStatus{State: media.SourceOff}, nil
+	}
+	return h.deps.SourceStatus(path), nil
+}
+
+func (h *handler) sourcesChanged(*http.Request) (any, error) {
+	if h.deps.SourcesChanged != nil {
+		h.deps.SourcesChanged()
+	}
+	return done{}, nil
 }
 
 func (h *handler) events(r *http.Request, path media.StreamPath) (any, error) {

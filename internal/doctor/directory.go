@@ -38,9 +38,8 @@ type scratch struct {
 }
 
 // checkDirectory does what recordings do to their directory, in a hidden directory of its own.
-func checkDirectory(
-	ctx context.Context, r *Report, dir string, elsewhere func(context.Context, string) (bool, error),
-) {
+func checkDirectory(ctx context.Context, r *Report, cfg Config) {
+	dir := cfg.Recordings
 	if dir == "" {
 		return
 	}
@@ -56,6 +55,7 @@ func checkDirectory(
 		r.add(Fail, "directory", "name a directory with --recordings", "%s is a file", dir)
 		return
 	}
+	checkHolder(r, cfg)
 	checkFileSystem(r, dir)
 	s := scratch{filepath.Join(dir, ".oxbow-doctor-"+rand.Text()), r}
 	if err := os.Mkdir(s.dir, 0o750); err != nil {
@@ -83,10 +83,30 @@ func checkDirectory(
 		}
 		r.ok(c.name, "%s", c.text)
 	}
-	if elsewhere != nil {
-		s.lock(ctx, elsewhere)
+	if cfg.LockElsewhere != nil {
+		s.lock(ctx, cfg.LockElsewhere)
 	}
 	s.speed(ctx)
+}
+
+// checkHolder tells of a server that keeps a cluster's nodes out.
+func checkHolder(r *Report, cfg Config) {
+	const name = "directory holder"
+	if cfg.Holder == nil {
+		return
+	}
+	holder, err := cfg.Holder(cfg.Recordings)
+	switch {
+	case err != nil:
+		r.add(Warn, name, "let the user of oxbow read its lock", "%s", reason(err))
+	case holder != "" && cfg.Shared:
+		r.add(Fail, name, "stop it, or give the cluster another directory",
+			"%s has it for itself, as oxbow serve does: no node of a cluster starts there", holder)
+	case holder != "":
+		r.ok(name, "%s has it for itself, as oxbow serve does", holder)
+	default:
+		r.ok(name, "nobody has it for itself")
+	}
 }
 
 func (s scratch) path(name string) string { return filepath.Join(s.dir, name) }

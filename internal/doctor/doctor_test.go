@@ -387,7 +387,7 @@ func TestRedisSettings(t *testing.T) {
 		"replica":  {"role:master", "role:slave", "registry role", Fail},
 	} {
 		r := &Report{}
-		judgeRedis(r, strings.Replace(good, test.old, test.with, 1))
+		judgeRedis(r, "", strings.Replace(good, test.old, test.with, 1))
 		if c := mustFind(t, r, test.check); c.Level != test.level {
 			t.Errorf("%s: %+v", name, r.Checks)
 		}
@@ -436,7 +436,11 @@ func TestRealRedis(t *testing.T) {
 		must(t, t.Context().Err())
 	}
 	registry := &Registry{
-		Name: address, Info: func(ctx context.Context) (string, error) { return ask(ctx, "INFO") },
+		Name: address,
+		Info: func(ctx context.Context) (map[string]string, error) {
+			text, err := ask(ctx, "INFO")
+			return map[string]string{address: text}, err
+		},
 		Ping:   func(ctx context.Context) error { _, err := ask(ctx, "PING"); return err },
 		Rights: func(context.Context) error { return errors.New("NOPERM this user has no permissions to run 'xadd'") },
 	}

@@ -73,7 +73,14 @@ type Config struct {
 	// LockElsewhere tries, in another process, to lock the file that is locked here: it says whether it got it. Nil
 	// leaves the check out. ProbeLock is what that process calls.
 	LockElsewhere func(ctx context.Context, file string) (got bool, err error)
-	Ports         []Port
+	// Holder says who has the directory for itself, or nothing. Shared says that the nodes of a cluster are to have it.
+	Holder func(dir string) (string, error)
+	Shared bool
+	Ports  []Port
+	// Node is the ingest node that runs here, or will.
+	Node *Node
+	// Directories are the API's base URLs that an edge asks.
+	Directories []string
 	// Store is the archive, and StoreDate asks its server for the time.
 	Store     Store
 	StoreDate func(ctx context.Context) (time.Time, error)
@@ -94,7 +101,9 @@ func Run(ctx context.Context, cfg Config) *Report {
 		run  func(context.Context, *Report)
 	}{
 		{"ports", func(ctx context.Context, r *Report) { checkPorts(ctx, r, cfg.Ports) }},
-		{"directory", func(ctx context.Context, r *Report) { checkDirectory(ctx, r, cfg.Recordings, cfg.LockElsewhere) }},
+		{"directory", func(ctx context.Context, r *Report) { checkDirectory(ctx, r, cfg) }},
+		{"node", func(ctx context.Context, r *Report) { cfg.Node.check(ctx, r) }},
+		{"directory service", func(ctx context.Context, r *Report) { checkAPIs(ctx, r, cfg.Directories) }},
 		{"clock", func(ctx context.Context, r *Report) { checkClocks(ctx, r, cfg) }},
 		{"registry", func(ctx context.Context, r *Report) { cfg.Registry.check(ctx, r) }},
 		{"catalog", func(ctx context.Context, r *Report) { cfg.Catalog.check(ctx, r) }},

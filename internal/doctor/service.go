@@ -3,6 +3,8 @@ package doctor
 import (
 	"bufio"
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,9 +25,9 @@ type Registry struct {
 	Ping func(ctx context.Context) error
 	// Time is the server's clock (TIME).
 	Time func(ctx context.Context) (time.Time, error)
-	// Info is the text of INFO.
-	Info func(ctx context.Context) (string, error)
-	// Rights runs each command that the adapter needs, on scratch keys, and gives the first that the ACL refuses.
+	// Info is the text of INFO, by the address of every server that takes writes.
+	Info func(ctx context.Context) (map[string]string, error)
+	// Rights runs each command that the adapter needs, on scratch keys, and gives those that the ACL refuses.
 	Rights func(ctx context.Context) error
 }
 
@@ -34,18 +36,23 @@ func (s *Registry) check(ctx context.Context, r *Report) {
 		return
 	}
 	if s.Info != nil {
-		text, err := limited(ctx, s.Info)
+		texts, err := limited(ctx, s.Info)
 		if err != nil {
 			r.add(Warn, "registry settings", "allow INFO to this user: +info", "%s", reason(err))
-		} else {
-			judgeRedis(r, text)
+		}
+		for _, address := range slices.Sorted(maps.Keys(texts)) {
+			where := ""
+			if len(texts) > 1 {
+				where = address + ": "
+			}
+			judgeRedis(r, where, texts[address])
 		}
 	}
 	checkRights(ctx, r, "registry rights", "allow it in the ACL of this user", s.Rights)
 }
 
-// judgeRedis says what INFO means for leases.
-func judgeRedis(r *Report, text string) {
+// judgeRedis says what INFO means for leases. Where is put before what it says.
+func judgeRedis(r *Report, where, text string) {
 	info := map[string]string{}
 	for scanner := bufio.NewScanner(strings.NewReader(text)); scanner.Scan(); {
 		if key, value, ok := strings.Cut(scanner.Text(), ":"); ok {
@@ -55,24 +62,25 @@ func judgeRedis(r *Report, text string) {
 	version := info["redis_version"]
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < leastRedis {
-		r.add(Fail, "registry version", "install Redis 7 or newer", "it is %q", version)
+		r.add(Fail, "registry version", "install Redis 7 or newer", "%sit is %q", where, version)
 	} else {
-		r.ok("registry version", "%s", version)
+		r.ok("registry version", "%s%s", where, version)
 	}
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
 		r.add(Fail, "registry eviction", "set maxmemory-policy noeviction",
-			"it is %s: leases and events may be thrown out", policy)
+			"%sit is %s: leases and events may be thrown out", where, policy)
 	} else {
-		r.ok("registry eviction", "noeviction")
+		r.ok("registry eviction", "%snoeviction", where)
 	}
 	if info["aof_enabled"] != "1" {
 		r.add(Warn, "registry persistence", "set appendonly yes",
-			"no append-only file: after its restart nobody can take over until the owners have asserted their leases")
+			"%sno append-only file: after its restart nobody can take over until the owners have asserted their leases", where)
 	} else {
-		r.ok("registry persistence", "append-only file")
+		r.ok("registry persistence", "%sappend-only file", where)
 	}
 	if role := info["role"]; role != "" && role != "master" {
-		r.add(Fail, "registry role", "name the primary, or use a Sentinel URL", "it is a %s, which takes no writes", role)
+		r.add(Fail, "registry role", "name the primary, or use a Sentinel URL",
+			"%sit is a %s, which takes no writes", where, role)
 	}
 }
 
@@ -101,13 +109,13 @@ func (s *Catalog) check(ctx context.Context, r *Report) {
 			r.ok("catalog version", "%s", text)
 		}
 	}
-	if s.Versions != nil {
-		s.checkSchema(ctx, r)
+	if s.Versions != nil && !s.checkSchema(ctx, r) {
+		return // there may be no tables yet
 	}
 	checkRights(ctx, r, "catalog rights", "grant SELECT, INSERT, UPDATE and DELETE on all tables to this user", s.Rights)
 }
 
-func (s *Catalog) checkSchema(ctx context.Context, r *Report) {
+func (s *Catalog) checkSchema(ctx context.Context, r *Report) (fits bool) {
 	const name = "catalog schema"
 	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 	defer cancel()
@@ -121,7 +129,9 @@ func (s *Catalog) checkSchema(ctx context.Context, r *Report) {
 		r.add(Fail, name, "run the newer oxbow that migrated it", "it has version %d, and this oxbow knows %d", has, knows)
 	default:
 		r.ok(name, "version %d", has)
+		return true
 	}
+	return false
 }
 
 // reach asks a service three times, so that the first connection's set-up is told apart from a round trip.

@@ -27,3 +27,20 @@ func BenchmarkParts(b *testing.B) {
 		}
 	}
 }
+
+// A day in two takes and two tracks of 43,200 segments, with small pictures.
+func BenchmarkDay(b *testing.B) {
+	r := mustRecordLong(b, true, 21_600)
+	for _, fast := range []bool{true, false} {
+		b.Run(map[bool]string{true: "fast", false: "whole"}[fast], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				report := r.inspect(fast)
+				if report.Errors > 0 {
+					b.Fatalf("%+v", report.Findings)
+				}
+				b.SetBytes(report.Bytes)
+			}
+		})
+	}
+}

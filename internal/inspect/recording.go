@@ -226,12 +226,16 @@ func (r *Report) gap(g Gap) {
 		r.Gaps = append(r.Gaps, g)
 	}
 	where := fmt.Sprintf("%d/%s segment %d", g.Take, g.Track, g.From)
+	from := ""
+	if !g.Date.IsZero() {
+		from = " from " + g.Date.Format(time.RFC3339) + " on"
+	}
 	if g.Filler {
-		r.add(Info, name, where, "", "the publisher was away from %s on", g.Date.Format(time.RFC3339))
+		r.add(Info, name, where, "", "the publisher was away%s", from)
 		return
 	}
 	r.add(Warning, name, where, "see the node's log and its alarms at that time: storage, or a loss of power",
-		"media is missing from %s on", g.Date.Format(time.RFC3339))
+		"media is missing%s", from)
 }
 
 // missing says whether an error is that of a file that is not there.

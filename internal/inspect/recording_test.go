@@ -75,6 +75,12 @@ func scales() []int64 { return []int64{90000, 48000} }
 
 func mustRecord(tb testing.TB, end bool) *testRecording {
 	tb.Helper()
+	return mustRecordLong(tb, end, 4)
+}
+
+// mustRecordLong makes takes of so many segments.
+func mustRecordLong(tb testing.TB, end bool, segments int) *testRecording {
+	tb.Helper()
 	base := tb.TempDir()
 	root, err := reclog.OpenRoot(reclog.Config{Dir: base, Sync: reclog.SyncNever}, slog.New(slog.DiscardHandler))
 	must(tb, err)
@@ -98,7 +104,7 @@ func mustRecord(tb testing.TB, end bool) *testRecording {
 			},
 		}, [][]byte{testInit(90000, "avc1"), testInit(48000, "mp4a")})
 		must(tb, err)
-		for range 4 {
+		for range segments {
 			r.segment()
 		}
 		must(tb, w.AppendMetadata(media.Metadata{
@@ -112,7 +118,9 @@ func mustRecord(tb testing.TB, end bool) *testRecording {
 		}
 	}
 	if end {
-		must(tb, w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, start.Add(18*time.Second) }))
+		must(tb, w.Update(func(m *reclog.Manifest) {
+			m.State, m.EndedAt = media.Ended, start.Add(time.Duration(segments*2+1)*2*time.Second)
+		}))
 	} else {
 		r.parts(1) // of the open segment
 		for track := range 2 {
@@ -291,6 +299,7 @@ func TestFaults(t *testing.T) {
 		plant    func(r *testRecording)
 		errors   []string
 		warnings []string
+		infos    []string
 	}{
 		"a byte of a moof": {
 			plant:  func(r *testRecording) { r.replace("2/video.mp4", "moof", "mouf") },
@@ -332,14 +341,14 @@ func TestFaults(t *testing.T) {
 			errors: []string{"short-file"},
 		},
 		"bytes behind the last segment": {
-			plant:    func(r *testRecording) { r.edit("2/audio.mp4", put("garbage!")) },
-			warnings: []string{"trailing"},
+			plant: func(r *testRecording) { r.edit("2/audio.mp4", put("garbage!")) },
+			infos: []string{"trailing"},
 		},
 		"a whole part behind the last segment": {
 			plant: func(r *testRecording) {
 				r.edit("2/audio.mp4", put(string(testPart(10, 0, 18*48000, 48000, true))))
 			},
-			warnings: []string{"trailing"},
+			infos: []string{"trailing"},
 		},
 		"a line that is no JSON": {
 			plant:  func(r *testRecording) { r.replace("1/video.idx", `{"msn":2`, `{"msn"?2`) },
@@ -360,7 +369,7 @@ func TestFaults(t *testing.T) {
 		},
 		"the last line of a sealed take torn": {
 			plant:  func(r *testRecording) { r.edit("2/video.idx", cut(5)) },
-			errors: []string{"index-line", "tracks"}, warnings: []string{"trailing"},
+			errors: []string{"index-line", "tracks"}, infos: []string{"trailing"},
 		},
 		"ranges that overlap": {
 			plant: func(r *testRecording) {
@@ -383,7 +392,7 @@ func TestFaults(t *testing.T) {
 		},
 		"an index that is not there": {
 			plant:  func(r *testRecording) { must(r.tb, os.Remove(filepath.Join(r.dir, "2/audio.idx"))) },
-			errors: []string{"missing-file"}, warnings: []string{"trailing"},
+			errors: []string{"missing-file"}, infos: []string{"trailing"},
 		},
 		"media that is not there": {
 			plant:  func(r *testRecording) { must(r.tb, os.Remove(filepath.Join(r.dir, "2/audio.mp4"))) },
@@ -426,6 +435,11 @@ func TestFaults(t *testing.T) {
 			r := rec.inspect(false)
 			if got := names(r, Error); !slices.Equal(got, append([]string{}, test.errors...)) {
 				t.Errorf("errors %v, want %v: %+v", got, test.errors, r.Findings)
+			}
+			for _, want := range test.infos {
+				if got := names(r, Info); !slices.Contains(got, want) {
+					t.Errorf("told %v, want %v too: %+v", got, want, r.Findings)
+				}
 			}
 			if got := names(r, Warning); !slices.Equal(got, append([]string{}, test.warnings...)) {
 				t.Errorf("warnings %v, want %v: %+v", got, test.warnings, r.Findings)

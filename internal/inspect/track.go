@@ -371,7 +371,7 @@ func (c *trackCheck) tail(ctx context.Context) error {
 	case !c.take.Sealed:
 		c.report.add(Warning, "trailing", where, doReopen, "%d bytes are in no segment yet: %s", n, what)
 	default:
-		c.report.add(Warning, "trailing", where,
+		c.report.add(Info, "trailing", where,
 			"nothing: a writer that had lost the stream wrote them, and no one is sent them",
 			"%d bytes behind the last segment of a sealed take: %s", n, what)
 	}

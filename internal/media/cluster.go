@@ -1,6 +1,8 @@
 package media
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -27,6 +29,34 @@ type Node struct {
 	Version   string    `json:"version,omitempty"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 	Load      Load      `json:"load"`
+}
+
+// maxBaseURL bounds a base URL, in bytes.
+const maxBaseURL = 2048
+
+// CheckBaseURL says whether a text is an http or https URL to which paths are added, and if not, why. It has no user,
+// for it is told to others, and logged.
+func CheckBaseURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil && strings.Contains(text, "@") || err == nil && u.User != nil {
+		return fmt.Errorf("%w: a base URL names no user", ErrInvalid) // without the text: it may hold a password
+	}
+	if err != nil || len(text) > maxBaseURL || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return fmt.Errorf("%w: %.200q is no base URL: use one like http://HOST:PORT", ErrInvalid, text)
+	}
+	return nil
+}
+
+// Check says what is wrong with a node that others are to ask.
+func (n Node) Check() error {
+	if n.ID == "" {
+		return fmt.Errorf("%w: a node needs an id", ErrInvalid)
+	}
+	if err := CheckBaseURL(n.URL); err != nil {
+		return fmt.Errorf("node %.100s: %w", n.ID, err)
+	}
+	return nil
 }
 
 // Load is how busy a node is.

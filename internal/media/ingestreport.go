@@ -8,6 +8,7 @@ type IngestReport struct {
 	Publisher string    `json:"publisher"`
 	Stream    string    `json:"stream"`
 	Group     string    `json:"group,omitempty" doc:"The stream whose show this one is a rendition of"`
+	Node      string    `json:"node" doc:"The ingest node that it is connected to"`
 	Protocol  string    `json:"protocol" doc:"rtmp, rtmps, rtmpt, srt"`
 	Remote    string    `json:"remote" doc:"The other side's address"`
 	Encoder   string    `json:"encoder" doc:"What it says that it is"`

@@ -87,6 +87,18 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 	return it.got.value, it.got.err
 }
 
+// peek gives the value that is there, however old.
+func (c *cache[K, V]) peek(key K) (value V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	el, ok := c.mu.items[key]
+	if !ok {
+		return value, false
+	}
+	it := el.Value.(*item[K, V])
+	return it.got.value, !it.until.IsZero() && it.got.err == nil
+}
+
 // expire has the next request fetch the value anew. A fetch that is under way began before, so it is not believed.
 func (c *cache[K, V]) expire(key K) {
 	c.mu.Lock()
@@ -106,8 +118,17 @@ func (c *cache[K, V]) run(ctx context.Context, it *item[K, V], old V, had bool) 
 	got := fetched[V]{value: old, err: errBusy}
 	select {
 	case c.slots <- struct{}{}:
-		got = c.fetch(ctx, it.key, old, had)
-		<-c.slots
+		done := make(chan fetched[V], 1)
+		go func() {
+			defer func() { <-c.slots }()
+			done <- c.fetch(ctx, it.key, old, had)
+		}()
+		late := time.NewTimer(c.timeout + c.timeout/4)
+		defer late.Stop()
+		select {
+		case got = <-done:
+		case <-late.C: // it hangs in a call that knows no context
+		}
 	case <-ctx.Done():
 	}
 

@@ -168,12 +168,13 @@ func (x *exchange) sendMedia(t target, track media.Track, res *resource) error {
 	}
 	var in io.ReadCloser
 	if res.chunks == nil && x.r.Method != http.MethodHead {
-		var err error
-		// Before the status, so that storage's trouble is the answer.
-		if in, err = x.h.files.OpenRange(x.r.Context(), res.file, res.offset+from, length); err != nil {
+		opened, done, err := x.h.openRange(x.r.Context(), res.file, res.offset+from, length)
+		if err != nil { // before the status, so that storage's trouble is the answer
 			x.clearMedia()
 			return err
 		}
+		defer done()
+		in = opened
 	}
 	header["Content-Type"] = x.h.headers.video
 	switch {

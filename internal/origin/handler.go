@@ -27,6 +27,9 @@ type Config struct {
 	Revalidate time.Duration
 	// LoadTimeout bounds the reading of a recording's manifest and indexes. Zero is 10 s.
 	LoadTimeout time.Duration
+	// ReadTimeout bounds the wait for anything that is read from storage; one that is late makes the next wait shorter.
+	// Zero is 4 s, below what an edge waits for an answer.
+	ReadTimeout time.Duration
 	// StartTimeout bounds the wait for a new show's first playlist. Zero is 10 s.
 	StartTimeout time.Duration
 	// DemandTimeout bounds the wait for a stream that a source is about to bring to be live; StartTimeout follows. Zero
@@ -52,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.LoadTimeout == 0 {
 		c.LoadTimeout = 10 * time.Second
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = 4 * time.Second
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 10 * time.Second
@@ -92,6 +98,7 @@ type Handler struct {
 	stored     *cache[ref, *recording]
 	gone       *cache[ref, bool]
 	waiters    atomic.Int64
+	readings   *readings
 	headers    headers
 
 	mu struct {
@@ -111,6 +118,7 @@ func New(
 		cfg: cfg.withDefaults(), files: files, live: live, logger: logger, metrics: newMetrics(reg), headers: newHeaders(),
 	}
 	h.mu.shows = make(map[ref]*recording)
+	h.readings = newReadings(h.cfg.ReadTimeout, h.metrics.late, logger)
 	h.stored = newCache(h.cfg.CacheBytes, h.cfg.LoadTimeout, h.load)
 	h.gone = newCache(1<<20, h.cfg.LoadTimeout, h.isGone)
 	h.latest = newCache(1<<20, h.cfg.LoadTimeout, func(
@@ -125,8 +133,15 @@ func New(
 // smallCost is about what a cache needs for an entry without a recording.
 const smallCost = 512
 
+// Busy gives the number of requests that are under way, and the bytes of bodies sent so far.
+func (h *Handler) Busy() (requests int, sent int64) {
+	return int(h.metrics.underway.Load()), h.metrics.sent.Load()
+}
+
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.metrics.underway.Add(1)
+	defer h.metrics.underway.Add(-1)
 	x := &exchange{h: h, w: w, r: r, kind: kindNone}
 	x.setCommon()
 	switch r.Method {
@@ -156,13 +171,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
 		err = x.playlist(t)
 	case kindInit:
-		err = x.init(t)
+		err = x.late(t, x.init)
 	case kindSegment:
-		err = x.segment(t)
+		err = x.late(t, x.segment)
 	case kindPart:
-		err = x.part(t)
+		err = x.late(t, x.part)
 	case kindSubtitle:
-		err = x.subtitle(t)
+		err = x.late(t, x.subtitle)
 	}
 	if err != nil {
 		x.fail(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -88,13 +87,8 @@ func (h *Handler) initSection(ctx context.Context, rec *recording, t target, tra
 		if track.InitSize <= 0 || track.InitSize > maxInit {
 			return nil, fmt.Errorf("%w: init section of %d bytes", media.ErrCorrupt, track.InitSize)
 		}
-		in, err := h.files.OpenRange(ctx, reclog.TrackName(t.path, t.id, t.take, t.track), 0, track.InitSize)
-		if err != nil {
-			return nil, fmt.Errorf("init section: %w", err)
-		}
-		data = make([]byte, track.InitSize)
-		_, err = io.ReadFull(in, data)
-		if err = errors.Join(err, in.Close()); err != nil {
+		var err error
+		if data, err = h.readRange(ctx, t.file(), 0, track.InitSize); err != nil {
 			return nil, fmt.Errorf("init section: %w", err)
 		}
 	}
@@ -281,12 +275,15 @@ func byIndex(parts []media.Part, index int) *media.Part {
 
 // scan finds a part of a segment that has left memory by its box headers.
 func (x *exchange) scan(t target, seg *media.Segment) (*media.Part, error) {
-	in, err := x.h.files.OpenRange(x.r.Context(), t.file(), seg.Offset, seg.Size)
+	parts, err := reading(x.r.Context(), x.h.readings, func(ctx context.Context) ([]media.Part, error) {
+		in, err := x.h.files.OpenRange(ctx, t.file(), seg.Offset, seg.Size)
+		if err != nil {
+			return nil, err
+		}
+		parts, err := reclog.ScanParts(in, *seg)
+		return parts, errors.Join(err, in.Close())
+	}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("parts of segment %d: %w", t.msn, err)
-	}
-	parts, err := reclog.ScanParts(in, *seg)
-	if err = errors.Join(err, in.Close()); err != nil {
 		return nil, fmt.Errorf("parts of segment %d: %w", t.msn, err)
 	}
 	part := byIndex(parts, t.part)

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"strconv"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -15,6 +16,9 @@ type metrics struct {
 	waits    *prometheus.CounterVec
 	loads    *prometheus.CounterVec
 	broken   prometheus.Counter
+	late     prometheus.Gauge
+	// underway and sent are what Busy tells.
+	underway, sent atomic.Int64
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -32,12 +36,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oxbow_origin_waiters", Help: "Requests held until a playlist or part is there.",
 		}),
-		waits:  vec("waits_total", "Ended waits by result: served, timeout, refused, left, moved.", "result"),
-		loads:  vec("recording_loads_total", "Recordings read from storage, by result.", "result"),
+		waits: vec("waits_total", "Ended waits by result: served, timeout, refused, left, moved.", "result"),
+		loads: vec("recording_loads_total", "Recordings read from storage, by result.", "result"),
+		late: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oxbow_origin_late_readings", Help: "Readings of storage that nobody waits for any more: it stalls.",
+		}),
 		broken: counter("media_read_errors_total", "Answers that ended early because storage failed in mid-body."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.bytes, m.renders, m.packs, m.waiting, m.waits, m.loads, m.broken)
+		reg.MustRegister(m.requests, m.bytes, m.renders, m.packs, m.waiting, m.waits, m.loads, m.broken, m.late)
 	}
 	return m
 }
@@ -45,6 +52,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func (m *metrics) count(k kind, status int, sent int64) {
 	m.requests.WithLabelValues(string(k), statusLabel(status)).Inc()
 	if sent > 0 {
+		m.sent.Add(sent)
 		m.bytes.WithLabelValues(string(k)).Add(float64(sent))
 	}
 }

@@ -54,7 +54,11 @@ func TestWaitsForAShowThatMovesEndAtOnce(t *testing.T) {
 		again.answered(t, "from storage", 200, "../2/video/8.m4s")
 		late := start(t, h, sliding+"?_HLS_msn=9")
 		late.held(t, "a recording that another process writes")
+		// Its writer may have told of more than storage has, or than was read of it: players end at a 400.
+		ahead := start(t, h, sliding+"?_HLS_msn=12&_HLS_part=0")
+		ahead.held(t, "far ahead of what is stored")
 		time.Sleep(time.Minute)
+		ahead.answered(t, "what storage never gets", 503, "")
 		late.answered(t, "whose next segment never comes", 503, "")
 	})
 }

@@ -19,6 +19,7 @@ type recording struct {
 	ref
 	show     Show   // nil if stored
 	manifest []byte // of a stored one, to see whether it changed
+	read     time.Time
 	cache    *hls.Cache
 
 	mu struct {
@@ -139,7 +140,9 @@ func (h *Handler) isGone(ctx context.Context, r ref, _, _ bool) fetched[bool] {
 
 // load reads a recording from storage, or looks whether the one known has changed.
 func (h *Handler) load(ctx context.Context, r ref, old *recording, had bool) fetched[*recording] {
-	rec, err := h.read(ctx, r, old, had)
+	rec, err := reading(ctx, h.readings, func(ctx context.Context) (*recording, error) {
+		return h.read(ctx, r, old, had)
+	}, nil)
 	missing := errors.Is(err, media.ErrNotFound)
 	if h.cfg.Gone != nil && (missing || err == nil) {
 		if gone, goneErr := h.cfg.Gone(ctx, r.path, r.id); goneErr == nil && gone {
@@ -173,6 +176,7 @@ func (h *Handler) believe(rec *recording) time.Duration {
 }
 
 func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
+	begun := time.Now()
 	manifest, err := h.files.ReadFile(ctx, reclog.ManifestName(r.path, r.id))
 	if err != nil {
 		return nil, err
@@ -192,7 +196,7 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
 	rec := h.newRecording(r, nil)
-	rec.manifest = manifest
+	rec.manifest, rec.read = manifest, begun
 	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
 		// One that another process writes: what was listed stays as it is, and costs nothing again.
 		rec.cache, rec.mu.inits = old.cache, old.initSections()

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +29,10 @@ const (
 	// players of another node's stream wait as long, now and then.
 	ownerPatience = 300 * time.Millisecond
 	awayTTL       = 1500 * time.Millisecond
+	// liveLook is how often a request that waits for another process looks whether the show has come to this one.
+	liveLook = 50 * time.Millisecond
+	// maxMoves bounds how often one request follows a stream from node to node.
+	maxMoves = 4
 )
 
 // Owner is the node that has a stream's growing show.
@@ -114,14 +120,49 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			r.logger.Debug("confirm ownership", "publisher", t.path.Publisher, "stream", t.path.Stream, "err", err)
 		}
 	}
-	if req.Header.Get(RelayedHeader) == "" && !r.has(t) {
-		if owner, err := r.owners.get(req.Context(), t.path); err == nil && owner.URL != "" &&
-			(t.id == "" || t.id == owner.Recording) && r.pass(w, req, t, owner) {
+	if req.Header.Get(RelayedHeader) != "" {
+		// Passed on once; the show may be about to come to this node.
+		if r.has(t) || !t.waits() || !r.serveStored(w, req, t, nil) && req.Context().Err() == nil {
+			r.cfg.Own.ServeHTTP(w, req)
+		}
+		return
+	}
+	r.follow(w, req, t)
+}
+
+// follow answers from where the show is, even if it moves meanwhile.
+func (r *Relay) follow(w http.ResponseWriter, req *http.Request, t target) {
+	silent := "" // the owner that did not answer
+	for range maxMoves {
+		if r.has(t) {
+			break
+		}
+		owner, err := r.owners.get(req.Context(), t.path)
+		if err == nil && owner.has(t) && owner.URL != silent {
+			if r.pass(w, req, t, owner) {
+				return
+			}
+			silent = owner.URL
+			continue
+		}
+		if !t.waits() {
+			break
+		}
+		moved := func(now Owner) bool { return now.has(t) && now.URL != silent }
+		if r.serveStored(w, req, t, moved) || req.Context().Err() != nil {
 			return
 		}
 	}
 	r.cfg.Own.ServeHTTP(w, req)
 }
+
+// waits says that an answer may be held back for what is not there yet.
+func (t target) waits() bool {
+	return t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle
+}
+
+// has says that the owner, another node, has the show that a URL is about.
+func (o Owner) has(t target) bool { return o.URL != "" && (t.id == "" || t.id == o.Recording) }
 
 // has says that this node has the show that a URL is about.
 func (r *Relay) has(t target) bool {
@@ -140,7 +181,7 @@ var errOwnerChanged = errors.New("the stream's owner changed")
 func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner Owner) bool {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil)
-	go r.watch(ctx, cancel, t.path, owner)
+	go r.watch(ctx, cancel, t, owner)
 	resp, err := r.ask(ctx, req, owner)
 	if err == nil && !answers(resp.StatusCode) {
 		_ = resp.Body.Close()
@@ -179,8 +220,15 @@ func answers(status int) bool {
 }
 
 // watch gives up on an owner that is the owner no more: a node that hangs would hold the request for long.
-func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, path media.StreamPath, owner Owner) {
-	look := time.NewTicker(2 * ownerTTL)
+func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, t target, owner Owner) {
+	r.awaitMove(ctx, t, func(now Owner) bool { return now.URL != owner.URL })
+	giveUp(errOwnerChanged)
+}
+
+// awaitMove returns when the show has come to this node, when moved, if it is not nil, is true of the stream's owner, or
+// when ctx ends.
+func (r *Relay) awaitMove(ctx context.Context, t target, moved func(Owner) bool) {
+	look := time.NewTicker(liveLook)
 	defer look.Stop()
 	for {
 		select {
@@ -188,11 +236,84 @@ func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, path 
 			return
 		case <-look.C:
 		}
-		if now, err := r.owners.get(ctx, path); err == nil && now.URL != owner.URL {
-			giveUp(errOwnerChanged)
+		if r.has(t) {
+			return
+		}
+		if moved == nil {
+			continue
+		}
+		if now, err := r.owners.get(ctx, t.path); err == nil && moved(now) {
+			return
 		}
 	}
 }
+
+// serveStored answers from storage. A request that waits there for what the last owner would have written is not kept
+// when the show goes on here or, as moved says, somewhere else: serveStored is false then, and nothing was answered.
+func (r *Relay) serveStored(w http.ResponseWriter, req *http.Request, t target, moved func(Owner) bool) bool {
+	ctx, cancel := context.WithCancel(req.Context())
+	defer cancel()
+	answer := &revocable{ResponseWriter: w, header: make(http.Header)}
+	go func() {
+		r.awaitMove(ctx, t, moved)
+		if ctx.Err() == nil && answer.revoke() {
+			cancel()
+		}
+	}()
+	r.cfg.Own.ServeHTTP(answer, req.WithContext(ctx))
+	return !answer.revoke()
+}
+
+// revocable is an answer that can be taken back for as long as nothing of it was sent.
+type revocable struct {
+	http.ResponseWriter
+	header http.Header
+
+	mu struct {
+		sync.Mutex
+		begun, revoked bool
+	}
+}
+
+// revoke takes the answer back; it is false if something was sent.
+func (a *revocable) revoke() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.revoked = !a.mu.begun
+	return a.mu.revoked
+}
+
+// begin says that something is to be sent, unless the answer was taken back.
+func (a *revocable) begin() (first, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first = !a.mu.begun
+	a.mu.begun = a.mu.begun || !a.mu.revoked
+	return first, a.mu.begun
+}
+
+// Header implements http.ResponseWriter.
+func (a *revocable) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *revocable) WriteHeader(status int) {
+	if first, ok := a.begin(); ok && first {
+		maps.Copy(a.ResponseWriter.Header(), a.header)
+		a.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (a *revocable) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if _, ok := a.begin(); !ok {
+		return len(b), nil
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (a *revocable) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (r *Relay) ask(ctx context.Context, req *http.Request, owner Owner) (*http.Response, error) {
 	target := owner.URL + req.URL.Path

@@ -152,6 +152,52 @@ func TestRelayLeavesAnOwnerThatIsNoMore(t *testing.T) {
 	}
 }
 
+// A request that waits on storage, because the owner is gone, follows the stream to its next owner.
+func TestRelayFollowsAStreamToItsNextOwner(t *testing.T) {
+	p := newPair(t)
+	relay := p.other.(*Relay)
+	looks := 0
+	relay.owners.fetch = func(context.Context, media.StreamPath, Owner, bool) fetched[Owner] {
+		owner := Owner{URL: "http://127.0.0.1:1", Recording: testID} // gone
+		if looks++; looks > 1 {
+			owner = *p.owned.Load()
+		}
+		return fetched[Owner]{value: owner, ttl: 10 * time.Millisecond}
+	}
+	list := get(t, relay, testBase+"/live/video.m3u8?_HLS_msn=9&_HLS_part=1", http.StatusOK)
+	if !bytes.Contains(list.body, []byte("9.1.m4s")) {
+		t.Errorf("the next owner's part is not listed:\n%s", list.body)
+	}
+	if cache := list.Header["Cache-Control"]; len(cache) != 1 {
+		t.Errorf("Cache-Control %q: something of the answer that was taken back is left", cache)
+	}
+}
+
+// A request that waits on storage is answered as soon as the show has come to this node.
+func TestRelayServesAShowThatComesToThisNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStudio(t)
+		s.live()
+		s.lose()
+		own, _ := s.handler(Config{})
+		relay := NewRelay(RelayConfig{
+			Own: own, Live: s,
+			Owner: func(context.Context, media.StreamPath) (Owner, error) { return Owner{}, nil },
+		}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		time.Sleep(10 * time.Millisecond)
+		waits := start(t, relay, sliding+"?_HLS_msn=9&_HLS_part=1")
+		left := start(t, relay, sliding+"?_HLS_msn=9&_HLS_part=1")
+		waits.held(t, "a show of another node")
+		left.cancel()
+		s.regain()
+		time.Sleep(liveLook)
+		waits.answered(t, "the show is here", 200, "9.1.m4s")
+		if waits.took > liveLook {
+			t.Errorf("answered after %v", waits.took)
+		}
+	})
+}
+
 func TestRelayCutsAnAnswerThatTheOwnerCuts(t *testing.T) {
 	p := newPair(t)
 	p.owner.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

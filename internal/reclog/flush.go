@@ -29,8 +29,11 @@ func (t *TakeWriter) flush() {
 
 // stepped wakes those who wait; it says whether the background goes on.
 func (t *TakeWriter) stepped(failed error, more bool) bool {
+	t.mu.Lock()
+	again := t.mu.err != nil
+	t.mu.Unlock()
 	if failed != nil {
-		t.w.report(failed)
+		t.w.report(failed, again)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,10 +122,11 @@ func (t *TakeWriter) synced(name string, err error) {
 		return
 	}
 	err = fmt.Errorf("sync take %d, %s: %w", t.take.Number, name, err)
-	t.w.report(err)
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.mu.unsynced == nil {
+	again := t.mu.unsynced != nil
+	if !again {
 		t.mu.unsynced = err
 	}
+	t.mu.Unlock()
+	t.w.report(err, again)
 }

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -110,7 +112,7 @@ func NewOrphans(root *Root) *Orphans {
 //
 // What can't be read is passed over and told in the error; the orphans beside it are good.
 func (o *Orphans) Step(
-	ctx context.Context, now time.Time, owned func(ctx context.Context, path media.StreamPath) (bool, error),
+	ctx context.Context, now time.Time, owned func(ctx context.Context, ref Ref) (bool, error),
 ) ([]Orphan, error) {
 	sweep := o.sweptAt.IsZero() || now.Sub(o.sweptAt) >= sweepEvery
 	paths, errs := o.list(ctx, now, sweep)
@@ -133,14 +135,18 @@ func (o *Orphans) Step(
 		if len(w.growing) == 0 || away != nil {
 			continue
 		}
-		has, err := owned(ctx, path)
-		if err != nil { // the next stream's would be the same
-			away = fmt.Errorf("owner of %s: %w", path, err)
-			errs = append(errs, away)
-			continue
+		has := make(map[media.RecordingID]bool, len(w.growing))
+		for id := range w.growing {
+			if has[id], away = owned(ctx, Ref{Path: path, ID: id}); away != nil { // the next one's would be the same
+				away = fmt.Errorf("owner of %s: %w", path, away)
+				errs = append(errs, away)
+				break
+			}
 		}
-		found, err := o.look(path, w, now, has)
-		orphans, errs = append(orphans, found...), append(errs, err)
+		if away == nil {
+			found, err := o.look(path, w, now, has)
+			orphans, errs = append(orphans, found...), append(errs, err)
+		}
 	}
 	for path, w := range o.streams {
 		if !w.seen.Equal(now) {
@@ -157,6 +163,18 @@ func (o *Orphans) Step(
 		return orphans, fmt.Errorf("look for orphans: %w", err)
 	}
 	return orphans, nil
+}
+
+// Finished lists the recordings that had ended when Step last looked, by stream and id.
+func (o *Orphans) Finished() []Ref {
+	var list []Ref
+	for path, w := range o.streams {
+		for id := range w.finished {
+			list = append(list, Ref{Path: path, ID: id})
+		}
+	}
+	slices.SortFunc(list, func(a, b Ref) int { return strings.Compare(a.String(), b.String()) })
+	return list
 }
 
 // Same says whether the recording still looks as it did when Step gave it.
@@ -307,11 +325,13 @@ func (o *Orphans) read(ref Ref, w *streamWatch) error {
 }
 
 // look compares a stream's growing recordings with how they were.
-func (o *Orphans) look(path media.StreamPath, w *streamWatch, now time.Time, owned bool) ([]Orphan, error) {
+func (o *Orphans) look(path media.StreamPath, w *streamWatch, now time.Time, owned map[media.RecordingID]bool) (
+	[]Orphan, error,
+) {
 	var orphans []Orphan
 	var errs []error
 	for id, q := range w.growing {
-		if owned {
+		if owned[id] {
 			q.since = time.Time{}
 			continue
 		}

@@ -57,7 +57,7 @@ func newWatched(tb testing.TB) *watched {
 func (w *watched) step(after time.Duration) []Orphan {
 	w.tb.Helper()
 	w.now = w.now.Add(after)
-	list, err := w.orphans.Step(w.tb.Context(), w.now, func(context.Context, media.StreamPath) (bool, error) {
+	list, err := w.orphans.Step(w.tb.Context(), w.now, func(context.Context, Ref) (bool, error) {
 		w.asked++
 		return w.owned, w.away
 	})
@@ -230,7 +230,7 @@ func TestBadManifestKeepsNoOtherFromBeingFound(t *testing.T) {
 	if err := os.WriteFile(name, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	list, err := w.orphans.Step(t.Context(), w.now, func(context.Context, media.StreamPath) (bool, error) {
+	list, err := w.orphans.Step(t.Context(), w.now, func(context.Context, Ref) (bool, error) {
 		return false, nil
 	})
 	if len(list) != 1 || !errors.Is(err, media.ErrCorrupt) {
@@ -273,7 +273,7 @@ func TestStepReadsNoFinishedRecordingTwice(t *testing.T) {
 	manyRecordings(t, dir, streams, finished)
 	var opened, listed int
 	o := NewOrphans(processRoot(t, dir, countingFS{opened: &opened, listed: &listed}))
-	owned := func(context.Context, media.StreamPath) (bool, error) { return true, nil }
+	owned := func(context.Context, Ref) (bool, error) { return true, nil }
 	now := time.Now()
 	step := func(after time.Duration) {
 		t.Helper()
@@ -302,7 +302,7 @@ func BenchmarkOrphansStep(b *testing.B) {
 	dir := b.TempDir()
 	manyRecordings(b, dir, 100, 100)
 	o := NewOrphans(processRoot(b, dir, osFS{}))
-	owned := func(context.Context, media.StreamPath) (bool, error) { return true, nil }
+	owned := func(context.Context, Ref) (bool, error) { return true, nil }
 	now := time.Now()
 	for range 3 {
 		now = now.Add(2 * time.Second)

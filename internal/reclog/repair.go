@@ -150,7 +150,7 @@ func (rc *recovery) read(tr media.Track) (*trackRecovery, error) {
 func (rc *recovery) damage(found ...Damage) {
 	for _, d := range found {
 		if !slices.Contains(rc.m.Damage, d) { // met by an earlier recovery
-			rc.w.report(d)
+			rc.w.report(d, false)
 			rc.m.addDamage(d)
 		}
 	}

@@ -36,7 +36,7 @@ type Config struct {
 	// Shared opens the directory together with other processes that do, as the nodes of a cluster; without it the
 	// directory is this process's alone.
 	Shared bool
-	// OnError is told of each failure of work done in the background (sync, index line), which is logged too. It is
+	// OnError is told of each failure of work done in the background (sync, index line), of which the first is logged too. It is
 	// called from any goroutine; nil is fine.
 	OnError func(ref Ref, err error)
 }

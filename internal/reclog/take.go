@@ -130,6 +130,9 @@ func (t *TakeWriter) AppendPart(track int, data []byte) (offset int64, err error
 			err = errors.Join(err, tr.media.undo(offset))
 		}
 	}
+	if err == nil {
+		err = t.w.ours()
+	}
 	if err != nil {
 		msn, part := SplitSequenceNumber(seq)
 		return 0, fmt.Errorf("append part %d.%d of %s: %w", msn, part, tr.name, err)

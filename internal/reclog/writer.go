@@ -1,6 +1,7 @@
 package reclog
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Writer struct {
 	logger *slog.Logger
 	// current is what the manifest on storage says.
 	current atomic.Pointer[Manifest]
+	// seen is the manifest's text when it was last found to be ours.
+	seen atomic.Pointer[[]byte]
 
 	mu struct {
 		sync.Mutex
@@ -111,6 +114,26 @@ func (w *Writer) fenced() error {
 		return err
 	case name != own:
 		return fmt.Errorf("%w: writer %.40q has the recording", media.ErrFenced, name)
+	}
+	return nil
+}
+
+// ours looks at the manifest of a shared root after media was written, and before it is announced: who takes a recording
+// over writes the manifest and then looks for media. So what is announced is found by whoever comes next, and what is
+// not found was not announced. media.ErrFenced, media.ErrGone; what can't be read is no sign of either.
+func (w *Writer) ours() error {
+	if !w.root.shared {
+		return nil
+	}
+	data, err := readFile(w.root.fsys, filepath.Join(w.dir, manifestFile), MaxManifest)
+	if seen := w.seen.Load(); err == nil && seen != nil && bytes.Equal(data, *seen) {
+		return nil
+	}
+	if held := w.fenced(); lost(held) {
+		return held
+	}
+	if err == nil {
+		w.seen.Store(&data)
 	}
 	return nil
 }
@@ -330,8 +353,14 @@ func (w *Writer) sealed(t *TakeWriter) error {
 	return w.discardLocked(t.dir)
 }
 
-func (w *Writer) report(err error) {
-	w.logger.Error("recording log", "err", err)
+// report tells of a failure in the background. Again says that the same was told before and has not ended: a volume that
+// fails does so with each segment.
+func (w *Writer) report(err error, again bool) {
+	if again {
+		w.logger.Debug("recording log", "err", err)
+	} else {
+		w.logger.Error("recording log", "err", err)
+	}
 	if w.root.onError != nil {
 		w.root.onError(w.ref, err)
 	}

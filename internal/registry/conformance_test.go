@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -218,7 +219,13 @@ func (b bench) testRace(t *testing.T) {
 func (b bench) testRefusals(t *testing.T) {
 	ctx := t.Context()
 	r := b.open(t, Config{})
-	wantError(t, r.Register(ctx, media.Node{ID: "a"}), media.ErrInvalid)
+	for _, url := range []string{"", "a", "http://", "ftp://a", "http://a?b", "http://a#b", "http://user:secret@a", "file:///a"} {
+		err := r.Register(ctx, media.Node{ID: "a", URL: url})
+		wantError(t, err, media.ErrInvalid)
+		if strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+	}
 	wantError(t, r.Register(ctx, media.Node{URL: "http://a"}), media.ErrInvalid)
 	_, err := r.Acquire(ctx, owned(show, "", 0), 0)
 	wantError(t, err, media.ErrInvalid)

@@ -71,8 +71,8 @@ func (m *Memory) Register(ctx context.Context, node media.Node) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("register node %s: %w", node.ID, err)
 	}
-	if node.ID == "" || node.URL == "" {
-		return fmt.Errorf("register node: %w: it needs an id and a URL, not %q and %q", media.ErrInvalid, node.ID, node.URL)
+	if err := node.Check(); err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	node.URL = strings.TrimSuffix(node.URL, "/")
 	m.mu.Lock()

@@ -50,6 +50,8 @@ type Redis struct {
 		sync.Mutex
 		closed bool
 		follow follower
+		// bad is when an entry was last told of that is none of ours.
+		bad map[string]time.Time
 	}
 	running sync.WaitGroup // the follower's goroutine
 }
@@ -107,6 +109,34 @@ func (r *Redis) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return r.client.Ping(ctx).Err()
+}
+
+const (
+	// badAgain is how often it is told of an entry that is none of ours, and maxBad of how many it is.
+	badAgain = time.Minute
+	maxBad   = 100
+)
+
+// bad tells of an entry that is none of ours: lists are asked for each second, and are not told of as often.
+func (r *Redis) bad(what, name string, err error) {
+	name = fmt.Sprintf("%.130q", name)
+	key, now := what+" "+name, time.Now()
+	r.mu.Lock()
+	last, known := r.mu.bad[key]
+	if len(r.mu.bad) >= maxBad && !known {
+		clear(r.mu.bad)
+	}
+	told := known && now.Sub(last) < badAgain
+	if !told {
+		if r.mu.bad == nil {
+			r.mu.bad = make(map[string]time.Time)
+		}
+		r.mu.bad[key] = now
+	}
+	r.mu.Unlock()
+	if !told {
+		r.logger.Warn("bad "+what+" in registry", what, name, "err", err)
+	}
 }
 
 // Ping implements Registry.

@@ -291,9 +291,15 @@ func TestRedisHoldsRubbish(t *testing.T) {
 	end := time.Now().Add(3 * time.Second).UnixMicro()
 
 	noError(t, r.Register(ctx, media.Node{ID: "a", URL: "http://a"}))
-	s.mustDo("HSET", "oxbow:{nodes}:known", "b", "{", "c", `{"id":"x","url":"http://x"}`)
-	s.mustDo("ZADD", "oxbow:{nodes}:ends", end, "b", end, "c", end, "d")
-	wantNodes(t, r, media.Node{ID: "a", URL: "http://a"})
+	s.mustDo("HSET", "oxbow:{nodes}:known", "b", "{", "c", `{"id":"x","url":"http://x"}`,
+		"e", `{"id":"e","url":"http://u:secret@e"}`)
+	s.mustDo("ZADD", "oxbow:{nodes}:ends", end, "b", end, "c", end, "d", end, "e")
+	for range 3 {
+		wantNodes(t, r, media.Node{ID: "a", URL: "http://a"})
+	}
+	if n := strings.Count(logged.String(), "bad node"); n != 3 || strings.Contains(logged.String(), "secret") {
+		t.Errorf("%d lines of 3 bad nodes:\n%s", n, logged.String())
+	}
 
 	epoch := acquire(t, r, show, "a", 0)
 	held := fmt.Sprintf("oxbow:{leases-%02d}:", bucket("acme"))
@@ -310,7 +316,7 @@ func TestRedisHoldsRubbish(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", text, logged.String())
 		}
 	}
-	wantError(t, r.Register(ctx, media.Node{ID: "a", URL: strings.Repeat("u", maxEntry)}), media.ErrTooLarge)
+	wantError(t, r.Register(ctx, media.Node{ID: "a", URL: "http://a", Version: strings.Repeat("v", maxEntry)}), media.ErrTooLarge)
 	wantError(t, r.Publish(ctx, media.Event{Type: strings.Repeat("u", maxEntry)}), media.ErrTooLarge)
 	wantError(t, r.Renew(ctx, media.Lease{Path: show, Node: "a", Epoch: epoch, Feed: strings.Repeat("u", maxEntry)}), media.ErrTooLarge)
 	wantError(t, r.Renew(ctx, owned(show, "a", 1<<53)), media.ErrInvalid)

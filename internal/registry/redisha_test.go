@@ -45,6 +45,24 @@ func TestRedisCluster(t *testing.T) {
 	t.Run("the access rule suffices", func(t *testing.T) {
 		useAll(t, MustOpenRedis(t, "redis+cluster://oxbow:hunter2@"+hosts, Config{Events: 2}))
 	})
+	t.Run("every part is looked at", func(t *testing.T) {
+		r := MustOpenRedis(t, "redis+cluster://oxbow:hunter2@"+hosts, Config{})
+		noError(t, r.Rights(t.Context()))
+		info, err := r.Info(t.Context())
+		noError(t, err)
+		_, err = r.Time(t.Context())
+		noError(t, err)
+		for _, s := range servers {
+			if !strings.Contains(info[s.addr], "redis_version:") {
+				t.Errorf("INFO of %s: %.100q", s.addr, info[s.addr])
+			}
+		}
+		mustUser(servers[2], "oxbow", "-xtrim")
+		if err := r.Rights(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "lacks +xtrim") {
+			t.Errorf("without +xtrim in one part: %v", err)
+		}
+		mustUser(servers[2], "oxbow", "+xtrim")
+	})
 	t.Run("a part is away and comes back empty", func(t *testing.T) {
 		ctx := t.Context()
 		r := MustOpenRedis(t, "redis+cluster://"+hosts+"?prefix=part", Config{})
@@ -111,6 +129,10 @@ func TestRedisSentinel(t *testing.T) {
 	r := MustOpenRedis(t, "redis+sentinel://:hunter2@"+addr+
 		"/main/0?sentinel_username=oxbow&sentinel_password=s-hunter3", Config{})
 	eventually(t, "the registry is there", func() error { return r.Ping(ctx) })
+	noError(t, r.Rights(ctx))
+	if info, err := r.Info(ctx); err != nil || len(info) != 1 {
+		t.Errorf("INFO of %d servers, %v, want the primary's", len(info), err)
+	}
 	useAll(t, r)
 	lease := owned(show, "a", acquire(t, r, show, "a", 6))
 	eventually(t, "the sentinel knows the replica", func() error {

@@ -357,7 +357,7 @@ func (r *Redis) Leases(ctx context.Context, publisher string) ([]media.Lease, er
 					continue
 				}
 			}
-			r.logger.Warn("bad lease in registry", "path", fmt.Sprintf("%.130q", pair[0]), "err", err)
+			r.bad("lease", pair[0], err)
 		}
 	}
 	slices.SortFunc(leases, func(a, b media.Lease) int { return strings.Compare(a.Path.String(), b.Path.String()) })

@@ -62,8 +62,8 @@ func (r *Redis) Register(ctx context.Context, node media.Node) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("register node %s: %w", node.ID, err)
 	}
-	if node.ID == "" || node.URL == "" {
-		return fmt.Errorf("register node: %w: it needs an id and a URL, not %q and %q", media.ErrInvalid, node.ID, node.URL)
+	if err := node.Check(); err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	node.URL = strings.TrimSuffix(node.URL, "/")
 	text, err := json.Marshal(node)
@@ -120,8 +120,12 @@ func (r *Redis) Nodes(ctx context.Context) ([]media.Node, error) {
 	var nodes []media.Node
 	for pair := range slices.Chunk(found, 2) {
 		var node media.Node
-		if err := json.Unmarshal([]byte(pair[1]), &node); err != nil || node.ID != pair[0] || node.URL == "" {
-			r.logger.Warn("bad node in registry", "node", fmt.Sprintf("%.100q", pair[0]), "err", err)
+		err := json.Unmarshal([]byte(pair[1]), &node)
+		if err == nil {
+			err = node.Check() // whoever may write there chooses whom nodes ask, but not what
+		}
+		if err != nil || node.ID != pair[0] {
+			r.bad("node", pair[0], err)
 			continue
 		}
 		nodes = append(nodes, node)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -79,16 +80,25 @@ func StartPostgres(ctx context.Context) (_ *Postgres, err error) {
 	if err = p.makeCluster(ctx); err != nil {
 		return nil, err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p.Addr = l.Addr().String()
-	if err = l.Close(); err != nil {
+	if p.Addr, err = freeAddr(ctx); err != nil {
 		return nil, err
 	}
 	_, p.port, _ = net.SplitHostPort(p.Addr)
 	return p, p.Start(ctx)
+}
+
+// freeAddr gives an address below the ports that Linux gives to outgoing connections, so that nobody takes it while
+// the server is down.
+func freeAddr(ctx context.Context) (string, error) {
+	var err error
+	for range 100 {
+		var l net.Listener
+		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err == nil {
+			return addr, l.Close()
+		}
+	}
+	return "", err
 }
 
 func (p *Postgres) makeCluster(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -142,10 +143,16 @@ func health(ctx context.Context, client *http.Client, url string) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
+// freeAddr gives an address below the ports that Linux gives to outgoing connections, so that nobody takes it while
+// the server is down.
 func freeAddr(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var err error
+	for range 100 {
+		var l net.Listener
+		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err == nil {
+			return addr, l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
