@@ -11,8 +11,8 @@ const (
 	promiseLook = 250 * time.Millisecond
 	// promiseWait is how long such a request is held: below what an edge waits for a segment.
 	promiseWait = 4 * time.Second
-	// promisedSegments and promisedTakes are how far behind what storage has a request may be to be held: what another process
-	// may have listed since, and no more.
+	// promisedSegments and promisedTakes are how far behind what storage has a request may be to be held: what another
+	// process may have listed since, and no more.
 	promisedSegments = 3
 	promisedTakes    = 2
 )

@@ -118,9 +118,9 @@ func (w *Writer) fenced() error {
 	return nil
 }
 
-// ours looks at the manifest of a shared root after media was written, and before it is announced: who takes a recording
-// over writes the manifest and then looks for media. So what is announced is found by whoever comes next, and what is
-// not found was not announced. media.ErrFenced, media.ErrGone; what can't be read is no sign of either.
+// ours looks at the manifest of a shared root after media was written, and before it is announced: who takes a
+// recording over writes the manifest and then looks for media. So what is announced is found by whoever comes next, and
+// what is not found was not announced. media.ErrFenced, media.ErrGone; what can't be read is no sign of either.
 func (w *Writer) ours() error {
 	if !w.root.shared {
 		return nil
