@@ -15,8 +15,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
-// sealTimeout is how long a recording that ended may have a last take that is not sealed, before it counts as left behind by
-// a crash and is recovered here. Sealing writes out what a stalled volume kept waiting.
+// sealTimeout is how long a recording that ended may have a last take that is not sealed, before it counts as left
+// behind by a crash and is recovered here. Sealing writes out what a stalled volume kept waiting.
 const sealTimeout = time.Minute
 
 // archive copies the recording to the archive.

@@ -35,12 +35,17 @@
 //
 //	Claim the stream -> look again -> Reopen (fences whoever wrote it) -> Renew -> manifest "ended" -> row -> event
 //
+// An orphan is also what the stream's owner has left: the publisher went to another cluster, or the owner shows another
+// recording. It is ended in the same way, but under the owner's lease, since that is not to be taken from it; instead
+// of a renewal the registry is asked again whether the owner is still elsewhere.
+//
 // Rows follow storage: one that grows while its recording has ended there is saved as ended, and one whose recording is
-// not there is closed as lost, after a while, and never while the stream's owner shows that recording.
+// not there is closed as lost, after a while, and never while the stream's owner shows that recording. A recording that
+// ended and has no row, because its process did not outlive the catalog's absence, gets one.
 //
 //  10. Of all processes of a cluster one ends a recording: it has the stream's lease, and the manifest's writer. A
 //     publisher who comes back meanwhile acquires the stream, which fences the one, and reopens it, which fences the
-//     other.
+//     other: its epoch is above the one that the recording is ended under.
 //  11. While the registry does not answer, or can't know, nothing is ended.
 //  12. A recording ended when its last media did, not when that was found: its dues count from there.
 //
@@ -60,7 +65,7 @@
 //	oxbow_archiver_stored_bytes_total, _stored_objects_total, _present_objects_total, _deleted_objects_total
 //	oxbow_archiver_damaged_recordings_total, _repaired_archives_total
 //	oxbow_archiver_orphans                              growing recordings that nobody owns; they should not stay
-//	oxbow_archiver_recovered_recordings_total{kind}     ended for their owners: orphan, row, lost
+//	oxbow_archiver_recovered_recordings_total{kind}     ended for their owners: orphan, row, lost, unlisted
 //	oxbow_archiver_pressure_level                       0 normal, 1 alarm, 2 archive early, 3 drop, 4 refuse
 //	oxbow_archiver_volume_used_ratio                    of bytes or inodes, whichever is more
 //	oxbow_archiver_volume_stalled                       1 while the volume does not answer

@@ -31,6 +31,8 @@ type front struct {
 	// long such an answer may be used. It has no body.
 	full  key
 	plain *object
+	// fullVersion is that of full: a delta update may have brought a newer one.
+	fullVersion version
 }
 
 func newFronts(c *cache) *fronts {
@@ -90,10 +92,11 @@ func (f *fronts) settle(k key, o *object, now time.Time) *object {
 	if k.Skip != hls.SkipNone {
 		return o
 	}
-	if newer || fr.full.path == "" || k.current() {
-		fr.full = k
+	fuller := newer || fr.fullVersion.before(o.version)
+	if fuller || fr.full.path == "" || k.current() {
+		fr.full, fr.fullVersion = k, o.version
 	}
-	if newer && !k.current() && fr.plain != nil {
+	if fuller && !k.current() && fr.plain != nil {
 		plain := k
 		plain.Directives = hls.Directives{Part: noPart}
 		if p := o.with(fr.plain); p.freshAt(now) {
@@ -108,16 +111,16 @@ func (f *fronts) settle(k key, o *object, now time.Time) *object {
 func (f *fronts) behindLocked(fr *front, k key, o *object, now time.Time) *object {
 	if now.Sub(fr.seen) > frontHold {
 		// It stays behind: numbering was lost, and an old playlist for ever would be worse.
-		fr.version, fr.seen, fr.full = o.version, now, key{}
+		fr.version, fr.seen, fr.full, fr.fullVersion = o.version, now, key{}, version{}
 		if k.Skip == hls.SkipNone {
-			fr.full = k
+			fr.full, fr.fullVersion = k, o.version
 		}
 		return o
 	}
 	if !k.current() {
 		return o
 	}
-	if k.Skip == hls.SkipNone && fr.full.path != "" {
+	if fr.full.path != "" { // also to who asks for a delta update: a full one is always an answer
 		if full := f.cache.get(fr.full); full != nil && o.version.before(full.version) {
 			return full.with(o)
 		}

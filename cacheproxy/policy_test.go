@@ -200,6 +200,22 @@ func TestSEQ9_PlainAnswersAreNeverOlderThanWhatWasServed(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a node takes over that has not what a delta update told first", func(t *testing.T) {
+		play(t, func(t *testing.T, w *world, s *show) {
+			w.get(t, livePath)
+			s.advance()
+			w.get(t, livePath+"?_HLS_msn=8&_HLS_part=0&_HLS_skip=YES")
+			w.get(t, livePath+"?_HLS_msn=8&_HLS_part=0")
+			w.net.set("a", nil)
+			w.net.set("b", newShow(7, 0))
+			time.Sleep(5 * time.Second) // the plain answer's time is over
+			for _, uri := range []string{livePath, livePath + "?_HLS_skip=YES"} {
+				if got := msnOf(w.get(t, uri).Body.String()); got != "7.1" {
+					t.Errorf("%s: version %s, want 7.1", uri, got)
+				}
+			}
+		})
+	})
 	t.Run("a delta update overtakes it", func(t *testing.T) {
 		play(t, func(t *testing.T, w *world, s *show) {
 			w.get(t, livePath)

@@ -99,6 +99,7 @@ func refuse(err error) *refusal {
 		{media.ErrTakenOver, "taken over", srtConflict,
 			"taken over: the same stream was published again from elsewhere"},
 		{media.ErrFenced, "lease lost", srtConflict, "taken over: another server owns the stream now"},
+		{media.ErrFull, "full", srtOverload, "the server's recording volume is full: tell its operator"},
 		{media.ErrUnavailable, "unavailable", srtOverload,
 			"the server cannot take streams right now: try again in a moment"},
 		{context.DeadlineExceeded, "unavailable", srtOverload,

@@ -83,8 +83,8 @@ const rowPatience = 2 * time.Second
 
 // HandOver gives up a stream's show so that another node can go on with it: its publication ends with
 // media.ErrUnavailable, what came is listed and sealed, the manifest says interrupted and the row is saved, unless the
-// catalog is away: then the next owner's row tells it all. Then the show leaves memory, as with Forget. What is not done
-// when ctx ends is an error, and left to the other's recovery.
+// catalog is away: then the next owner's row tells it all. Then the show leaves memory, as with Forget. What is not
+// done when ctx ends is an error, and left to the other's recovery.
 func (p *Packager) HandOver(ctx context.Context, path media.StreamPath) error {
 	if err := p.confirm(path); err != nil {
 		return fmt.Errorf("hand over: %w", err)

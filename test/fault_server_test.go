@@ -199,3 +199,51 @@ func TestFaultVolumeHangsAtStop(t *testing.T) {
 	}
 	figure(t, "stop while the volume hangs", "the server ends %d ms after SIGTERM", took.Milliseconds())
 }
+
+// TestFaultVolumeFullRefuses fills the volume under a show: the ladder is climbed and told, a new show is refused with
+// the reason, the one that is live may come back, and all of that ends when there is room again.
+func TestFaultVolumeFullRefuses(t *testing.T) {
+	t.Parallel()
+	server, volume := hangingServer(t)
+	server.start("serve")
+	rtmp := "rtmp://" + server.rtmp + "/live/"
+	key, other := server.createStream("acme", "show", faultSettings(nil)), server.createStream("other", "show", faultSettings(nil))
+	viewer := startWitness(t, "viewer", "/acme/show", "http://"+server.http)
+	live := startEncoder(t, faultFilm(t), 500*time.Millisecond, rtmp+key)
+	viewer.awaitListed(8, 30*time.Second)
+	volume.fail(syscall.ENOSPC)
+	level := func(want float64) func() bool {
+		return func() bool { return server.metrics("oxbow_archiver_pressure_level") == want }
+	}
+	eventually(t, 15*time.Second, "the pressure is at its highest", level(4))
+	late := startEncoder(t, faultFilm(t), 500*time.Millisecond, rtmp+other)
+	eventually(t, 10*time.Second, "a new show is refused with the reason", func() bool {
+		return strings.Contains(strings.Join(late.refused(), "\n"), "recording volume is full")
+	})
+	if n := len(late.connected()); n > 0 {
+		t.Errorf("%d connections of a new show were taken", n)
+	}
+	live.move(false)
+	live.await(1, 10*time.Second)
+	viewer.awaitListed(8, 20*time.Second)
+	if n := server.metrics("oxbow_packager_degraded_shows"); n != 1 {
+		t.Errorf("%v shows are degraded, want the one that is live", n)
+	}
+	volume.heal()
+	late.await(0, 10*time.Second)
+	eventually(t, 15*time.Second, "the pressure is gone", level(0))
+	eventually(t, 20*time.Second, "the show is recorded again", func() bool {
+		return server.metrics("oxbow_packager_degraded_shows") == 0
+	})
+	if n := server.metrics("oxbow_packager_lost_segments_total"); n == 0 {
+		t.Error("no lost segment is counted")
+	}
+	late.finish()
+	live.finish()
+	viewer.awaitEnd(20 * time.Second)
+	viewer.stop()
+	viewer.judgeAll()
+	if ids := viewer.recordings(); len(ids) != 1 {
+		t.Errorf("%d recordings were seen, want the one show", len(ids))
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -119,7 +118,7 @@ type playbackURL string
 func (p *playbackURL) UnmarshalText(text []byte) error {
 	base, err := parseBaseURL(string(text))
 	if err == nil {
-		if u, _ := url.Parse(base); u.Path != "" || strings.ContainsAny(base, " ;,'\"") {
+		if _, host, _ := strings.Cut(base, "://"); strings.ContainsAny(host, "/ ;,'\"") {
 			err = fmt.Errorf("%.200q has more than scheme, host and port: use one like https://live.example.com", text)
 		}
 	}

@@ -160,3 +160,17 @@ func TestSampleIsWholeFrames(t *testing.T) {
 		t.Errorf("the clip has %d bytes, want at most 600,000", len(sampleFLV))
 	}
 }
+
+func TestPlaybackURL(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"https://live.example.com": true, "http://127.0.0.1:8080/": true,
+		"live.example.com": false, "https://live.example.com/path": false, "https://h;script-src": false, "": false,
+	} {
+		var p playbackURL
+		if err := p.UnmarshalText([]byte(text)); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		} else if ok && strings.HasSuffix(string(p), "/") {
+			t.Errorf("%q is kept as %q", text, p)
+		}
+	}
+}

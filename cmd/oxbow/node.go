@@ -40,7 +40,7 @@ type node struct {
 	metrics  *prometheus.Registry
 	services *services
 	ready    atomic.Bool
-	full     atomic.Bool // new shows were refused for want of room, last
+	full     atomic.Bool // new shows are refused for lack of room, as was told
 	// self is how others find this process.
 	self media.Node
 
@@ -127,7 +127,7 @@ func (n *node) checkName(ctx context.Context) error {
 	defer cancel()
 	nodes, err := n.registry.Nodes(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // the registry is away, which is said elsewhere
+		return nil // the registry is away, which is said elsewhere
 	}
 	for _, other := range nodes {
 		if other.ID != n.self.ID || other.URL == n.self.URL {
@@ -136,7 +136,8 @@ func (n *node) checkName(ctx context.Context) error {
 		if err := answers(ctx, other.URL); err != nil && ctx.Err() == nil {
 			continue
 		}
-		return fmt.Errorf("--node %s: the %s at %s has that name: give each process its own", n.self.ID, other.Role, other.URL)
+		return fmt.Errorf("--node %s: the %s at %s has that name: give each process its own",
+			n.self.ID, other.Role, other.URL)
 	}
 	return nil
 }

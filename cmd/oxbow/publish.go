@@ -91,17 +91,18 @@ func (n *node) refuseWhenFull(ctx context.Context) error {
 		n.logger.Warn("look at the recordings' volume", "err", err)
 		return nil // it is met when the recording is made
 	}
-	if changed := n.full.Swap(full) != full; changed && full { // each refusal is logged; this says what to do
-		n.logger.Error("new shows are refused: the recordings' volume is full", "free", usage.Free, "total", usage.Total,
-			"do", "archive or delete recordings, or give the volume more room")
-	} else if changed {
-		n.logger.Info("new shows are taken again: the recordings' volume has room", "free", usage.Free)
+	if n.full.Swap(full) != full {
+		if full {
+			n.logger.Error("new shows are refused: the recordings' volume is full", "free", usage.Free, "total", usage.Total,
+				"do", "archive or delete recordings, or give the volume more room")
+		} else {
+			n.logger.Info("new shows are taken again: the recordings' volume has room", "free", usage.Free, "total", usage.Total)
+		}
 	}
-	if !full {
-		return nil
+	if full {
+		return fmt.Errorf("%w: %w", media.ErrUnavailable, media.ErrFull)
 	}
-	return ingest.Away(fmt.Errorf("%w: the recordings' volume is full", media.ErrUnavailable),
-		"the server's recording volume is full: tell its operator")
+	return nil
 }
 
 // startKeyCache has publishers known while SQL is away.

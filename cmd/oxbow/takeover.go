@@ -146,7 +146,8 @@ func (t *takeover) resume(ctx context.Context, ref reclog.Ref, epoch uint64) err
 	return t.packager.Resume(ctx, recording, writer)
 }
 
-// stored gives the stream's growing recording, if storage has one, and the highest epoch that storage knows of the stream.
+// stored gives the stream's growing recording, if storage has one, and the highest epoch that storage knows of the
+// stream.
 func (t *takeover) stored(ctx context.Context, path media.StreamPath) (media.RecordingID, uint64) {
 	ctx, cancel := context.WithTimeout(ctx, floorPatience)
 	defer cancel()

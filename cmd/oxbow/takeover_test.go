@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
+	"github.com/oxbow-video/oxbow/internal/registry"
+	"github.com/oxbow-video/oxbow/packager"
 )
 
 func TestRecordingThatWasEndedMeanwhileIsNotResumed(t *testing.T) {
@@ -27,9 +31,14 @@ func TestRecordingThatWasEndedMeanwhileIsNotResumed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// It has no packager: nothing may come to one.
-	late := &takeover{root: root, logger: slog.New(slog.DiscardHandler)}
+	logger := slog.New(slog.DiscardHandler)
+	p := packager.New(packager.Config{}, root, rows{}, registry.NewMemory(registry.Config{}), newRecordingID, logger,
+		prometheus.NewRegistry())
+	late := &takeover{root: root, packager: p, logger: logger}
 	if err := late.resume(t.Context(), ref, 5); !errors.Is(err, media.ErrNotFound) {
 		t.Errorf("resume: %v", err)
+	}
+	if _, here := p.Current(ref.Path); here {
+		t.Error("an ended recording grows here")
 	}
 }

@@ -39,7 +39,7 @@ func (n *node) meet(ctx context.Context, act string, do func() error) error {
 	}
 }
 
-// onVolume is run, left behind at a stop if the recordings' volume hangs: what it does there is taken up again by whoever
+// onVolume is run, left behind at a stop if the recordings' volume hangs: what it does there is taken up again by who
 // comes next.
 func (n *node) onVolume(name string, run func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {

@@ -108,8 +108,8 @@ func (c *Client) Sessions(ctx context.Context) ([]media.IngestReport, error) {
 	return reports, nil
 }
 
-// merge makes one list: of each stream who is live, then its standbys. Of two live ones the later stays, for the other's
-// node is about to lose the stream; standbys all stay, wherever they are.
+// merge makes one list: of each stream who is live, then its standbys. Of two live ones the later stays, for the node of
+// the other is about to lose the stream; standbys all stay, wherever they are.
 func merge(answers [][]media.IngestReport) []media.IngestReport {
 	reports := slices.Concat(answers...)
 	slices.SortStableFunc(reports, func(a, b media.IngestReport) int {

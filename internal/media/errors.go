@@ -18,5 +18,6 @@ var (
 	ErrTooLarge    = errors.New("too large")               // input past a stated limit
 	ErrLimit       = errors.New("limit reached")           // past what the publisher is allowed; the text says which
 	ErrUnavailable = errors.New("temporarily unavailable") // a service we need is away; try again
+	ErrFull        = errors.New("recording volume full")   // comes with ErrUnavailable
 	ErrCorrupt     = errors.New("corrupt")                 // stored bytes that do not parse, and are no torn tail
 )

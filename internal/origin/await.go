@@ -22,10 +22,10 @@ type awaited struct {
 }
 
 // await holds a request until judge is content with a version: three target durations at most (BLK-10), or until the
-// publisher is lost (BLK-11). Judge's own error ends the wait. What is too far ahead of a recording that another process
-// writes is waited for, too: that one may have told of more than storage has. Before a show's first version, judge gets nil. A show
-// that leaves this process while it grows ends the wait with errMoved: who asks finds it elsewhere, or next time on
-// storage.
+// publisher is lost (BLK-11). Judge's own error ends the wait. What is too far ahead of a recording that another
+// process writes is waited for, too: that one may have told of more than storage has. Before a show's first version,
+// judge gets nil. A show that leaves this process while it grows ends the wait with errMoved: who asks finds it
+// elsewhere, or next time on storage.
 func (h *Handler) await(ctx context.Context, r ref, judge func(*version) (hls.Decision, error)) (awaited, error) {
 	var timer *time.Timer
 	var first *version

@@ -15,7 +15,7 @@
 //	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
 //
 // A Relay in front of the handler lets any node of a cluster be asked: what another node has live it asks of that node
-// (relay.go).
+// (relay.go). A request that waits follows the show when it moves to another node, or to this one.
 //
 // Playlists that do not slide take a clip, ?start= and ?end= (hls.Clip). The multivariant playlist takes all forms of
 // bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since
@@ -35,8 +35,11 @@
 //     left and came back is another with the same recording: it lists all that was.
 //  3. Every wait ends: by a newer snapshot, after three target durations (503), at once when the show leaves this
 //     process for another (503), or with its request. Waiters are bounded.
-//  4. What is neither listed nor hinted is 404 at once (HNT-7). What may exist later is never cacheable as missing.
+//  4. What is neither listed nor hinted is 404 at once (HNT-7), but for what another process may have listed of a
+//     recording that it writes: that is waited for (late.go). What may exist later is never cacheable as missing.
 //  5. Media answers depend on the URL alone and say that they never change.
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.
-//  7. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
+//  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
+//     the next wait shorter. What memory serves has no part in that.
+//  8. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
 package origin

@@ -225,8 +225,8 @@ func (r *Relay) watch(ctx context.Context, giveUp context.CancelCauseFunc, t tar
 	giveUp(errOwnerChanged)
 }
 
-// awaitMove returns when the show has come to this node, when moved, if it is not nil, is true of the stream's owner, or
-// when ctx ends.
+// awaitMove returns when the show has come to this node, when moved, if it is not nil, is true of the stream's owner,
+// or when ctx ends.
 func (r *Relay) awaitMove(ctx context.Context, t target, moved func(Owner) bool) {
 	look := time.NewTicker(liveLook)
 	defer look.Stop()

@@ -85,7 +85,7 @@ func TestHangingStorageHoldsUpNoRequestAndNoLiveEdge(t *testing.T) {
 		const asked = 1500
 		held := make([]*pending, 0, 3*asked)
 		for i := range asked {
-			other := media.RecordingID(otherID[:22]) + media.RecordingID([]byte{
+			other := otherID[:22] + media.RecordingID([]byte{
 				"0123456789abcdefghjkmnpqrstvwxyz"[i>>10&31], "0123456789abcdefghjkmnpqrstvwxyz"[i>>5&31],
 				"0123456789abcdefghjkmnpqrstvwxyz"[i&31], 'b',
 			})

@@ -36,8 +36,8 @@ type Config struct {
 	// Shared opens the directory together with other processes that do, as the nodes of a cluster; without it the
 	// directory is this process's alone.
 	Shared bool
-	// OnError is told of each failure of work done in the background (sync, index line), of which the first is logged too. It is
-	// called from any goroutine; nil is fine.
+	// OnError is told of each failure of work done in the background (sync, index line); the first of them is logged.
+	// It is called from any goroutine; nil is fine.
 	OnError func(ref Ref, err error)
 }
 

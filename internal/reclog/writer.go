@@ -353,8 +353,8 @@ func (w *Writer) sealed(t *TakeWriter) error {
 	return w.discardLocked(t.dir)
 }
 
-// report tells of a failure in the background. Again says that the same was told before and has not ended: a volume that
-// fails does so with each segment.
+// report tells of a failure in the background. Again says that the same was told before and has not ended: a volume
+// that fails does so with each segment.
 func (w *Writer) report(err error, again bool) {
 	if again {
 		w.logger.Debug("recording log", "err", err)
