@@ -153,16 +153,38 @@ func (c *child) awaitReady(limit time.Duration, probe func() error) {
 	})
 }
 
-// steadyPorts are the addresses that were given to somebody: most are not listened at all the time.
+// steadyPorts are the addresses that tests which run have: most are not listened at all the time.
 var steadyPorts sync.Map
 
+const (
+	steadyFirst  = 12_000
+	steadyBlocks = 6
+	steadyLength = 3_000 // of a block; the last ends below the ports that Linux gives to outgoing connections
+)
+
+// steadyBlock is the first port of a block that no other test process has: it is listened at for as long as this runs.
+var steadyBlock = sync.OnceValues(func() (first int, held net.Listener) {
+	for _, i := range rand.Perm(steadyBlocks) {
+		first = steadyFirst + i*steadyLength
+		var err error
+		if held, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first)); err == nil {
+			break
+		}
+	}
+	return first, held
+})
+
 // steadyAddress gives a loopback address for what is stopped and started again: below the ports that Linux gives to
-// outgoing connections, so that nobody takes it in between. TCP and UDP are both free.
+// outgoing connections, so that nobody takes it in between. TCP and UDP are both free. It is given again after the test.
 func steadyAddress(tb testing.TB) string {
 	tb.Helper()
-	const first, last = 12_000, 30_000
+	first, _ := steadyBlock()
 	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first))
+		address := fmt.Sprintf("127.0.0.1:%d", first+1+rand.IntN(steadyLength-1))
+		if _, taken := steadyPorts.LoadOrStore(address, true); taken {
+			continue
+		}
+		tb.Cleanup(func() { steadyPorts.Delete(address) })
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
@@ -173,9 +195,6 @@ func steadyAddress(tb testing.TB) string {
 			continue
 		}
 		_ = p.Close()
-		if _, taken := steadyPorts.LoadOrStore(address, true); taken {
-			continue
-		}
 		return address
 	}
 	tb.Fatal("no free port")

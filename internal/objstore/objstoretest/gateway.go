@@ -149,7 +149,7 @@ func freeAddr(ctx context.Context) (string, error) {
 	var err error
 	for range 100 {
 		var l net.Listener
-		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(18_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 30_000+rand.IntN(2_700))
 		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err == nil {
 			return addr, l.Close()
 		}
