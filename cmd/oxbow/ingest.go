@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -296,10 +297,12 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 		asking, cancel := context.WithTimeout(ctx, catalogPatience)
 		defer cancel()
 		row, err := n.catalog.LatestRecording(asking, path)
-		if err == nil || errors.Is(err, media.ErrNotFound) {
+		if errors.Is(err, media.ErrNotFound) || err == nil && row.Cluster == cmp.Or(n.Cluster, media.DefaultCluster) {
 			return row.ID, err
 		}
-		return n.root.Latest(ctx, path) // the catalog is away: storage knows its own
+		// The catalog is away, or the stream goes on in another cluster, and viewers are sent there once it has something to
+		// play: storage knows its own.
+		return n.root.Latest(ctx, path)
 	}
 	gone := func(ctx context.Context, _ media.StreamPath, id media.RecordingID) (bool, error) {
 		ctx, cancel := context.WithTimeout(ctx, catalogPatience)
