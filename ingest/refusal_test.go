@@ -35,6 +35,9 @@ func TestRefusals(t *testing.T) {
 				return Away(fmt.Errorf("dial 192.0.2.9:6379: %w", media.ErrUnavailable), "the registry is away")
 			}
 		}, codeDenied, "the registry is away", []string{"reason=unavailable", "192.0.2.9"}},
+		{"a registry that is away", "live", "ox_secret-key+1", func(r *recorder) {
+			r.onAcquire = func() error { return fmt.Errorf("dial 192.0.2.9:6379: %w", media.ErrUnavailable) }
+		}, codeDenied, "their registry is away: try again", []string{"reason=unavailable", "192.0.2.9"}},
 		{"a packager's fault", "live", "ox_secret-key+1", func(r *recorder) {
 			r.onPublish = func() error { return errors.New("disk on fire") }
 		}, codeDenied, "its log tells more", []string{"reason=internal", "disk on fire"}},

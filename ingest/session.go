@@ -88,7 +88,8 @@ func (s *Server) open(ctx context.Context, req request, stop context.CancelCause
 	stream, err := s.authorize(ctx, req.target)
 	if err != nil {
 		s.damp(ctx, req, err)
-		return nil, fmt.Errorf("authorise: %w", err)
+		return nil, blame(fmt.Errorf("authorise: %w", err),
+			"the server cannot check this stream key, for its catalog is away: try again in a moment")
 	}
 	return s.admit(ctx, stream, req, stop)
 }
@@ -161,7 +162,8 @@ func (s *Server) acquire(ctx context.Context, mine feedOf) (uint64, error) {
 	defer cancel()
 	epoch, err := s.leases.Acquire(ctx, mine.path, mine.feed)
 	if err != nil {
-		return 0, fmt.Errorf("acquire %s: %w", mine.path, err)
+		return 0, blame(fmt.Errorf("acquire %s: %w", mine.path, err),
+			"the servers cannot tell who has the stream, for their registry is away: try again in a moment")
 	}
 	return epoch, nil
 }

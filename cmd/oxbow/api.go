@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/api"
@@ -49,13 +50,18 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	if err := errors.Join(n.serveAdmin(ctx), n.openCatalog(ctx), n.openRegistry(ctx)); err != nil {
 		return err
 	}
+	looked := make(chan struct{})
 	n.services.add(ctx, "admin token", func(running context.Context) error {
-		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout)
+		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout, sync.OnceFunc(func() { close(looked) }))
 	})
 	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "registration", n.register)
+	select {
+	case <-looked: // before that it would refuse the operator's own token
+	case <-ctx.Done():
+	}
 	n.ready.Store(true)
 	n.logger.Info("API is up", "http", public.Addr().String(), "internal", n.self.URL)
 	return n.services.wait(ctx)

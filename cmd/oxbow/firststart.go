@@ -49,9 +49,11 @@ func (n *node) firstStart(ctx context.Context, token string) (firstStart, error)
 }
 
 // ensureAdmin makes the admin token where the catalog has none, once the catalog answers, and then runs until ctx ends.
-func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out io.Writer) error {
+// It calls looked once the catalog has answered, or did not.
+func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out io.Writer, looked func()) error {
 	for away := false; ; away = true {
 		made, err := n.firstToken(ctx, token)
+		looked()
 		switch {
 		case err == nil && made != "":
 			_, _ = fmt.Fprintf(out, "\n  REST API   http://%s/v1/  with the admin token %s\n"+
