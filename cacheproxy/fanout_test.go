@@ -78,6 +78,7 @@ func (e *realEdge) fetch(ctx context.Context, uri string, head ...string) (*http
 func TestHTTP22_500ViewersUpstreamSeesOneRequestPerObjectAndVersion(t *testing.T) {
 	const viewers, versions = 500, 6
 	s := newShow(7, 0)
+	s.plainAge = "public, max-age=1000" // nothing runs out, however long the viewers take
 	e := newRealEdge(t, Config{}, nil, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()

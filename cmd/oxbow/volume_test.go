@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,10 @@ import (
 func TestVolumeThatHangsHoldsOneGoroutineOfAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var owner takeover
-		going, looks := make(chan struct{}), 0
+		going := make(chan struct{})
+		var looks atomic.Int64
 		work := func() error {
-			looks++
+			looks.Add(1)
 			<-going
 			return nil
 		}
@@ -34,15 +36,15 @@ func TestVolumeThatHangsHoldsOneGoroutineOfAStream(t *testing.T) {
 			}
 			cancel()
 		}
-		if looks != 1 {
+		if looks := looks.Load(); looks != 1 {
 			t.Errorf("%d looks at a time", looks)
 		}
 		if err := owner.look(t.Context(), acme("other"), func() error { return nil }); err != nil {
 			t.Errorf("another stream: %v", err)
 		}
 		close(going)
-		if err := owner.look(t.Context(), acme("show"), work); err != nil || looks != 2 {
-			t.Errorf("look %d once the volume answers: %v", looks, err)
+		if err := owner.look(t.Context(), acme("show"), work); err != nil || looks.Load() != 2 {
+			t.Errorf("look %d once the volume answers: %v", looks.Load(), err)
 		}
 		if n := len(owner.mu.looking); n != 0 {
 			t.Errorf("%d looks are left", n)
