@@ -64,6 +64,8 @@ type hold struct {
 	// users counts connections, two for a moment when one takes over, and an adoption that is under way.
 	users int
 	feed  string
+	// coming is the recording that is being brought here; empty once it grows here.
+	coming media.RecordingID
 	// unsure counts what was acquired since without an answer: the registry may have given it, and count on from there.
 	unsure uint64
 	// gone: it was lost, and what was made under it is being ended.
@@ -118,7 +120,7 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 		h = &hold{first: epoch}
 		l.mu.held[path] = h
 	}
-	h.epoch, h.feed, h.unsure = epoch, feed, 0
+	h.epoch, h.feed, h.coming, h.unsure = epoch, feed, lease.Recording, 0
 	h.users++
 	l.mu.Unlock()
 	if stale {
@@ -248,7 +250,11 @@ func (l *leases) renewalLocked(
 	path media.StreamPath, h *hold, growing map[media.StreamPath]media.RecordingID,
 ) media.Lease {
 	lease := l.lease(path, h.epoch)
-	lease.Recording = growing[path]
+	if rec, grows := growing[path]; grows {
+		lease.Recording, h.coming = rec, ""
+	} else {
+		lease.Recording = h.coming
+	}
 	feed, silent := l.feed(path)
 	if feed == media.FeedNone && h.users > 0 {
 		feed = h.feed // it is on its way in

@@ -17,13 +17,16 @@ type leaseWorld struct {
 	*leases
 	shows          map[media.StreamPath]media.RecordingID
 	fromStorage    uint64
+	growsInStorage media.RecordingID
 	lost, outdated []media.StreamPath
 }
 
 func newLeaseWorld(r registry.Registry) *leaseWorld {
-	w := &leaseWorld{shows: map[media.StreamPath]media.RecordingID{}, fromStorage: 7}
+	w := &leaseWorld{shows: map[media.StreamPath]media.RecordingID{}, fromStorage: 7, growsInStorage: "01kept"}
 	w.leases = newLeases(r, media.Node{ID: "a", Cluster: "main", URL: "http://a"}, slog.New(slog.DiscardHandler))
-	w.stored = func(context.Context, media.StreamPath) (media.RecordingID, uint64) { return "01kept", w.fromStorage }
+	w.stored = func(context.Context, media.StreamPath) (media.RecordingID, uint64) {
+		return w.growsInStorage, w.fromStorage
+	}
 	w.growing = func() map[media.StreamPath]media.RecordingID { return w.shows }
 	w.feed = func(media.StreamPath) (string, time.Duration) { return media.FeedNone, 0 }
 	w.leases.lost = func(p media.StreamPath) { w.lost = append(w.lost, p) }
@@ -132,6 +135,21 @@ func TestLeases(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantOwner(t, m, "") // nothing came of it
+	})
+	inLeaseWorld(t, "it names what is being brought here", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
+		w.growsInStorage = "01m9zv8q0000000000000000aa"
+		w.acquire(t)
+		w.beat(t.Context())
+		if lease := wantOwner(t, m, "a"); lease.Recording != w.growsInStorage {
+			t.Errorf("before the show has come the lease names %q", lease.Recording)
+		}
+		w.shows[acme("show")] = w.growsInStorage
+		w.beat(t.Context())
+		delete(w.shows, acme("show"))
+		w.beat(t.Context())
+		if lease := wantOwner(t, m, "a"); lease.Recording != "" {
+			t.Errorf("after the show has ended the lease names %q", lease.Recording)
+		}
 	})
 	inLeaseWorld(t, "it goes with its last publisher where no show grows", func(t *testing.T, w *leaseWorld, m *registry.Memory) {
 		first := w.acquire(t)
