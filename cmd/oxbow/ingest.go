@@ -84,7 +84,7 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 	defer drained()
 	inner := internalHandler(control.NewHandler(role.control(drained), c.ClusterToken, n.logger), nil, n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
-	n.openFor(ctx, doors, role.publishers)
+	n.openFor(ctx, doors, role.publishers, role.publishers.Tunnel())
 	n.ready.Store(true)
 	n.logger.Info("ingest node is up", "cluster", n.Cluster, "url", n.self.URL, "rtmp", doors.rtmp.Addr().String(),
 		"srt", doors.srt.Addr().String(), "recordings", n.Recordings)

@@ -34,9 +34,8 @@ func (n *node) openDoors(ctx context.Context) (*doors, error) {
 	return d, err
 }
 
-// openFor has publishers let in.
-func (n *node) openFor(ctx context.Context, d *doors, publishers *ingest.Server) {
-	tunnel := publishers.Tunnel()
+// openFor has publishers let in, through the tunnel too, whose handler may also be served elsewhere.
+func (n *node) openFor(ctx context.Context, d *doors, publishers *ingest.Server, tunnel *ingest.Tunnel) {
 	if d.tunnel != nil {
 		n.services.add(ctx, "HTTP", serveHTTP(d.tunnel, tunnel, n.logger))
 	}

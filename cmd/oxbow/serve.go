@@ -105,7 +105,7 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	tunnel := role.publishers.Tunnel()
 	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(rest.Public(), tunnel, edge), n.logger))
-	n.openFor(ctx, doors, role.publishers)
+	n.openFor(ctx, doors, role.publishers, tunnel)
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
