@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// captionPairs is cc_data of CEA-608 in field 1 that shows a line in CC1 by roll-up, three pairs of bytes for each
-// picture.
-func captionPairs(line string) (pictures [][]byte) {
-	text := "\x14\x25\x14\x25\x14\x2d\x14\x2d\x14\x70\x14\x70" + line
+// Commands of CEA-608 in field 1, sent twice as it asks for: a line in CC1 by roll-up begins, and what is shown goes.
+const (
+	captionBegin = "\x14\x25\x14\x25\x14\x2d\x14\x2d\x14\x70\x14\x70"
+	captionErase = "\x14\x2c\x14\x2c"
+)
+
+// captionData is cc_data of CEA-608 in field 1.
+func captionData(text string) (data []byte) {
 	if len(text)%2 == 1 {
 		text += " "
 	}
-	var data []byte
 	for i := 0; i < len(text); i += 2 {
 		data = append(data, 0xfc)
 		for _, c := range []byte(text[i : i+2]) {
 			data = append(data, c|byte(1-bits.OnesCount8(c)&1)<<7)
 		}
 	}
-	for c := range slices.Chunk(data, 9) {
-		pictures = append(pictures, c)
-	}
-	return pictures
+	return data
 }
 
 // captionSEI is a NAL unit of H.264 with cc_data as ATSC registered it (A/53 part 4, 6.2.3).
@@ -50,22 +50,27 @@ func TestCC1_CaptionsInThePictures(t *testing.T) {
 	t.Parallel()
 	tracks, samples := readClip(t, stampedClip(t, 320, 180, 60*time.Second))
 	const line = "CAPTIONS HERE"
-	unit := captionSEI(slices.Concat(captionPairs(line)...))
-	// A line each two seconds, so that who joins gets one. There is no time stamp in captions: their order is that of
-	// showing, so they stand on key frames and what is coded next is not told apart by three pictures.
+	units := [][]byte{captionSEI(captionData(captionBegin + line)), captionSEI(captionData(captionErase))}
+	// A line each two seconds, so that who joins gets one, and gone within its part: hls.js 1.7 forgets at each part what
+	// is on the screen, and tells of a line when it goes. There is no time stamp in captions: their order is that of
+	// showing, so they stand on key frames and far enough behind, for what is coded next is not told apart by three
+	// pictures.
 	number := 0
 	for i := range samples {
 		if !samples[i].track.video {
 			continue
 		}
-		if samples[i].sync && number%60 == 0 {
-			samples[i].payload = withUnit(unit, samples[i].payload)
+		switch number % 60 {
+		case 0:
+			samples[i].payload = withUnit(units[0], samples[i].payload)
+		case 9:
+			samples[i].payload = withUnit(units[1], samples[i].payload)
 		}
 		number++
 	}
 	sent := 0
 	count := func(s *erSample, at time.Duration) time.Duration {
-		if s.track.video && bytes.HasPrefix(s.payload, withUnit(unit, nil)) {
+		if s.track.video && bytes.HasPrefix(s.payload, withUnit(units[0], nil)) {
 			sent++
 		}
 		return at
@@ -101,7 +106,7 @@ func TestCC1_CaptionsInThePictures(t *testing.T) {
 	for _, path := range readPlaylist(t, folder+"/video.m3u8", string(server.get(folder+"/video.m3u8"))).segments {
 		media = append(media, server.get(path)...)
 	}
-	if kept := bytes.Count(media, withUnit(unit, nil)); kept < sent-1 || kept > sent || kept == 0 {
+	if kept := bytes.Count(media, withUnit(units[0], nil)); kept < sent-1 || kept > sent || kept == 0 {
 		t.Errorf("%d captions were sent, %d are in the segments as they were sent", sent, kept)
 	}
 }

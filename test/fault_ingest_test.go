@@ -17,6 +17,15 @@ const faultSlack = time.Second
 // full says that all rows are wanted, not only the quick ones.
 func full() bool { return os.Getenv("OXBOW_MATRIX") == "full" }
 
+// alone has a row run by itself in make test: a fleet is a dozen processes, and browsers beside it drop pictures.
+func alone(t *testing.T) {
+	t.Helper()
+	if full() {
+		t.Parallel()
+	}
+}
+
+// onlyFull leaves a row to make e2e.
 func onlyFull(t *testing.T) {
 	t.Helper()
 	if !full() {
@@ -28,7 +37,7 @@ func onlyFull(t *testing.T) {
 // TestFaultIngestKilled is must-show 2 and 5: the owner is killed with -9 in mid-part, the publisher reconnects to
 // another node after a second, and players go on without a reload.
 func TestFaultIngestKilled(t *testing.T) {
-	t.Parallel()
+	alone(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("killed", nil)
 	s.begin(time.Second, "a1", "a2")

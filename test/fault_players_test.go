@@ -131,7 +131,7 @@ func crossed(tb testing.TB, row string, players []*viewing, fault time.Time, bef
 // TestFaultPlayersKilled is must-show 2 with real players: the owner is killed with -9 in mid-part, its publisher comes
 // to another node after a second, and they go on without a reload.
 func TestFaultPlayersKilled(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{edges: 1})
 	s := f.newShow("watched", nil)
 	s.begin(time.Second, "a1", "a2")

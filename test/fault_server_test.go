@@ -61,11 +61,8 @@ func unknownRecording(base string) func(n int) string {
 // TestFaultVolumeHangs has the volume's server hang, for who writes, reads, opens or asks for the room. Meanwhile many
 // ask for recordings of before, and the publisher comes back to the same node.
 func TestFaultVolumeHangs(t *testing.T) {
-	t.Parallel()
-	lasts := 8 * time.Second
-	if full() {
-		lasts = 30 * time.Second
-	}
+	onlyFull(t)
+	const lasts = 30 * time.Second
 	dir := filepath.Join(t.TempDir(), "volume")
 	volume := newFaultVolume(t, dir)
 	var asked *storedRequests
@@ -165,7 +162,7 @@ func TestFaultVolumeHangsAtStart(t *testing.T) {
 // the next one takes the show up where storage has it. What was announced from memory alone ends with the process, so
 // viewers of before are not asked.
 func TestFaultVolumeHangsAtStop(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	server, volume := hangingServer(t)
 	server.http, server.rtmp = steadyAddress(t), steadyAddress(t)
 	server.start("serve")
@@ -203,7 +200,7 @@ func TestFaultVolumeHangsAtStop(t *testing.T) {
 // TestFaultVolumeFullRefuses fills the volume under a show: the ladder is climbed and told, a new show is refused with
 // the reason, the one that is live may come back, and all of that ends when there is room again.
 func TestFaultVolumeFullRefuses(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	server, volume := hangingServer(t)
 	server.start("serve")
 	rtmp := "rtmp://" + server.rtmp + "/live/"

@@ -12,7 +12,7 @@ import (
 // TestFaultRedisDown kills Redis: live goes on, a new publish is refused with the reason, nobody takes over; Redis comes
 // back without what it knew, leases are asserted again, nothing ends, and the next fault is borne as before.
 func TestFaultRedisDown(t *testing.T) {
-	t.Parallel()
+	alone(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("redis", nil)
 	other := f.newShow("later", nil)
@@ -53,7 +53,7 @@ func TestFaultRedisDown(t *testing.T) {
 // TestFaultSQLDown kills PostgreSQL: live goes on, a known key publishes, another one is refused with the reason, and
 // rows are written when it returns.
 func TestFaultSQLDown(t *testing.T) {
-	t.Parallel()
+	alone(t)
 	f := startFleet(t, clusterConfig{nodes: 1})
 	s, known := f.newShow("sql", nil), f.newShow("known", nil)
 	a1 := f.member("a1")

@@ -63,7 +63,7 @@ func (s *clusterShow) discontinuities(recording string) int {
 // TestFaultStandby has the primary feed at one node and the backup at another: the backup takes over from a primary that
 // is silent, stays live when that comes back, and gives way when the API is told to switch.
 func TestFaultStandby(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	const backupAfter = time.Second
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("standby", map[string]any{"backup_after": backupAfter.String()})

@@ -45,7 +45,7 @@ func TestFaultPublisherStaysAway(t *testing.T) {
 
 // TestFaultAPIDrain drains the owner by the API: the node ends, and the publisher's show goes on at another.
 func TestFaultAPIDrain(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("apidrain", nil)
 	s.begin(500*time.Millisecond, "a1", "a2")

@@ -119,7 +119,7 @@ func (f *fleet) loseCatalog() {
 // TestToolsOnACluster has inspect, reindex and doctor look at what a cluster left after a take-over: clean where it is
 // whole, a planted fault found, a lost catalog made anew, and the services judged as they are.
 func TestToolsOnACluster(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{noArchiver: true, edges: 1, archiverFlags: []string{"--archive-grace", "1h"}})
 	archiver, a2 := f.member("a-archiver"), f.member("a2")
 	s, kept := f.newShow("tools", nil), f.newShow("kept", map[string]any{"archive_delay": "1h"})
