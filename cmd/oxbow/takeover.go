@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/ingest"
@@ -28,46 +27,23 @@ type takeover struct {
 	packager *packager.Packager
 	logger   *slog.Logger
 
-	mu struct {
-		sync.Mutex
-		// looking are the streams whose storage is being looked at; each is closed when that is over. A volume that hangs
-		// holds one goroutine of a stream, however often its publisher comes.
-		looking map[media.StreamPath]chan struct{}
-	}
+	// turns are of whose storage is being looked at. A volume that hangs holds one goroutine of a stream, however often
+	// its publisher comes.
+	turns turns
 }
 
 var errVolume = fmt.Errorf("%w: the recordings' volume does not answer", media.ErrUnavailable)
 
 // look has work done on a stream's storage, one at a time, and waits for it as long as ctx.
 func (t *takeover) look(ctx context.Context, path media.StreamPath, work func() error) error {
-	var over chan struct{}
-	for over == nil {
-		t.mu.Lock()
-		other := t.mu.looking[path]
-		if other == nil {
-			if t.mu.looking == nil {
-				t.mu.looking = make(map[media.StreamPath]chan struct{})
-			}
-			over = make(chan struct{})
-			t.mu.looking[path] = over
-		}
-		t.mu.Unlock()
-		if other == nil {
-			break
-		}
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return errVolume
-		}
+	over, err := t.turns.take(ctx, path)
+	if err != nil {
+		return errVolume
 	}
 	done := make(chan error, 1)
 	go func() {
 		err := work()
-		t.mu.Lock()
-		delete(t.mu.looking, path)
-		t.mu.Unlock()
-		close(over)
+		over()
 		done <- err
 	}()
 	select {

@@ -46,7 +46,7 @@ func TestVolumeThatHangsHoldsOneGoroutineOfAStream(t *testing.T) {
 		if err := owner.look(t.Context(), acme("show"), work); err != nil || looks.Load() != 2 {
 			t.Errorf("look %d once the volume answers: %v", looks.Load(), err)
 		}
-		if n := len(owner.mu.looking); n != 0 {
+		if n := len(owner.turns.of); n != 0 {
 			t.Errorf("%d looks are left", n)
 		}
 	})
