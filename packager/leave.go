@@ -81,6 +81,20 @@ func (s *stream) dropShowLocked() {
 // rowPatience is how long a show that is handed over waits for its row to be saved.
 const rowPatience = 2 * time.Second
 
+// lose ends the show for its readers: no version follows, and who waits for one is released, now and ever after.
+func (s *Show) lose() {
+	if s.lost.Swap(true) {
+		return
+	}
+	released := make(chan struct{})
+	close(released)
+	old := s.version.Load()
+	for !s.version.CompareAndSwap(old, &version{snap: old.snap, next: released}) {
+		old = s.version.Load()
+	}
+	close(old.next)
+}
+
 // HandOver gives up a stream's show so that another node can go on with it: its publication ends with
 // media.ErrUnavailable, what came is listed and sealed, the manifest says interrupted and the row is saved, unless the
 // catalog is away: then the next owner's row tells it all. Then the show leaves memory, as with Forget. What is not

@@ -353,20 +353,6 @@ func (s *Show) setState(state media.State, at time.Time, then func()) {
 	s.publish()
 }
 
-// lose ends the show for its readers: no version follows, and who waits for one is released, now and ever after.
-func (s *Show) lose() {
-	if s.lost.Swap(true) {
-		return
-	}
-	released := make(chan struct{})
-	close(released)
-	old := s.version.Load()
-	for !s.version.CompareAndSwap(old, &version{snap: old.snap, next: released}) {
-		old = s.version.Load()
-	}
-	close(old.next)
-}
-
 // publish makes a new version, once every track has a segment.
 func (s *Show) publish() {
 	if s.recorder.fenced.Load() {
