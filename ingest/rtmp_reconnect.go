@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -128,14 +127,4 @@ func (s *Server) RequestReconnect(tcURL string) (asked int) {
 		}
 	}
 	return asked
-}
-
-// wait ends with a channel's closing, or after a time.
-func wait(done <-chan struct{}, most time.Duration) {
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	}
 }

@@ -3,7 +3,6 @@ package ingest
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,16 +124,4 @@ func TestRequestReconnect(t *testing.T) {
 	if asked := s.RequestReconnect(""); asked != 0 {
 		t.Errorf("%d were asked", asked)
 	}
-}
-
-func TestWaitEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begun, done := time.Now(), make(chan struct{})
-		wait(done, 2*time.Second)
-		if waited := time.Since(begun); waited != 2*time.Second {
-			t.Errorf("it waited %v", waited)
-		}
-		close(done)
-		wait(done, time.Hour)
-	})
 }
