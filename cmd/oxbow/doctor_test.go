@@ -2,18 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
@@ -113,46 +107,12 @@ func TestDoctorAsksPostgres(t *testing.T) {
 	check(1, "FAIL  catalog")
 }
 
-// redisUser runs a Redis in which a user may do what the rule says.
+// redisUser runs a Redis that keeps what it is told, in which a user may do what the rule says.
 func redisUser(t *testing.T, rule string) (url string) {
 	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("OXBOW_TEST_REQUIRE") == "all" {
-			t.Fatal(err)
-		}
-		t.Skip("no redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	_ = l.Close()
-	args := []string{
-		"--port", strconv.Itoa(address.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", t.TempDir(),
-		"--user", "probe", "on", ">hunter2",
-	}
-	server := exec.CommandContext(context.Background(), binary, append(args, strings.Fields(rule)...)...)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	url = fmt.Sprintf("redis://probe:hunter2@%s", address)
-	began := time.Now()
-	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-		var stdout, stderr bytes.Buffer
-		if run([]string{"doctor", "--registry", url}, &stdout, &stderr); !strings.Contains(stdout.String(), "refused") &&
-			!strings.Contains(stdout.String(), "LOADING") {
-			return url
-		}
-		if time.Since(began) > 20*time.Second {
-			t.Fatalf("redis-server is not ready: %s", &stdout)
-		}
-	}
+	base, _ := startRedis(t, append([]string{"--appendonly", "yes", "--user", "probe", "on", ">hunter2"},
+		strings.Fields(rule)...)...)
+	return strings.Replace(base, "://", "://probe:hunter2@", 1)
 }
 
 // A real Redis in which the user may do all that is needed, and one where a command is missing.

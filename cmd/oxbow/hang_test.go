@@ -16,8 +16,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/registry"
 )
 
-// startRedis starts a real redis-server that remembers nothing, until the test ends.
-func startRedis(t *testing.T) (url string, process *os.Process) {
+// startRedis starts a real redis-server until the test ends. It remembers nothing, unless more arguments have it do so.
+func startRedis(t *testing.T, more ...string) (url string, process *os.Process) {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil && os.Getenv("OXBOW_TEST_REQUIRE") != "all" {
@@ -29,8 +29,8 @@ func startRedis(t *testing.T) (url string, process *os.Process) {
 	}
 	_ = l.Close()
 	host, port, _ := net.SplitHostPort(l.Addr().String())
-	cmd := exec.CommandContext(context.Background(), binary, "--bind", host, "--port", port, "--save", "",
-		"--appendonly", "no", "--dir", t.TempDir())
+	args := []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir()}
+	cmd := exec.CommandContext(context.Background(), binary, append(args, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
