@@ -44,6 +44,20 @@ type SettingsPatch struct {
 	BackupAfter     *span   `json:"backup_after,omitempty" doc:"Silence of the live feed until a standby takes over"`
 	DVRWindow       *span   `json:"dvr_window,omitempty" doc:"Length of the sliding live playlists"`
 	Retention       *span   `json:"retention,omitempty" doc:"From a recording's end to its deletion; 0 is never"`
+	Record          *string `json:"record,omitempty" doc:"on, or off: nothing is archived, or kept after the show"`
+	ArchiveMode     *string `json:"archive_mode,omitempty" doc:"after_end, or continuous: upload while live"`
+	Archive         *string `json:"archive,omitempty" doc:"Name of the archive; empty is the default one"`
+	Mirror          *string `json:"mirror,omitempty" doc:"Name of the archive for a copy; empty makes none"`
+	Keep            *bool   `json:"keep,omitempty" doc:"Hold all recordings against retention and deletion"`
+	RetentionCount  *int    `json:"retention_count,omitempty" doc:"Most finished recordings; 0 is no bound"`
+	RetentionBytes  *int64  `json:"retention_bytes,omitempty" doc:"Most bytes of finished recordings; 0 is no bound"`
+	LocalRetention  *span   `json:"local_retention,omitempty" doc:"From archiving to dropping the local copy; 0 is soon"`
+	LocalCount      *int    `json:"local_count,omitempty" doc:"Most local copies of archived recordings; 0 is no bound"`
+	LocalBytes      *int64  `json:"local_bytes,omitempty" doc:"Most bytes of such copies; 0 is no bound"`
+	LocalFree       *int    `json:"local_free,omitempty" doc:"Percent of the volume to keep free of such copies; 0: none"`
+
+	ThumbnailInterval *span `json:"thumbnail_interval,omitempty" doc:"Between pictures of a live show; 0 makes none"`
+
 	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty" doc:"A publisher's goodbye ends the recording"`
 	Latency         *string `json:"latency,omitempty" doc:"low (parts) or standard (whole segments)"`
 	PartDuration    *span   `json:"part_duration,omitempty" doc:"Target duration of parts, 200ms to 1s"`
@@ -69,6 +83,20 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 		BackupAfter:     (*span)(p.BackupAfter),
 		DVRWindow:       (*span)(p.DVRWindow),
 		Retention:       (*span)(p.Retention),
+		Record:          p.Record,
+		ArchiveMode:     p.ArchiveMode,
+		Archive:         p.Archive,
+		Mirror:          p.Mirror,
+		Keep:            p.Keep,
+		RetentionCount:  p.RetentionCount,
+		RetentionBytes:  p.RetentionBytes,
+		LocalRetention:  (*span)(p.LocalRetention),
+		LocalCount:      p.LocalCount,
+		LocalBytes:      p.LocalBytes,
+		LocalFree:       p.LocalFree,
+
+		ThumbnailInterval: (*span)(p.ThumbnailInterval),
+
 		EndOnUnpublish:  p.EndOnUnpublish,
 		Latency:         p.Latency,
 		PartDuration:    (*span)(p.PartDuration),
@@ -95,6 +123,20 @@ func (p SettingsPatch) media() media.SettingsPatch {
 		BackupAfter:     (*media.Span)(p.BackupAfter),
 		DVRWindow:       (*media.Span)(p.DVRWindow),
 		Retention:       (*media.Span)(p.Retention),
+		Record:          p.Record,
+		ArchiveMode:     p.ArchiveMode,
+		Archive:         p.Archive,
+		Mirror:          p.Mirror,
+		Keep:            p.Keep,
+		RetentionCount:  p.RetentionCount,
+		RetentionBytes:  p.RetentionBytes,
+		LocalRetention:  (*media.Span)(p.LocalRetention),
+		LocalCount:      p.LocalCount,
+		LocalBytes:      p.LocalBytes,
+		LocalFree:       p.LocalFree,
+
+		ThumbnailInterval: (*media.Span)(p.ThumbnailInterval),
+
 		EndOnUnpublish:  p.EndOnUnpublish,
 		Latency:         p.Latency,
 		PartDuration:    (*media.Span)(p.PartDuration),
@@ -121,6 +163,20 @@ type Settings struct {
 	BackupAfter     span   `json:"backup_after"`
 	DVRWindow       span   `json:"dvr_window"`
 	Retention       span   `json:"retention"`
+	Record          string `json:"record"`
+	ArchiveMode     string `json:"archive_mode"`
+	Archive         string `json:"archive"`
+	Mirror          string `json:"mirror"`
+	Keep            bool   `json:"keep"`
+	RetentionCount  int    `json:"retention_count"`
+	RetentionBytes  int64  `json:"retention_bytes"`
+	LocalRetention  span   `json:"local_retention"`
+	LocalCount      int    `json:"local_count"`
+	LocalBytes      int64  `json:"local_bytes"`
+	LocalFree       int    `json:"local_free"`
+
+	ThumbnailInterval span `json:"thumbnail_interval"`
+
 	EndOnUnpublish  bool   `json:"end_on_unpublish"`
 	Latency         string `json:"latency"`
 	PartDuration    span   `json:"part_duration"`
@@ -146,6 +202,20 @@ func newSettings(s media.Settings) Settings {
 		BackupAfter:     span(s.BackupAfter),
 		DVRWindow:       span(s.DVRWindow),
 		Retention:       span(s.Retention),
+		Record:          s.Record,
+		ArchiveMode:     s.ArchiveMode,
+		Archive:         s.Archive,
+		Mirror:          s.Mirror,
+		Keep:            s.Keep,
+		RetentionCount:  s.RetentionCount,
+		RetentionBytes:  s.RetentionBytes,
+		LocalRetention:  span(s.LocalRetention),
+		LocalCount:      s.LocalCount,
+		LocalBytes:      s.LocalBytes,
+		LocalFree:       s.LocalFree,
+
+		ThumbnailInterval: span(s.ThumbnailInterval),
+
 		EndOnUnpublish:  s.EndOnUnpublish,
 		Latency:         s.Latency,
 		PartDuration:    span(s.PartDuration),

@@ -270,10 +270,12 @@ func (s *stream) stop() []*Show {
 
 // row is the recording as the catalog has it.
 func (s *Show) row() media.Recording {
-	return media.Recording{
+	row := media.Recording{
 		ID: s.id, Path: s.path, State: s.state, StartedAt: s.startedAt, EndedAt: s.endedAt, Duration: s.length(),
 		Bytes: s.recorder.bytes.Load(), Local: true, Continues: s.continues,
 	}
+	row.Follow(s.settings)
+	return row
 }
 
 // length is the recording's media time without fillers.

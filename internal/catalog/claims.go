@@ -14,14 +14,14 @@ import (
 const (
 	free = ` AND (claim_until IS NULL OR claim_until <= $1) AND (retry_at IS NULL OR retry_at <= $1)`
 
-	deleteDue = `(cluster = $4 AND state IN ('ended', 'archived', 'deleting') AND NOT keep
+	deleteDue = `(cluster = $4 AND state IN ('ended', 'archived', 'deleting') AND NOT keep AND NOT held
 		AND expire_due <= $1` + free + `)`
 
 	dropDue = `(cluster = $4 AND state = 'archived' AND local AND drop_due <= $1` + free + `)`
 
 	// What has expired is deleted, not archived first. An archiving row is due again once its claim ran out.
 	archiveDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND local AND archive_due <= $1` + free + `
-		AND (state = 'archiving' OR keep OR expire_due IS NULL OR expire_due > $1))`
+		AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1))`
 )
 
 // claimDue takes the row that has been due for longest. The outer condition repeats the inner, because PostgreSQL
@@ -35,6 +35,7 @@ func claimDue(lock string) string {
 		attempts = attempts + CASE WHEN claim_until IS NULL THEN 0 ELSE 1 END,
 		last_error = CASE WHEN claim_until IS NULL THEN last_error
 			ELSE 'archiver ' || claim_owner || ' stopped in the middle of ' || claim_action END,
+		archive_begun = CASE WHEN NOT ` + deleteDue + ` AND NOT ` + dropDue + ` THEN TRUE ELSE archive_begun END,
 		claim_owner = $2,
 		claim_epoch = claim_epoch + 1,
 		claim_until = $3,

@@ -33,7 +33,7 @@ func (s suite) testLife(t *testing.T) {
 	db.now = func() time.Time { return due.Add(time.Second) }
 	grace := due.Add(10 * time.Minute)
 	noError(t, db.FinishClaim(ctx, c, grace))
-	r.State, r.ArchivedAt = media.Archived, due.Add(time.Second)
+	r.State, r.ArchivedAt, r.DropDue = media.Archived, due.Add(time.Second), grace
 	same(t, "archived row", r, read(t, db, r.ID))
 	nothingDue(t, db, grace.Add(-time.Millisecond))
 
@@ -43,7 +43,7 @@ func (s suite) testLife(t *testing.T) {
 	}
 	same(t, "drop claim", want, c)
 	noError(t, db.FinishClaim(ctx, c, time.Time{}))
-	r.Local = false
+	r.Local, r.DropDue = false, time.Time{}
 	same(t, "dropped row", r, read(t, db, r.ID))
 	nothingDue(t, db, start.Add(time.Hour-time.Millisecond))
 

@@ -28,13 +28,21 @@ func lockSettings(ctx context.Context, tx *sql.Tx, path media.StreamPath) (media
 	return inForce(p.Settings, s.Overrides), nil
 }
 
-// dues says when a recording that ended is to be archived and when it expires; zero is never.
-func dues(ended time.Time, s media.Settings) (archive, expire time.Time) {
-	archive = ended.Add(s.ArchiveDelay.D())
-	if s.Retention > 0 {
-		expire = ended.Add(s.Retention.D())
+// applyDues sets what follows for a recording from its end and the settings in force: when it is to be archived and
+// where, when it expires, and whether it is held. What bounds many recordings together is not seen here.
+func applyDues(r *media.Recording, s media.Settings) {
+	r.Follow(s)
+	r.ArchiveDue, r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.ArchiveDelay.D()), time.Time{}, ""
+	switch {
+	case s.Record == media.RecordOff:
+		r.ArchiveDue = time.Time{}
+		r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.DVRWindow.D()), media.ReasonRecord
+	case s.Retention > 0:
+		r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.Retention.D()), media.ReasonAge
 	}
-	return archive, expire
+	if r.Continuous {
+		r.ArchiveDue = r.EndedAt
+	}
 }
 
 // applySettings carries a publisher's changed settings to its streams and recordings.
@@ -70,15 +78,26 @@ func applySettings(ctx context.Context, tx *sql.Tx, p media.Publisher) error {
 	return nil
 }
 
-// setDues computes anew when the recordings of a stream are due that were not yet acted on: archiving of those that
-// wait for it, expiry of all that are not being deleted.
+// setDues computes anew, for the recordings of a stream, all that follows from its settings and was not yet acted on:
+// archiving of those that wait for it, expiry of all that are not being deleted.
 func setDues(ctx context.Context, tx *sql.Tx, path media.StreamPath, s media.Settings) error {
-	retention := sql.Null[int64]{V: s.Retention.D().Milliseconds(), Valid: s.Retention > 0}
+	// The dues of a recording that ended at the epoch are how long they come after the end.
+	r := media.Recording{EndedAt: time.UnixMilli(0)}
+	applyDues(&r, s)
+	after := func(due time.Time) sql.Null[int64] {
+		return sql.Null[int64]{V: due.UnixMilli(), Valid: !due.IsZero()}
+	}
 	_, err := changed(ctx, tx, `
 		UPDATE recordings SET
 			archive_due = CASE WHEN state = 'ended' THEN ended_at + $1 ELSE archive_due END,
-			expire_due = ended_at + $2
-		WHERE publisher = $3 AND stream = $4 AND state IN ('ended', 'archiving', 'archived')`,
-		s.ArchiveDelay.D().Milliseconds(), retention, path.Publisher, path.Stream)
+			expire_due = ended_at + $2,
+			expire_reason = CASE WHEN ended_at IS NULL THEN '' ELSE $3 END,
+			held = $4,
+			continuous = CASE WHEN state IN ('live', 'interrupted', 'ended') THEN $5 ELSE continuous END,
+			archive = CASE WHEN archive_begun OR state IN ('archiving', 'archived') THEN archive ELSE $6 END,
+			mirror = CASE WHEN archive_begun OR state IN ('archiving', 'archived') THEN mirror ELSE $7 END
+		WHERE publisher = $8 AND stream = $9 AND state IN ('live', 'interrupted', 'ended', 'archiving', 'archived')`,
+		after(r.ArchiveDue), after(r.ExpireDue), r.ExpireReason, r.Held, r.Continuous, r.Archive, r.Mirror,
+		path.Publisher, path.Stream)
 	return err
 }

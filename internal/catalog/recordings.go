@@ -11,7 +11,9 @@ import (
 )
 
 const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues,
-	keep, local, archive_due, expire_due, archived_at, deleted_at, attempts, last_error`
+	keep, held, local, archive_due, expire_due, expire_reason, drop_due, archived_at, deleted_at, attempts, last_error,
+	archive, mirror, continuous, uploaded, progress_done, progress_total, progress_rate, progress_at,
+	clip_of, clip_start_ms, clip_end_ms`
 
 func scanRecording(row scanner) (media.Recording, error) {
 	var r media.Recording
@@ -23,8 +25,11 @@ func scanRecording(row scanner) (media.Recording, error) {
 func recordingFields(r *media.Recording) []any {
 	return []any{
 		&r.ID, &r.Path.Publisher, &r.Path.Stream, &r.Cluster, &r.State, at{&r.StartedAt}, at{&r.EndedAt},
-		inMillis{&r.Duration}, &r.Bytes, &r.Continues, &r.Keep, &r.Local,
-		at{&r.ArchiveDue}, at{&r.ExpireDue}, at{&r.ArchivedAt}, at{&r.DeletedAt}, &r.Attempts, &r.LastError,
+		inMillis{&r.Duration}, &r.Bytes, &r.Continues, &r.Keep, &r.Held, &r.Local,
+		at{&r.ArchiveDue}, at{&r.ExpireDue}, &r.ExpireReason, at{&r.DropDue}, at{&r.ArchivedAt}, at{&r.DeletedAt},
+		&r.Attempts, &r.LastError, &r.Archive, &r.Mirror, &r.Continuous, &r.Uploaded,
+		&r.Progress.Done, &r.Progress.Total, &r.Progress.Rate, at{&r.Progress.At},
+		&r.ClipOf, inMillis{&r.ClipStart}, inMillis{&r.ClipEnd},
 	}
 }
 
@@ -63,7 +68,7 @@ func (db *DB) saveEnded(ctx context.Context, r media.Recording) error {
 		if err != nil {
 			return err
 		}
-		r.ArchiveDue, r.ExpireDue = dues(r.EndedAt, settings)
+		applyDues(&r, settings)
 		return db.saveIn(ctx, tx, r)
 	})
 }
@@ -72,7 +77,7 @@ func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 	n, err := changed(ctx, q, saveRecording,
 		r.ID, r.Path.Publisher, r.Path.Stream, r.State, millis(r.StartedAt), millis(r.EndedAt),
 		r.Duration.Milliseconds(), r.Bytes, r.Continues, millis(r.ArchiveDue), millis(r.ExpireDue), db.now().UnixMilli(),
-		clusterOf(r))
+		clusterOf(r), r.Held, r.Continuous, r.Archive, r.Mirror, r.ExpireReason)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -84,8 +89,10 @@ func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 const saveRecording = `
 	INSERT INTO recordings (
 		id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, archive_due, expire_due,
-		updated_at, cluster, keep, local, attempts, last_error, claim_action, claim_owner, claim_epoch
-	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, FALSE, TRUE, 0, '', '', '', 0)
+		updated_at, cluster, held, continuous, archive, mirror, expire_reason,
+		keep, local, attempts, last_error, claim_action, claim_owner, claim_epoch
+	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+		FALSE, TRUE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO UPDATE SET
 		state = excluded.state,
 		ended_at = excluded.ended_at,
@@ -96,6 +103,13 @@ const saveRecording = `
 		continues = CASE WHEN excluded.continues <> '' THEN excluded.continues ELSE recordings.continues END,
 		archive_due = excluded.archive_due,
 		expire_due = excluded.expire_due,
+		expire_reason = excluded.expire_reason,
+		held = CASE WHEN excluded.state = 'ended' THEN excluded.held ELSE recordings.held END,
+		continuous = CASE WHEN excluded.state = 'ended' THEN excluded.continuous ELSE recordings.continuous END,
+		archive = CASE WHEN excluded.state = 'ended' AND NOT recordings.archive_begun
+			THEN excluded.archive ELSE recordings.archive END,
+		mirror = CASE WHEN excluded.state = 'ended' AND NOT recordings.archive_begun
+			THEN excluded.mirror ELSE recordings.mirror END,
 		last_error = CASE WHEN recordings.local THEN recordings.last_error ELSE '' END,
 		local = TRUE,
 		updated_at = excluded.updated_at
@@ -205,12 +219,13 @@ func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string
 			return err
 		}
 		ended := r.StartedAt.Add(r.Duration)
-		archive, expire := dues(ended, settings)
+		r.EndedAt = ended
+		applyDues(&r, settings)
 		closed, err = scanRecording(tx.QueryRowContext(ctx, `
 			UPDATE recordings SET state = 'ended', local = FALSE, ended_at = $1, archive_due = $2, expire_due = $3,
 				last_error = $4, updated_at = $5
 			WHERE id = $6 AND state IN ('live', 'interrupted') RETURNING `+recordingColumns,
-			millis(ended), millis(archive), millis(expire), shortened(reason), db.now().UnixMilli(), id))
+			millis(ended), millis(r.ArchiveDue), millis(r.ExpireDue), shortened(reason), db.now().UnixMilli(), id))
 		if errors.Is(err, sql.ErrNoRows) {
 			err = fmt.Errorf("%w: it is %s", media.ErrConflict, r.State)
 		}
@@ -244,9 +259,9 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (med
 func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
 	now := db.now().UnixMilli()
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
-		UPDATE recordings SET state = 'deleting', expire_due = $1, retry_at = NULL, attempts = 0, last_error = '',
+		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL, attempts = 0, last_error = '',
 			updated_at = $1
-		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep RETURNING `+recordingColumns, now, id))
+		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep AND NOT held RETURNING `+recordingColumns, now, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		if r, err = recording(ctx, db.writes, id); err == nil {
 			err = deletable(r)
@@ -265,6 +280,9 @@ func deletable(r media.Recording) error {
 		return nil
 	case r.State.Growing():
 		return fmt.Errorf("%w: it is %s: stop publishing, or wait until it has ended", media.ErrConflict, r.State)
+	case r.Held:
+		return fmt.Errorf("%w: the setting keep of its publisher or stream holds it: set that to false first",
+			media.ErrConflict)
 	case r.Keep:
 		return fmt.Errorf("%w: it is kept: set keep to false first", media.ErrConflict)
 	}

@@ -38,7 +38,11 @@ func (db *DB) Restore(ctx context.Context, r media.Recording) (Restored, error) 
 		if err != nil {
 			return err
 		}
-		r.ArchiveDue, r.ExpireDue = dues(r.EndedAt, settings)
+		archive, mirror := r.Archive, r.Mirror
+		applyDues(&r, settings)
+		if r.State == media.Archived { // it is where it was found
+			r.Archive, r.Mirror = archive, mirror
+		}
 		done, err = db.restoreIn(ctx, tx, r)
 		return err
 	})
@@ -54,7 +58,7 @@ func (db *DB) restoreIn(ctx context.Context, tx *sql.Tx, r media.Recording) (Res
 	args := []any{
 		r.ID, r.Path.Publisher, r.Path.Stream, clusterOf(r), r.State, millis(r.StartedAt), millis(r.EndedAt),
 		r.Duration.Milliseconds(), r.Bytes, r.Continues, r.Local, millis(r.ArchiveDue), millis(r.ExpireDue),
-		millis(r.ArchivedAt), db.now().UnixMilli(),
+		millis(r.ArchivedAt), db.now().UnixMilli(), r.Held, r.Archive, r.Mirror, r.ExpireReason,
 	}
 	n, err := changed(ctx, tx, restoreNew, args...)
 	if err != nil || n > 0 {
@@ -73,8 +77,9 @@ func (db *DB) restoreIn(ctx context.Context, tx *sql.Tx, r media.Recording) (Res
 const restoreNew = `
 	INSERT INTO recordings (
 		id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, local, archive_due,
-		expire_due, archived_at, updated_at, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
-	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, FALSE, 0, '', '', '', 0)
+		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
+	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+		FALSE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO NOTHING`
 
 // restoreOld leaves drop_due as it is: null, so that the local copy of what is found archived stays until retention,
@@ -83,6 +88,7 @@ const restoreOld = `
 	UPDATE recordings SET cluster = $2, state = $3, started_at = $4, ended_at = $5, duration_ms = $6, bytes = $7,
 		continues = CASE WHEN $8 <> '' THEN $8 ELSE continues END,
 		local = $9, archive_due = $10, expire_due = $11, archived_at = $12, updated_at = $13,
+		held = $14, archive = $15, mirror = $16, expire_reason = $17,
 		attempts = 0, last_error = '', retry_at = NULL
 	WHERE id = $1 AND claim_until IS NULL AND (
 		state IN ('live', 'interrupted')

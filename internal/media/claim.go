@@ -10,6 +10,8 @@ const (
 	ActArchive   Action = "archive"    // copy it to object storage
 	ActDropLocal Action = "drop_local" // the archive has it and the grace is over: remove the cluster's copy
 	ActDelete    Action = "delete"     // remove it everywhere
+	ActUpload    Action = "upload"     // upload it while it grows
+	ActClip      Action = "clip"       // make a clip of another recording
 )
 
 // Claim is one archiver's lease on what is due for one recording. A claim that ran out may be claimed again; the epoch
@@ -25,8 +27,10 @@ type Claim struct {
 // Upload is a multipart upload under way, noted before its first part so that none is orphaned.
 type Upload struct {
 	Recording RecordingID
-	Object    string
-	UploadID  string
+	// Store names the archive that it is in; empty is the default.
+	Store    string
+	Object   string
+	UploadID string
 }
 
 // RecordingFilter selects recordings; its zero value selects all that are not deleted, newest first.

@@ -109,7 +109,7 @@ func TestSettingsOutOfRangeNameTheField(t *testing.T) {
 		"archive_delay":    `{"archive_delay":"-1s"}`,
 		"reconnect_window": `{"reconnect_window":"31m"}`,
 		"dvr_window":       `{"dvr_window":"0s"}`,
-		"retention":        `{"retention":"1s"}`,
+		"retention":        `{"retention":"500ms"}`,
 		"part_duration":    `{"part_duration":"100ms"}`,
 		"segment_duration": `{"segment_duration":"11s"}`,
 		"latency":          `{"latency":"lowest"}`,

@@ -35,8 +35,9 @@ type Recording struct {
 	EndedAt   time.Time // zero while it grows
 	Duration  time.Duration
 	Bytes     int64
-	// Keep holds the recording against retention and deletion.
+	// Keep holds the recording against retention and deletion; Held says that the settings in force do.
 	Keep bool
+	Held bool
 	// Local says that the cluster's storage still has it.
 	Local bool
 	// Continues is the recording that this one follows, because codecs or tracks changed.
@@ -44,12 +45,53 @@ type Recording struct {
 	// ArchiveDue is when archiving may begin and ExpireDue when retention deletes it; zero is never.
 	ArchiveDue time.Time
 	ExpireDue  time.Time
+	// ExpireReason says which policy set ExpireDue: a Reason constant.
+	ExpireReason string
+	// DropDue is when the cluster's copy of an archived recording goes; zero is never.
+	DropDue time.Time
+	// Archive names the store that it is or will be in, and Mirror that of a copy. Both are empty for the default, and
+	// for no copy. They stay as they are once archiving has begun.
+	Archive string
+	Mirror  string
+	// Continuous says that it is to be uploaded while it grows, Uploaded that some of it was.
+	Continuous bool
+	Uploaded   bool
+	// Progress is how far its archiving is.
+	Progress Progress
+	// Clip, if ClipOf is set, says whose media it shows, and from where to where on that recording's timeline.
+	ClipOf     RecordingID
+	ClipStart  time.Duration
+	ClipEnd    time.Duration
 	ArchivedAt time.Time
 	DeletedAt  time.Time
 	// Attempts counts failed tries of the archiver and LastError tells of the last.
 	Attempts  int
 	LastError string
 }
+
+// Follow sets what the settings in force say of a recording: where it goes, whether while it grows, and whether it is
+// held.
+func (r *Recording) Follow(s Settings) {
+	r.Archive, r.Mirror, r.Held = s.Archive, s.Mirror, s.Keep
+	r.Continuous = s.ArchiveMode == ArchiveContinuous && s.Record != RecordOff
+}
+
+// Progress is how far an upload is.
+type Progress struct {
+	Done  int64 // bytes that the archive has
+	Total int64
+	Rate  int64 // bytes per second, of late
+	At    time.Time
+}
+
+// Why a recording expires.
+const (
+	ReasonAge     = "retention"
+	ReasonCount   = "retention_count"
+	ReasonBytes   = "retention_bytes"
+	ReasonRequest = "deleted" // somebody asked for it
+	ReasonRecord  = "record"  // its stream is not recorded
+)
 
 // Publisher is a tenant.
 type Publisher struct {

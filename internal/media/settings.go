@@ -46,6 +46,18 @@ const (
 	InterruptionHold = "hold" // they stand still
 )
 
+// Archive modes: when a recording is uploaded.
+const (
+	ArchiveAfterEnd   = "after_end"  // once it has ended, after its archive delay
+	ArchiveContinuous = "continuous" // while it grows; complete seconds after its end, whatever the delay
+)
+
+// Record modes.
+const (
+	RecordOn  = "on"
+	RecordOff = "off" // it is never archived, and deleted once viewers have seen its end
+)
+
 // Settings are a publisher's, each of which a stream may override. A recording keeps a snapshot of those in force when
 // it began.
 type Settings struct {
@@ -59,6 +71,29 @@ type Settings struct {
 	DVRWindow Span `json:"dvr_window"`
 	// Retention counts from the end of a recording to its deletion; zero keeps it for ever.
 	Retention Span `json:"retention"`
+	// Record is "on" or "off".
+	Record string `json:"record"`
+	// ArchiveMode is "after_end" or "continuous".
+	ArchiveMode string `json:"archive_mode"`
+	// Archive names the store that recordings go to, and Mirror a second one for a copy; empty is the default store, and
+	// no copy.
+	Archive string `json:"archive"`
+	Mirror  string `json:"mirror"`
+	// Keep holds all recordings against retention and deletion.
+	Keep bool `json:"keep"`
+	// RetentionCount and RetentionBytes bound the finished recordings: the oldest of those above are deleted. What a
+	// publisher sets bounds all of its recordings together, what a stream sets those of the stream. Zero does not.
+	RetentionCount int   `json:"retention_count"`
+	RetentionBytes int64 `json:"retention_bytes"`
+	// LocalRetention counts from archiving to the dropping of the cluster's copy; zero is the archiver's grace. LocalCount
+	// and LocalBytes bound the copies of archived recordings as the two above do, and LocalFree is the share of the
+	// volume, in percent, below which they go, the oldest first. Zero does not.
+	LocalRetention Span  `json:"local_retention"`
+	LocalCount     int   `json:"local_count"`
+	LocalBytes     int64 `json:"local_bytes"`
+	LocalFree      int   `json:"local_free"`
+	// ThumbnailInterval is how often a live show gets a new picture; zero makes no pictures, also none at the end.
+	ThumbnailInterval Span `json:"thumbnail_interval"`
 	// EndOnUnpublish ends a recording at once when its publisher says goodbye.
 	EndOnUnpublish bool `json:"end_on_unpublish"`
 	// Latency is "low" or "standard".
@@ -98,10 +133,14 @@ func DefaultSettings() Settings {
 		BackupAfter:     Span(3 * time.Second),
 		DVRWindow:       Span(2 * time.Minute),
 		EndOnUnpublish:  true,
+		Record:          RecordOn,
+		ArchiveMode:     ArchiveAfterEnd,
 		Latency:         LatencyLow,
 		PartDuration:    Span(500 * time.Millisecond),
 		SegmentDuration: Span(2 * time.Second),
 		Interruption:    InterruptionGap,
+
+		ThumbnailInterval: Span(10 * time.Second),
 	}
 }
 
@@ -112,6 +151,20 @@ type SettingsPatch struct {
 	BackupAfter     *Span   `json:"backup_after,omitempty"`
 	DVRWindow       *Span   `json:"dvr_window,omitempty"`
 	Retention       *Span   `json:"retention,omitempty"`
+	Record          *string `json:"record,omitempty"`
+	ArchiveMode     *string `json:"archive_mode,omitempty"`
+	Archive         *string `json:"archive,omitempty"`
+	Mirror          *string `json:"mirror,omitempty"`
+	Keep            *bool   `json:"keep,omitempty"`
+	RetentionCount  *int    `json:"retention_count,omitempty"`
+	RetentionBytes  *int64  `json:"retention_bytes,omitempty"`
+	LocalRetention  *Span   `json:"local_retention,omitempty"`
+	LocalCount      *int    `json:"local_count,omitempty"`
+	LocalBytes      *int64  `json:"local_bytes,omitempty"`
+	LocalFree       *int    `json:"local_free,omitempty"`
+
+	ThumbnailInterval *Span `json:"thumbnail_interval,omitempty"`
+
 	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty"`
 	Latency         *string `json:"latency,omitempty"`
 	PartDuration    *Span   `json:"part_duration,omitempty"`
@@ -137,6 +190,18 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.BackupAfter, p.BackupAfter)
 	set(&s.DVRWindow, p.DVRWindow)
 	set(&s.Retention, p.Retention)
+	set(&s.Record, p.Record)
+	set(&s.ArchiveMode, p.ArchiveMode)
+	set(&s.Archive, p.Archive)
+	set(&s.Mirror, p.Mirror)
+	set(&s.Keep, p.Keep)
+	set(&s.RetentionCount, p.RetentionCount)
+	set(&s.RetentionBytes, p.RetentionBytes)
+	set(&s.LocalRetention, p.LocalRetention)
+	set(&s.LocalCount, p.LocalCount)
+	set(&s.LocalBytes, p.LocalBytes)
+	set(&s.LocalFree, p.LocalFree)
+	set(&s.ThumbnailInterval, p.ThumbnailInterval)
 	set(&s.EndOnUnpublish, p.EndOnUnpublish)
 	set(&s.Latency, p.Latency)
 	set(&s.PartDuration, p.PartDuration)
@@ -195,7 +260,9 @@ func (p SettingsPatch) Check() error {
 		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, true},
 		{"backup_after", p.BackupAfter, 500 * time.Millisecond, time.Minute, false},
 		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, false},
-		{"retention", p.Retention, time.Minute, 100 * 365 * 24 * time.Hour, true},
+		{"retention", p.Retention, time.Second, 100 * 365 * 24 * time.Hour, true},
+		{"local_retention", p.LocalRetention, time.Second, 100 * 365 * 24 * time.Hour, true},
+		{"thumbnail_interval", p.ThumbnailInterval, 2 * time.Second, time.Hour, true},
 		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, false},
 		{"segment_duration", p.SegmentDuration, time.Second, 10 * time.Second, false},
 	}
@@ -217,6 +284,8 @@ func (p SettingsPatch) Check() error {
 	}{
 		{"latency", p.Latency, LatencyLow, LatencyStandard},
 		{"interruption", p.Interruption, InterruptionGap, InterruptionHold},
+		{"archive_mode", p.ArchiveMode, ArchiveAfterEnd, ArchiveContinuous},
+		{"record", p.Record, RecordOn, RecordOff},
 	}
 	for _, w := range words {
 		if w.value != nil && *w.value != w.one && *w.value != w.other {
@@ -224,6 +293,9 @@ func (p SettingsPatch) Check() error {
 		}
 	}
 	if err := p.checkText(); err != nil {
+		return err
+	}
+	if err := p.checkRetention(); err != nil {
 		return err
 	}
 	return p.checkLimits()

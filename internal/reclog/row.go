@@ -13,6 +13,7 @@ func (rec *Recording) Row() media.Recording {
 		ID: rec.ID, Path: rec.Path(), State: rec.State, StartedAt: rec.StartedAt, EndedAt: rec.EndedAt,
 		Continues: rec.Continues, Local: true,
 	}
+	row.Follow(rec.Settings)
 	for i := range rec.Takes {
 		for j := range rec.Takes[i].Tracks {
 			row.Bytes += rec.Takes[i].Tracks[j].InitSize

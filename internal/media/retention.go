@@ -1,0 +1,81 @@
+package media
+
+import (
+	"fmt"
+	"time"
+)
+
+// DefaultArchive is the name of the store that a publisher has who names none.
+const DefaultArchive = "default"
+
+const (
+	maxRetentionCount = 1_000_000
+	maxRetentionBytes = 1 << 60
+)
+
+// CheckArchiveName says whether a store may have the name.
+func CheckArchiveName(name string) error {
+	if !isName(name) {
+		return fmt.Errorf("%w: archive %.80q: use 1 to %d of a-z 0-9 _ -, the first a letter or digit", ErrBadName, name,
+			MaxName)
+	}
+	return nil
+}
+
+// checkRetention says which bound, or which archive's name, is none.
+func (p SettingsPatch) checkRetention() error {
+	for _, c := range []struct {
+		field string
+		value *int
+		most  int
+	}{
+		{"retention_count", p.RetentionCount, maxRetentionCount},
+		{"local_count", p.LocalCount, maxRetentionCount},
+		{"local_free", p.LocalFree, 99},
+	} {
+		if c.value != nil && (*c.value < 0 || *c.value > c.most) {
+			return &FieldError{Field: c.field, Want: fmt.Sprintf("%d is out of range: use 1 to %d, or 0 for no bound",
+				*c.value, c.most)}
+		}
+	}
+	for _, b := range []struct {
+		field string
+		value *int64
+	}{
+		{"retention_bytes", p.RetentionBytes},
+		{"local_bytes", p.LocalBytes},
+	} {
+		if b.value != nil && (*b.value < 0 || *b.value > maxRetentionBytes) {
+			return &FieldError{Field: b.field, Want: fmt.Sprintf("%d is out of range: use 1 to %d bytes, or 0 for no bound",
+				*b.value, int64(maxRetentionBytes))}
+		}
+	}
+	for _, n := range []struct {
+		field string
+		value *string
+	}{
+		{"archive", p.Archive},
+		{"mirror", p.Mirror},
+	} {
+		if n.value != nil && *n.value != "" {
+			if err := CheckArchiveName(*n.value); err != nil {
+				return &FieldError{Field: n.field, Want: err.Error()}
+			}
+		}
+	}
+	return nil
+}
+
+// ArchiveStatus is a store that a cluster's archivers have, and how it fares.
+type ArchiveStatus struct {
+	Cluster string
+	Name    string
+	// Place is where it is, without secrets.
+	Place string
+	// State is "ok", or what is wrong in a word; LastError is what the store said.
+	State     string
+	LastError string
+	// Since is when the state began, and CheckedAt when it was last seen.
+	Since     time.Time
+	CheckedAt time.Time
+}
