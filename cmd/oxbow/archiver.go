@@ -6,7 +6,6 @@ import (
 
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/internal/media"
-	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
 // archiverCommand is `oxbow archiver`.
@@ -14,6 +13,7 @@ type archiverCommand struct {
 	clusterFlags   `embed:""`
 	adapterFlags   `embed:""`
 	recordingFlags `embed:""`
+	storesFlags    `embed:""`
 	archiveFlags   `embed:""`
 	adminFlags     `embed:""`
 }
@@ -22,10 +22,10 @@ type archiverCommand struct {
 func (c *archiverCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
 	n.clusterFlags, n.adapterFlags, n.recordingFlags = c.clusterFlags, c.adapterFlags, c.recordingFlags
-	n.archiveFlags, n.adminFlags = c.archiveFlags, c.adminFlags
+	n.storesFlags, n.archiveFlags, n.adminFlags = c.storesFlags, c.archiveFlags, c.adminFlags
 	defer func() { err = errors.Join(err, n.close()) }()
-	if n.Archive == (archiveURL{}) {
-		return errors.New("--archive: say where recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
+	if err := n.needArchive(); err != nil {
+		return err
 	}
 	admin, err := n.listen(ctx, n.Admin, "--admin")
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	}
 	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
 	for _, open := range []func(context.Context) error{
-		n.openCatalog, n.openRegistry, func(ctx context.Context) error { return n.openRoot(ctx, true) }, n.openArchive,
+		n.openCatalog, n.openRegistry, func(ctx context.Context) error { return n.openRoot(ctx, true) }, n.openArchives,
 	} {
 		if err := open(ctx); err != nil {
 			return err
@@ -45,7 +45,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	if err := n.startArchiver(ctx); err != nil {
 		return err
 	}
-	n.lookAtArchive(ctx)
+	n.lookAtArchives(ctx)
 	n.services.add(ctx, "registration", n.register)
 	n.ready.Store(true)
 	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)
@@ -57,7 +57,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 func (n *node) startArchiver(ctx context.Context) error {
 	a := archiver.New(archiver.Config{
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
-	}, n.catalog, n.catalog, n.objects, n.root, n.registry, n.logger, n.metrics)
+	}, n.catalog, n.catalog, n.archives[media.DefaultArchive], n.root, n.registry, n.logger, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
 	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},
@@ -74,29 +74,5 @@ func (n *node) startArchiver(ctx context.Context) error {
 	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
 	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
-	return nil
-}
-
-// openArchive opens the store that --archive names, for the archiver and the edge.
-func (n *node) openArchive(ctx context.Context) error {
-	a := n.Archive
-	if a.bucket == "" {
-		dir, err := objstore.OpenDir(a.dir)
-		if err != nil {
-			return err
-		}
-		n.objects = dir
-		n.onClose(dir.Close)
-		return nil
-	}
-	s3, err := objstore.OpenS3(ctx, objstore.S3Config{
-		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-		VirtualHost: a.endpoint == "",
-	})
-	if err != nil {
-		return err
-	}
-	n.objects = s3
-	n.onClose(func() error { s3.Close(); return nil })
 	return nil
 }

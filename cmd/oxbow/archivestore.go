@@ -1,11 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
 // archiveURL is the --archive flag: where finished recordings go.
@@ -34,6 +41,104 @@ func (a *archiveURL) UnmarshalText(text []byte) error {
 	}
 	*a = parsed
 	return nil
+}
+
+// namedArchive is one of the --archives: a store beside the default one, which publishers choose by its name.
+type namedArchive struct {
+	name string
+	archiveURL
+}
+
+// UnmarshalText reads NAME=URL.
+func (a *namedArchive) UnmarshalText(text []byte) error {
+	name, rest, ok := strings.Cut(string(text), "=")
+	if !ok || strings.ContainsAny(name, ":/") {
+		return errors.New("it has no name: use NAME=URL, like eu=s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
+	}
+	if err := media.CheckArchiveName(name); err != nil {
+		return err
+	}
+	if name == media.DefaultArchive {
+		return fmt.Errorf("%q is the store of --archive: choose another name", name)
+	}
+	a.name = name
+	return a.archiveURL.UnmarshalText([]byte(rest))
+}
+
+// storesFlags name the stores of finished recordings.
+type storesFlags struct {
+	Archive  archiveURL     `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default of serve: dir:DATA/archive."`
+	Archives []namedArchive `placeholder:"NAME=URL" help:"More stores, which publishers choose by name (settings archive and mirror). Their credentials are in OXBOW_ARCHIVE_NAME_ACCESS_KEY and OXBOW_ARCHIVE_NAME_SECRET_KEY, else those of --archive."`
+}
+
+// distinct refuses a name that is given twice.
+func (f *storesFlags) distinct() error {
+	for i, a := range f.Archives {
+		if slices.ContainsFunc(f.Archives[:i], func(b namedArchive) bool { return a.name == b.name }) {
+			return fmt.Errorf("--archives: %q is named twice", a.name)
+		}
+	}
+	return nil
+}
+
+// all gives the stores by name, the default one too.
+func (f *storesFlags) all() map[string]archiveURL {
+	all := map[string]archiveURL{media.DefaultArchive: f.Archive}
+	for _, a := range f.Archives {
+		all[a.name] = a.archiveURL
+	}
+	return all
+}
+
+// needArchive refuses a role that was given no store.
+func (f *storesFlags) needArchive() error {
+	if f.Archive == (archiveURL{}) {
+		return errors.New("--archive: say where recordings are kept: dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
+	}
+	return nil
+}
+
+// openArchives opens all stores, for the archiver and the edge.
+func (n *node) openArchives(ctx context.Context) error {
+	if err := n.distinct(); err != nil {
+		return err
+	}
+	n.archives = make(map[string]archiver.Objects)
+	for name, a := range n.all() {
+		store, err := n.openArchive(ctx, name, a)
+		if err != nil {
+			return fmt.Errorf("archive %q: %w", name, err)
+		}
+		n.archives[name] = store
+	}
+	return nil
+}
+
+func (n *node) openArchive(ctx context.Context, name string, a archiveURL) (archiver.Objects, error) {
+	if a.bucket == "" {
+		dir, err := objstore.OpenDir(a.dir)
+		if err != nil {
+			return nil, err
+		}
+		n.onClose(dir.Close)
+		return dir, nil
+	}
+	s3, err := a.openS3(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	n.onClose(func() error { s3.Close(); return nil })
+	return s3, nil
+}
+
+// openS3 prepares the bucket of the named store.
+func (a archiveURL) openS3(ctx context.Context, name string) (*objstore.S3, error) {
+	variable := "OXBOW_ARCHIVE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+	return objstore.OpenS3(ctx, objstore.S3Config{
+		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
+		VirtualHost: a.endpoint == "",
+		AccessKey:   os.Getenv(variable + "_ACCESS_KEY"), SecretKey: os.Getenv(variable + "_SECRET_KEY"),
+	})
 }
 
 func parseArchiveURL(text string) (archiveURL, error) {

@@ -178,7 +178,7 @@ func (c *doctorCommand) openStore(ctx context.Context) (
 		}
 		return d, nil, d.Close, nil
 	}
-	s3, err := c.Archive.openS3(ctx)
+	s3, err := c.Archive.openS3(ctx, media.DefaultArchive)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("--archive: %w", err)
 	}

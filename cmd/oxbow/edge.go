@@ -18,27 +18,30 @@ type edgeFlags struct {
 
 // edgeCommand is `oxbow edge`.
 type edgeCommand struct {
-	HTTP       listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
-	Directory  baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
-	Archive    archiveURL    `required:"" placeholder:"URL" help:"Where archived recordings are: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL."`
-	edgeFlags  `embed:""`
-	adminFlags `embed:""`
+	HTTP        listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
+	Directory   baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
+	storesFlags `embed:""`
+	edgeFlags   `embed:""`
+	adminFlags  `embed:""`
 }
 
 // Run serves viewers until the context ends.
 func (c *edgeCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
-	n.Archive, n.adminFlags = c.Archive, c.adminFlags
+	n.storesFlags, n.adminFlags = c.storesFlags, c.adminFlags
 	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.needArchive(); err != nil {
+		return err
+	}
 	public, err := n.listen(ctx, c.HTTP, "--http")
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(n.serveAdmin(ctx), n.openArchive(ctx)); err != nil {
+	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx)); err != nil {
 		return err
 	}
 	edge := n.startEdge(ctx, c.Directory, c.edgeFlags)
-	n.lookAtArchive(ctx)
+	n.lookAtArchives(ctx)
 	for _, base := range c.Directory {
 		n.lookAtDirectory(ctx, base)
 	}
@@ -55,7 +58,7 @@ func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlag
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
 	}
-	archive := origin.New(origin.Config{}, n.objects, nil, latest,
+	archive := origin.New(origin.Config{}, n.archives[media.DefaultArchive], nil, latest,
 		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "archive"}, n.metrics))
 	edge = cacheproxy.New(
 		cacheproxy.Config{Directories: directory, MaxBytes: int64(flags.CacheSize)}, archive, n.logger, n.metrics)

@@ -56,9 +56,8 @@ type publishFlags struct {
 	MinFree fraction `default:"5%" placeholder:"PERCENT" help:"New shows are refused while less of the recordings' volume is free; those that are live go on (default: ${default})."`
 }
 
-// archiveFlags say where finished recordings go.
+// archiveFlags say how finished recordings are archived.
 type archiveFlags struct {
-	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
 	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
 	ArchivePoll  time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
 }

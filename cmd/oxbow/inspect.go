@@ -10,7 +10,6 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/inspect"
 	"github.com/oxbow-video/oxbow/internal/media"
-	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
 // inspectCommand is `oxbow inspect`.
@@ -92,7 +91,7 @@ func (c *inspectCommand) open(ctx context.Context) (inspect.Folder, func() error
 				c.Target, err)}
 		}
 		a.prefix = strings.Trim(a.prefix+"/"+c.Name, "/")
-		s3, err := a.openS3(ctx)
+		s3, err := a.openS3(ctx, media.DefaultArchive)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -115,12 +114,4 @@ func cutLast(name string) (before, after string, ok bool) {
 		return "", name, false
 	}
 	return name[:i], name[i+1:], true
-}
-
-// openS3 prepares the bucket.
-func (a archiveURL) openS3(ctx context.Context) (*objstore.S3, error) {
-	return objstore.OpenS3(ctx, objstore.S3Config{
-		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-		VirtualHost: a.endpoint == "",
-	})
 }

@@ -27,15 +27,17 @@ func (n *node) lookAt(ctx context.Context, service string, look func(context.Con
 	})
 }
 
-// lookAtArchive looks for an object that is not there: the store says so if it may be read.
-func (n *node) lookAtArchive(ctx context.Context) {
-	n.lookAt(ctx, "the archive", func(ctx context.Context) error {
-		_, err := n.objects.Stat(ctx, "oxbow/look/none")
-		if errors.Is(err, media.ErrNotFound) {
-			return nil
-		}
-		return err
-	}, "check --archive, its credentials and its bucket: oxbow doctor --archive URL")
+// lookAtArchives looks for an object that is not there: a store says so if it may be read.
+func (n *node) lookAtArchives(ctx context.Context) {
+	for name, store := range n.archives {
+		n.lookAt(ctx, fmt.Sprintf("the archive %q", name), func(ctx context.Context) error {
+			_, err := store.Stat(ctx, "oxbow/look/none")
+			if errors.Is(err, media.ErrNotFound) {
+				return nil
+			}
+			return err
+		}, "check --archive and --archives, credentials and bucket: oxbow doctor --archive URL")
+	}
 }
 
 // lookAtDirectory asks a port whether it is a directory service.

@@ -33,6 +33,7 @@ type node struct {
 	adapterFlags
 	recordingFlags
 	publishFlags
+	storesFlags
 	archiveFlags
 	adminFlags
 
@@ -47,7 +48,8 @@ type node struct {
 	root     *reclog.Root
 	catalog  *catalog.DB
 	registry registry.Registry
-	objects  archiver.Objects
+	// archives are the stores by name.
+	archives map[string]archiver.Objects
 	sources  *ingest.Puller
 	leases   *leases
 

@@ -76,7 +76,7 @@ func (c *reindexCommand) Run(ctx runContext) (err error) {
 // openArchive opens the archive for reading: a directory that is not there is not made.
 func (c *reindexCommand) openArchive(ctx context.Context) (reindex.Storage, func() error, error) {
 	if c.Archive.bucket != "" {
-		s3, err := c.Archive.openS3(ctx)
+		s3, err := c.Archive.openS3(ctx, media.DefaultArchive)
 		if err != nil {
 			return nil, nil, err
 		}

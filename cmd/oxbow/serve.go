@@ -24,6 +24,7 @@ type serveFlags struct {
 
 	adminFlags   `embed:""`
 	apiFlags     `embed:""`
+	storesFlags  `embed:""`
 	archiveFlags `embed:""`
 	edgeFlags    `embed:""`
 	Sync         string `default:"segment" enum:"segment,part,never" help:"When recordings are forced to disk: ${enum}."`
@@ -55,7 +56,7 @@ func (f *serveFlags) node(ctx runContext) *node {
 	n := newNode(ctx)
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
-	n.publishFlags, n.archiveFlags, n.adminFlags = f.publishFlags, f.archiveFlags, f.adminFlags
+	n.publishFlags, n.storesFlags, n.archiveFlags, n.adminFlags = f.publishFlags, f.storesFlags, f.archiveFlags, f.adminFlags
 	if n.Archive == (archiveURL{}) {
 		n.Archive = archiveURL{dir: filepath.Join(f.Data, "archive")}
 	}
@@ -131,7 +132,7 @@ func (n *node) openStores(ctx context.Context, data string) error {
 	}
 	for _, open := range []func(context.Context) error{
 		n.serveAdmin, func(ctx context.Context) error { return n.openRoot(ctx, false) }, n.openCatalog, n.openRegistry,
-		n.openArchive,
+		n.openArchives,
 	} {
 		if err := open(ctx); err != nil {
 			return err
