@@ -25,6 +25,7 @@ type serveFlags struct {
 	adminFlags   `embed:""`
 	apiFlags     `embed:""`
 	archiveFlags `embed:""`
+	pictureFlags `embed:""`
 	edgeFlags    `embed:""`
 	Sync         string `default:"segment" enum:"segment,part,never" help:"When recordings are forced to disk: ${enum}."`
 }
@@ -55,7 +56,8 @@ func (f *serveFlags) node(ctx runContext) *node {
 	n := newNode(ctx)
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
-	n.publishFlags, n.archiveFlags, n.adminFlags = f.publishFlags, f.archiveFlags, f.adminFlags
+	n.publishFlags, n.archiveFlags, n.pictureFlags, n.adminFlags = f.publishFlags, f.archiveFlags, f.pictureFlags,
+		f.adminFlags
 	if n.Archive == (archiveURL{}) {
 		n.Archive = archiveURL{dir: filepath.Join(f.Data, "archive")}
 	}

@@ -121,6 +121,9 @@ func (p *Picture) Contrast() float64 {
 // enoughContrast is that of a picture that shows something.
 const enoughContrast = 20
 
+// Shows says that the picture is not of one colour, or nearly so.
+func (p *Picture) Shows() bool { return p.Contrast() >= enoughContrast }
+
 // Best gives the first picture that shows something, or that with the most contrast; nil pictures are passed over.
 func Best(pictures []*Picture) *Picture {
 	var best *Picture
