@@ -229,13 +229,11 @@ func (p *Pictures) end(ctx context.Context, show *pictured) {
 	row, err := p.rows.Recording(ctx, show.id)
 	if err == nil && row.State == media.Ended && row.Local && show.tries < finishTries {
 		rec, loadErr := reclog.Load(ctx, p.root.Files(), show.path, show.id)
-		switch {
-		case loadErr == nil && (rec.State.Growing() || !sealedAtEnd(rec)):
-			return
-		case loadErr == nil:
+		if err = loadErr; err == nil {
+			if rec.State.Growing() || !sealedAtEnd(rec) {
+				return
+			}
 			err = p.Finish(ctx, rec)
-		default:
-			err = loadErr
 		}
 		if err != nil && !errors.Is(err, media.ErrGone) && ctx.Err() == nil {
 			p.complain(show, err)

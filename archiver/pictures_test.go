@@ -38,7 +38,7 @@ func mustFFmpeg(tb testing.TB) string {
 func film(tb testing.TB, ffmpeg string, seconds int) (init []byte, parts [][]byte) {
 	tb.Helper()
 	out, err := exec.CommandContext(tb.Context(), ffmpeg, "-v", "error", "-f", "lavfi", "-i",
-		fmt.Sprintf("color=black:s=320x180:r=5:d=1,format=yuv420p[a];testsrc2=s=320x180:r=5:d=%d,format=yuv420p[b];[a][b]concat", seconds-1),
+		fmt.Sprintf("color=black:s=320x180:r=5:d=1,format=yuv420p[a];testsrc2=s=320x180:r=5:d=%d,format=yuv420p[b];[a][b]concat", seconds-1), //nolint:misspell // ffmpeg's word
 		"-c:v", "libx264", "-preset", "ultrafast", "-g", "5", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
 		"-f", "mp4", "pipe:1").Output()
 	must(tb, err)

@@ -37,7 +37,8 @@ func TestThumbnails(t *testing.T) {
 	if status, _, header := fetch(server.url(poster), nil); status != http.StatusNotFound {
 		t.Errorf("before any show: %d %s", status, header.Get("Cache-Control"))
 	}
-	publisher := publish(t, "-re", "-f", "lavfi", "-i", "color=red:s=1280x720:r=30:d=10", "-re", "-f", "lavfi", "-i",
+	red := "color=red:s=1280x720:r=30:d=10" //nolint:misspell // ffmpeg's word
+	publisher := publish(t, "-re", "-f", "lavfi", "-i", red, "-re", "-f", "lavfi", "-i",
 		"testsrc2=s=1280x720:r=30:d=10,drawbox=t=fill:c=blue:x=320:y=180:w=640:h=360", "-filter_complex",
 		"[0][1]concat=n=2,format=yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-f", "flv",
 		"rtmp://"+server.rtmp+"/live/"+key)

@@ -13,8 +13,8 @@
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
-//	/{publisher}/{stream}/thumbnail.jpg                    a picture of the show that is live, else of the latest recording
-//	/{publisher}/{stream}/{recording}/thumbnail.jpg        a picture of one recording; it changes while that is live
+//	/{publisher}/{stream}/thumbnail.jpg                    of the show that is live, else of the latest recording
+//	/{publisher}/{stream}/{recording}/thumbnail.jpg        of one recording; it changes while that is live
 //	/{publisher}/{stream}/{recording}/sprite-{n}.jpg       sheets of small pictures, and what is where, once it has ended
 //	/{publisher}/{stream}/{recording}/thumbnails.vtt
 //

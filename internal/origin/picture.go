@@ -21,8 +21,8 @@ const (
 	archivedAge = 86400
 )
 
-// picture answers with a picture of a recording, or of the one that a stream's URL leads to. It is read from storage for
-// each request, since caches keep it; the tag is of its bytes, so that they stay what they are wherever they come from.
+// picture answers with a picture of a recording, or of the one that a stream's URL leads to. It is read from storage
+// for each request, since caches keep it; the tag is of its bytes, wherever they come from.
 func (x *exchange) picture(t target) error {
 	if t.kind == kindPoster {
 		id, err := x.h.resolve(x.r.Context(), t.path, false)

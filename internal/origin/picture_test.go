@@ -31,7 +31,7 @@ func TestPicturesAreServedForAsLongAsTheyHold(t *testing.T) {
 			a.Header.Get("Cache-Control") != "public, max-age=5" || a.Header.Get("Content-Length") != "3" {
 			t.Errorf("%s: %q %v", path, a.body, a.Header)
 		}
-		if b := ask(t, h, http.MethodHead, path); b.StatusCode != 200 || len(b.body) > 0 || b.Header.Get("Etag") != a.Header.Get("Etag") {
+		if b := ask(t, h, http.MethodHead, path); b.StatusCode != http.StatusOK || len(b.body) > 0 || b.Header.Get("Etag") != a.Header.Get("Etag") {
 			t.Errorf("HEAD %s: %d %v", path, b.StatusCode, b.Header)
 		}
 		get(t, h, path, 304, "If-None-Match: "+a.Header.Get("Etag"))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ErrBusy: there is no processor time left for this within the time that the caller has.
+// ErrBusy says that no processor time is left within the time that the caller has.
 var ErrBusy = errors.New("no processor time left for pictures")
 
 // budget is a bucket of processor time. It may be in debt: what a run takes is known when it is over.

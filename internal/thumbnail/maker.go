@@ -40,7 +40,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// ErrNoPicture: none of the samples could be decoded.
+// ErrNoPicture says that none of the samples could be decoded.
 var ErrNoPicture = errors.New("no picture could be decoded")
 
 // Find gives ffmpeg's path: of the name or path given, or of "ffmpeg" in PATH if that is empty.

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image/color"
+	colour "image/color" //nolint:misspell // its name
 	"image/jpeg"
 	"io"
 	"math"
@@ -46,10 +46,10 @@ type clip struct {
 // colours are the pictures of a clip, one second each.
 var colours = []struct {
 	name string
-	want color.RGBA
+	want colour.RGBA
 }{
-	{"red", color.RGBA{R: 255, A: 255}}, {"lime", color.RGBA{G: 255, A: 255}}, {"blue", color.RGBA{B: 255, A: 255}},
-	{"white", color.RGBA{R: 255, G: 255, B: 255, A: 255}},
+	{"red", colour.RGBA{R: 255, A: 255}}, {"lime", colour.RGBA{G: 255, A: 255}}, {"blue", colour.RGBA{B: 255, A: 255}},
+	{"white", colour.RGBA{R: 255, G: 255, B: 255, A: 255}},
 }
 
 // mustClip encodes the colours, ten pictures each with one random access point.
@@ -57,7 +57,7 @@ func mustClip(tb testing.TB, ffmpeg, size string, args ...string) clip {
 	tb.Helper()
 	var graph, names strings.Builder
 	for i, c := range colours {
-		fmt.Fprintf(&graph, "color=%s:s=%s:r=10:d=1[v%d];", c.name, size, i)
+		fmt.Fprintf(&graph, "color=%s:s=%s:r=10:d=1[v%d];", c.name, size, i) //nolint:misspell // ffmpeg's word
 		fmt.Fprintf(&names, "[v%d]", i)
 	}
 	all := append([]string{
@@ -102,7 +102,7 @@ func (c clip) request(width, height int, which ...int) Request {
 }
 
 // checkColour fails unless the middle of the picture, and of its JPEG, has the colour.
-func checkColour(tb testing.TB, what string, p *Picture, want color.RGBA) {
+func checkColour(tb testing.TB, what string, p *Picture, want colour.RGBA) {
 	tb.Helper()
 	if p == nil {
 		tb.Errorf("%s: no picture", what)

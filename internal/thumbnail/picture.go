@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
+	colour "image/color" //nolint:misspell // its name
 	"image/jpeg"
 	"io"
 	"math"
@@ -84,7 +84,7 @@ func (p *Picture) setRows(y int, rgb []byte, width int) {
 		for dy := range rows {
 			for dx := range min(2, width-x) {
 				at := 3 * (dy*width + x + dx)
-				luma, b, r := color.RGBToYCbCr(rgb[at], rgb[at+1], rgb[at+2])
+				luma, b, r := colour.RGBToYCbCr(rgb[at], rgb[at+1], rgb[at+2])
 				p.Y[p.YOffset(x+dx, y+dy)] = luma
 				cb, cr, n = cb+int(b), cr+int(r), n+1
 			}
