@@ -108,6 +108,18 @@ func (s *pictureShow) segments(n int) {
 		}))
 		s.next++
 	}
+	// The lines are written behind the calls.
+	index := reclog.IndexName(testPath(), s.id, 1, "video")
+	for begun := time.Now(); ; {
+		data, err := s.root.Files().ReadFile(s.tb.Context(), index)
+		must(s.tb, err)
+		if bytes.Count(data, []byte{'\n'}) == s.next {
+			return
+		}
+		if time.Since(begun) > time.Minute {
+			s.tb.Fatalf("the index has not got to %d lines", s.next)
+		}
+	}
 }
 
 func (s *pictureShow) end() {
