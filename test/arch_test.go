@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
 	},
-	"internal/catalog/catalogtest":   {},                 // runs a real PostgreSQL for tests
+	"internal/catalog/catalogtest":   {},                                                 // runs a real PostgreSQL for tests
 	"internal/objstore/objstoretest": {"internal/media", "github.com/aws/aws-sdk-go-v2"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
 	"internal/inspect":               {"internal/media", "internal/reclog"},

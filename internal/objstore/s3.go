@@ -136,14 +136,17 @@ func (s *S3) Stat(ctx context.Context, key string) (media.Object, error) {
 // bucketTrust is for how long a bucket that was there is taken to be.
 const bucketTrust = 10 * time.Second
 
-// bucketThere is for the answer to HEAD, which says 404 and not of what.
+// bucketThere is for the answer to HEAD, which says 404 and not of what: bucket, object, or (of versitygw) access key.
 func (s *S3) bucketThere(ctx context.Context, key string) error {
 	if time.Since(time.Unix(0, s.seen.Load())) < bucketTrust {
 		return nil
 	}
-	_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.config.Bucket})
+	one := int32(1)
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.config.Bucket, Prefix: aws.String(s.prefix + key), MaxKeys: &one,
+	})
 	if status, _ := reply(err); status == http.StatusNotFound {
-		return s.wrap("stat", key, fmt.Errorf("%w: %w", media.ErrUnavailable, &stateError{state: StateMissing, err: err}))
+		return s.wrap("stat", key, err)
 	}
 	s.seen.Store(time.Now().UnixNano()) // or the keys don't allow the question
 	return nil

@@ -24,7 +24,7 @@ func (s *S3) wrap(act, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	status, _ := reply(err)
+	status, code := reply(err)
 	_, source := errors.AsType[sourceError](err)
 	_, sorted := errors.AsType[*stateError](err)
 	switch {
@@ -41,13 +41,23 @@ func (s *S3) wrap(act, key string, err error) error {
 			err = fmt.Errorf("%w: %w", errBadChecksum, &stateError{state: state, err: err})
 		case state == StateDamaged:
 			err = &stateError{state: state, err: err}
-		case state == StateFailing && status == http.StatusNotFound:
+		case state == StateFailing && absentCode(code):
 			err = fmt.Errorf("%w: %w", media.ErrNotFound, err)
 		default:
 			err = fmt.Errorf("%w: %w", media.ErrUnavailable, &stateError{state: state, err: err})
 		}
 	}
 	return fmt.Errorf("%s object %s in %s: %w", act, s.prefix+key, s.config.Bucket, err)
+}
+
+// absentCode says that a code is of an object or an upload that is not there. HEAD has no body, and the SDK makes
+// NotFound of it; a 404 of any other kind is no answer about an object.
+func absentCode(code string) bool {
+	switch code {
+	case "NoSuchKey", "NotFound", "NoSuchUpload", "NoSuchVersion":
+		return true
+	}
+	return false
 }
 
 // reply gives the status and the code of a server's refusal.
@@ -75,6 +85,6 @@ func unknownToStore(err error) bool {
 }
 
 func noSuchUpload(err error) bool {
-	status, code := reply(err)
-	return code == "NoSuchUpload" || (status == http.StatusNotFound && code != "NoSuchBucket")
+	_, code := reply(err)
+	return absentCode(code)
 }

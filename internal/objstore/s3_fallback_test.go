@@ -117,7 +117,7 @@ func TestBucketIsAddressedByPathOrHost(t *testing.T) {
 					have = r.URL.String()
 				}
 				if r.URL.String() != c.wantURL {
-					return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
+					return &http.Response{StatusCode: http.StatusForbidden, Body: http.NoBody, Request: r}, nil
 				}
 				return &http.Response{StatusCode: http.StatusNotFound, Body: http.NoBody, Request: r}, nil
 			})

@@ -2,10 +2,8 @@ package objstore
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -63,7 +61,7 @@ func TestBestChecksumThatTheStoreVerifiesIsUsed(t *testing.T) {
 				}
 				objstoretest.MustHave(t, s, key, b)
 				wantProof(t, s, sent, c.want)
-				wantSame(t, s, key, b)
+				objstoretest.MustTell(t, s, key, b)
 			}
 			if have, err := s.Checksums(t.Context()); have != c.want || (err != nil) != (c.want == "") {
 				t.Errorf("checksums %q, %v", have, err)
@@ -96,28 +94,6 @@ func wantProof(t *testing.T, s *S3, sent media.Object, kind string) {
 	}
 }
 
-// wantSame compares an object with its bytes, with others, and with those that it is the head of.
-func wantSame(t *testing.T, s objstoretest.Store, key string, b []byte) {
-	t.Helper()
-	object, err := s.Stat(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := bytes.Clone(b)
-	other[len(b)/2]++
-	comparer := s.(interface {
-		Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
-	})
-	for _, c := range []struct {
-		bytes []byte
-		want  bool
-	}{{b, true}, {other, false}, {append(bytes.Clone(b), "tail"...), true}} {
-		if same, err := comparer.Same(t.Context(), object, bytes.NewReader(c.bytes)); same != c.want || err != nil {
-			t.Errorf("%s is the same: %v, %v, want %v", key, same, err, c.want)
-		}
-	}
-}
-
 func TestSHA256OfOtherPartsIsReadBack(t *testing.T) {
 	gateway, s, _ := mustOpenLacking(t, objstoretest.Lacks{CRC64NVME: true}, S3Config{})
 	b := objstoretest.Bytes(1, objstoretest.Large)
@@ -125,7 +101,7 @@ func TestSHA256OfOtherPartsIsReadBack(t *testing.T) {
 	for _, part := range []int64{minPartSize + 1<<20, minPartSize + 4<<20} { // as many parts, and fewer
 		other := mustOpenS3(t, gateway.Endpoint, S3Config{Bucket: "vod"})
 		other.config.PartSize = part
-		wantSame(t, other, largeKey, b)
+		objstoretest.MustTell(t, other, largeKey, b)
 	}
 }
 

@@ -59,7 +59,8 @@ func advice(state string) string {
 func codeState(code string) string {
 	switch code {
 	case "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
-		"InvalidSecurity", "InvalidToken", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized":
+		"InvalidSecurity", "InvalidToken", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
+		"XAdminUserNotFound":
 		return StateDenied
 	case "NoSuchBucket":
 		return StateMissing
