@@ -89,10 +89,9 @@ func (n *node) openArchive(ctx context.Context) error {
 		n.onClose(dir.Close)
 		return nil
 	}
-	s3, err := objstore.OpenS3(ctx, objstore.S3Config{
-		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-		VirtualHost: a.endpoint == "",
-	})
+	config := a.s3Config()
+	config.Logger = n.logger
+	s3, err := objstore.OpenS3(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -6,20 +6,28 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
 // archiveURL is the --archive flag: where finished recordings go.
 //
 //	dir:PATH                                   a directory
 //	s3://BUCKET[/PREFIX]?region=R&endpoint=U   any S3-compatible store; credentials from the AWS environment
+//
+// More parameters of the latter: checksums, addressing, ca.
 type archiveURL struct {
 	dir      string // a directory store's path; empty for S3
 	bucket   string
 	prefix   string
 	region   string
 	endpoint string
-	// checksums is "auto", "required" or "off".
+	// checksums is "auto", "crc64nvme", "sha256", "required" or "off".
 	checksums string
+	// addressing is "auto", "path" or "virtual"; empty is auto.
+	addressing string
+	// ca is a PEM file of authorities to trust; empty means that of AWS_CA_BUNDLE.
+	ca string
 }
 
 // UnmarshalText reads the URL.
@@ -62,10 +70,16 @@ func parseArchiveURL(text string) (archiveURL, error) {
 			}
 			a.endpoint = value
 		case "checksums":
-			if value != "auto" && value != "required" && value != "off" {
-				return archiveURL{}, fmt.Errorf("checksums %q: auto, required or off", value)
+			if err := oneOf(&a.checksums, name, value, objstore.ChecksumsAuto, objstore.ChecksumsCRC64NVME,
+				objstore.ChecksumsSHA256, objstore.ChecksumsRequired, objstore.ChecksumsOff); err != nil {
+				return archiveURL{}, err
 			}
-			a.checksums = value
+		case "addressing":
+			if err := oneOf(&a.addressing, name, value, addressingAuto, addressingPath, addressingVirtual); err != nil {
+				return archiveURL{}, err
+			}
+		case "ca":
+			a.ca = value
 		default:
 			return archiveURL{}, fmt.Errorf("unknown parameter %q", name)
 		}

@@ -119,8 +119,5 @@ func cutLast(name string) (before, after string, ok bool) {
 
 // openS3 prepares the bucket.
 func (a archiveURL) openS3(ctx context.Context) (*objstore.S3, error) {
-	return objstore.OpenS3(ctx, objstore.S3Config{
-		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-		VirtualHost: a.endpoint == "",
-	})
+	return objstore.OpenS3(ctx, a.s3Config())
 }

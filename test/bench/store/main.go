@@ -193,7 +193,8 @@ func (s settings) clients(ctx context.Context, work, endpoint string) ([]*client
 	}
 	remote := ":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='" + endpoint + "':" + bucket
 	return append(list, &client{
-		name: "rclone", args: []string{rclone, "--config", os.DevNull, "copy", "--s3-no-check-bucket", "--ignore-times"},
+		name: "rclone", args: []string{rclone, "--config", os.DevNull, "copy", "--s3-no-check-bucket", "--ignore-times",
+			"--s3-chunk-size", "16M", "--s3-upload-concurrency", "4"},
 		to: []string{remote},
 	}), nil
 }
