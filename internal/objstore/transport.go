@@ -2,8 +2,11 @@ package objstore
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -61,10 +64,19 @@ func newHTTPClient(c *S3Config) (*http.Client, error) {
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.RateLimiter = ratelimit.None
+		o.Retryables = slices.Insert(o.Retryables, 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(untrusted)))
 		o.Retryables = append(o.Retryables, retry.RetryableHTTPStatusCode{
 			Codes: map[int]struct{}{http.StatusTooManyRequests: {}},
 		})
 	})
+}
+
+// untrusted: a certificate that nobody trusts now is not trusted in a second either.
+func untrusted(err error) aws.Ternary {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 // patiently gives a request that carries bytes more tries than others have: about half a minute of them.
