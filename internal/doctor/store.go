@@ -33,6 +33,7 @@ type storeCheck struct {
 	prefix string
 	data   []byte
 	sums   bool
+	digest bool // the store keeps SHA-256
 	multi  bool // the store knows multipart uploads
 }
 
@@ -67,9 +68,12 @@ func checkStore(ctx context.Context, r *Report, store Store) {
 		}
 		r.ok(step.name, "%s, in %v", step.text, time.Since(begun).Round(time.Millisecond))
 	}
-	if c.sums {
+	switch {
+	case c.sums:
 		r.ok("archive checksums", "the store keeps CRC-64/NVME of whole objects")
-	} else {
+	case c.digest:
+		r.ok("archive checksums", "the store keeps SHA-256")
+	default:
 		r.ok("archive checksums", "the store keeps none: the archiver reads back what it wrote, once")
 	}
 }
@@ -83,7 +87,7 @@ func (c *storeCheck) put(ctx context.Context) error {
 	if err == nil && object.Size != size {
 		err = fmt.Errorf("of %d bytes the store has %d", size, object.Size)
 	}
-	c.sums = object.HasChecksum
+	c.sums, c.digest = object.HasChecksum, object.SHA256 != ""
 	return err
 }
 

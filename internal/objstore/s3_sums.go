@@ -113,7 +113,8 @@ const probeName = "oxbow-checksum-probe-"
 func (s *S3) probe(ctx context.Context, kind sumKind) (verdict string, err error) {
 	key := probeName + strings.ToLower(rand.Text())
 	in := &s3.PutObjectInput{
-		Bucket: &s.config.Bucket, Key: aws.String(s.prefix + key), ContentLength: aws.Int64(1), Body: bytes.NewReader([]byte{'x'}),
+		Bucket: &s.config.Bucket, Key: aws.String(s.prefix + key), ContentLength: aws.Int64(1),
+		Body: bytes.NewReader([]byte{'x'}),
 	}
 	switch kind {
 	case sumCRC64NVME:

@@ -44,7 +44,7 @@ func advice(state string) string {
 	case StateFull:
 		return "the store is full: make room or raise its quota"
 	case StateSlow:
-		return "the store asks for fewer requests: it is asked again later; lower the bandwidth or the connections if it stays"
+		return "the store asks for fewer requests: it is asked again; if it stays, allow fewer connections"
 	case StateUnreachable:
 		return "the store does not answer: check endpoint, network and certificate"
 	case StateDamaged:
@@ -59,7 +59,7 @@ func advice(state string) string {
 func codeState(code string) string {
 	switch code {
 	case "AccessDenied", "AccountProblem", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId",
-		"InvalidSecurity", "InvalidToken", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
+		"InvalidSecurity", "InvalidToken", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired",
 		"XAdminUserNotFound":
 		return StateDenied
 	case "NoSuchBucket":

@@ -172,7 +172,7 @@ func TestFullDiskOfTheServer(t *testing.T) {
 		t.Skipf("no tmpfs: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		if err := exec.Command("umount", "-l", dir).Run(); err != nil { //nolint:noctx // the test's context has ended
+		if err := exec.Command("umount", "-l", dir).Run(); err != nil { // the test's context has ended
 			t.Error(err)
 		}
 	})
