@@ -186,8 +186,8 @@ func (s settings) clients(ctx context.Context, work, endpoint string) ([]*client
 	list = append(list, &client{
 		name: "s5cmd", args: []string{s5cmd, "--endpoint-url", endpoint, "cp"}, to: []string{"s3://" + bucket + "/"},
 	})
-	rclone, notFound := exec.LookPath("rclone")
-	if notFound != nil {
+	rclone, _ := exec.LookPath("rclone")
+	if rclone == "" {
 		fmt.Fprintln(os.Stderr, "rclone is left out: not installed (Debian: apt-get install rclone)")
 		return list, nil
 	}
