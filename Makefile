@@ -8,7 +8,7 @@ BENCHTIME ?= 1s
 FAULT_RUNS ?= 100
 export CGO_ENABLED ?= 0
 
-.PHONY: run build web test check lint e2e faults bench fuzz tools clean
+.PHONY: run build web test check lint e2e faults bench bench-store fuzz tools clean
 
 run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
 	./bin/oxbow demo
@@ -42,6 +42,9 @@ faults: tools ## FAULT_RUNS random fault schedules over two clusters: half an ho
 
 bench: ## Benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+bench-store: ## Putting a file of 512 MiB into an S3 server, beside s5cmd and rclone
+	go run ./test/bench/store
 
 fuzz: ## Every fuzz target for FUZZTIME each
 	@set -e; for p in $$(go list ./...); do \

@@ -44,6 +44,8 @@ type Objects interface {
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 	AbortUpload(ctx context.Context, key, uploadID string) error
+	// Same says whether an object, as Stat gave it, has the first bytes of r, as cheaply as the store can prove it.
+	Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
 }
 
 // Local is the cluster's storage: *reclog.Root.

@@ -104,6 +104,9 @@ func (j *job) verify(ctx context.Context, sent media.Object) error {
 	if have.Size != sent.Size {
 		return fmt.Errorf("verify %s: %w: %d of %d", sent.Key, errDiffers, have.Size, sent.Size)
 	}
+	if !have.HasChecksum && have.SHA256 != "" && have.SHA256 == sent.SHA256 {
+		return nil
+	}
 	if !have.HasChecksum {
 		if have.Checksum, err = j.readBack(ctx, have); err != nil {
 			return fmt.Errorf("verify: %w", err)
@@ -117,19 +120,11 @@ func (j *job) verify(ctx context.Context, sent media.Object) error {
 
 // compare says whether an object is the head of the local file.
 func (j *job) compare(ctx context.Context, have media.Object, source io.ReaderAt) error {
-	sum, err := sumUp(ctx, io.NewSectionReader(source, 0, have.Size))
-	if err != nil {
-		return err
+	same, err := j.objects.Same(ctx, have, source)
+	if err == nil && !same {
+		err = errDiffers
 	}
-	if !have.HasChecksum {
-		if have.Checksum, err = j.readBack(ctx, have); err != nil {
-			return err
-		}
-	}
-	if have.Checksum != sum {
-		return errDiffers
-	}
-	return nil
+	return err
 }
 
 func (j *job) readBack(ctx context.Context, object media.Object) (uint64, error) {

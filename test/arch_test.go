@@ -36,8 +36,8 @@ var allowed = map[string][]string{
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
 	},
-	"internal/catalog/catalogtest":   {},                 // runs a real PostgreSQL for tests
-	"internal/objstore/objstoretest": {"internal/media"}, // runs a real S3 server for tests
+	"internal/catalog/catalogtest":   {},                                                 // runs a real PostgreSQL for tests
+	"internal/objstore/objstoretest": {"internal/media", "github.com/aws/aws-sdk-go-v2"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
 	"internal/inspect":               {"internal/media", "internal/reclog"},
 	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
@@ -60,9 +60,10 @@ var allowed = map[string][]string{
 	"api": {
 		"internal/media", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
-	"test":          {},
-	"test/bench":    {},
-	"test/hlscheck": {}, // judges from outside: nothing of this module
+	"test":             {},
+	"test/bench":       {},
+	"test/bench/store": {"internal/media", "internal/objstore"},
+	"test/hlscheck":    {}, // judges from outside: nothing of this module
 }
 
 // TestImportRules holds the table against what the packages import, tests left out.

@@ -20,6 +20,7 @@ if [ "${OXBOW_MATRIX:-}" = full ]; then # the publishers and players of make e2e
   command -v mpv >/dev/null 2>&1 || missing="$missing mpv"
   command -v obs >/dev/null 2>&1 || missing="$missing obs-studio"
   command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
+  command -v rclone >/dev/null 2>&1 || missing="$missing rclone" # make bench-store
   command -v srt-live-transmit >/dev/null 2>&1 || missing="$missing srt-tools"
 fi
 if [ -n "$missing" ]; then

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,14 +18,20 @@ import (
 //
 //	dir:PATH                                   a directory
 //	s3://BUCKET[/PREFIX]?region=R&endpoint=U   any S3-compatible store; credentials from the AWS environment
+//
+// More parameters of the latter: checksums, addressing, ca.
 type archiveURL struct {
 	dir      string // a directory store's path; empty for S3
 	bucket   string
 	prefix   string
 	region   string
 	endpoint string
-	// checksums is "auto", "required" or "off".
+	// checksums is "auto", "crc64nvme", "sha256", "required" or "off".
 	checksums string
+	// addressing is "auto", "path" or "virtual"; empty is auto.
+	addressing string
+	// ca is a PEM file of authorities to trust; empty means that of AWS_CA_BUNDLE.
+	ca string
 }
 
 // UnmarshalText reads the URL.
@@ -111,9 +116,15 @@ func (n *node) openArchives(ctx context.Context) error {
 	if err := n.distinct(); err != nil {
 		return err
 	}
+	limits, err := objstore.NewLimits(objstore.LimitsConfig{
+		BytesPerSecond: int64(n.ArchiveBandwidth), Connections: n.ArchiveConnections,
+	})
+	if err != nil {
+		return fmt.Errorf("--archive-bandwidth, --archive-connections: %w", err)
+	}
 	n.archives = make(map[string]archiver.Objects)
 	for name, a := range n.all() {
-		store, err := n.openArchive(ctx, name, a)
+		store, err := n.openArchive(ctx, name, a, limits)
 		if err != nil {
 			return archiveError(name, err)
 		}
@@ -122,7 +133,9 @@ func (n *node) openArchives(ctx context.Context) error {
 	return nil
 }
 
-func (n *node) openArchive(ctx context.Context, name string, a archiveURL) (archiver.Objects, error) {
+func (n *node) openArchive(
+	ctx context.Context, name string, a archiveURL, limits *objstore.Limits,
+) (archiver.Objects, error) {
 	if a.bucket == "" {
 		dir, err := objstore.OpenDir(a.dir)
 		if err != nil {
@@ -131,7 +144,9 @@ func (n *node) openArchive(ctx context.Context, name string, a archiveURL) (arch
 		n.onClose(dir.Close)
 		return dir, nil
 	}
-	s3, err := a.openS3(ctx, name)
+	config := a.s3Config(name)
+	config.Logger, config.Limits = n.logger, limits
+	s3, err := objstore.OpenS3(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -139,14 +154,9 @@ func (n *node) openArchive(ctx context.Context, name string, a archiveURL) (arch
 	return s3, nil
 }
 
-// openS3 prepares the bucket of the named store.
+// openS3 prepares the bucket of the named store, without limits.
 func (a archiveURL) openS3(ctx context.Context, name string) (*objstore.S3, error) {
-	variable := "OXBOW_ARCHIVE_" + strings.ReplaceAll(strings.ToUpper(name), "-", "_")
-	return objstore.OpenS3(ctx, objstore.S3Config{
-		Endpoint: a.endpoint, Region: a.region, Bucket: a.bucket, Prefix: a.prefix, Checksums: a.checksums,
-		VirtualHost: a.endpoint == "",
-		AccessKey:   os.Getenv(variable + "_ACCESS_KEY"), SecretKey: os.Getenv(variable + "_SECRET_KEY"),
-	})
+	return objstore.OpenS3(ctx, a.s3Config(name))
 }
 
 func parseArchiveURL(text string) (archiveURL, error) {
@@ -175,10 +185,16 @@ func parseArchiveURL(text string) (archiveURL, error) {
 			}
 			a.endpoint = value
 		case "checksums":
-			if value != "auto" && value != "required" && value != "off" {
-				return archiveURL{}, fmt.Errorf("checksums %q: auto, required or off", value)
+			if err := oneOf(&a.checksums, name, value, objstore.ChecksumsAuto, objstore.ChecksumsCRC64NVME,
+				objstore.ChecksumsSHA256, objstore.ChecksumsRequired, objstore.ChecksumsOff); err != nil {
+				return archiveURL{}, err
 			}
-			a.checksums = value
+		case "addressing":
+			if err := oneOf(&a.addressing, name, value, addressingAuto, addressingPath, addressingVirtual); err != nil {
+				return archiveURL{}, err
+			}
+		case "ca":
+			a.ca = value
 		default:
 			return archiveURL{}, fmt.Errorf("unknown parameter %q", name)
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // parse runs the command line's parser as main does.
@@ -125,16 +127,41 @@ func TestArchiveURLs(t *testing.T) {
 		"s3://b?region=r&endpoint=http%3A%2F%2Fh%3A1&checksums=off": {
 			bucket: "b", region: "r", endpoint: "http://h:1", checksums: "off",
 		},
+		"s3://b?checksums=sha256&addressing=virtual&ca=/etc/ca.pem": {
+			bucket: "b", checksums: "sha256", addressing: "virtual", ca: "/etc/ca.pem",
+		},
 	} {
 		var got archiveURL
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	for _, bad := range []string{"", "dir:", "s3://", "s3://b?x=1", "s3://k:s@b", "s3://b?endpoint=h", "s3://b?checksums=x"} {
+	for _, bad := range []string{"", "dir:", "s3://", "s3://b?x=1", "s3://k:s@b", "s3://b?endpoint=h", "s3://b?checksums=x",
+		"s3://b?addressing=host"} {
 		var got archiveURL
 		if err := got.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestBucketsAreAddressed(t *testing.T) {
+	t.Setenv("AWS_CA_BUNDLE", "/env.pem")
+	for text, want := range map[string]struct {
+		virtual bool
+		ca      string
+	}{
+		"s3://b":                                      {true, "/env.pem"},
+		"s3://b?addressing=path&ca=/a":                {false, "/a"},
+		"s3://b?endpoint=http://h":                    {false, "/env.pem"},
+		"s3://b?endpoint=http://h&addressing=virtual": {true, "/env.pem"},
+	} {
+		var a archiveURL
+		if err := a.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if c := a.s3Config(media.DefaultArchive); c.VirtualHost != want.virtual || c.CAFile != want.ca {
+			t.Errorf("%s: virtual host %v, authorities %s", text, c.VirtualHost, c.CAFile)
 		}
 	}
 }

@@ -51,6 +51,7 @@ type storeCheck struct {
 	prefix string
 	data   []byte
 	sums   bool
+	digest bool // the store keeps SHA-256
 	multi  bool // the store knows multipart uploads
 }
 
@@ -82,9 +83,12 @@ func (a Archive) check(ctx context.Context, r *Report) {
 		}
 		r.ok(c.title+" "+step.name, "%s, in %v", step.text, time.Since(begun).Round(time.Millisecond))
 	}
-	if c.sums {
+	switch {
+	case c.sums:
 		r.ok(c.title+" checksums", "the store keeps CRC-64/NVME of whole objects")
-	} else {
+	case c.digest:
+		r.ok(c.title+" checksums", "the store keeps SHA-256")
+	default:
 		r.ok(c.title+" checksums", "the store keeps none: the archiver reads back what it wrote, once")
 	}
 }
@@ -98,7 +102,7 @@ func (c *storeCheck) put(ctx context.Context) error {
 	if err == nil && object.Size != size {
 		err = fmt.Errorf("of %d bytes the store has %d", size, object.Size)
 	}
-	c.sums = object.HasChecksum
+	c.sums, c.digest = object.HasChecksum, object.SHA256 != ""
 	return err
 }
 

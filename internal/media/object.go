@@ -16,7 +16,11 @@ type Object struct {
 	// reader to sum the bytes.
 	Checksum    uint64
 	HasChecksum bool
-	ModifiedAt  time.Time
+	// SHA256 is the store's own SHA-256, or what was sent for it, in S3's form: base64 of that of all bytes, or of the
+	// parts' with "-" and their number behind it. Two of one form that are equal mean equal bytes. Empty where there is
+	// none.
+	SHA256     string
+	ModifiedAt time.Time
 }
 
 // PutOptions say how an object is written; the zero value is right for small objects.
@@ -30,6 +34,9 @@ type PutOptions struct {
 	// NoteUpload, if set, is told the id of a new multipart upload before its first part is sent; its error stops the
 	// put.
 	NoteUpload func(ctx context.Context, uploadID string) error
+	// Progress, if set, is told how many of the object's bytes the store has, those of an earlier try too, whenever it
+	// has more. It begins again at zero where an upload must. Calls don't overlap.
+	Progress func(done int64)
 }
 
 // ChecksumPolynomial is CRC-64/NVME's 0xad93d23594c93659, bits reversed: S3's CRC64NVME.

@@ -2,10 +2,16 @@ package objstore
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -22,6 +28,52 @@ func decodeSum(s string) (sum uint64, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(b), true
+}
+
+// encodeDigest gives S3's form of a SHA-256.
+func encodeDigest(digest [sha256.Size]byte) string {
+	return base64.StdEncoding.EncodeToString(digest[:])
+}
+
+// combineDigests gives S3's composite form: the SHA-256 of the parts' SHA-256, and how many they are.
+func combineDigests(parts []types.CompletedPart) (string, error) {
+	whole := sha256.New()
+	for i := range parts {
+		b, err := base64.StdEncoding.DecodeString(aws.ToString(parts[i].ChecksumSHA256))
+		if err != nil || len(b) != sha256.Size {
+			return "", fmt.Errorf("part %d has no SHA-256", i+1)
+		}
+		_, _ = whole.Write(b)
+	}
+	return encodeDigest([sha256.Size]byte(whole.Sum(nil))) + "-" + strconv.Itoa(len(parts)), nil
+}
+
+// digestParts gives how many parts a composite SHA-256 is of; zero for one of all the bytes.
+func digestParts(digest string) int {
+	_, count, _ := strings.Cut(digest, "-")
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// sums are a range's.
+type sums struct {
+	crc    uint64
+	sha256 string // empty unless it was asked for
+}
+
+// sumBoth sums bytes in one reading.
+func sumBoth(ctx context.Context, r io.ReaderAt, offset, size int64, kind sumKind) (sums, error) {
+	crc := media.NewChecksum()
+	if kind != sumSHA256 {
+		err := copyRange(ctx, crc, r, offset, size)
+		return sums{crc: crc.Sum64()}, err
+	}
+	digest := sha256.New()
+	err := copyRange(ctx, io.MultiWriter(crc, digest), r, offset, size)
+	return sums{crc: crc.Sum64(), sha256: encodeDigest([sha256.Size]byte(digest.Sum(nil)))}, err
 }
 
 // combineSums gives the CRC of a+b from those of a and b and the length of b: a's register is run over size zero bytes.
@@ -78,7 +130,7 @@ func copyRange(ctx context.Context, w io.Writer, r io.ReaderAt, offset, size int
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
-			return fmt.Errorf("read source at %d: %w", offset, err)
+			return fmt.Errorf("read source at %d: %w", offset, sourceError{err})
 		}
 		if _, err := w.Write(b); err != nil {
 			return err

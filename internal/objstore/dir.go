@@ -81,6 +81,9 @@ func (d *Dir) Put(
 	if err != nil {
 		return media.Object{}, dirError("put", key, err)
 	}
+	if options.Progress != nil {
+		options.Progress(size)
+	}
 	return media.Object{Key: key, Size: size, Checksum: sum, HasChecksum: true, ModifiedAt: time.Now()}, nil
 }
 

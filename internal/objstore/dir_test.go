@@ -62,7 +62,7 @@ func TestDirLeavesNothingButObjects(t *testing.T) {
 func TestConnectionOnWhichNothingMovesIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		conn := &stallConn{Conn: near}
+		conn := &stallConn{Conn: near, patience: stallTimeout}
 		start := time.Now()
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error(err)

@@ -17,7 +17,9 @@ func TestDirConforms(t *testing.T) {
 
 func TestS3Conforms(t *testing.T) {
 	gateway := objstoretest.MustStartGateway(t)
-	for i, c := range []S3Config{{}, {Prefix: "cluster/a"}, {Checksums: ChecksumsRequired}, {Checksums: ChecksumsOff}} {
+	for i, c := range []S3Config{
+		{Prefix: "cluster/a"}, {Checksums: ChecksumsRequired}, {Checksums: ChecksumsSHA256}, {Checksums: ChecksumsOff},
+	} {
 		t.Run(fmt.Sprintf("prefix %q, checksums %q", c.Prefix, c.Checksums), func(t *testing.T) {
 			n := 0
 			objstoretest.Run(t, func(tb testing.TB) objstoretest.Store {

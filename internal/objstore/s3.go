@@ -7,9 +7,9 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -20,46 +20,6 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// What an S3 store does about checksums.
-const (
-	ChecksumsAuto     = "auto"     // send them, and do without when the store refuses them
-	ChecksumsRequired = "required" // a put fails unless the store confirms its checksum
-	ChecksumsOff      = "off"      // the payload's signature guards the way in; readers sum what they read
-)
-
-const (
-	minPartSize     = 5 << 20
-	maxParts        = 10_000
-	defaultPartSize = 16 << 20
-	defaultParallel = 4
-)
-
-// S3Config says where a bucket is and how to talk to it.
-type S3Config struct {
-	// Endpoint is the base URL of an S3-compatible server; empty means Amazon's own for the region.
-	Endpoint string
-	// Region is that of the bucket; empty means what the SDK's default chain finds, else "us-east-1".
-	Region string
-	Bucket string
-	// Prefix is put before every key; empty or without slashes at its ends.
-	Prefix string
-	// AccessKey and SecretKey, with SessionToken if they are temporary; empty means the SDK's default chain
-	// (environment, shared files, roles).
-	AccessKey    string
-	SecretKey    string
-	SessionToken string
-	// VirtualHost addresses the bucket as a host name; the zero value as the first path element, which works with
-	// every server of one's own.
-	VirtualHost bool
-	// Checksums is one of the Checksums constants; empty means auto.
-	Checksums string
-	// PartSize is the size of an upload's parts, and of the largest object that is sent as a whole; zero means 16 MiB.
-	// It is raised for objects that would need more than 10,000 parts.
-	PartSize int64
-	// Parallel is how many parts of one object are sent at a time; zero means 4.
-	Parallel int
-}
-
 // S3 is an object store in a bucket.
 type S3 struct {
 	client *s3.Client
@@ -68,9 +28,13 @@ type S3 struct {
 	prefix string // Prefix and a slash, or nothing
 	// pageSize is how many objects List asks for at a time.
 	pageSize int32
-	// What a store turned out not to know is not asked of it again until the next start.
-	noChecksums  atomic.Bool
+	// sums is what settle found out, and settling held while it does.
+	sums     atomic.Uint32
+	settling chan struct{}
+	// A store that turned out to know no conditions is not asked for them again until the next start.
 	noConditions atomic.Bool
+	// seen is when the bucket was last known to be there, in Unix nanoseconds.
+	seen atomic.Int64
 }
 
 // OpenS3 prepares a store. It does not talk to the server, which may be away.
@@ -78,11 +42,15 @@ func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("open bucket: %w", err)
 	}
-	client := newHTTPClient()
+	client, err := newHTTPClient(&c)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", c.Bucket, err)
+	}
 	options := s3.Options{
 		Region:                     c.Region,
 		UsePathStyle:               !c.VirtualHost,
 		HTTPClient:                 client,
+		Retryer:                    newRetryer(),
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenRequired,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired,
 	}
@@ -104,54 +72,20 @@ func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 	if options.Region == "" {
 		options.Region = "us-east-1"
 	}
-	store := &S3{client: s3.New(options), http: client, config: c, pageSize: 1000}
+	store := &S3{
+		client: s3.New(options), http: client, config: c, pageSize: 1000, settling: make(chan struct{}, 1),
+	}
 	if c.Prefix != "" {
 		store.prefix = c.Prefix + "/"
 	}
 	if c.Checksums == ChecksumsOff {
-		store.noChecksums.Store(true)
+		store.sums.Store(uint32(sumNone))
 	}
 	return store, nil
 }
 
 // Close closes idle connections.
 func (s *S3) Close() { s.http.CloseIdleConnections() }
-
-func (c *S3Config) check() error {
-	if c.Bucket == "" {
-		return fmt.Errorf("%w: no bucket is named", media.ErrInvalid)
-	}
-	if c.Endpoint != "" {
-		if u, err := url.Parse(c.Endpoint); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return fmt.Errorf("%w: endpoint %.200q: use http(s)://host[:port]", media.ErrInvalid, c.Endpoint)
-		}
-	}
-	if c.Prefix != "" {
-		if err := checkKey(c.Prefix); err != nil {
-			return fmt.Errorf("prefix: %w", err)
-		}
-	}
-	if (c.AccessKey == "") != (c.SecretKey == "") {
-		return fmt.Errorf("%w: access key and secret key go together", media.ErrInvalid)
-	}
-	switch c.Checksums {
-	case "":
-		c.Checksums = ChecksumsAuto
-	case ChecksumsAuto, ChecksumsRequired, ChecksumsOff:
-	default:
-		return fmt.Errorf("%w: checksums %.40q: use auto, required or off", media.ErrInvalid, c.Checksums)
-	}
-	if c.PartSize == 0 {
-		c.PartSize = defaultPartSize
-	}
-	if c.PartSize < minPartSize {
-		return fmt.Errorf("%w: part size %d: S3 wants at least %d", media.ErrInvalid, c.PartSize, minPartSize)
-	}
-	if c.Parallel <= 0 {
-		c.Parallel = defaultParallel
-	}
-	return nil
-}
 
 // key gives an object's name in the bucket.
 func (s *S3) key(key string) (*string, error) {
@@ -164,27 +98,58 @@ func (s *S3) key(key string) (*string, error) {
 	return aws.String(s.prefix + key), nil
 }
 
-// Stat tells an object's size, time and, if the store keeps it, checksum.
+// Stat tells an object's size, time and, if the store keeps them, checksums. Those of a store that was found not to
+// check them are left out.
 func (s *S3) Stat(ctx context.Context, key string) (media.Object, error) {
 	name, err := s.key(key)
 	if err != nil {
 		return media.Object{}, err
 	}
 	in := &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: name}
-	if !s.noChecksums.Load() {
+	kind := sumKind(s.sums.Load())
+	if kind != sumNone {
 		in.ChecksumMode = types.ChecksumModeEnabled
 	}
 	out, err := s.client.HeadObject(ctx, in)
 	if err != nil {
-		return media.Object{}, s.wrap("stat", key, err)
+		err = s.wrap("stat", key, err)
+		if errors.Is(err, media.ErrNotFound) {
+			if away := s.bucketThere(ctx, key); away != nil {
+				err = away
+			}
+		}
+		return media.Object{}, err
 	}
+	s.seen.Store(time.Now().UnixNano())
 	object := media.Object{
 		Key: key, Size: aws.ToInt64(out.ContentLength), ModifiedAt: aws.ToTime(out.LastModified),
 	}
-	if out.ChecksumCRC64NVME != nil {
+	if kind != sumNone && out.ChecksumCRC64NVME != nil {
 		object.Checksum, object.HasChecksum = decodeSum(*out.ChecksumCRC64NVME)
 	}
+	if kind != sumNone {
+		object.SHA256 = aws.ToString(out.ChecksumSHA256)
+	}
 	return object, nil
+}
+
+// bucketTrust is for how long a bucket that was there is taken to be.
+const bucketTrust = 10 * time.Second
+
+// bucketThere is for the answer to HEAD, which says 404 and not of what: bucket, object, or (of versitygw) access key.
+func (s *S3) bucketThere(ctx context.Context, key string) error {
+	if time.Since(time.Unix(0, s.seen.Load())) < bucketTrust {
+		return nil
+	}
+	one := int32(1)
+	_, err := s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+		Bucket: &s.config.Bucket, Prefix: aws.String(s.prefix + key), MaxKeys: &one,
+	})
+	if status, _ := reply(err); status == http.StatusNotFound {
+		return s.wrap("stat", key, err)
+	}
+	s.seen.Store(time.Now().UnixNano()) // or the keys don't allow the question
+	return nil
 }
 
 // ReadFile gives all of an object that has no more than MaxFile bytes.

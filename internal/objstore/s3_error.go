@@ -1,7 +1,6 @@
 package objstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,33 +15,49 @@ import (
 // errBadChecksum is a store's verdict that bytes and checksum differ.
 var errBadChecksum = errors.New("checksum differs")
 
-// wrap names act and object, and sorts what went wrong into the sentinels that callers tell apart.
+// errUnfit: the store lacks what the settings require.
+var errUnfit = errors.New("required feature is missing")
+
+// wrap names act and object, and sorts what went wrong into the sentinels that callers tell apart, with the store's
+// state where it is one.
 func (s *S3) wrap(act, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var kind error
 	status, code := reply(err)
+	_, source := errors.AsType[sourceError](err)
+	_, sorted := errors.AsType[*stateError](err)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists):
-	case code == "NoSuchBucket":
-		kind = media.ErrUnavailable
-	case status == http.StatusNotFound:
-		kind = media.ErrNotFound
+	case callerLeft(err), sorted, errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists):
+	case source:
+		err = fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 	case status == http.StatusRequestedRangeNotSatisfiable:
-		kind = io.ErrUnexpectedEOF
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	case status == http.StatusPreconditionFailed:
-		kind = media.ErrExists
-	case code == "BadDigest", code == "XAmzContentChecksumMismatch", code == "InvalidDigest":
-		kind = errBadChecksum
+		err = fmt.Errorf("%w: %w", media.ErrExists, err)
 	default:
-		kind = media.ErrUnavailable
-	}
-	if kind != nil {
-		err = fmt.Errorf("%w: %w", kind, err)
+		switch state := classify(err); {
+		case state == StateDamaged && !errors.Is(err, errBadChecksum):
+			err = fmt.Errorf("%w: %w", errBadChecksum, &stateError{state: state, err: err})
+		case state == StateDamaged:
+			err = &stateError{state: state, err: err}
+		case state == StateFailing && absentCode(code):
+			err = fmt.Errorf("%w: %w", media.ErrNotFound, err)
+		default:
+			err = fmt.Errorf("%w: %w", media.ErrUnavailable, &stateError{state: state, err: err})
+		}
 	}
 	return fmt.Errorf("%s object %s in %s: %w", act, s.prefix+key, s.config.Bucket, err)
+}
+
+// absentCode says that a code is of an object or an upload that is not there. HEAD has no body, and the SDK makes
+// NotFound of it; a 404 of any other kind is no answer about an object.
+func absentCode(code string) bool {
+	switch code {
+	case "NoSuchKey", "NotFound", "NoSuchUpload", "NoSuchVersion":
+		return true
+	}
+	return false
 }
 
 // reply gives the status and the code of a server's refusal.
@@ -70,6 +85,6 @@ func unknownToStore(err error) bool {
 }
 
 func noSuchUpload(err error) bool {
-	status, code := reply(err)
-	return code == "NoSuchUpload" || (status == http.StatusNotFound && code != "NoSuchBucket")
+	_, code := reply(err)
+	return absentCode(code)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -17,31 +18,34 @@ import (
 // upload is a multipart upload as the store knows it.
 type upload struct {
 	id   string
-	sums bool                 // it was created with checksums
+	kind sumKind              // the checksum that it was created with
 	have map[int32]types.Part // parts that are there already
 }
 
 // multipart sends the object in parts, and goes on with an upload that was begun earlier if it can.
-func (p *put) multipart(ctx context.Context) (uint64, error) {
+func (p *put) multipart(ctx context.Context) (sums, error) {
 	u, err := p.resume(ctx)
 	if err == nil && u == nil {
 		u, err = p.begin(ctx)
 	}
 	if err != nil {
-		return 0, err
+		return sums{}, err
 	}
-	sum, err := p.sendParts(ctx, u)
+	sent, err := p.sendParts(ctx, u)
 	if err == nil || errors.Is(err, media.ErrExists) {
-		return sum, err
+		if p.unsure {
+			p.abortStrangers(ctx)
+		}
+		return sent, err
 	}
 	// A checksum that differs stays so: the upload is of no more use. Neither is one that nobody would find again.
-	if _, code := reply(err); p.options.NoteUpload == nil || errors.Is(err, errBadChecksum) || code == "BadDigest" {
+	if p.options.NoteUpload == nil || classify(err) == StateDamaged {
 		p.options.UploadID = ""
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 		defer cancel()
 		err = errors.Join(err, p.s3.AbortUpload(ctx, p.key, u.id))
 	}
-	return 0, err
+	return sums{}, err
 }
 
 // resume finds what the noted upload has; nil means that a new one is needed.
@@ -49,7 +53,7 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 	if p.options.UploadID == "" {
 		return nil, nil
 	}
-	u := &upload{id: p.options.UploadID, have: make(map[int32]types.Part)}
+	u := &upload{id: p.options.UploadID, kind: sumNone, have: make(map[int32]types.Part)}
 	pages := s3.NewListPartsPaginator(p.s3.client, &s3.ListPartsInput{
 		Bucket: &p.s3.config.Bucket, Key: p.name, UploadId: &u.id,
 	})
@@ -61,7 +65,12 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list parts: %w", err)
 		}
-		u.sums = page.ChecksumAlgorithm == types.ChecksumAlgorithmCrc64nvme
+		switch page.ChecksumAlgorithm {
+		case types.ChecksumAlgorithmCrc64nvme:
+			u.kind = sumCRC64NVME
+		case types.ChecksumAlgorithmSha256:
+			u.kind = sumSHA256
+		}
 		for _, part := range page.Parts {
 			u.have[aws.ToInt32(part.PartNumber)] = part
 		}
@@ -69,19 +78,26 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 	return u, nil
 }
 
+// begin makes an upload. The SDK may not try again by itself: every answer that is lost may leave an upload behind, and
+// the next try looks for it first.
 func (p *put) begin(ctx context.Context) (*upload, error) {
-	in := &s3.CreateMultipartUploadInput{Bucket: &p.s3.config.Bucket, Key: p.name}
-	kind := contentType(p.key, p.options)
-	in.ContentType = &kind
-	if p.sums {
-		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc64nvme
-		in.ChecksumType = types.ChecksumTypeFullObject
+	retryer := p.s3.client.Options().Retryer
+	var out *s3.CreateMultipartUploadOutput
+	for try := 1; ; try++ {
+		p.abortStrangers(ctx)
+		var err error
+		if out, err = p.create(ctx); err == nil {
+			break
+		}
+		if try == putAttempts || !retryer.IsErrorRetryable(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("begin upload: %w", err)
+		}
+		p.unsure = true
+		if err := p.pause(ctx, retryer, try, err); err != nil {
+			return nil, fmt.Errorf("begin upload: %w", err)
+		}
 	}
-	out, err := p.s3.client.CreateMultipartUpload(ctx, in)
-	if err != nil {
-		return nil, fmt.Errorf("begin upload: %w", err)
-	}
-	u := &upload{id: aws.ToString(out.UploadId), sums: p.sums}
+	u := &upload{id: aws.ToString(out.UploadId), kind: p.kind}
 	if note := p.options.NoteUpload; note != nil {
 		if err := note(ctx, u.id); err != nil {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
@@ -92,6 +108,40 @@ func (p *put) begin(ctx context.Context) (*upload, error) {
 	return u, nil
 }
 
+func (p *put) create(ctx context.Context) (out *s3.CreateMultipartUploadOutput, err error) {
+	kind := contentType(p.key, p.options)
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: &p.s3.config.Bucket, Key: p.name, ContentType: &kind, ChecksumAlgorithm: p.kind.algorithm(),
+	}
+	if p.kind == sumCRC64NVME {
+		in.ChecksumType = types.ChecksumTypeFullObject
+	}
+	err = p.s3.config.Limits.send(ctx, func() error {
+		out, err = p.s3.client.CreateMultipartUpload(ctx, in, once)
+		return err
+	})
+	return out, err
+}
+
+// once keeps the SDK from trying again.
+func once(o *s3.Options) { o.RetryMaxAttempts = 1 }
+
+// pause waits before another try.
+func (p *put) pause(ctx context.Context, retryer aws.Retryer, try int, cause error) error {
+	delay, err := retryer.RetryDelay(try, cause)
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
 // partSize is the configured size, or the least whole number of MiB with which the parts suffice.
 func (s *S3) partSize(size int64) int64 {
 	const mib = 1 << 20
@@ -99,11 +149,11 @@ func (s *S3) partSize(size int64) int64 {
 	return max(s.config.PartSize, (least+mib-1)/mib*mib)
 }
 
-func (p *put) sendParts(ctx context.Context, u *upload) (uint64, error) {
+func (p *put) sendParts(ctx context.Context, u *upload) (sums, error) {
 	partSize := p.s3.partSize(p.size)
 	count := int((p.size + partSize - 1) / partSize)
 	done := make([]types.CompletedPart, count)
-	sums := make([]uint64, count)
+	crcs := make([]uint64, count)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(p.s3.config.Parallel)
 	for i := range count {
@@ -113,7 +163,7 @@ func (p *put) sendParts(ctx context.Context, u *upload) (uint64, error) {
 			}
 			offset := int64(i) * partSize
 			var err error
-			done[i], sums[i], err = p.sendPart(groupCtx, u, int32(i+1), offset, min(partSize, p.size-offset))
+			done[i], crcs[i], err = p.sendPart(groupCtx, u, int32(i+1), offset, min(partSize, p.size-offset))
 			if err != nil {
 				return fmt.Errorf("part %d of %d: %w", i+1, count, err)
 			}
@@ -121,65 +171,84 @@ func (p *put) sendParts(ctx context.Context, u *upload) (uint64, error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return 0, err
+		return sums{}, err
 	}
-	var sum uint64
-	for i, s := range sums {
+	var sent sums
+	for i, crc := range crcs {
 		offset := int64(i) * partSize
-		sum = combineSums(sum, s, min(partSize, p.size-offset))
+		sent.crc = combineSums(sent.crc, crc, min(partSize, p.size-offset))
 	}
-	return sum, p.complete(ctx, u, done, sum)
+	if u.kind == sumSHA256 {
+		var err error
+		if sent.sha256, err = combineDigests(done); err != nil {
+			return sums{}, err
+		}
+	}
+	return sent, p.complete(ctx, u, done, sent)
 }
 
-// sendPart sends one part unless the upload has it.
+// sendPart sends one part unless the upload has it. Nothing else waits for its tries.
 func (p *put) sendPart(
 	ctx context.Context, u *upload, number int32, offset, size int64,
-) (types.CompletedPart, uint64, error) {
-	sum, err := sumRange(ctx, p.source, offset, size)
-	if err != nil {
-		return types.CompletedPart{}, 0, err
+) (done types.CompletedPart, crc uint64, err error) {
+	err = p.s3.config.Limits.send(ctx, func() error {
+		sum, err := sumBoth(ctx, p.source, offset, size, u.kind)
+		if err != nil {
+			return err
+		}
+		crc = sum.crc
+		done.PartNumber = &number
+		done.ChecksumCRC64NVME, done.ChecksumSHA256 = u.kind.headers(sum)
+		part, ok := u.have[number]
+		if ok && aws.ToInt64(part.Size) == size && checkSum(part.ChecksumCRC64NVME, crc) == nil &&
+			checkDigest(part.ChecksumSHA256, sum.sha256) == nil {
+			done.ETag = part.ETag
+			return nil
+		}
+		out, err := p.uploadPart(ctx, u, done, offset, size)
+		if err != nil && classify(err) == StateDamaged { // once may be a bad moment
+			out, err = p.uploadPart(ctx, u, done, offset, size)
+		}
+		if err != nil {
+			return err
+		}
+		done.ETag = out.ETag
+		return errors.Join(checkSum(out.ChecksumCRC64NVME, crc), checkDigest(out.ChecksumSHA256, sum.sha256))
+	})
+	if err == nil {
+		p.has(size)
 	}
-	done := types.CompletedPart{PartNumber: &number}
-	if u.sums {
-		encoded := encodeSum(sum)
-		done.ChecksumCRC64NVME = &encoded
-	}
-	if part, ok := u.have[number]; ok && aws.ToInt64(part.Size) == size && checkSum(part.ChecksumCRC64NVME, sum) == nil {
-		done.ETag = part.ETag
-		return done, sum, nil
-	}
-	var optFns []func(*s3.Options)
-	if u.sums {
-		optFns = append(optFns, unsigned)
-	}
-	out, err := p.s3.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &p.s3.config.Bucket, Key: p.name, UploadId: &u.id, PartNumber: &number, ContentLength: &size,
-		ChecksumCRC64NVME: done.ChecksumCRC64NVME, Body: io.NewSectionReader(p.source, offset, size),
-	}, optFns...)
-	if err != nil {
-		return types.CompletedPart{}, 0, err
-	}
-	done.ETag = out.ETag
-	return done, sum, checkSum(out.ChecksumCRC64NVME, sum)
+	return done, crc, err
 }
 
-func (p *put) complete(ctx context.Context, u *upload, parts []types.CompletedPart, sum uint64) error {
+func (p *put) uploadPart(
+	ctx context.Context, u *upload, part types.CompletedPart, offset, size int64,
+) (*s3.UploadPartOutput, error) {
+	return p.s3.client.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &p.s3.config.Bucket, Key: p.name, UploadId: &u.id, PartNumber: part.PartNumber, ContentLength: &size,
+		ChecksumCRC64NVME: part.ChecksumCRC64NVME, ChecksumSHA256: part.ChecksumSHA256,
+		Body: io.NewSectionReader(p.source, offset, size),
+	}, p.sending(u.kind)...)
+}
+
+func (p *put) complete(ctx context.Context, u *upload, parts []types.CompletedPart, sent sums) error {
 	err := p.conditional(func(condition *string) error {
 		in := &s3.CompleteMultipartUploadInput{
 			Bucket: &p.s3.config.Bucket, Key: p.name, UploadId: &u.id, IfNoneMatch: condition,
 			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 		}
-		if u.sums {
-			encoded := encodeSum(sum)
-			in.ChecksumCRC64NVME = &encoded
+		if u.kind == sumCRC64NVME {
+			in.ChecksumCRC64NVME, _ = u.kind.headers(sent)
 			in.ChecksumType = types.ChecksumTypeFullObject
 			in.MpuObjectSize = &p.size
 		}
-		out, err := p.s3.client.CompleteMultipartUpload(ctx, in)
-		if err != nil {
-			return err
-		}
-		return p.answered(out.ChecksumCRC64NVME, sum)
+		return p.s3.config.Limits.send(ctx, func() error {
+			out, err := p.s3.client.CompleteMultipartUpload(ctx, in, patiently)
+			if err != nil {
+				return err
+			}
+			return p.answered(out.ChecksumCRC64NVME, out.ChecksumSHA256, sent)
+		})
 	})
 	if err == nil {
 		return nil

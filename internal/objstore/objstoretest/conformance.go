@@ -26,6 +26,8 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 	AbortUpload(ctx context.Context, key, uploadID string) error
+	AbortUploads(ctx context.Context, prefix string) (int, error)
+	Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
 }
 
 // Large is the size of the suite's large objects: stores that send in parts are to be opened with parts of 5 MiB.
@@ -47,6 +49,8 @@ func Run(t *testing.T, open func(tb testing.TB) Store) {
 		"delete is idempotent":                 deleteTwice,
 		"list by prefix":                       listPrefix,
 		"no key leaves the store":              badKeys,
+		"an object is told from others":        compare,
+		"put tells its progress":               putTellsProgress,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -1,7 +1,10 @@
 package objstoretest
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -25,16 +28,34 @@ type Gateway struct {
 	AccessKey string
 	SecretKey string
 
-	args []string
-	cmd  *exec.Cmd
-	logs string
+	args   []string
+	cmd    *exec.Cmd
+	logs   string
+	client *http.Client
 }
 
 const startTimeout = 30 * time.Second
 
 // MustStartGateway builds versitygw from the module in test/tools and runs it on a free loopback port until the test is
 // over. Where it can't be built the test is skipped, or fails if OXBOW_TEST_REQUIRE is "all".
-func MustStartGateway(tb testing.TB) *Gateway {
+func MustStartGateway(tb testing.TB) *Gateway { return MustStartGatewayWith(tb, GatewayConfig{}) }
+
+// GatewayConfig is of what few tests need.
+type GatewayConfig struct {
+	// Dir is what it serves; empty means a folder of the test's own.
+	Dir string
+	// Domain, if set, takes the host names below it for buckets, as Amazon does.
+	Domain string
+	// CertFile and KeyFile, if set, make it speak https, and AuthorityFile is what its certificate is signed with.
+	CertFile      string
+	KeyFile       string
+	AuthorityFile string
+	// Region is the server's; empty means us-east-1.
+	Region string
+}
+
+// MustStartGatewayWith is MustStartGateway with settings.
+func MustStartGatewayWith(tb testing.TB, c GatewayConfig) *Gateway {
 	tb.Helper()
 	binary, err := build(tb.Context())
 	if err != nil {
@@ -45,9 +66,10 @@ func MustStartGateway(tb testing.TB) *Gateway {
 	}
 	work := tb.TempDir()
 	g := &Gateway{
-		Dir: filepath.Join(work, "data"), AccessKey: "oxbow", SecretKey: "oxbow-secret", logs: filepath.Join(work, "log"),
+		Dir: cmp.Or(c.Dir, filepath.Join(work, "data")), AccessKey: "oxbow", SecretKey: "oxbow-secret",
+		logs: filepath.Join(work, "log"), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
-	if err := os.Mkdir(g.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(g.Dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
 	addr, err := freeAddr(tb.Context())
@@ -56,9 +78,24 @@ func MustStartGateway(tb testing.TB) *Gateway {
 	}
 	g.Endpoint = "http://" + addr
 	g.args = []string{
-		binary, "--access", g.AccessKey, "--secret", g.SecretKey, "--port", addr,
-		"--keep-alive", "--quiet", "--health", "/_health", "posix", g.Dir,
+		binary, "--access", g.AccessKey, "--secret", g.SecretKey, "--port", addr, "--region", cmp.Or(c.Region, "us-east-1"),
+		"--keep-alive", "--quiet", "--health", "/_health",
 	}
+	if c.Domain != "" {
+		g.args = append(g.args, "--virtual-domain", c.Domain)
+	}
+	if c.CertFile != "" {
+		g.Endpoint = "https://" + addr
+		g.args = append(g.args, "--cert", c.CertFile, "--key", c.KeyFile)
+		text, err := os.ReadFile(c.AuthorityFile)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(text)
+		g.client.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
+	}
+	g.args = append(g.args, "posix", g.Dir)
 	g.MustStart(tb)
 	tb.Cleanup(func() { g.Kill(tb) })
 	return g
@@ -111,11 +148,10 @@ func (g *Gateway) Kill(tb testing.TB) {
 }
 
 func (g *Gateway) ready(ctx context.Context) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := health(ctx, client, g.Endpoint+"/_health")
+		err := health(ctx, g.client, g.Endpoint+"/_health")
 		if err == nil {
 			return nil
 		}
