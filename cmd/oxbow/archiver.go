@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -55,9 +56,13 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 // startArchiver starts the life cycle of finished recordings, the end of those whose owner is gone, and the watch over
 // the room that there is.
 func (n *node) startArchiver(ctx context.Context) error {
+	if most := 64; n.ArchiveParallel < 1 || n.ArchiveParallel > most {
+		return fmt.Errorf("--archive-parallel %d is out of range: use 1 to %d", n.ArchiveParallel, most)
+	}
 	a := archiver.New(archiver.Config{
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
-	}, n.catalog, n.catalog, n.archives[media.DefaultArchive], n.root, n.registry, n.logger, n.metrics)
+		Parallel: n.ArchiveParallel,
+	}, n.catalog, n.catalog, n.stores(), n.root, n.registry, n.logger, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
 	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},
