@@ -73,6 +73,11 @@ type Deps struct {
 	Tokens     Tokens
 	Sources    Sources
 
+	// Archives lists the stores that archivers told of; nil is none, and settings may then name any.
+	Archives func(ctx context.Context) ([]media.ArchiveStatus, error)
+	// Publish tells the other nodes of what a request did; nil does nothing.
+	Publish func(ctx context.Context, event media.Event) error
+
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.

@@ -63,7 +63,7 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 		return nil, at("body.name", err)
 	}
 	patch := in.Body.media()
-	if err := patch.Check(); err != nil {
+	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
 	}
 	if err := s.deps.Publishers.CreatePublisher(ctx, media.Publisher{Name: in.Body.Name, Settings: patch}); err != nil {
@@ -106,7 +106,7 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 		return nil, err
 	}
 	patch := in.Body.media()
-	if err := patch.Check(); err != nil {
+	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
 	}
 	p, err := s.deps.Publishers.UpdatePublisher(ctx, name, patch)

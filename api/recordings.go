@@ -32,6 +32,10 @@ type recordingRow struct {
 	LastError  string            `json:"last_error" doc:"What the last failed try said"`
 	URL        string            `json:"url" doc:"What players open"`
 	Continues  media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
+
+	Archive  string       `json:"archive" doc:"Name of the archive that it is, or will be, in; empty is the default one"`
+	Mirror   string       `json:"mirror" doc:"Name of the archive that has, or will have, a copy; empty is none"`
+	Progress *progressRow `json:"progress" doc:"How far its archiving is; null unless it has begun and is not finished"`
 }
 
 func (s *Server) newRecordingRow(r media.Recording) recordingRow {
@@ -53,6 +57,9 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		LastError:  r.LastError,
 		URL:        s.recordingURL(r.Path, r.ID),
 		Continues:  r.Continues,
+		Archive:    r.Archive,
+		Mirror:     r.Mirror,
+		Progress:   newProgressRow(r.Progress),
 	}
 }
 
@@ -192,6 +199,9 @@ func (s *Server) deleteRecording(ctx context.Context, in *RecordingPath) (*recor
 		return nil, err
 	}
 	r, err := s.deps.Recordings.RequestDelete(ctx, id)
+	if err == nil && r.State == media.Deleting {
+		s.tellDeleted(ctx, r)
+	}
 	return s.recording(r, err)
 }
 

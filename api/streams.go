@@ -67,14 +67,14 @@ type StreamPatch struct {
 	SettingsPatch
 }
 
-// check says what is out of its range.
-func (p StreamPatch) check() error {
+// checkStream says what is out of its range.
+func (s *Server) checkStream(ctx context.Context, p StreamPatch) error {
 	if p.SRTPassphrase != nil {
 		if err := media.CheckSRTPassphrase(*p.SRTPassphrase); err != nil {
 			return err
 		}
 	}
-	return p.media().Check()
+	return s.checkSettings(ctx, p.media())
 }
 
 type listStreamsInput struct {
@@ -104,7 +104,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 	if err := media.CheckStreamName(in.Body.Name); err != nil {
 		return nil, at("body.name", err)
 	}
-	if err := in.Body.check(); err != nil {
+	if err := s.checkStream(ctx, in.Body.StreamPatch); err != nil {
 		return nil, err
 	}
 	path := media.StreamPath{Publisher: publisher, Stream: in.Body.Name}
@@ -164,7 +164,7 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*stream
 	if err != nil {
 		return nil, err
 	}
-	if err := in.Body.check(); err != nil {
+	if err := s.checkStream(ctx, in.Body); err != nil {
 		return nil, err
 	}
 	st, err := s.deps.Streams.UpdateStream(ctx, path, in.Body.media())

@@ -19,15 +19,21 @@ import (
 // behind by a crash and is recovered here. Sealing writes out what a stalled volume kept waiting.
 const sealTimeout = time.Minute
 
-// archive copies the recording to the archive.
+// archive copies the recording to its archive, and then to the mirror if it has one.
 func (j *job) archive(ctx context.Context) error {
 	start := time.Now()
+	targets, err := j.targets()
+	if err != nil {
+		return err
+	}
 	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
 	if errors.Is(err, media.ErrNotFound) {
 		// A catalog restored from a backup may ask for what was archived and dropped.
-		if archiveErr := j.checkArchive(ctx, nil); archiveErr == nil {
+		archiveErr := checkAll(ctx, targets, nil)
+		if archiveErr == nil {
 			return nil
 		}
+		return fmt.Errorf("the cluster's storage: %w; %w", err, archiveErr)
 	}
 	if err != nil {
 		return err
@@ -36,14 +42,14 @@ func (j *job) archive(ctx context.Context) error {
 		return err
 	}
 	j.awaitPictures(ctx, rec)
-	size, err := j.store(ctx, rec)
+	size, err := j.storeAll(ctx, targets, rec)
 	if err != nil {
 		return err
 	}
 	if rec.State != media.Archived {
 		j.mark(ctx)
 	}
-	j.logger.Info("recording archived", "bytes", size, "dur", time.Since(start))
+	j.logger.Info("recording archived", "archives", j.names(), "bytes", size, "dur", time.Since(start))
 	return nil
 }
 
@@ -88,53 +94,85 @@ func (j *job) mark(ctx context.Context) {
 	}
 }
 
-// store brings the archive to have all of the recording, the manifest last. It gives the number of bytes that the
-// archive then has of it.
-func (j *job) store(ctx context.Context, rec *reclog.Recording) (int64, error) {
-	finished, err := j.objects.ReadFile(ctx, j.manifestKey())
-	if err != nil && !errors.Is(err, media.ErrNotFound) {
-		return 0, err
-	}
-	uploads, err := j.noted(ctx)
-	if err != nil {
-		return 0, err
-	}
+// storeAll brings each target to have all of the recording, one after the other. It gives the number of bytes that each
+// then has of it.
+func (j *job) storeAll(ctx context.Context, targets []*target, rec *reclog.Recording) (size int64, err error) {
 	pictures, err := j.local.Pictures(ctx, j.path, j.id)
 	if err != nil {
 		return 0, err
 	}
-	ends := j.mediaEnds(rec)
-	var total int64
+	p := &parcel{rec: rec, sizes: make(map[string]int64), ends: j.mediaEnds(rec)}
 	for _, name := range slices.Concat(pictures, rec.FileNames()) {
 		if name == j.manifestKey() {
 			continue
 		}
-		f := file{key: name, uploads: uploads[name], frozen: finished != nil}
-		f.least, f.media = ends[name]
-		size, err := j.storeFile(ctx, f)
-		if err != nil {
+		if p.sizes[name], err = j.localSize(ctx, name); err != nil {
 			return 0, err
 		}
-		total += size
+		size += p.sizes[name]
 	}
-	manifest, playlists, err := texts(rec)
+	if p.manifest, p.playlists, err = texts(rec); err != nil {
+		return 0, err
+	}
+	size += int64(len(p.manifest))
+	for _, text := range p.playlists {
+		size += int64(len(text))
+	}
+	j.progress.expect(size * int64(len(targets)))
+	for _, t := range targets {
+		if err := t.store(ctx, p); err != nil {
+			return 0, t.failed(err)
+		}
+	}
+	return size, j.forgetElsewhere(ctx, targets)
+}
+
+// localSize gives the length of a file on the cluster's storage.
+func (j *job) localSize(ctx context.Context, name string) (int64, error) {
+	source, err := j.local.Open(ctx, name)
 	if err != nil {
 		return 0, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(playlists)) {
-		key, text := j.dir()+name, playlists[name]
-		if err := j.storeText(ctx, file{key: key, uploads: uploads[key]}, text); err != nil {
-			return 0, err
-		}
-		total += int64(len(text))
+	return source.Size(), source.Close()
+}
+
+// parcel is what a store is to get of a recording.
+type parcel struct {
+	rec *reclog.Recording
+	// sizes are those of the local files but the manifest, ends those of the media that the indexes name.
+	sizes, ends map[string]int64
+	manifest    []byte
+	playlists   map[string][]byte
+}
+
+// store brings the store to have all of the recording, the manifest last.
+func (t *target) store(ctx context.Context, p *parcel) error {
+	finished, err := t.objects.ReadFile(ctx, t.manifestKey())
+	if err != nil && !errors.Is(err, media.ErrNotFound) {
+		return err
 	}
-	if !bytes.Equal(finished, manifest) {
-		f := file{key: j.manifestKey(), uploads: uploads[j.manifestKey()]}
-		if err := j.storeText(ctx, f, manifest); err != nil {
-			return 0, err
+	uploads, err := t.noted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.sizes)) {
+		f := file{key: name, uploads: uploads[name], frozen: finished != nil}
+		f.least, f.media = p.ends[name]
+		if err := t.storeFile(ctx, f); err != nil {
+			return err
 		}
 	}
-	return total + int64(len(manifest)), nil
+	for _, name := range slices.Sorted(maps.Keys(p.playlists)) {
+		key := t.dir() + name
+		if err := t.storeText(ctx, file{key: key, uploads: uploads[key]}, p.playlists[name]); err != nil {
+			return err
+		}
+	}
+	if bytes.Equal(finished, p.manifest) {
+		t.progress.present(int64(len(p.manifest)))
+		return nil
+	}
+	return t.storeText(ctx, file{key: t.manifestKey(), uploads: uploads[t.manifestKey()]}, p.manifest)
 }
 
 // mediaEnds gives, for each track's file, where the media that the indexes name ends.
@@ -184,10 +222,20 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	return manifest, hls.Static(s), nil
 }
 
-// checkArchive looks, at the price of the indexes, whether the archive has all of the recording; of local, if that is
+// checkAll is checkArchive of each target.
+func checkAll(ctx context.Context, targets []*target, local *reclog.Recording) error {
+	for _, t := range targets {
+		if err := t.checkArchive(ctx, local); err != nil {
+			return t.failed(err)
+		}
+	}
+	return nil
+}
+
+// checkArchive looks, at the price of the indexes, whether the store has all of the recording; of local, if that is
 // known.
-func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
-	rec, err := reclog.Load(ctx, j.objects, j.path, j.id)
+func (t *target) checkArchive(ctx context.Context, local *reclog.Recording) error {
+	rec, err := reclog.Load(ctx, t.objects, t.path, t.id)
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}
@@ -200,9 +248,9 @@ func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
 	if local != nil && !slices.EqualFunc(rec.Metadata, local.Metadata, samePiece) {
 		return fmt.Errorf("archive: %w: its metadata is not that of the local recording", media.ErrCorrupt)
 	}
-	ends := j.mediaEnds(rec)
+	ends := t.mediaEnds(rec)
 	for _, name := range rec.FileNames() {
-		object, err := j.objects.Stat(ctx, name)
+		object, err := t.objects.Stat(ctx, name)
 		if err != nil {
 			return fmt.Errorf("archive: %w", err)
 		}

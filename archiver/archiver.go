@@ -3,7 +3,6 @@ package archiver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -19,24 +18,42 @@ import (
 
 // Catalog says what is due and keeps what became of it. media.ErrFenced: another claim has followed.
 type Catalog interface {
-	// ClaimDue gives media.ErrNotFound when nothing is due in the cluster.
-	ClaimDue(ctx context.Context, owner, cluster string, now time.Time, lease time.Duration) (media.Claim, error)
+	// DuePublishers gives those that have some of what is asked for due, and since when.
+	DuePublishers(ctx context.Context, due media.Due, now time.Time) ([]media.DuePublisher, error)
+	// ClaimDue gives media.ErrNotFound when nothing that is asked for is due.
+	ClaimDue(ctx context.Context, owner string, due media.Due, now time.Time, lease time.Duration) (media.Claim, error)
 	RenewClaim(ctx context.Context, c media.Claim, now time.Time, lease time.Duration) (media.Claim, error)
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+	SaveProgress(ctx context.Context, c media.Claim, p media.Progress) error
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
+	ArchiveNotes
+}
+
+// ArchiveNotes keeps how the stores fare.
+type ArchiveNotes interface {
+	SaveArchive(ctx context.Context, status media.ArchiveStatus) error
+	// RemoveArchives forgets the cluster's stores that were not looked at since.
+	RemoveArchives(ctx context.Context, cluster string, before time.Time) error
 }
 
 // UploadNotes remembers multipart uploads.
 type UploadNotes interface {
-	SaveUpload(ctx context.Context, id media.RecordingID, object, uploadID string) error
+	SaveUpload(ctx context.Context, upload media.Upload) error
 	Uploads(ctx context.Context, id media.RecordingID) ([]media.Upload, error)
-	RemoveUpload(ctx context.Context, id media.RecordingID, object, uploadID string) error
+	RemoveUpload(ctx context.Context, upload media.Upload) error
 }
 
-// Objects is the archive. What is not there is media.ErrNotFound; deleting and aborting it is success.
+// Store is one of the archives.
+type Store struct {
+	Objects
+	// Place tells an operator where it is, without secrets.
+	Place string
+}
+
+// Objects is an archive. What is not there is media.ErrNotFound; deleting and aborting it is success.
 type Objects interface {
 	reclog.Files
 	Put(ctx context.Context, key string, r io.ReaderAt, size int64, options media.PutOptions) (media.Object, error)
@@ -75,8 +92,10 @@ type Config struct {
 	Lease time.Duration
 	// Poll is how long to wait when nothing is due, or after a failure; zero means 2 seconds.
 	Poll time.Duration
-	// Parallel is how many recordings are worked on at a time; zero means 2.
+	// Parallel is how many recordings are archived at a time; zero means 2.
 	Parallel int
+	// Removals is how many recordings are deleted, or dropped locally, at a time; zero means 2.
+	Removals int
 	// Grace is how long the local copy stays once the archive has the recording; zero means 10 minutes.
 	Grace time.Duration
 	// KeepLocal leaves the local copy until the recording is deleted.
@@ -86,6 +105,12 @@ type Config struct {
 	RetryMax time.Duration
 	// Pictures makes what pictures a recording that has ended lacks; nil makes none. (*Pictures).Finish is one.
 	Pictures func(ctx context.Context, rec *reclog.Recording) error
+	// StateOf tells in a word how a store fares from what an operation came to, nil too: media.ArchiveOK, or what is
+	// wrong; empty where that says nothing of the store. Nil knows only whether the store is there.
+	StateOf func(error) string
+	// SlowRate is the rate of an upload, in bytes per second, below which a store is said to be slow; zero means 2 MiB,
+	// less than zero never says so.
+	SlowRate int64
 }
 
 func (c Config) withDefaults() Config {
@@ -106,6 +131,12 @@ func (c Config) withDefaults() Config {
 	if c.Parallel <= 0 {
 		c.Parallel = 2
 	}
+	if c.Removals <= 0 {
+		c.Removals = 2
+	}
+	if c.SlowRate == 0 {
+		c.SlowRate = 2 << 20
+	}
 	return c
 }
 
@@ -120,28 +151,37 @@ var errStopped = errors.New("the archiver was stopped in the middle")
 
 // Archiver works on what is due. Its methods may be called from any goroutine.
 type Archiver struct {
-	config  Config
-	catalog Catalog
-	uploads UploadNotes
-	objects Objects
-	local   Local
-	events  Events
-	logger  *slog.Logger
-	metrics *metrics
-	asking  outage
+	config   Config
+	catalog  Catalog
+	uploads  UploadNotes
+	archives map[string]*archive
+	local    Local
+	events   Events
+	logger   *slog.Logger
+	metrics  *metrics
+	asking   outage
+	verified verified
+
+	storing, removing *lane
+	// news is sent to when the state of an archive has changed.
+	news chan struct{}
 }
 
-// New makes an archiver. Catalog and uploads are mostly one thing.
+// New makes an archiver. Catalog and uploads are mostly one thing. Stores are by the names that recordings' settings
+// give them; media.DefaultArchive is that of those who give none.
 func New(
-	c Config, catalog Catalog, uploads UploadNotes, objects Objects, local Local, events Events,
+	c Config, catalog Catalog, uploads UploadNotes, stores map[string]Store, local Local, events Events,
 	logger *slog.Logger, registerer prometheus.Registerer,
 ) *Archiver {
 	_, _ = local.Attached() // notes which directory it is; if that fails, who needs to know asks again
-	return &Archiver{
-		config: c.withDefaults(), catalog: catalog, uploads: uploads, objects: objects, local: local, events: events,
+	a := &Archiver{
+		config: c.withDefaults(), catalog: catalog, uploads: uploads, local: local, events: events,
 		logger: logger, metrics: newMetrics(registerer),
 		asking: outage{logger: logger, message: "archiver does not know what is due"},
 	}
+	a.storing, a.removing = newLanes()
+	a.newArchives(stores)
+	return a
 }
 
 // Run works until the context ends.
@@ -153,18 +193,24 @@ func (a *Archiver) Run(ctx context.Context) error {
 		a.logger.Info("claims from before were given up", "count", n)
 	}
 	var group errgroup.Group
-	for range a.config.Parallel {
-		group.Go(func() error {
-			a.loop(ctx)
-			return nil
-		})
+	group.Go(func() error {
+		a.watchArchives(ctx)
+		return nil
+	})
+	for l, loops := range map[*lane]int{a.storing: a.config.Parallel, a.removing: a.config.Removals} {
+		for range loops {
+			group.Go(func() error {
+				a.loop(ctx, l)
+				return nil
+			})
+		}
 	}
 	return group.Wait()
 }
 
-func (a *Archiver) loop(ctx context.Context) {
+func (a *Archiver) loop(ctx context.Context, l *lane) {
 	for ctx.Err() == nil {
-		did, err := a.Step(ctx)
+		did, err := a.step(ctx, l)
 		switch {
 		case ctx.Err() != nil:
 		case !did:
@@ -185,21 +231,31 @@ func (a *Archiver) loop(ctx context.Context) {
 	}
 }
 
-// Step claims one due action and does it. It says whether there was one. The error is what went wrong in it, which the
-// recording's row has too unless the catalog is away. A claim lost to another archiver is no error.
+// Step claims one due action and does it, a removal before an archiving. It says whether there was one. The error is
+// what went wrong in it, which the recording's row has too unless the catalog is away. A claim lost to another archiver
+// is no error.
 func (a *Archiver) Step(ctx context.Context) (did bool, err error) {
-	claim, err := a.catalog.ClaimDue(ctx, a.config.Owner, a.config.Cluster, time.Now(), a.config.Lease)
+	if did, err := a.step(ctx, a.removing); did || err != nil {
+		return did, err
+	}
+	return a.step(ctx, a.storing)
+}
+
+func (a *Archiver) step(ctx context.Context, l *lane) (did bool, err error) {
+	claim, err := l.claim(ctx, a)
 	if errors.Is(err, media.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask what is due: %w", err)
+		return false, err
 	}
 	job := newJob(a, claim)
 	a.metrics.began(claim, time.Now())
 	start := time.Now()
 	err = job.run(ctx)
-	a.metrics.ended(claim.Action, time.Since(start), err)
+	took := time.Since(start)
+	a.metrics.ended(claim.Action, took, err)
+	l.settle(claim, job.progress.sent(), took, err)
 	switch {
 	case err == nil:
 		return true, nil

@@ -1,14 +1,16 @@
 // Package archiver moves finished recordings to object storage, removes what has expired, ends the recordings whose
-// owner is gone, and keeps the volume from filling up. It serves one cluster: the recordings of one storage.
+// owner is gone, and keeps the volume from filling up. It serves one cluster: the recordings of one storage. They go to
+// the store that their settings name, and a copy to a second one if they name a mirror.
 //
 //	catalog --ClaimDue--> Step --+-- archive:    local files -> objects -> verify -> manifest -> verify -> local manifest
 //	                             |               -> catalog "archived" -> event
 //	                             +-- drop_local: archive checked once more -> local files removed -> catalog
-//	                             +-- delete:     uploads aborted -> archived manifest -> objects -> local files
-//	                                             -> catalog "deleted" -> event
+//	                             +-- delete:     event -> uploads aborted -> archived manifest -> objects -> local files
+//	                                             -> catalog "deleted"
 //
-// Run is a few loops around Step, which does one due action. Any number of archivers may work on one catalog: a claim
-// is a lease that is renewed while its action runs, and its epoch fences whoever lost it.
+// Run is a few loops around Step, which does one due action. Archiving has loops of its own, and so have removals, so
+// that neither waits for the other. Any number of archivers may work on one catalog: a claim is a lease that is renewed
+// while its action runs, and its epoch fences whoever lost it.
 //
 // # Invariants
 //
@@ -25,7 +27,15 @@
 //     the upload.
 //  7. A failed action is tried again for ever, after a delay that doubles up to RetryMax. The row tells the last error.
 //  8. Work ends before the lease does, when the lease can't be renewed.
-//  9. A recording's files are archived whole, with what no index names: were the index at fault, the media is not lost.
+//  9. With a mirror, "the archive" above is both stores: a recording is archived, and its local copy dropped, when both
+//     have all of it. A store that this process does not have is an error, told in the row, never a copy less.
+//  10. Publishers take turns, by the bytes of what is claimed for them: a publisher's great backlog, or a store of its
+//     that is away, costs another no more than a share. Of one publisher, and of those that are equally far, what has
+//     been due for longest goes first.
+//  11. Memory and connections go with Parallel and Removals, never with what is due.
+//  12. A deletion is told before the first byte goes, each time that it is begun.
+//  13. A recording's files are archived whole, with what no index names: were the index at fault, the media is not
+//     lost.
 //
 // # Recovery
 //
@@ -43,11 +53,11 @@
 // not there is closed as lost, after a while, and never while the stream's owner shows that recording. A recording that
 // ended and has no row, because its process did not outlive the catalog's absence, gets one.
 //
-//  10. Of all processes of a cluster one ends a recording: it has the stream's lease, and the manifest's writer. A
+//  14. Of all processes of a cluster one ends a recording: it has the stream's lease, and the manifest's writer. A
 //     publisher who comes back meanwhile acquires the stream, which fences the one, and reopens it, which fences the
 //     other: its epoch is above the one that the recording is ended under.
-//  11. While the registry does not answer, or can't know, nothing is ended.
-//  12. A recording ended when its last media did, not when that was found: its dues count from there.
+//  15. While the registry does not answer, or can't know, nothing is ended.
+//  16. A recording ended when its last media did, not when that was found: its dues count from there.
 //
 // # Pressure
 //
@@ -56,7 +66,7 @@
 // to do, by reclog.Root.Full). Each rung does what those below it do, and is left by itself when the volume is 0.02
 // below its mark. A volume that does not answer is unknown, not full.
 //
-//  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
+//  17. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
 //     archived is never dropped, and what is kept is archived and dropped but not deleted.
 //
 // # Pictures
@@ -69,6 +79,12 @@
 //  14. Archiving waits for the last pictures until half a minute after its due time (4 s in continuous mode), however
 //     many recordings wait, and goes on without. What is archived gets no other pictures.
 //
+// # Archives
+//
+// How a store fares is learned from every operation on it, and by a look at it every 30 s. The catalog has it for the
+// API: ok, slow (it takes less than SlowRate), or what Config.StateOf makes of an error. What a write meets, such as a
+// full store, is not taken back by a read that succeeds, but by the next write, or when none has failed for a while.
+//
 // # Metrics
 //
 //	oxbow_archiver_pictures_enabled                     1 if there is an ffmpeg
@@ -77,6 +93,10 @@
 //	oxbow_archiver_actions_total{action,result}, _action_duration_seconds{action}, _lateness_seconds{action}, _busy
 //	oxbow_archiver_stored_bytes_total, _stored_objects_total, _present_objects_total, _deleted_objects_total
 //	oxbow_archiver_damaged_recordings_total, _repaired_archives_total
+//	oxbow_archiver_upload_done_bytes, _upload_total_bytes, _upload_rate_bytes_per_second, _upload_eta_seconds
+//	                                                    of the recordings under way together; each one's is in the API
+//	oxbow_archiver_waiting_publishers{lane}             with something due: archive, remove
+//	oxbow_archiver_archive_up{archive}                  1 while it works, however slow
 //	oxbow_archiver_orphans                              growing recordings that nobody owns; they should not stay
 //	oxbow_archiver_recovered_recordings_total{kind}     ended for their owners: orphan, row, lost, unlisted
 //	oxbow_archiver_pressure_level                       0 normal, 1 alarm, 2 archive early, 3 drop, 4 refuse

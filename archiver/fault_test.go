@@ -139,12 +139,12 @@ func (c *faultyCatalog) FailClaim(ctx context.Context, claim media.Claim, cause 
 	return c.f.do("fail", func() error { return c.Catalog.FailClaim(ctx, claim, cause, retryAt) })
 }
 
-func (c *faultyCatalog) SaveUpload(ctx context.Context, id media.RecordingID, object, upload string) error {
-	return c.f.do("save upload", func() error { return c.UploadNotes.SaveUpload(ctx, id, object, upload) })
+func (c *faultyCatalog) SaveUpload(ctx context.Context, upload media.Upload) error {
+	return c.f.do("save upload", func() error { return c.UploadNotes.SaveUpload(ctx, upload) })
 }
 
-func (c *faultyCatalog) RemoveUpload(ctx context.Context, id media.RecordingID, object, upload string) error {
-	return c.f.do("remove upload", func() error { return c.UploadNotes.RemoveUpload(ctx, id, object, upload) })
+func (c *faultyCatalog) RemoveUpload(ctx context.Context, upload media.Upload) error {
+	return c.f.do("remove upload", func() error { return c.UploadNotes.RemoveUpload(ctx, upload) })
 }
 
 type faultyLocal struct {

@@ -21,51 +21,56 @@ type file struct {
 	frozen bool
 }
 
-// storeFile puts a file unless the archive has it, and verifies it. It gives the object's size.
-func (j *job) storeFile(ctx context.Context, f file) (size int64, err error) {
-	source, err := j.local.Open(ctx, f.key)
+// storeFile puts a file unless the store has it, and verifies it.
+func (t *target) storeFile(ctx context.Context, f file) (err error) {
+	source, err := t.local.Open(ctx, f.key)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	size = source.Size()
+	size := source.Size()
 	if size < f.least {
-		return 0, fmt.Errorf("%w: %s has %d bytes, its index tells of %d", media.ErrCorrupt, f.key, size, f.least)
+		return fmt.Errorf("%w: %s has %d bytes, its index tells of %d", media.ErrCorrupt, f.key, size, f.least)
 	}
 	if !f.media {
 		f.least = size
 	}
-	have, err := j.objects.Stat(ctx, f.key)
+	have, err := t.objects.Stat(ctx, f.key)
 	absent := errors.Is(err, media.ErrNotFound)
 	if err != nil && !absent {
-		return 0, err
+		return err
 	}
 	if !absent {
 		err := errDiffers
-		if have.Size >= f.least && have.Size <= size {
-			err = j.compare(ctx, have, source)
+		switch {
+		case f.media && have.Size == size && t.verified.has(t.objects.name, have):
+			err = nil
+		case have.Size >= f.least && have.Size <= size:
+			err = t.compare(ctx, have, source)
 		}
 		if err == nil {
-			j.metrics.present.Inc()
-			return have.Size, j.forget(ctx, f.key, f.uploads)
+			t.metrics.present.Inc()
+			t.progress.present(size)
+			return t.forget(ctx, f.key, f.uploads)
 		}
 		if !errors.Is(err, errDiffers) {
-			return 0, err
+			return err
 		}
 		if f.media && f.frozen {
-			return 0, fmt.Errorf("%w: the archive has other bytes for %s under a manifest", media.ErrConflict, f.key)
+			return fmt.Errorf("%w: the archive has other bytes for %s under a manifest", media.ErrConflict, f.key)
 		}
-		j.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
+		t.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
 	}
-	return size, j.put(ctx, f, source, size, absent)
+	return t.put(ctx, f, source, size, absent)
 }
 
 // put sends a file and verifies what the archive then has.
-func (j *job) put(ctx context.Context, f file, source io.ReaderAt, size int64, exclusive bool) error {
+func (t *target) put(ctx context.Context, f file, source io.ReaderAt, size int64, exclusive bool) error {
+	progress := t.progress.object(t.objects, size)
 	options := media.PutOptions{
-		Exclusive: exclusive,
+		Exclusive: exclusive, Progress: progress.at,
 		NoteUpload: func(ctx context.Context, uploadID string) error {
-			if err := j.uploads.SaveUpload(ctx, j.id, f.key, uploadID); err != nil {
+			if err := t.uploads.SaveUpload(ctx, t.upload(f.key, uploadID)); err != nil {
 				return err
 			}
 			f.uploads = append(f.uploads, uploadID)
@@ -75,29 +80,33 @@ func (j *job) put(ctx context.Context, f file, source io.ReaderAt, size int64, e
 	if n := len(f.uploads); n > 0 {
 		options.UploadID = f.uploads[n-1]
 	}
-	sent, err := j.objects.Put(ctx, f.key, source, size, options)
+	sent, err := t.objects.Put(ctx, f.key, source, size, options)
 	if err != nil {
 		return err
 	}
-	j.metrics.stored.Inc()
-	j.metrics.bytes.Add(float64(size))
-	if err := j.verify(ctx, sent); err != nil {
+	t.metrics.stored.Inc()
+	t.metrics.bytes.Add(float64(size))
+	if err := t.verify(ctx, sent); err != nil {
 		return err
 	}
-	return j.forget(ctx, f.key, f.uploads)
+	progress.end(size)
+	if f.media {
+		t.verified.note(t.objects.name, sent)
+	}
+	return t.forget(ctx, f.key, f.uploads)
 }
 
 // storeText puts what was made here, and verifies it.
-func (j *job) storeText(ctx context.Context, f file, text []byte) error {
-	return j.put(ctx, f, bytes.NewReader(text), int64(len(text)), false)
+func (t *target) storeText(ctx context.Context, f file, text []byte) error {
+	return t.put(ctx, f, bytes.NewReader(text), int64(len(text)), false)
 }
 
 // errDiffers: an object's bytes are not those that they should be.
 var errDiffers = errors.New("the archive has other bytes")
 
 // verify asks the archive for what was sent, and reads it back if the store keeps no checksum.
-func (j *job) verify(ctx context.Context, sent media.Object) error {
-	have, err := j.objects.Stat(ctx, sent.Key)
+func (t *target) verify(ctx context.Context, sent media.Object) error {
+	have, err := t.objects.Stat(ctx, sent.Key)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
@@ -108,7 +117,7 @@ func (j *job) verify(ctx context.Context, sent media.Object) error {
 		return nil
 	}
 	if !have.HasChecksum {
-		if have.Checksum, err = j.readBack(ctx, have); err != nil {
+		if have.Checksum, err = t.readBack(ctx, have); err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
 	}
@@ -119,16 +128,16 @@ func (j *job) verify(ctx context.Context, sent media.Object) error {
 }
 
 // compare says whether an object is the head of the local file.
-func (j *job) compare(ctx context.Context, have media.Object, source io.ReaderAt) error {
-	same, err := j.objects.Same(ctx, have, source)
+func (t *target) compare(ctx context.Context, have media.Object, source io.ReaderAt) error {
+	same, err := t.objects.Same(ctx, have, source)
 	if err == nil && !same {
 		err = errDiffers
 	}
 	return err
 }
 
-func (j *job) readBack(ctx context.Context, object media.Object) (uint64, error) {
-	body, err := j.objects.OpenRange(ctx, object.Key, 0, object.Size)
+func (t *target) readBack(ctx context.Context, object media.Object) (uint64, error) {
+	body, err := t.objects.OpenRange(ctx, object.Key, 0, object.Size)
 	if err != nil {
 		return 0, err
 	}
@@ -151,31 +160,4 @@ func sumUp(ctx context.Context, r io.Reader) (uint64, error) {
 			return 0, err
 		}
 	}
-}
-
-// noted gives the uploads that the catalog knows of, by object.
-func (j *job) noted(ctx context.Context) (map[string][]string, error) {
-	list, err := j.uploads.Uploads(ctx, j.id)
-	if err != nil {
-		return nil, err
-	}
-	noted := make(map[string][]string)
-	for _, u := range list {
-		noted[u.Object] = append(noted[u.Object], u.UploadID)
-	}
-	return noted, nil
-}
-
-// forget makes sure that the store knows uploads no more, and then lets the catalog forget them. One that was completed
-// is unknown already.
-func (j *job) forget(ctx context.Context, object string, uploads []string) error {
-	for _, id := range uploads {
-		if err := j.objects.AbortUpload(ctx, object, id); err != nil {
-			return err
-		}
-		if err := j.uploads.RemoveUpload(ctx, j.id, object, id); err != nil {
-			return err
-		}
-	}
-	return nil
 }

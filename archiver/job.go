@@ -19,12 +19,14 @@ type job struct {
 	path   media.StreamPath
 	id     media.RecordingID
 	logger *slog.Logger
+	// progress is of what it brings into the archives.
+	progress *progress
 }
 
 func newJob(a *Archiver, c media.Claim) *job {
 	path, id := c.Recording.Path, c.Recording.ID
 	return &job{
-		Archiver: a, claim: c, path: path, id: id,
+		Archiver: a, claim: c, path: path, id: id, progress: &progress{},
 		logger: a.logger.With("publisher", path.Publisher, "stream", path.Stream, "recording", id),
 	}
 }
@@ -44,7 +46,9 @@ func (j *job) run(ctx context.Context) error {
 	case media.ActDropLocal:
 		act, event = j.dropLocal, ""
 	case media.ActDelete:
-		act, event = j.delete, media.EventDeleted
+		// From now on nobody is to play it, and who has some of it is to forget that.
+		j.tell(ctx, media.EventDeleted)
+		act, event = j.delete, ""
 	default:
 		return fmt.Errorf("%w: action %.20q of recording %s", media.ErrUnsupported, j.claim.Action, j.id)
 	}
@@ -68,6 +72,7 @@ func (j *job) hold(ctx context.Context, fn func(ctx context.Context) error) erro
 	ctx, cancel := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() { j.renew(ctx, cancel) })
+	renewing.Go(func() { j.report(ctx) })
 	err := fn(ctx)
 	if lost := context.Cause(ctx); err != nil && errors.Is(lost, errLost) {
 		err = lost
@@ -104,8 +109,40 @@ func (j *job) renew(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
+// report tells the catalog how far the job is, as long as that changes.
+func (j *job) report(ctx context.Context) {
+	j.metrics.uploads.add(j.progress)
+	defer j.metrics.uploads.remove(j.progress)
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	var told media.Progress
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		at := j.progress.measure(time.Now())
+		if store := j.progress.store(); store != nil {
+			store.slow(j.config.slowness(j.metrics.uploads.sum().Rate))
+		}
+		if at.Total == 0 || (at.Done == told.Done && at.Total == told.Total && at.Rate == told.Rate) {
+			continue
+		}
+		callCtx, done := context.WithTimeout(ctx, settleTimeout)
+		err := j.catalog.SaveProgress(callCtx, j.claim, at)
+		done()
+		if err == nil {
+			told = at
+		} else if ctx.Err() == nil { // the next one tells as well
+			j.logger.Debug("progress is not saved", "err", err)
+		}
+	}
+}
+
 // finish tells the catalog, and goes on trying while the lease lasts: to do the action again costs more.
 func (j *job) finish(ctx context.Context) error {
+	j.verified.forget(j.dir())
 	var dropLocal time.Time
 	if j.claim.Action == media.ActArchive && !j.config.KeepLocal {
 		dropLocal = time.Now().Add(j.config.Grace)

@@ -51,7 +51,7 @@ func TestClaimIsRenewedWhileItsActionRuns(t *testing.T) {
 		}()
 		<-slow.entered
 		time.Sleep(10 * a.config.Lease)
-		if _, err := w.catalog.ClaimDue(t.Context(), "other", media.DefaultCluster, time.Now(), time.Minute); !errors.Is(err, media.ErrNotFound) {
+		if _, err := w.catalog.ClaimDue(t.Context(), "other", media.Due{Cluster: media.DefaultCluster}, time.Now(), time.Minute); !errors.Is(err, media.ErrNotFound) {
 			t.Errorf("claimed by another: %v", err)
 		}
 		cancel()
@@ -75,7 +75,7 @@ func TestArchiverThatLostItsClaimStops(t *testing.T) {
 		}()
 		<-slow.entered
 		// Another archiver, whose clock is far ahead.
-		claim, err := w.catalog.ClaimDue(t.Context(), "other", media.DefaultCluster, time.Now().Add(time.Hour), 10*time.Hour)
+		claim, err := w.catalog.ClaimDue(t.Context(), "other", media.Due{Cluster: media.DefaultCluster}, time.Now().Add(time.Hour), 10*time.Hour)
 		must(t, err)
 		if err := <-done; err != nil {
 			t.Errorf("step: %v, want quiet", err)
@@ -224,7 +224,7 @@ func TestMetrics(t *testing.T) {
 		defer w.close()
 		w.record(100)
 		registry := prometheus.NewRegistry()
-		a := New(Config{Owner: "x"}, w.catalog, w.catalog, w.objects, w.root, &w.events, quiet(), registry)
+		a := New(Config{Owner: "x"}, w.catalog, w.catalog, w.stores(), w.root, &w.events, quiet(), registry)
 		time.Sleep(90 * time.Second) // nobody was there to archive it
 		mustStep(t, a)
 		have := map[string]float64{}

@@ -20,6 +20,10 @@ type metrics struct {
 	deleted  prometheus.Counter
 	damaged  prometheus.Counter
 	repaired prometheus.Counter
+	// waiting is of the publishers that have something due, by lane.
+	waiting   *prometheus.GaugeVec
+	archiveUp *prometheus.GaugeVec
+	uploads   underWay
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -47,21 +51,45 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		damaged:  counter("oxbow_archiver_damaged_recordings_total", "Recordings archived with damage that recovery left."),
 		repaired: counter("oxbow_archiver_repaired_archives_total", "Archives found incomplete after they were verified."),
 	}
+	m.waiting = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "oxbow_archiver_waiting_publishers",
+		Help: "Publishers that have something due, by lane (archive, remove). They take turns.",
+	}, []string{"lane"})
+	m.archiveUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "oxbow_archiver_archive_up", Help: "1 while the archive works, however slow, by its name.",
+	}, []string{"archive"})
 	registerer.MustRegister(m.actions, m.seconds, m.lateness, m.busy, m.bytes, m.stored, m.present, m.deleted,
-		m.damaged, m.repaired)
+		m.damaged, m.repaired, m.waiting, m.archiveUp)
+	registerer.MustRegister(m.uploadGauges()...)
 	return m
+}
+
+// uploadGauges tell how far the archiving is that is under way, of all recordings together.
+func (m *metrics) uploadGauges() []prometheus.Collector {
+	gauge := func(name, help string, value func(media.Progress) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "oxbow_archiver_upload_" + name, Help: help},
+			func() float64 { return value(m.uploads.sum()) })
+	}
+	return []prometheus.Collector{
+		gauge("done_bytes", "Bytes that the archives have of the recordings under way.",
+			func(p media.Progress) float64 { return float64(p.Done) }),
+		gauge("total_bytes", "Bytes that the archives are to have of the recordings under way.",
+			func(p media.Progress) float64 { return float64(p.Total) }),
+		gauge("rate_bytes_per_second", "Bytes sent in a second, of late.",
+			func(p media.Progress) float64 { return float64(p.Rate) }),
+		gauge("eta_seconds", "Until the recordings under way are archived, at that rate; +Inf while nothing is sent.",
+			func(p media.Progress) float64 {
+				if p.Done >= p.Total {
+					return 0
+				}
+				return float64(p.Total-p.Done) / float64(p.Rate)
+			}),
+	}
 }
 
 func (m *metrics) began(c media.Claim, now time.Time) {
 	m.busy.Inc()
-	due := c.Recording.ArchiveDue
-	switch c.Action {
-	case media.ActDelete:
-		due = c.Recording.ExpireDue
-	case media.ActDropLocal:
-		return // its due time is the catalog's own
-	}
-	if !due.IsZero() {
+	if due := dueOf(c); !due.IsZero() {
 		m.lateness.WithLabelValues(string(c.Action)).Set(now.Sub(due).Seconds())
 	}
 }

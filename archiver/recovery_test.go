@@ -558,8 +558,8 @@ func TestOutageIsToldOnce(t *testing.T) {
 // askless is a catalog that does not say what is due.
 type askless struct{ Catalog }
 
-func (askless) ClaimDue(context.Context, string, string, time.Time, time.Duration) (media.Claim, error) {
-	return media.Claim{}, media.ErrUnavailable
+func (askless) DuePublishers(context.Context, media.Due, time.Time) ([]media.DuePublisher, error) {
+	return nil, media.ErrUnavailable
 }
 
 func TestArchiverTellsOfACatalogThatIsAwayOnce(t *testing.T) {
@@ -567,7 +567,7 @@ func TestArchiverTellsOfACatalogThatIsAwayOnce(t *testing.T) {
 		w := newDirWorld(t)
 		defer w.close()
 		var lines lineCounter
-		a := New(Config{}, askless{w.catalog}, w.catalog, w.objects, w.root, &w.events, lines.logger(),
+		a := New(Config{}, askless{w.catalog}, w.catalog, w.stores(), w.root, &w.events, lines.logger(),
 			prometheus.NewRegistry())
 		ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
 		defer cancel()

@@ -10,9 +10,13 @@ import (
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
-// dropLocal removes the cluster's copy, once the archive has been looked at again. An archive that has lost something
-// is made whole first.
+// dropLocal removes the cluster's copy, once the archive, and the mirror, have been looked at again. One that has lost
+// something is made whole first.
 func (j *job) dropLocal(ctx context.Context) error {
+	targets, err := j.targets()
+	if err != nil {
+		return err
+	}
 	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
 	if err != nil && !errors.Is(err, media.ErrNotFound) {
 		return err
@@ -20,17 +24,17 @@ func (j *job) dropLocal(ctx context.Context) error {
 	if rec != nil && rec.State.Growing() {
 		return fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
 	}
-	archiveErr := j.checkArchive(ctx, rec)
+	archiveErr := checkAll(ctx, targets, rec)
 	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
 		return archiveErr
 	}
 	if archiveErr != nil {
 		j.metrics.repaired.Inc()
 		j.logger.Error("archive is incomplete, storing the recording again", "err", archiveErr)
-		if _, err := j.store(ctx, rec); err != nil {
+		if _, err := j.storeAll(ctx, targets, rec); err != nil {
 			return err
 		}
-		if err := j.checkArchive(ctx, rec); err != nil {
+		if err := checkAll(ctx, targets, rec); err != nil {
 			return err
 		}
 	}
@@ -44,31 +48,67 @@ func (j *job) dropLocal(ctx context.Context) error {
 // delete removes the recording everywhere.
 func (j *job) delete(ctx context.Context) error {
 	start := time.Now()
+	targets, err := j.having()
+	if err != nil {
+		return err
+	}
 	uploads, err := j.uploads.Uploads(ctx, j.id)
 	if err != nil {
 		return err
 	}
 	for _, u := range uploads {
-		if err := j.forget(ctx, u.Object, []string{u.UploadID}); err != nil {
-			return err
-		}
-	}
-	if err := j.objects.Delete(ctx, j.manifestKey()); err != nil {
-		return err
-	}
-	for object, err := range j.objects.List(ctx, j.dir()) {
-		if err == nil {
-			err = j.objects.Delete(ctx, object.Key)
-		}
+		t, err := j.in(u.Store)
 		if err != nil {
 			return err
 		}
-		j.metrics.deleted.Inc()
+		if err := t.forget(ctx, u.Object, []string{u.UploadID}); err != nil {
+			return t.failed(err)
+		}
+	}
+	for _, t := range targets {
+		if err := t.objects.Delete(ctx, j.manifestKey()); err != nil {
+			return t.failed(err)
+		}
+	}
+	for _, t := range targets {
+		if err := t.empty(ctx); err != nil {
+			return t.failed(err)
+		}
 	}
 	if err := j.removeLocal(ctx); err != nil {
 		return err
 	}
 	j.logger.Info("recording deleted", "dur", time.Since(start))
+	return nil
+}
+
+// having gives the stores that may have something of the recording. One that this archiver does not have, and that
+// nothing was ever sent to, is in nobody's way.
+func (j *job) having() ([]*target, error) {
+	var targets []*target
+	for _, name := range j.names() {
+		t, err := j.in(name)
+		switch {
+		case err == nil:
+			targets = append(targets, t)
+		case j.claim.Begun, j.claim.Recording.Uploaded:
+			return nil, err
+		}
+	}
+	return targets, nil
+}
+
+// empty deletes all objects of the recording.
+func (t *target) empty(ctx context.Context) error {
+	for object, err := range t.objects.List(ctx, t.dir()) {
+		if err == nil {
+			err = t.objects.Delete(ctx, object.Key)
+		}
+		if err != nil {
+			return err
+		}
+		t.metrics.deleted.Inc()
+	}
 	return nil
 }
 

@@ -73,8 +73,8 @@ type counted struct {
 	after func()
 }
 
-func (c *counted) SaveUpload(ctx context.Context, id media.RecordingID, object, upload string) error {
-	err := c.UploadNotes.SaveUpload(ctx, id, object, upload)
+func (c *counted) SaveUpload(ctx context.Context, upload media.Upload) error {
+	err := c.UploadNotes.SaveUpload(ctx, upload)
 	c.begun.Add(1)
 	if c.after != nil {
 		c.after()

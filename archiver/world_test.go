@@ -41,8 +41,10 @@ type world struct {
 	catalog *catalog.DB
 	file    string // the catalog's
 	objects objstoretest.Store
+	more    map[string]objstoretest.Store // beside the default one
 	events  events
-	id      media.RecordingID // of the recording that the test is about
+	path    media.StreamPath  // of the recording that the test is about
+	id      media.RecordingID // of it
 	takes   int               // of it
 }
 
@@ -74,7 +76,7 @@ func newWorld(tb testing.TB, objects objstoretest.Store) *world {
 // newWorldIn has its cluster's storage in the directory.
 func newWorldIn(tb testing.TB, dir string, objects objstoretest.Store) *world {
 	tb.Helper()
-	w := &world{tb: tb, dir: dir, objects: objects, id: testID, takes: 2, file: filepath.Join(tb.TempDir(), "catalog.db")}
+	w := &world{tb: tb, dir: dir, objects: objects, path: testPath(), id: testID, takes: 2, file: filepath.Join(tb.TempDir(), "catalog.db")}
 	var err error
 	if w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever, Shared: true}, quiet()); err != nil {
 		tb.Fatal(err)
@@ -105,32 +107,43 @@ func newDirWorld(tb testing.TB) *world {
 
 // archiver makes one over the world, or over the given things instead.
 func (w *world) archiver(c Config, over ...any) *Archiver {
-	a := &Archiver{
-		config: c.withDefaults(), catalog: w.catalog, uploads: w.catalog, objects: w.objects, local: w.root,
-		events: &w.events, logger: quiet(), metrics: newMetrics(prometheus.NewRegistry()),
-	}
-	if a.config.Owner == "" {
-		a.config.Owner = "test"
+	var (
+		rows    Catalog     = w.catalog
+		uploads UploadNotes = w.catalog
+		local   Local       = w.root
+		stores              = w.stores()
+	)
+	if c.Owner == "" {
+		c.Owner = "test"
 	}
 	for _, v := range over {
 		fits := false
 		if c, ok := v.(Catalog); ok {
-			a.catalog, fits = c, true
+			rows, fits = c, true
 		}
 		if u, ok := v.(UploadNotes); ok {
-			a.uploads, fits = u, true
+			uploads, fits = u, true
 		}
 		if o, ok := v.(Objects); ok {
-			a.objects, fits = o, true
+			stores[media.DefaultArchive], fits = Store{Objects: o}, true
 		}
 		if l, ok := v.(Local); ok {
-			a.local, fits = l, true
+			local, fits = l, true
 		}
 		if !fits {
 			w.tb.Fatalf("%T fits nothing", v)
 		}
 	}
-	return a
+	return New(c, rows, uploads, stores, local, &w.events, quiet(), prometheus.NewRegistry())
+}
+
+// stores are the world's, by name.
+func (w *world) stores() map[string]Store {
+	stores := map[string]Store{media.DefaultArchive: {Objects: w.objects, Place: "here"}}
+	for name, objects := range w.more {
+		stores[name] = Store{Objects: objects, Place: "there"}
+	}
+	return stores
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -152,7 +165,7 @@ func mustStep(tb testing.TB, a *Archiver) {
 	}
 }
 
-func (w *world) prefix() string { return testPath().String() + "/" + string(w.id) + "/" }
+func (w *world) prefix() string { return w.path.String() + "/" + string(w.id) + "/" }
 
 func (w *world) row() media.Recording {
 	w.tb.Helper()
@@ -175,7 +188,7 @@ func (w *world) record(payload int) {
 	must(w.tb, w.write(payload, media.Ended))
 	now := time.Now()
 	must(w.tb, w.catalog.SaveRecording(w.tb.Context(), media.Recording{
-		ID: w.id, Path: testPath(), State: media.Ended, StartedAt: now.Add(-time.Minute), EndedAt: now,
+		ID: w.id, Path: w.path, State: media.Ended, StartedAt: now.Add(-time.Minute), EndedAt: now,
 		Duration: 20 * time.Second, Bytes: 1, Local: true,
 	}))
 }
@@ -183,7 +196,7 @@ func (w *world) record(payload int) {
 func (w *world) write(payload int, state media.State) error {
 	now := time.Now()
 	writer, err := w.root.Create(reclog.Manifest{
-		ID: w.id, Publisher: "acme", Stream: "show", State: media.Live, StartedAt: now.Add(-time.Minute),
+		ID: w.id, Publisher: w.path.Publisher, Stream: w.path.Stream, State: media.Live, StartedAt: now.Add(-time.Minute),
 		Settings:  media.DefaultSettings(),
 		Constants: media.Constants{TargetDuration: 2 * time.Second, SegmentDuration: 2 * time.Second},
 	})

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/objstore"
 )
 
 // archiverCommand is `oxbow archiver`.
@@ -57,13 +59,17 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 // startArchiver starts the life cycle of finished recordings, the end of those whose owner is gone, and the watch over
 // the room that there is.
 func (n *node) startArchiver(ctx context.Context) error {
+	if most := 64; n.ArchiveParallel < 1 || n.ArchiveParallel > most {
+		return fmt.Errorf("--archive-parallel %d is out of range: use 1 to %d", n.ArchiveParallel, most)
+	}
 	pictures, err := n.newPictures()
 	if err != nil {
 		return err
 	}
 	a := archiver.New(archiver.Config{
-		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll, Pictures: pictures.Finish,
-	}, n.catalog, n.catalog, n.archives[media.DefaultArchive], n.root, n.registry, n.logger, n.metrics)
+		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
+		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish,
+	}, n.catalog, n.catalog, n.stores(), n.root, n.registry, n.logger, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
 	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},

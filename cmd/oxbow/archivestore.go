@@ -154,6 +154,30 @@ func (n *node) openArchive(
 	return s3, nil
 }
 
+// stores gives the opened stores to the archiver.
+func (n *node) stores() map[string]archiver.Store {
+	stores := make(map[string]archiver.Store)
+	for name, a := range n.all() {
+		stores[name] = archiver.Store{Objects: n.archives[name], Place: a.place()}
+	}
+	return stores
+}
+
+// place tells an operator where the store is, without secrets: they are not in the URL.
+func (a archiveURL) place() string {
+	if a.bucket == "" {
+		return "dir:" + a.dir
+	}
+	place := "s3://" + a.bucket
+	if a.prefix != "" {
+		place += "/" + a.prefix
+	}
+	if a.endpoint != "" {
+		place += " at " + a.endpoint
+	}
+	return place
+}
+
 // openS3 prepares the bucket of the named store, without limits.
 func (a archiveURL) openS3(ctx context.Context, name string) (*objstore.S3, error) {
 	return objstore.OpenS3(ctx, a.s3Config(name))

@@ -58,11 +58,11 @@ type publishFlags struct {
 
 // archiveFlags say how finished recordings are archived.
 type archiveFlags struct {
-	ArchiveBandwidth   byteSize `placeholder:"SIZE" help:"Most bytes a second that are sent to all archives together, like 50MiB (default: no limit)."`
-	ArchiveConnections int      `default:"16" placeholder:"N" help:"Most requests at a time that send to the archives (default: ${default})."`
-
-	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
-	ArchivePoll  time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
+	ArchiveBandwidth   byteSize      `placeholder:"SIZE" help:"Most bytes a second that are sent to all archives together, like 50MiB (default: no limit)."`
+	ArchiveConnections int           `default:"16" placeholder:"N" help:"Most requests at a time that send to the archives (default: ${default})."`
+	ArchiveGrace       time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
+	ArchiveParallel    int           `default:"2" placeholder:"N" help:"How many recordings are archived at a time (default: ${default}). Publishers take turns, by bytes."`
+	ArchivePoll        time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
 }
 
 // adminFlags say where the operator looks in.

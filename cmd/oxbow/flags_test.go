@@ -166,6 +166,19 @@ func TestBucketsAreAddressed(t *testing.T) {
 	}
 }
 
+func TestPlacesOfArchives(t *testing.T) {
+	for text, want := range map[string]string{
+		"dir:/srv/archive/":                "dir:/srv/archive",
+		"s3://b?region=r":                  "s3://b",
+		"s3://b/a/c?endpoint=https://h:90": "s3://b/a/c at https://h:90",
+	} {
+		var a archiveURL
+		if err := a.UnmarshalText([]byte(text)); err != nil || a.place() != want {
+			t.Errorf("%s is at %q, want %q (%v)", text, a.place(), want, err)
+		}
+	}
+}
+
 // The clip loops without a seam: whole frames of both tracks, in order of time.
 func TestSampleIsWholeFrames(t *testing.T) {
 	s, err := parseSample(sampleFLV)

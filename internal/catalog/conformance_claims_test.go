@@ -24,7 +24,7 @@ func (s suite) testLife(t *testing.T) {
 	c := claim(t, db, "archiver-1", due)
 	r.State = media.Archiving
 	want := media.Claim{
-		Recording: r, Action: media.ActArchive, Owner: "archiver-1", Epoch: 1, Until: due.Add(time.Minute),
+		Recording: r, Action: media.ActArchive, Owner: "archiver-1", Epoch: 1, Until: due.Add(time.Minute), Begun: true,
 	}
 	same(t, "archive claim", want, c)
 	same(t, "claimed row", r, read(t, db, r.ID))
@@ -39,7 +39,7 @@ func (s suite) testLife(t *testing.T) {
 
 	c = claim(t, db, "archiver-2", grace)
 	want = media.Claim{
-		Recording: r, Action: media.ActDropLocal, Owner: "archiver-2", Epoch: 2, Until: grace.Add(time.Minute),
+		Recording: r, Action: media.ActDropLocal, Owner: "archiver-2", Epoch: 2, Until: grace.Add(time.Minute), Begun: true,
 	}
 	same(t, "drop claim", want, c)
 	noError(t, db.FinishClaim(ctx, c, time.Time{}))
@@ -235,26 +235,29 @@ func (s suite) testUploads(t *testing.T) {
 	save(t, db, ended(0))
 	save(t, db, ended(1))
 	id := recordingID(0)
-	noError(t, db.SaveUpload(ctx, id, "b/video.mp4", "u1"))
-	noError(t, db.SaveUpload(ctx, id, "b/video.mp4", "u1"))
-	db.now = func() time.Time { return start.Add(time.Second) }
-	noError(t, db.SaveUpload(ctx, id, "b/video.mp4", "u0"))
-	noError(t, db.SaveUpload(ctx, id, "a/audio.mp4", "u2"))
-	noError(t, db.SaveUpload(ctx, recordingID(1), "c", "u3"))
 	want := []media.Upload{
 		{Recording: id, Object: "a/audio.mp4", UploadID: "u2"},
 		{Recording: id, Object: "b/video.mp4", UploadID: "u1"},
-		{Recording: id, Object: "b/video.mp4", UploadID: "u0"},
+		{Recording: id, Object: "b/video.mp4", UploadID: "u0", Store: "eu"},
 	}
+	noError(t, db.SaveUpload(ctx, want[1]))
+	noError(t, db.SaveUpload(ctx, want[1]))
+	db.now = func() time.Time { return start.Add(time.Second) }
+	noError(t, db.SaveUpload(ctx, want[2]))
+	noError(t, db.SaveUpload(ctx, want[0]))
+	noError(t, db.SaveUpload(ctx, media.Upload{Recording: recordingID(1), Object: "c", UploadID: "u3"}))
 	got, err := db.Uploads(ctx, id)
 	noError(t, err)
 	same(t, "uploads", want, got)
-	noError(t, db.RemoveUpload(ctx, id, "b/video.mp4", "u1"))
-	noError(t, db.RemoveUpload(ctx, id, "b/video.mp4", "u1"))
+	noError(t, db.RemoveUpload(ctx, want[1]))
+	noError(t, db.RemoveUpload(ctx, want[1]))
+	elsewhere := want[2]
+	elsewhere.Store = "us"
+	noError(t, db.RemoveUpload(ctx, elsewhere))
 	got, err = db.Uploads(ctx, id)
 	noError(t, err)
 	same(t, "uploads left", []media.Upload{want[0], want[2]}, got)
-	wantError(t, db.SaveUpload(ctx, recordingID(9), "o", "u"), media.ErrNotFound)
+	wantError(t, db.SaveUpload(ctx, media.Upload{Recording: recordingID(9), Object: "o", UploadID: "u"}), media.ErrNotFound)
 	none, err := db.Uploads(ctx, recordingID(9))
 	noError(t, err)
 	same(t, "uploads of nothing", 0, len(none))

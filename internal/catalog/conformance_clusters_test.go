@@ -30,11 +30,11 @@ func (s suite) testClusters(t *testing.T) {
 	list, _, err = db.Recordings(ctx, media.RecordingFilter{Cluster: "east"})
 	noError(t, err)
 	same(t, "recordings of east", []media.RecordingID{east.ID}, ids(list))
-	c, err := db.ClaimDue(ctx, "a", "west", now, time.Minute)
+	c, err := db.ClaimDue(ctx, "a", media.Due{Cluster: "west"}, now, time.Minute)
 	noError(t, err)
 	same(t, "claimed in west", west.ID, c.Recording.ID)
 	same(t, "cluster of the claim", "west", c.Recording.Cluster)
-	_, err = db.ClaimDue(ctx, "b", "west", now, time.Minute)
+	_, err = db.ClaimDue(ctx, "b", media.Due{Cluster: "west"}, now, time.Minute)
 	wantError(t, err, media.ErrNotFound)
 	same(t, "claimed in main", unnamed.ID, claim(t, db, "c", now).Recording.ID)
 

@@ -26,7 +26,7 @@ func (s suite) testClaimRace(t *testing.T) {
 	for a := range archivers {
 		wg.Go(func() {
 			for {
-				c, err := db.ClaimDue(ctx, fmt.Sprint(a), media.DefaultCluster, now, time.Minute)
+				c, err := db.ClaimDue(ctx, fmt.Sprint(a), media.Due{Cluster: media.DefaultCluster}, now, time.Minute)
 				if errors.Is(err, media.ErrNotFound) {
 					mu.Lock()
 					left := 2*rows - actions(done)
@@ -102,7 +102,7 @@ func (s suite) testEverythingAtOnce(t *testing.T) {
 	for range 2 {
 		background.Go(func() { // claims what is due after a minute, and gives it back
 			for ctx.Err() == nil {
-				c, err := db.ClaimDue(ctx, "a", media.DefaultCluster, start.Add(2*time.Minute), time.Minute)
+				c, err := db.ClaimDue(ctx, "a", media.Due{Cluster: media.DefaultCluster}, start.Add(2*time.Minute), time.Minute)
 				if err == nil {
 					err = db.FailClaim(ctx, c, errTest, start)
 				}

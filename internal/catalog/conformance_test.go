@@ -64,6 +64,11 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"rows are restored from storage", s.testRestore},
 		{"what can not be is not restored", s.testRestoreRefusals},
 		{"uploads are remembered", s.testUploads},
+		{"publishers with something due are found, and claimed of", s.testDuePublishers},
+		{"actions are claimed apart", s.testDueActions},
+		{"progress is told while a claim lasts", s.testProgress},
+		{"archives are known by cluster and name", s.testArchives},
+		{"no archive is its own mirror", s.testMirrorOfItself},
 		{"sources are kept with their streams", s.testSources},
 		{"a cancelled context is told", s.testCancelled},
 	}
@@ -132,14 +137,14 @@ func read(tb testing.TB, db *DB, id media.RecordingID) media.Recording {
 
 func claim(tb testing.TB, db *DB, owner string, now time.Time) media.Claim {
 	tb.Helper()
-	c, err := db.ClaimDue(tb.Context(), owner, media.DefaultCluster, now, time.Minute)
+	c, err := db.ClaimDue(tb.Context(), owner, media.Due{Cluster: media.DefaultCluster}, now, time.Minute)
 	noError(tb, err)
 	return c
 }
 
 func nothingDue(tb testing.TB, db *DB, now time.Time) {
 	tb.Helper()
-	if c, err := db.ClaimDue(tb.Context(), "nobody", media.DefaultCluster, now, time.Minute); !errors.Is(err, media.ErrNotFound) {
+	if c, err := db.ClaimDue(tb.Context(), "nobody", media.Due{Cluster: media.DefaultCluster}, now, time.Minute); !errors.Is(err, media.ErrNotFound) {
 		tb.Errorf("ClaimDue = %s of %s, %v, want ErrNotFound", c.Action, c.Recording.ID, err)
 	}
 }
@@ -188,7 +193,7 @@ func (s suite) testCancelled(t *testing.T) {
 	cancel()
 	_, errStream := db.Stream(ctx, show)
 	_, errUpdate := db.UpdateStream(ctx, show, media.SettingsPatch{})
-	_, errClaim := db.ClaimDue(ctx, "a", media.DefaultCluster, start, time.Minute)
+	_, errClaim := db.ClaimDue(ctx, "a", media.Due{Cluster: media.DefaultCluster}, start, time.Minute)
 	for _, err := range []error{db.SaveRecording(ctx, ended(0)), errStream, errUpdate, errClaim, db.Ping(ctx)} {
 		wantError(t, err, context.Canceled)
 	}

@@ -26,6 +26,10 @@
 //     READ COMMITTED is enough, nothing is run again for having lost a race, and no two writers wait for each other.
 //  9. Times are kept to the millisecond, in UTC; a duration is cut to the millisecond.
 //  10. A recording belongs to one cluster for ever, and only an archiver of that cluster claims it.
+//  11. A claim, and the question which publishers have something due, cost what the publishers are, not what the
+//     backlog is: each goes by an index to the one row that has been due for longest.
+//  12. The archive and the mirror of a recording are those of the settings in force until archiving has begun, and no
+//     settings in force have the mirror be the archive itself.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

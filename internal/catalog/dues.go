@@ -51,6 +51,9 @@ func applySettings(ctx context.Context, tx *sql.Tx, p media.Publisher) error {
 	if err != nil {
 		return err
 	}
+	if err := checkMirrors(p.Settings, streams...); err != nil {
+		return err
+	}
 	known := make(map[string]media.Settings, len(streams))
 	for _, s := range streams {
 		known[s.Path.Stream] = s.Settings

@@ -364,8 +364,16 @@ func TestPostgresPlans(t *testing.T) {
 		indexes []string
 	}{
 		{
-			claimDue(db.skipLocked), []any{1, "a", 2, "main"},
+			claimDue(dueKinds(), db.skipLocked, false), []any{1, "a", 2, "main"},
 			[]string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"},
+		},
+		{
+			claimDue(dueKinds(), db.skipLocked, true), []any{1, "a", 2, "main", "acme"},
+			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
+		},
+		{
+			duePublishers(dueKinds()), []any{1, "main"},
+			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
 		},
 		{growingQuery, []any{"main"}, []string{"recordings_growing_of"}},
 		{membersQuery, []any{"acme", "show"}, []string{"streams_members"}},

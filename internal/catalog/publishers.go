@@ -24,6 +24,9 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 	if err := checkNoGroup(p.Settings); err != nil {
 		return fmt.Errorf("create publisher %s: %w", p.Name, err)
 	}
+	if err := checkMirrors(p.Settings); err != nil {
+		return fmt.Errorf("create publisher %s: %w", p.Name, err)
+	}
 	now := db.now().UnixMilli()
 	n, err := changed(ctx, db.writes, `
 		INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ($1, $2, $3, $4)

@@ -25,7 +25,18 @@ func TestSQLitePlans(t *testing.T) {
 		name, query string
 		indexes     []string
 	}{
-		{"claim", claimDue(""), []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{
+			"claim", claimDue(dueKinds(), "", false),
+			[]string{"recordings_to_delete ", "recordings_to_drop ", "recordings_to_archive "},
+		},
+		{
+			"claim of a publisher", claimDue(dueKinds(), "", true),
+			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
+		},
+		{
+			"publishers with something due", duePublishers(dueKinds()),
+			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
+		},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
@@ -53,9 +64,15 @@ func TestSQLitePlans(t *testing.T) {
 			}), []string{"recordings_by_stream"},
 		},
 	} {
-		args := []any{1, "a", 2, "main"}
-		if c.name != "claim" {
-			args = []any{"a", "b", "c", "d"}[:strings.Count(c.query, "$")]
+		args := []any{1, "a", 2, "main", "acme"}
+		switch {
+		case !strings.HasPrefix(c.name, "claim"):
+			args = []any{"a", "b", "c", "d"}[:min(4, strings.Count(c.query, "$"))]
+			if strings.Contains(c.query, "RECURSIVE") {
+				args = args[:2]
+			}
+		case !strings.Contains(c.query, "$5"):
+			args = args[:4]
 		}
 		steps, err := all(t.Context(), db.reads, func(row scanner) (string, error) {
 			var id, parent, unused int
@@ -126,5 +143,34 @@ func BenchmarkClaim(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		noError(b, db.FailClaim(b.Context(), claim(b, db, "a", now), errTest, start))
+	}
+}
+
+// backlog adds rows that are all due for archiving, of some publishers.
+func backlog(tb testing.TB, db *DB, rows, publishers int) {
+	tb.Helper()
+	_, err := db.writes.ExecContext(tb.Context(), `
+		INSERT INTO recordings (id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+			local, archive_due, attempts, last_error, claim_action, claim_owner, claim_epoch, updated_at)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+		SELECT 'due-' || i, 'p' || (i % $2), 'show', 'ended', i, i, 0, 0, '',
+			FALSE, TRUE, i, 0, '', '', '', 0, i FROM n`, rows, publishers)
+	noError(tb, err)
+}
+
+// BenchmarkClaimOfBacklog claims for one publisher, and asks which have something due, while 100,000 recordings wait.
+func BenchmarkClaimOfBacklog(b *testing.B) {
+	db := benchmarkDB(b)
+	backlog(b, db, 100_000, 10)
+	now := start.Add(time.Hour)
+	of := media.Due{Cluster: media.DefaultCluster, Actions: []media.Action{media.ActArchive}}
+	b.ReportAllocs()
+	for b.Loop() {
+		due, err := db.DuePublishers(b.Context(), of, now)
+		noError(b, err)
+		of.Publisher = due[len(due)-1].Publisher
+		c, err := db.ClaimDue(b.Context(), "a", of, now, time.Minute)
+		noError(b, err)
+		noError(b, db.FailClaim(b.Context(), c, errTest, start))
 	}
 }

@@ -338,7 +338,7 @@ func TestSQLiteBusy(t *testing.T) {
 	hasty := &DB{reads: impatient, writes: impatient, sentinel: db.sentinel, logger: db.logger, now: time.Now}
 	defer func() { noError(t, hasty.Close()) }()
 	wantError(t, hasty.SaveRecording(t.Context(), ended(1)), media.ErrUnavailable)
-	_, err = hasty.ClaimDue(t.Context(), "a", media.DefaultCluster, start, time.Minute)
+	_, err = hasty.ClaimDue(t.Context(), "a", media.Due{Cluster: media.DefaultCluster}, start, time.Minute)
 	wantError(t, err, media.ErrUnavailable)
 
 	// Writers wait, and then write.

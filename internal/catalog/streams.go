@@ -37,6 +37,9 @@ func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides
 		if err := checkGroup(ctx, tx, path, settings.Group); err != nil {
 			return err
 		}
+		if err := settings.CheckMirror(); err != nil {
+			return err
+		}
 		created = media.Stream{
 			Path:      path,
 			CreatedAt: now,
@@ -104,6 +107,9 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 		s.Settings = s.Settings.Apply(patch)
 		s.UpdatedAt = db.clock()
 		updated = s
+		if err := s.Settings.CheckMirror(); err != nil {
+			return err
+		}
 		if patch.Group != nil {
 			if err := checkGroup(ctx, tx, path, *patch.Group); err != nil {
 				return err

@@ -22,6 +22,22 @@ type Claim struct {
 	Owner     string
 	Epoch     int64
 	Until     time.Time
+	// Begun says that archiving has begun at some time, so that the stores may have some of it.
+	Begun bool
+}
+
+// Due selects what to claim. An empty Publisher is any, and no Actions are archive, drop_local and delete.
+type Due struct {
+	Cluster   string
+	Publisher string
+	Actions   []Action
+}
+
+// DuePublisher is a publisher that has something due.
+type DuePublisher struct {
+	Publisher string
+	// Due is when the first of it was.
+	Due time.Time
 }
 
 // Upload is a multipart upload under way, noted before its first part so that none is orphaned.

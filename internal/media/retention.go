@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -65,6 +66,24 @@ func (p SettingsPatch) checkRetention() error {
 	}
 	return nil
 }
+
+// ArchiveName gives the name of the store that a setting or a row means.
+func ArchiveName(name string) string { return cmp.Or(name, DefaultArchive) }
+
+// CheckMirror refuses a copy in the very store that has the first, as a *FieldError.
+func (s Settings) CheckMirror() error {
+	if s.Mirror != "" && ArchiveName(s.Mirror) == ArchiveName(s.Archive) {
+		return &FieldError{Field: "mirror", Want: fmt.Sprintf(
+			"%q is the archive itself: name another store, or none with \"\"", s.Mirror)}
+	}
+	return nil
+}
+
+// The states of an archive that archivers tell of themselves. What else there is comes from the store's errors.
+const (
+	ArchiveOK   = "ok"
+	ArchiveSlow = "slow" // it works, but takes little
+)
 
 // ArchiveStatus is a store that a cluster's archivers have, and how it fares.
 type ArchiveStatus struct {
