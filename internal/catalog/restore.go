@@ -43,8 +43,10 @@ func (db *DB) Restore(ctx context.Context, r media.Recording) (Restored, error) 
 		if r.State == media.Archived { // it is where it was found
 			r.Archive, r.Mirror = archive, mirror
 		}
-		done, err = db.restoreIn(ctx, tx, r)
-		return err
+		if done, err = db.restoreIn(ctx, tx, r); err != nil {
+			return err
+		}
+		return judgeSoon(ctx, tx, r.Path.Publisher)
 	})
 	if err != nil {
 		return "", db.failed("restore recording "+string(r.ID), err)

@@ -27,6 +27,13 @@ func TestSQLitePlans(t *testing.T) {
 	}{
 		{"claim", claimDue(""), []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
+		{"what bounds are judged", boundsDueQuery, []string{"retention_bounds_due"}},
+		{"over a bound", markDelete, []string{"recordings_bounded"}},
+		{"over a bound no more", unmarkedDelete, []string{"recordings_bounded"}},
+		{"copies over a bound", markDrop, []string{"recordings_bounded_local"}},
+		{"plan", planOf(t, media.PlanFilter{Limit: 50}), []string{
+			"recordings_to_archive", "recordings_to_drop", "recordings_to_expire"}},
+		{"plan of a publisher", planOf(t, media.PlanFilter{Publisher: "acme"}), []string{"recordings_by"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
@@ -55,7 +62,7 @@ func TestSQLitePlans(t *testing.T) {
 	} {
 		args := []any{1, "a", 2, "main"}
 		if c.name != "claim" {
-			args = []any{"a", "b", "c", "d"}[:strings.Count(c.query, "$")]
+			args = []any{"a", "b", "c", "d"}[:placeholders(c.query)]
 		}
 		steps, err := all(t.Context(), db.reads, func(row scanner) (string, error) {
 			var id, parent, unused int
@@ -76,6 +83,22 @@ func TestSQLitePlans(t *testing.T) {
 			}
 		}
 	}
+}
+
+func planOf(tb testing.TB, f media.PlanFilter) string {
+	query, _, err := planQuery(f, 51)
+	noError(tb, err)
+	return query
+}
+
+// placeholders is the number of a query's arguments.
+func placeholders(query string) (n int) {
+	for i := range 9 {
+		if strings.Contains(query, fmt.Sprint("$", i)) {
+			n = i
+		}
+	}
+	return n
 }
 
 func benchmarkDB(b *testing.B) *DB {
