@@ -5,9 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/media"
-	"github.com/oxbow-video/oxbow/packager"
 )
 
 const (
@@ -23,10 +21,11 @@ const (
 // the catalog less than its nodes would cost the API that had to find them, and misses nothing. While the catalog is away
 // shows go on with what is known.
 type liveSettings struct {
-	streams    func(ctx context.Context, paths []media.StreamPath) ([]media.Stream, error)
-	packager   *packager.Packager
-	publishers *ingest.Server
-	logger     *slog.Logger
+	streams func(ctx context.Context, paths []media.StreamPath) ([]media.Stream, error)
+	// live lists whose settings are followed, and apply takes those of one.
+	live   []func() []media.StreamPath
+	apply  []func(path media.StreamPath, settings media.Settings)
+	logger *slog.Logger
 
 	toldAt time.Time // that nobody answers; zero while somebody does
 }
@@ -47,7 +46,10 @@ func (l *liveSettings) Run(ctx context.Context) error {
 
 // Step asks once.
 func (l *liveSettings) Step(ctx context.Context) error {
-	paths := append(l.packager.Streams(), l.publishers.Standbys()...)
+	var paths []media.StreamPath
+	for _, live := range l.live {
+		paths = append(paths, live()...)
+	}
 	if len(paths) == 0 {
 		return nil
 	}
@@ -55,8 +57,9 @@ func (l *liveSettings) Step(ctx context.Context) error {
 	defer cancel()
 	streams, err := l.streams(asking, paths)
 	for i := range streams {
-		l.packager.Settings(streams[i].Path, streams[i].Settings)
-		l.publishers.Settings(streams[i].Path, streams[i].Settings)
+		for _, apply := range l.apply {
+			apply(streams[i].Path, streams[i].Settings)
+		}
 	}
 	if ctx.Err() != nil {
 		return nil
