@@ -20,7 +20,8 @@ const progressAge = 30 * time.Second
 // newProgressRow is nil for a recording of which nothing is being uploaded.
 func newProgressRow(r media.Recording, now time.Time) *progressRow {
 	p := r.Progress
-	if p.At.IsZero() || r.State != media.Archiving && !(r.Continuous && (r.State.Growing() || r.State == media.Ended)) {
+	whileLive := r.Continuous && (r.State.Growing() || r.State == media.Ended)
+	if p.At.IsZero() || r.State != media.Archiving && !whileLive {
 		return nil
 	}
 	row := &progressRow{DoneBytes: p.Done, TotalBytes: p.Total, RateBPS: p.Rate}

@@ -110,7 +110,7 @@ func (r *Retention) judge(ctx context.Context, now time.Time) error {
 func (r *Retention) room(ctx context.Context, now time.Time) error {
 	u, err := r.usage(ctx)
 	if err != nil || u.Stale {
-		return nil // Pressure tells of it
+		return nil //nolint:nilerr // Pressure tells of it
 	}
 	free := int(100*(1-u.Used()) + 1e-6) // rounded down, but for what the sum lost
 	n, err := r.policies.HastenLocalFree(ctx, r.config.Cluster, max(free, 0), now, r.config.LocalBatch)

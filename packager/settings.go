@@ -21,9 +21,9 @@ func (p *Packager) Streams() []media.StreamPath {
 }
 
 // Settings says what settings of a stream are in force now. Those that a show may change under its players hold for the
-// one that grows at once, where it was not acted on them yet; all hold for the publication's next show. It may be called
-// again and again: what did not change costs next to nothing. A stream that has nothing here is left alone, and so is one
-// that is held up, for the next time.
+// one that grows at once, where it was not acted on them yet; all hold for the publication's next show. It may be
+// called again and again: what did not change costs next to nothing. A stream that has nothing here is left alone, and
+// so is one that is held up, for the next time.
 func (p *Packager) Settings(path media.StreamPath, settings media.Settings) {
 	s, err := p.lookup(path, false)
 	if err != nil || s == nil {
@@ -92,8 +92,8 @@ func (s *stream) changeLocked(next media.Settings) {
 		"archive_mode", next.ArchiveMode)
 }
 
-// keepSettings writes the settings into the manifest, where recovery and origin find them. What is given up of such work
-// comes with the next state.
+// keepSettings writes the settings into the manifest, where recovery and origin find them. What is given up of such
+// work comes with the next state.
 func (r *recorder) keepSettings(settings media.Settings, from media.MSN) {
 	r.soft(job{kind: jobCaptions, do: func() error {
 		err := r.log.Update(func(m *reclog.Manifest) { m.Settings, m.WindowFrom = settings, from })

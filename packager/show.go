@@ -88,7 +88,8 @@ type openSegment struct {
 func newShow(m *reclog.Manifest, log showLog, limit int64, logger *slog.Logger, metrics *metrics) *Show {
 	s := &Show{
 		id: m.ID, path: m.Path(), settings: m.Settings, constants: m.Constants, continues: m.Continues,
-		startedAt: m.StartedAt, windowFrom: m.WindowFrom, state: m.State, metrics: metrics, listedAt: time.Now(), limit: limit,
+		startedAt: m.StartedAt, windowFrom: m.WindowFrom, state: m.State, metrics: metrics, listedAt: time.Now(),
+		limit:  limit,
 		logger: logger.With("publisher", m.Publisher, "stream", m.Stream, "recording", string(m.ID)),
 	}
 	s.recorder = newRecorder(s, log, limit/queueShare)

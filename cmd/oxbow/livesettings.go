@@ -18,8 +18,8 @@ const (
 )
 
 // liveSettings has what is live on this node follow the settings. It asks, because a question every other second costs
-// the catalog less than its nodes would cost the API that had to find them, and misses nothing. While the catalog is away
-// shows go on with what is known.
+// the catalog less than to find its nodes would cost the API, and misses nothing. While the catalog is away shows go on
+// with what is known.
 type liveSettings struct {
 	streams func(ctx context.Context, paths []media.StreamPath) ([]media.Stream, error)
 	// live lists whose settings are followed, and apply takes those of one.

@@ -142,9 +142,9 @@ const localFreeOf = `COALESCE(
 	(SELECT local_free FROM retention_bounds b WHERE b.publisher = recordings.publisher AND b.stream = recordings.stream),
 	(SELECT local_free FROM retention_bounds b WHERE b.publisher = recordings.publisher AND b.stream = ''), 0)`
 
-// HastenLocalFree has local copies of the cluster's archived recordings dropped now whose publisher or stream wants more
-// of the volume free than the percentage that is, those that ended first at the head, and gives their number: at most
-// limit.
+// HastenLocalFree has local copies of the cluster's archived recordings dropped now whose publisher or stream wants
+// more of the volume free than the percentage that is, those that ended first at the head, and gives their number: at
+// most limit.
 func (db *DB) HastenLocalFree(ctx context.Context, cluster string, free int, now time.Time, limit int) (int, error) {
 	return db.hasten(ctx, "drop for local_free", cluster, now, limit, func(lock string) string {
 		return `

@@ -13,9 +13,9 @@ import (
 
 // DeleteRecordings requests the deletion of the recordings that a filter selects, the oldest first, each as
 // RequestDelete does: what grows, is held or is being archived is left, and said so. Before, if it is not zero, keeps
-// those that ended before it, or that grow since before it. The filter, or before, must select something. It looks at no more than the filter's limit and gives the
-// cursor to go on with. Dry changes nothing and says what would become of each. What is being deleted already is passed
-// over. An error comes with what was done before it.
+// those that ended before it, or that grow since before it. The filter, or before, must select something. It looks at
+// no more than the filter's limit and gives the cursor to go on with. Dry changes nothing and says what would become of
+// each. What is being deleted already is passed over. An error comes with what was done before it.
 func (db *DB) DeleteRecordings(ctx context.Context, f media.RecordingFilter, before time.Time, dry bool) (
 	done media.DeletedRecordings, err error,
 ) {
@@ -74,7 +74,8 @@ func (db *DB) deleteOne(ctx context.Context, r media.Recording, dry bool) (media
 }
 
 func deletionQuery(f media.RecordingFilter, before time.Time, limit int) (string, []any, error) {
-	if f.Publisher == "" && f.Stream == "" && len(f.States) == 0 && f.Since.IsZero() && f.Until.IsZero() && before.IsZero() {
+	named, timed := f.Publisher != "" || f.Stream != "", !f.Since.IsZero() || !f.Until.IsZero() || !before.IsZero()
+	if !named && !timed && len(f.States) == 0 {
 		return "", nil, &media.FieldError{
 			Field: "publisher", Want: "it would delete every recording: say publisher, stream, state, since, until or before",
 		}

@@ -96,8 +96,8 @@ func (db *DB) LapseClaims(ctx context.Context, owner string, now time.Time) (int
 }
 
 // FinishClaim says that a claim's work is done. After archiving the recording is archived, and its local copy is to be
-// dropped at dropLocal (the zero time: never), or by the setting local_retention where that is set; after dropping it has
-// no local copy; after deletion its row is a tombstone. media.ErrFenced when another claim has followed.
+// dropped at dropLocal (the zero time: never), or by the setting local_retention where that is set; after dropping it
+// has no local copy; after deletion its row is a tombstone. media.ErrFenced when another claim has followed.
 func (db *DB) FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error {
 	const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3, `
 	now := db.now().UnixMilli()

@@ -77,8 +77,8 @@ func applySettings(ctx context.Context, tx *sql.Tx, p media.Publisher) error {
 
 // setDues computes anew, for the recordings of a stream, all that follows from its settings and was not yet acted on:
 // archiving of those that wait for it, the dropping of copies of archived ones, expiry of all that are not being
-// deleted. What a bound or a want of room had made due is due by its age again, until it is judged anew. Recordings that
-// the archive has, or is getting, do not expire because nothing is recorded any more.
+// deleted. What a bound or a want of room had made due is due by its age again, until it is judged anew. Recordings
+// that the archive has, or is getting, do not expire because nothing is recorded any more.
 func setDues(ctx context.Context, tx *sql.Tx, path media.StreamPath, s media.Settings) error {
 	// The dues of a recording that ended at the epoch are how long they come after the end.
 	r := media.Recording{EndedAt: time.UnixMilli(0)}

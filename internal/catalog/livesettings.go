@@ -9,8 +9,8 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// StreamsNamed gives those of the named streams that are there, with the settings in force, in no order: what a node asks
-// again and again for all that is live on it, in one query for each few hundred.
+// StreamsNamed gives those of the named streams that are there, with the settings in force, in no order: what a node
+// asks again and again for all that is live on it, in one query for each few hundred.
 func (db *DB) StreamsNamed(ctx context.Context, paths []media.StreamPath) ([]media.Stream, error) {
 	const most = 400 // two arguments each, of the 999 that every SQLite takes
 	var found []media.Stream

@@ -178,7 +178,9 @@ const previewList = 1000
 
 // preview has a change made under the publisher's lock, compares what is due before and after, and rolls it back. Of a
 // stream's change the whole publisher is looked at, whose bounds count all streams together.
-func (db *DB) preview(ctx context.Context, path media.StreamPath, change func(tx *sql.Tx) error) (media.Preview, error) {
+func (db *DB) preview(ctx context.Context, path media.StreamPath, change func(tx *sql.Tx) error) (
+	media.Preview, error,
+) {
 	var v media.Preview
 	err := db.write(ctx, func(tx *sql.Tx) error {
 		p, err := lockPublisher(ctx, tx, path.Publisher)

@@ -12,8 +12,8 @@ import (
 
 // ApplyRetention compares recordings with the bounds of their publishers and streams, where something changed since it
 // was last done, or a minute ago. What is over a bound becomes due now, the oldest first: for deletion, or for the
-// dropping of the cluster's copy. What is over it no longer, and was not acted on, is due by its age again. It gives how
-// many recordings were changed, about limit at most; who gets that many asks again.
+// dropping of the cluster's copy. What is over it no longer, and was not acted on, is due by its age again. It gives
+// how many recordings were changed, about limit at most; who gets that many asks again.
 //
 // What counts: every finished recording that is not being deleted and not due for deletion by its age. A held or kept
 // one counts at its place by age and is never marked, so it makes no newer one go. A publisher's newest recording, and
@@ -23,8 +23,10 @@ func (db *DB) ApplyRetention(ctx context.Context, now time.Time, limit int) (int
 	if limit < 1 {
 		return 0, &media.FieldError{Field: "limit", Want: fmt.Sprintf("%d is out of range: use 1 or more", limit)}
 	}
-	names, err := all(ctx, db.reads, func(row scanner) (name string, err error) { err = row.Scan(&name); return name, err },
-		boundsDueQuery, now.UnixMilli())
+	names, err := all(ctx, db.reads, func(row scanner) (name string, err error) {
+		err = row.Scan(&name)
+		return name, err
+	}, boundsDueQuery, now.UnixMilli())
 	if err != nil {
 		return 0, db.failed("apply retention", err)
 	}

@@ -151,3 +151,43 @@ func BenchmarkClaim(b *testing.B) {
 		noError(b, db.FailClaim(b.Context(), claim(b, db, "a", now), errTest, start))
 	}
 }
+
+// BenchmarkJudge compares twenty thousand recordings of a publisher with its bounds, which all are within.
+func BenchmarkJudge(b *testing.B) {
+	db := benchmarkDB(b)
+	_, err := db.writes.ExecContext(b.Context(), `
+		INSERT INTO recordings (id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+			local, attempts, last_error, claim_action, claim_owner, claim_epoch, updated_at)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+		SELECT 'recording-' || i, 'acme', 'show-' || (i % 10), 'archived', i, i, 0, 1000, '', FALSE, TRUE, 0, '', '', '', 0, i
+		FROM n`)
+	noError(b, err)
+	db.now = func() time.Time { return start }
+	_, err = db.UpdatePublisher(b.Context(), "acme",
+		media.SettingsPatch{RetentionCount: ptr(100_000), LocalCount: ptr(100_000)})
+	noError(b, err)
+	now := start
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(2 * judgeAgain)
+		n, err := db.ApplyRetention(b.Context(), now, 100)
+		noError(b, err)
+		same(b, "changes", 0, n)
+	}
+}
+
+// BenchmarkJudgeNothing is a step where nothing has changed.
+func BenchmarkJudgeNothing(b *testing.B) {
+	db := benchmarkDB(b)
+	db.now = func() time.Time { return start }
+	_, err := db.UpdatePublisher(b.Context(), "acme", media.SettingsPatch{RetentionCount: ptr(1)})
+	noError(b, err)
+	_, err = db.ApplyRetention(b.Context(), start, 100)
+	noError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		n, err := db.ApplyRetention(b.Context(), start, 100)
+		noError(b, err)
+		same(b, "changes", 0, n)
+	}
+}
