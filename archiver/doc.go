@@ -59,6 +59,11 @@
 //  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
 //     archived is never dropped, and what is kept is archived and dropped but not deleted.
 //
+// # Retention
+//
+// Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something changed),
+// and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
+//
 // # Metrics
 //
 //	oxbow_archiver_actions_total{action,result}, _action_duration_seconds{action}, _lateness_seconds{action}, _busy
@@ -70,6 +75,8 @@
 //	oxbow_archiver_volume_used_ratio                    of bytes or inodes, whichever is more
 //	oxbow_archiver_volume_stalled                       1 while the volume does not answer
 //	oxbow_archiver_hastened_recordings_total{action}    made due early by the pressure
+//	oxbow_archiver_retention_changes_total, _retention_local_free_total     made due by bounds, by want of room
+//	oxbow_archiver_retention_duration_seconds, _retention_failures_total, _retention_last_success_seconds
 //
 // # What the archive has
 //
