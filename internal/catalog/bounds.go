@@ -111,10 +111,19 @@ const judgedDrop = `
 		LEFT JOIN retention_bounds s ON s.publisher = $1 AND s.stream = ranked.stream
 	) `
 
-// The four changes that follow from a verdict. $3 is how many, the oldest first. Conditions are repeated outside,
+// What follows from a verdict: whether anything does, and the four changes. $3 is how many, the oldest first. Conditions are repeated outside,
 // because PostgreSQL looks again at a row that was changed meanwhile, and at the outer conditions only: so a hold that
 // comes in between wins.
 const (
+	someDelete = judgedDelete + `
+		SELECT 1 FROM judged WHERE
+			verdict <> '' AND NOT keep AND NOT held AND expire_reason NOT IN ('retention_count', 'retention_bytes')
+			OR expire_reason IN ('retention_count', 'retention_bytes') AND (verdict = '' OR keep OR held) LIMIT 1`
+
+	someDrop = judgedDrop + `
+		SELECT 1 FROM judged WHERE verdict <> '' AND drop_reason NOT IN ('local_count', 'local_bytes')
+			OR drop_reason IN ('local_count', 'local_bytes') AND verdict = '' LIMIT 1`
+
 	markDelete = judgedDelete + `
 		UPDATE recordings SET expire_due = $2, expire_reason = over.verdict, updated_at = $2
 		FROM (SELECT id, verdict FROM judged WHERE verdict <> '' AND NOT keep AND NOT held

@@ -50,7 +50,28 @@ const judgeAll = 1 << 31
 const boundsDueQuery = `SELECT DISTINCT publisher FROM retention_bounds WHERE judge_at IS NOT NULL AND judge_at <= $1
 	ORDER BY publisher LIMIT 1000`
 
+// judge looks without a lock whether there is anything to change, since it may be a long look and mostly there is not.
+// The note is taken first, so that one that comes meanwhile stands.
 func (db *DB) judge(ctx context.Context, name string, now time.Time, limit int) (n int, err error) {
+	if _, err := changed(ctx, db.writes, judgeAt, now.Add(judgeAgain).UnixMilli(), name); err != nil {
+		return 0, err
+	}
+	tiers, err := tiersOf(ctx, db.reads, name)
+	if err != nil {
+		return 0, err
+	}
+	some := false
+	for _, t := range tiers {
+		found, err := all(ctx, db.reads, func(row scanner) (n int, err error) { err = row.Scan(&n); return n, err },
+			t.some, name, now.UnixMilli())
+		if err != nil {
+			return 0, err
+		}
+		some = some || len(found) > 0
+	}
+	if !some {
+		return 0, nil
+	}
 	err = db.write(ctx, func(tx *sql.Tx) error {
 		p, err := lockPublisher(ctx, tx, name)
 		if errors.Is(err, media.ErrNotFound) { // its bounds went with it
@@ -68,33 +89,24 @@ func (db *DB) judge(ctx context.Context, name string, now time.Time, limit int) 
 // judgeIn judges the recordings of a publisher whose lock the transaction has, and notes when to do so again: at once
 // where the limit cut it short.
 func judgeIn(ctx context.Context, tx *sql.Tx, p media.Publisher, now time.Time, limit int) (int, error) {
-	bounds, err := all(ctx, tx, func(row scanner) (n int, err error) { err = row.Scan(&n); return n, err },
-		`SELECT COUNT(*) FROM retention_bounds WHERE publisher = $1 AND judge_at IS NOT NULL`, p.Name)
-	if err != nil || bounds[0] == 0 {
+	tiers, err := tiersOf(ctx, tx, p.Name)
+	if err != nil || len(tiers) == 0 {
 		return 0, err
 	}
 	done := 0
-	for _, mark := range []string{markDelete, markDrop} {
-		n, err := changed(ctx, tx, mark, p.Name, now.UnixMilli(), limit)
+	for _, t := range tiers {
+		n, err := changed(ctx, tx, t.mark, p.Name, now.UnixMilli(), limit)
 		if err != nil {
 			return done, err
 		}
 		done += int(n)
-	}
-	for _, of := range []struct {
-		query string
-		undo  func(context.Context, *sql.Tx, media.Publisher, media.RecordingID) error
-	}{
-		{unmarkedDelete, undoDelete},
-		{unmarkedDrop, undoDrop},
-	} {
 		ids, err := all(ctx, tx, func(row scanner) (id media.RecordingID, err error) { err = row.Scan(&id); return id, err },
-			of.query, p.Name, now.UnixMilli(), limit)
+			t.unmarked, p.Name, now.UnixMilli(), limit)
 		if err != nil {
 			return done, err
 		}
 		for _, id := range ids {
-			if err := of.undo(ctx, tx, p, id); err != nil {
+			if err := t.undo(ctx, tx, p, id); err != nil {
 				return done, err
 			}
 			done++
@@ -104,9 +116,31 @@ func judgeIn(ctx context.Context, tx *sql.Tx, p media.Publisher, now time.Time, 
 	if done >= limit {
 		next = now
 	}
-	_, err = changed(ctx, tx, `UPDATE retention_bounds SET judge_at = $1 WHERE publisher = $2 AND judge_at IS NOT NULL`,
-		next.UnixMilli(), p.Name)
+	_, err = changed(ctx, tx, judgeAt, next.UnixMilli(), p.Name)
 	return done, err
+}
+
+const judgeAt = `UPDATE retention_bounds SET judge_at = $1 WHERE publisher = $2 AND judge_at IS NOT NULL`
+
+// tier is where bounds hold, and what follows from them there.
+type tier struct {
+	some, mark, unmarked string
+	undo                 func(context.Context, *sql.Tx, media.Publisher, media.RecordingID) error
+}
+
+// tiersOf gives those that anything of the publisher is bounded in.
+func tiersOf(ctx context.Context, q querier, name string) (tiers []tier, err error) {
+	var everywhere, local int64
+	err = q.QueryRowContext(ctx, `
+		SELECT COALESCE(MAX(most), 0) + COALESCE(MAX(bytes), 0), COALESCE(MAX(local_most), 0) + COALESCE(MAX(local_bytes), 0)
+		FROM retention_bounds WHERE publisher = $1`, name).Scan(&everywhere, &local)
+	if err == nil && everywhere > 0 {
+		tiers = append(tiers, tier{someDelete, markDelete, unmarkedDelete, undoDelete})
+	}
+	if err == nil && local > 0 {
+		tiers = append(tiers, tier{someDrop, markDrop, unmarkedDrop, undoDrop})
+	}
+	return tiers, err
 }
 
 // undoDelete has a recording expire by its age again, if nobody began to delete it.
