@@ -61,8 +61,8 @@
 //
 // # Retention
 //
-// Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something changed),
-// and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
+// Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something
+// changed), and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
 //
 // # Metrics
 //

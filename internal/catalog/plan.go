@@ -199,7 +199,7 @@ func (db *DB) preview(ctx context.Context, path media.StreamPath, change func(tx
 		if err := change(tx); err != nil {
 			return err
 		}
-		after, err := dueNow(ctx, tx, p.Name, now)
+		after, err := dueNow(ctx, tx, p.Name, db.clock()) // the change's own time has come meanwhile
 		if err != nil {
 			return err
 		}
