@@ -64,7 +64,7 @@ type Tokens interface {
 	CheckToken(ctx context.Context, token string) error
 }
 
-// Deps is what the server works with. The first six are needed; the catalog is all of them.
+// Deps is what the server works with. The first seven are needed; the catalog is all of them.
 type Deps struct {
 	Publishers Publishers
 	Streams    Streams
@@ -72,6 +72,7 @@ type Deps struct {
 	Recordings Recordings
 	Tokens     Tokens
 	Sources    Sources
+	Retention  Retention
 
 	// Archives lists the stores that archivers told of; nil is none, and settings may then name any.
 	Archives func(ctx context.Context) ([]media.ArchiveStatus, error)

@@ -88,41 +88,22 @@ func (s *Server) checkSettings(ctx context.Context, p media.SettingsPatch) error
 	return nil
 }
 
-// progressRow is how far a recording's archiving is.
-type progressRow struct {
-	DoneBytes  int64  `json:"done_bytes" doc:"Bytes that the archive has, and the mirror if there is one"`
-	TotalBytes int64  `json:"total_bytes" doc:"Bytes that they are to have"`
-	RateBPS    int64  `json:"rate_bps" doc:"Bytes per second, of late"`
-	ETASeconds *int64 `json:"eta_s" doc:"Seconds until it is archived, at that rate; null while nothing is sent"`
-}
-
-func newProgressRow(p media.Progress) *progressRow {
-	if p.Total == 0 {
-		return nil
-	}
-	row := &progressRow{DoneBytes: p.Done, TotalBytes: p.Total, RateBPS: p.Rate}
-	if p.Rate > 0 {
-		left := max(0, p.Total-p.Done)
-		eta := (left + p.Rate - 1) / p.Rate
-		row.ETASeconds = &eta
-	}
-	return row
-}
-
 // publishTimeout bounds the telling of an event, which the answer waits for.
 const publishTimeout = 2 * time.Second
 
-// tellDeleted has all nodes forget a recording now. One that is not reached finds out by asking again.
-func (s *Server) tellDeleted(ctx context.Context, r media.Recording) {
+// tellDeleted has all nodes forget recordings now. One that is not reached finds out by asking again.
+func (s *Server) tellDeleted(ctx context.Context, recordings ...media.Recording) {
 	if s.deps.Publish == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	event := media.Event{
-		Type: media.EventDeleted, Time: time.Now(), Publisher: r.Path.Publisher, Stream: r.Path.Stream, Recording: r.ID,
-	}
-	if err := s.deps.Publish(ctx, event); err != nil {
-		s.log.WarnContext(ctx, "event lost", "event", event.Type, "recording", r.ID, "err", err)
+	for _, r := range recordings {
+		event := media.Event{
+			Type: media.EventDeleted, Time: time.Now(), Publisher: r.Path.Publisher, Stream: r.Path.Stream, Recording: r.ID,
+		}
+		if err := s.deps.Publish(ctx, event); err != nil {
+			s.log.WarnContext(ctx, "event lost", "event", event.Type, "recording", r.ID, "err", err)
+		}
 	}
 }

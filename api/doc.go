@@ -17,4 +17,5 @@
 //  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,
 //     never denied.
 //  7. The text of an error that is not one of media's sentinels is logged here and not told.
+//  8. A dry run changes nothing, and is refused for the reasons that the change would be.
 package api

@@ -46,6 +46,7 @@ type createPublisherInput struct {
 
 type patchPublisherInput struct {
 	PublisherPath
+	DryRun
 	Body SettingsPatch
 }
 
@@ -100,7 +101,7 @@ func (s *Server) getPublisher(ctx context.Context, in *PublisherPath) (*publishe
 	return &publisherOutput{Body: newPublisherRow(p)}, nil
 }
 
-func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*publisherOutput, error) {
+func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*changedPublisher, error) {
 	name, err := in.publisher()
 	if err != nil {
 		return nil, err
@@ -109,14 +110,23 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
 	}
-	p, err := s.deps.Publishers.UpdatePublisher(ctx, name, patch)
+	out := &changedPublisher{}
+	var p media.Publisher
+	if in.DryRun.DryRun {
+		var preview media.Preview
+		p, preview, err = s.deps.Retention.PreviewPublisher(ctx, name, patch)
+		out.Body.DryRun = newPreviewRow(preview)
+	} else {
+		p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch)
+	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):
 		return nil, err // it names its field
 	case err != nil:
 		return nil, at("path.publisher", err)
 	}
-	return &publisherOutput{Body: newPublisherRow(p)}, nil
+	out.Body.publisherRow = newPublisherRow(p)
+	return out, nil
 }
 
 func (s *Server) deletePublisher(ctx context.Context, in *PublisherPath) (*nothing, error) {

@@ -25,17 +25,22 @@ type recordingRow struct {
 	DurationMS int64             `json:"duration_ms"`
 	Bytes      int64             `json:"bytes"`
 	Keep       bool              `json:"keep" doc:"Held against retention and deletion"`
+	Held       bool              `json:"held" doc:"Held so by the setting keep of its publisher or stream"`
 	ArchivedAt *time.Time        `json:"archived_at"`
 	ArchiveDue *time.Time        `json:"archive_due" doc:"When archiving may begin"`
 	ExpireDue  *time.Time        `json:"expire_due" doc:"When retention deletes it; null is never"`
-	Attempts   int               `json:"attempts" doc:"Failed tries of the archiver"`
-	LastError  string            `json:"last_error" doc:"What the last failed try said"`
-	URL        string            `json:"url" doc:"What players open"`
-	Continues  media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
 
-	Archive  string       `json:"archive" doc:"Name of the archive that it is, or will be, in; empty is the default one"`
-	Mirror   string       `json:"mirror" doc:"Name of the archive that has, or will have, a copy; empty is none"`
-	Progress *progressRow `json:"progress" doc:"How far its archiving is; null unless it has begun and is not finished"`
+	ExpireReason string       `json:"expire_reason" doc:"The setting that expire_due follows from"`
+	DropDue      *time.Time   `json:"drop_due" doc:"When the cluster's copy goes; null is never"`
+	Archive      string       `json:"archive" doc:"The archive that has it or gets it; empty is the default one"`
+	Mirror       string       `json:"mirror" doc:"The archive of a copy; empty is none"`
+	Progress     *progressRow `json:"progress" doc:"How far its archiving is; null when it is not under way"`
+	Clip         *clipRow     `json:"clip" doc:"Whose media it shows; null for media of its own"`
+
+	Attempts  int               `json:"attempts" doc:"Failed tries of the archiver"`
+	LastError string            `json:"last_error" doc:"What the last failed try said"`
+	URL       string            `json:"url" doc:"What players open"`
+	Continues media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
 }
 
 func (s *Server) newRecordingRow(r media.Recording) recordingRow {
@@ -53,13 +58,19 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		ArchivedAt: moment(r.ArchivedAt),
 		ArchiveDue: moment(r.ArchiveDue),
 		ExpireDue:  moment(r.ExpireDue),
-		Attempts:   r.Attempts,
-		LastError:  r.LastError,
-		URL:        s.recordingURL(r.Path, r.ID),
-		Continues:  r.Continues,
-		Archive:    r.Archive,
-		Mirror:     r.Mirror,
-		Progress:   newProgressRow(r.Progress),
+		Held:       r.Held,
+
+		ExpireReason: r.ExpireReason,
+		DropDue:      moment(r.DropDue),
+		Archive:      r.Archive,
+		Mirror:       r.Mirror,
+		Progress:     newProgressRow(r, time.Now()),
+		Clip:         newClipRow(r),
+
+		Attempts:  r.Attempts,
+		LastError: r.LastError,
+		URL:       s.recordingURL(r.Path, r.ID),
+		Continues: r.Continues,
 	}
 }
 
@@ -115,8 +126,6 @@ func (s *Server) recordingRoutes(v1 huma.API) {
 	route(s, v1, http.MethodGet, all, "list-recordings", "List recordings, newest first", s.listRecordings)
 	route(s, v1, http.MethodGet, one, "get-recording", "Get a recording", s.getRecording)
 	route(s, v1, http.MethodPatch, one, "keep-recording", "Hold a recording, or let it go", s.patchRecording)
-	route(s, v1, http.MethodDelete, one, "delete-recording", "Delete a recording everywhere", s.deleteRecording,
-		func(op *huma.Operation) { op.DefaultStatus = http.StatusAccepted })
 }
 
 func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*recordingsOutput, error) {
@@ -190,18 +199,6 @@ func (s *Server) patchRecording(ctx context.Context, in *patchRecordingInput) (*
 		return nil, err
 	}
 	r, err := s.deps.Recordings.SetKeep(ctx, id, in.Body.Keep)
-	return s.recording(r, err)
-}
-
-func (s *Server) deleteRecording(ctx context.Context, in *RecordingPath) (*recordingOutput, error) {
-	id, err := in.id()
-	if err != nil {
-		return nil, err
-	}
-	r, err := s.deps.Recordings.RequestDelete(ctx, id)
-	if err == nil && r.State == media.Deleting {
-		s.tellDeleted(ctx, r)
-	}
 	return s.recording(r, err)
 }
 

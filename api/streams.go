@@ -84,6 +84,7 @@ type listStreamsInput struct {
 
 type patchStreamInput struct {
 	StreamPath
+	DryRun
 	Body StreamPatch
 }
 
@@ -159,7 +160,7 @@ func (s *Server) getStream(ctx context.Context, in *StreamPath) (*streamOutput, 
 	return &streamOutput{Body: s.newStreamRow(st)}, nil
 }
 
-func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*streamOutput, error) {
+func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*changedStream, error) {
 	path, err := in.path()
 	if err != nil {
 		return nil, err
@@ -167,9 +168,17 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*stream
 	if err := s.checkStream(ctx, in.Body); err != nil {
 		return nil, err
 	}
-	st, err := s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
-	if err == nil && in.Body.SRTPassphrase != nil {
-		st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
+	out := &changedStream{}
+	var st media.Stream
+	if in.DryRun.DryRun {
+		var preview media.Preview
+		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, in.Body.media())
+		out.Body.DryRun = newPreviewRow(preview)
+	} else {
+		st, err = s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
+		if err == nil && in.Body.SRTPassphrase != nil {
+			st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
+		}
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):
@@ -177,7 +186,8 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*stream
 	case err != nil:
 		return nil, at("path.stream", err)
 	}
-	return &streamOutput{Body: s.newStreamRow(st)}, nil
+	out.Body.streamRow = s.newStreamRow(st)
+	return out, nil
 }
 
 func (s *Server) deleteStream(ctx context.Context, in *StreamPath) (*nothing, error) {

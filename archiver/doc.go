@@ -84,6 +84,10 @@
 // How a store fares is learned from every operation on it, and by a look at it every 30 s. The catalog has it for the
 // API: ok, slow (it takes less than SlowRate), or what Config.StateOf makes of an error. What a write meets, such as a
 // full store, is not taken back by a read that succeeds, but by the next write, or when none has failed for a while.
+// # Retention
+//
+// Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something
+// changed), and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
 //
 // # Metrics
 //
@@ -103,6 +107,8 @@
 //	oxbow_archiver_volume_used_ratio                    of bytes or inodes, whichever is more
 //	oxbow_archiver_volume_stalled                       1 while the volume does not answer
 //	oxbow_archiver_hastened_recordings_total{action}    made due early by the pressure
+//	oxbow_archiver_retention_changes_total, _retention_local_free_total     made due by bounds, by want of room
+//	oxbow_archiver_retention_duration_seconds, _retention_failures_total, _retention_last_success_seconds
 //
 // # What the archive has
 //

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -40,7 +39,7 @@ type standby struct {
 	feedOf
 	server *Server
 	stream media.Stream
-	after  time.Duration
+	after  atomic.Int64 // the setting backup_after, in nanoseconds
 	stop   context.CancelCauseFunc
 	// seize acquires the lease, and occupy then takes the seat and asks the packager.
 	seize  func() (epoch uint64, err error)
@@ -144,7 +143,7 @@ func (b *standby) look(ctx context.Context) (due *switchover, next time.Duration
 	if live := b.server.seats.live(b.path); live != nil {
 		b.here = live
 		silent := live.pulse.silent()
-		next = min(max(b.after-silent, time.Millisecond), standbyPoll)
+		next = min(max(b.patience()-silent, time.Millisecond), standbyPoll)
 		return b.judge(wanted, silent, live.pulse), next, live.left
 	}
 	if b.server.seats.awaits(b.other()) {
@@ -172,7 +171,7 @@ func (b *standby) judge(wanted bool, silent time.Duration, from *pulse) *switcho
 	switch {
 	case wanted:
 		return &switchover{cause: causeRequest, silent: silent, from: from}
-	case silent >= b.after:
+	case silent >= b.patience():
 		return &switchover{cause: causeSilence, silent: silent, from: from}
 	}
 	return nil
@@ -187,7 +186,7 @@ func (b *standby) holds(due *switchover) bool {
 	case due.cause == causeRequest:
 		return true
 	case live != nil:
-		return due.cause == causeSilence && live.pulse.silent() >= b.after
+		return due.cause == causeSilence && live.pulse.silent() >= b.patience()
 	}
 	return !b.server.seats.awaits(b.other())
 }
@@ -230,13 +229,13 @@ func (s *Server) park(
 	life, die := context.WithCancelCause(context.WithoutCancel(ctx))
 	b := &standby{
 		feedOf: feedOf{stream.Path, req.target.feed()}, server: s, stream: stream, place: req.place,
-		after: cmp.Or(stream.Settings.BackupAfter.D(), defaultBackupAfter),
 		stop: func(cause error) {
 			die(cause)
 			stop(cause)
 		},
 		pulse: newPulse(), wake: make(chan struct{}, 1), done: make(chan struct{}), settled: settled,
 	}
+	b.setAfter(stream.Settings)
 	b.end = func() { die(nil) }
 	b.seize = func() (uint64, error) { return s.acquire(life, b.feedOf) }
 	b.occupy = func(held *seat) (Publication, error) { return s.occupy(life, stream, held) }
@@ -342,7 +341,7 @@ func (s *Server) SwitchFeed(path media.StreamPath, feed string) error {
 		return fmt.Errorf("%w: the %s feed of %s is not connected to this server", media.ErrConflict, feed, path)
 	case !b.ready.Load():
 		return fmt.Errorf("%w: the %s feed of %s has sent no key frame yet: try again", media.ErrConflict, feed, path)
-	case b.pulse.silent() >= b.after:
+	case b.pulse.silent() >= b.patience():
 		return fmt.Errorf("%w: the %s feed of %s is silent", media.ErrConflict, feed, path)
 	}
 	b.asked.Store(time.Now().UnixNano())

@@ -636,3 +636,23 @@ func TestStandbyIsTold(t *testing.T) {
 		}
 	})
 }
+
+func TestStandbyFollowsItsSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newStandbyWorld(t, Config{}, nil)
+		live := dialFeed(t, w.testServer, media.FeedPrimary)
+		run(time.Second, live)
+		standby := dialFeed(t, w.testServer, media.FeedBackup)
+		run(time.Second, live, standby)
+		if got := w.Standbys(); len(got) != 1 || got[0] != w.rec.path {
+			t.Errorf("standbys of %v", got)
+		}
+		w.Settings(w.rec.path, media.Settings{BackupAfter: media.Span(5 * time.Second)})
+		w.Settings(media.StreamPath{Publisher: "no", Stream: "body"}, media.Settings{})
+		run(4*time.Second, standby)
+		w.wantFeed(t, media.FeedPrimary, 1) // two seconds were enough before
+		w.Settings(w.rec.path, media.Settings{BackupAfter: media.Span(3 * time.Second)})
+		run(500*time.Millisecond, standby)
+		w.wantFeed(t, media.FeedBackup, 0)
+	})
+}

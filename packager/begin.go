@@ -31,7 +31,7 @@ func (s *stream) beginShowLocked(p *Publication, formats []*format, lanes []int,
 	if i := slices.IndexFunc(formats, func(f *format) bool { return !f.video() }); i >= 0 {
 		seen.unit, seen.rate = formats[i].unit, formats[i].track.Timescale
 	}
-	return s.createShowLocked(p, formats, newConstants(p.settings, seen), o.first().Wall, before)
+	return s.createShowLocked(p, formats, newConstants(p.inForce(), seen), o.first().Wall, before)
 }
 
 func (s *stream) createShowLocked(
@@ -39,7 +39,7 @@ func (s *stream) createShowLocked(
 ) error {
 	m := reclog.Manifest{
 		Format: reclog.FormatVersion, ID: s.packager.newID(), Publisher: s.path.Publisher, Stream: s.path.Stream,
-		State: media.Live, StartedAt: wall.UTC(), Settings: p.settings, Constants: c, Continues: before,
+		State: media.Live, StartedAt: wall.UTC(), Settings: p.inForce(), Constants: c, Continues: before,
 	}
 	log, err := s.createLogLocked(m)
 	if err != nil {

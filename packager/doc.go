@@ -82,6 +82,8 @@
 //  12. Storage before the catalog: the row and the event of a recording's end follow its manifest, however late.
 //  13. A show that another process has is told of no more: no version, row, event or filler follows, and its end is not
 //     told where the manifest was another's by then.
+//  14. Settings that change in mid-show hold where players need not have known them before (settings.go); a sliding
+//     playlist never goes back behind where it began, however long its window becomes (SEQ-1).
 //
 // A stall that outlasts the queue of pieces (about two hours) costs the take: what waits is given up and another take
 // begins once storage answers. Where storage hangs for ever, so do the show's goroutine, the queue and an ended show's

@@ -195,7 +195,7 @@ func (g *group) changedLocked(now time.Time) bool {
 			}
 		}
 	}
-	window := g.pub.settings.ReconnectWindow.D()
+	window := g.pub.inForce().ReconnectWindow.D()
 	for _, t := range g.tracks {
 		if t.from != nil {
 			continue

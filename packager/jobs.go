@@ -19,7 +19,7 @@ const (
 	jobSeal                    // end the take
 	jobAbandon                 // end the take, of which work was given up
 	jobState                   // write the manifest
-	jobCaptions                // write the captions into the manifest
+	jobCaptions                // write the captions, or the settings, into the manifest
 )
 
 // job is a piece of storage work.

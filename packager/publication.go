@@ -16,7 +16,8 @@ const maxTracks = 8
 // Publication is one publishing connection. Its methods are called by one goroutine; the stream's lock guards it.
 type Publication struct {
 	stream   *stream
-	settings media.Settings
+	settings media.Settings // of the connection's begin; what holds now is inForce
+	latest   atomic.Pointer[media.Settings]
 	epoch    uint64
 	// gone is why the publication may write no more.
 	gone error
@@ -210,7 +211,7 @@ func (p *Publication) beginLocked(now time.Time, final bool) error {
 		known = s.show != nil && o.waited(now) && s.show.carries(formats)
 	}
 	lead := p.leadLane(formats, lanes)
-	if !o.ready(formats, slices.Index(lanes, lead), known, p.settings, now, final) {
+	if !o.ready(formats, slices.Index(lanes, lead), known, p.inForce(), now, final) {
 		return nil
 	}
 	if !known {

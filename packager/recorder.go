@@ -180,9 +180,11 @@ func (r *recorder) seal() { r.soft(job{kind: jobSeal}) }
 
 // setState writes the state into the manifest; then, if it is not nil, is called when that is done or has failed.
 func (r *recorder) setState(state media.State, ended time.Time, then func()) {
-	seen := r.show.timeline.seen
+	seen, settings, from := r.show.timeline.seen, r.show.settings, r.show.windowFrom
 	j := job{kind: jobState, do: func() error {
-		err := r.log.Update(func(m *reclog.Manifest) { m.State, m.EndedAt, m.Captions = state, ended, seen })
+		err := r.log.Update(func(m *reclog.Manifest) {
+			m.State, m.EndedAt, m.Captions, m.Settings, m.WindowFrom = state, ended, seen, settings, from
+		})
 		if err != nil {
 			r.show.metrics.storageErrors.Inc()
 			r.show.logger.Error("write manifest", "state", string(state), "err", err)

@@ -16,12 +16,14 @@ import (
 // Show is a recording that grows: what its playlists say, and the bytes of its newest parts. Snapshot and Part may be
 // called from anywhere; the rest belongs to the stream's lock.
 type Show struct {
-	id        media.RecordingID
-	path      media.StreamPath
-	settings  media.Settings
-	constants media.Constants
-	continues media.RecordingID
-	startedAt time.Time
+	id       media.RecordingID
+	path     media.StreamPath
+	settings media.Settings
+	// windowFrom is the segment that no sliding playlist begins before.
+	windowFrom media.MSN
+	constants  media.Constants
+	continues  media.RecordingID
+	startedAt  time.Time
 	// limit bounds the bytes of parts.
 	limit int64
 
@@ -86,7 +88,8 @@ type openSegment struct {
 func newShow(m *reclog.Manifest, log showLog, limit int64, logger *slog.Logger, metrics *metrics) *Show {
 	s := &Show{
 		id: m.ID, path: m.Path(), settings: m.Settings, constants: m.Constants, continues: m.Continues,
-		startedAt: m.StartedAt, state: m.State, metrics: metrics, listedAt: time.Now(), limit: limit,
+		startedAt: m.StartedAt, windowFrom: m.WindowFrom, state: m.State, metrics: metrics, listedAt: time.Now(),
+		limit:  limit,
 		logger: logger.With("publisher", m.Publisher, "stream", m.Stream, "recording", string(m.ID)),
 	}
 	s.recorder = newRecorder(s, log, limit/queueShare)
@@ -367,7 +370,7 @@ func (s *Show) publish() {
 		}
 	}
 	snap := &hls.Snapshot{
-		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), Takes: s.takes,
+		State: s.state, Constants: s.constants, Window: s.settings.DVRWindow.D(), First: s.windowFrom, Takes: s.takes,
 		Renditions: make([]hls.Rendition, len(s.renditions)), Independent: !s.dependent,
 		Metadata: s.Metadata(), Subtitles: s.settings.Subtitles, Captions: s.timeline.captions,
 	}

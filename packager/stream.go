@@ -100,7 +100,7 @@ func (s *stream) leaveLocked(p *Publication, clean bool) error {
 	if s.show == nil {
 		return err
 	}
-	if (clean && p.settings.EndOnUnpublish) || s.show.settings.ReconnectWindow <= 0 {
+	if (clean && p.inForce().EndOnUnpublish) || s.show.settings.ReconnectWindow <= 0 {
 		s.endShowLocked()
 		return err
 	}

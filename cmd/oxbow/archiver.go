@@ -86,6 +86,9 @@ func (n *node) startArchiver(ctx context.Context) error {
 	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
 	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
+	retention := archiver.NewRetention(archiver.RetentionConfig{Cluster: n.Cluster}, n.catalog, n.root.Usage,
+		n.logger, n.metrics)
+	n.services.add(ctx, "retention", retention.Run)
 	if n.pictured {
 		n.services.add(ctx, "pictures", n.onVolume("pictures", pictures.Run))
 	}

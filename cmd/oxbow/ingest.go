@@ -123,6 +123,12 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 		return nil, err
 	}
 	n.services.add(ctx, "leases", held.Run)
+	follows := &liveSettings{
+		streams: n.catalog.StreamsNamed, logger: n.logger,
+		live:  []func() []media.StreamPath{p.Streams, r.publishers.Standbys},
+		apply: []func(media.StreamPath, media.Settings){p.Settings, r.publishers.Settings},
+	}
+	n.services.add(ctx, "settings of live shows", n.onVolume("settings of live shows", follows.Run))
 	if !adopts.alone() {
 		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))
 	}

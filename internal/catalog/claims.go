@@ -58,18 +58,17 @@ func (db *DB) LapseClaims(ctx context.Context, owner string, now time.Time) (int
 }
 
 // FinishClaim says that a claim's work is done. After archiving the recording is archived, and its local copy is to be
-// dropped at dropLocal (the zero time: never); after dropping it has no local copy; after deletion its row is a
-// tombstone. media.ErrFenced when another claim has followed.
+// dropped at dropLocal (the zero time: never), or by the setting local_retention where that is set; after dropping it
+// has no local copy; after deletion its row is a tombstone. media.ErrFenced when another claim has followed.
 func (db *DB) FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error {
 	const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3,
 		progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 	now := db.now().UnixMilli()
 	switch c.Action {
 	case media.ActArchive:
-		return db.settle(ctx, "finish", c, done+`state = 'archived', archived_at = $3, drop_due = $4`,
-			now, millis(dropLocal))
+		return db.finishArchive(ctx, c, now, dropLocal)
 	case media.ActDropLocal:
-		return db.settle(ctx, "finish", c, done+`local = FALSE, drop_due = NULL`, now)
+		return db.settle(ctx, "finish", c, done+`local = FALSE, drop_due = NULL, drop_reason = ''`, now)
 	case media.ActDelete:
 		return db.settle(ctx, "finish", c, done+`state = 'deleted', deleted_at = $3, local = FALSE, drop_due = NULL`, now)
 	}
@@ -93,8 +92,7 @@ func (db *DB) FailClaim(ctx context.Context, c media.Claim, cause error, retryAt
 
 // settle changes the row that a claim still holds. In set, the arguments begin at $3.
 func (db *DB) settle(ctx context.Context, act string, c media.Claim, set string, args ...any) error {
-	n, err := changed(ctx, db.writes,
-		`UPDATE recordings SET `+set+` WHERE id = $1 AND claim_epoch = $2 AND claim_until IS NOT NULL`,
+	n, err := changed(ctx, db.writes, settleQuery(set),
 		append([]any{c.Recording.ID, c.Epoch}, args...)...)
 	if err == nil && n == 0 {
 		err = media.ErrFenced
@@ -103,4 +101,8 @@ func (db *DB) settle(ctx context.Context, act string, c media.Claim, set string,
 		return db.failed(fmt.Sprintf("%s claim to %s recording %s", act, c.Action, c.Recording.ID), err)
 	}
 	return nil
+}
+
+func settleQuery(set string) string {
+	return `UPDATE recordings SET ` + set + ` WHERE id = $1 AND claim_epoch = $2 AND claim_until IS NOT NULL`
 }

@@ -30,6 +30,12 @@
 //     backlog is: each goes by an index to the one row that has been due for longest.
 //  12. The archive and the mirror of a recording are those of the settings in force until archiving has begun, and no
 //     settings in force have the mirror be the archive itself.
+//  13. Bounds of count and bytes are judged by indexes alone, under the publisher's lock: in the transaction that
+//     changes them, and from a note (retention_bounds.judge_at) that whoever ends, archives, keeps or deletes a
+//     recording leaves. The note may be lost: a minute is the longest wait. Who bounds nothing has no row there.
+//  14. A hold that stands before a deletion is claimed wins over it; one that comes later is told so (media.ErrGone).
+//     To stop recording deletes nothing whose archiving has begun.
+//  15. A preview is the change itself, rolled back.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //
@@ -41,9 +47,10 @@
 //     row that was changed in between, so two archivers never get the same one. They pass over rows that others are
 //     just taking (SKIP LOCKED, the one clause that SQLite does not have, and does not need), so they do not queue
 //     for one row either.
-//   - Two statements change many rows: the dues of a stream (setDues) and hastening. The first waits for row locks,
-//     the second passes over them, so neither waits for one who waits for it. All others change one row, or one
-//     after having locked the publisher.
+//   - Three statements change many rows: the dues of a stream (setDues), the marks of its publisher's bounds (judgeIn)
+//     and hastening. The first two wait for row locks, under the publisher's, so for one another before they have any;
+//     the third passes over them. So none waits for one who waits for it. All others change one row, or one after
+//     having locked the publisher.
 //   - A stream can be deleted just when the first row of a show of it is saved. The row is right (recordings refer
 //     to no stream) and is archived by the default settings.
 //

@@ -32,14 +32,11 @@ func lockSettings(ctx context.Context, tx *sql.Tx, path media.StreamPath) (media
 // where, when it expires, and whether it is held. What bounds many recordings together is not seen here.
 func applyDues(r *media.Recording, s media.Settings) {
 	r.Follow(s)
-	r.ArchiveDue, r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.ArchiveDelay.D()), time.Time{}, ""
-	switch {
-	case s.Record == media.RecordOff:
+	r.ArchiveDue = r.EndedAt.Add(s.ArchiveDelay.D())
+	if s.Record == media.RecordOff {
 		r.ArchiveDue = time.Time{}
-		r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.DVRWindow.D()), media.ReasonRecord
-	case s.Retention > 0:
-		r.ExpireDue, r.ExpireReason = r.EndedAt.Add(s.Retention.D()), media.ReasonAge
 	}
+	r.ExpireDue, r.ExpireReason = expiryOf(r.EndedAt, s)
 	if r.Continuous {
 		r.ArchiveDue = r.EndedAt
 	}
@@ -82,7 +79,9 @@ func applySettings(ctx context.Context, tx *sql.Tx, p media.Publisher) error {
 }
 
 // setDues computes anew, for the recordings of a stream, all that follows from its settings and was not yet acted on:
-// archiving of those that wait for it, expiry of all that are not being deleted.
+// archiving of those that wait for it, the dropping of copies of archived ones, expiry of all that are not being
+// deleted. What a bound or a want of room had made due is due by its age again, until it is judged anew. Recordings
+// that the archive has, or is getting, do not expire because nothing is recorded any more.
 func setDues(ctx context.Context, tx *sql.Tx, path media.StreamPath, s media.Settings) error {
 	// The dues of a recording that ended at the epoch are how long they come after the end.
 	r := media.Recording{EndedAt: time.UnixMilli(0)}
@@ -93,14 +92,25 @@ func setDues(ctx context.Context, tx *sql.Tx, path media.StreamPath, s media.Set
 	_, err := changed(ctx, tx, `
 		UPDATE recordings SET
 			archive_due = CASE WHEN state = 'ended' THEN ended_at + $1 ELSE archive_due END,
-			expire_due = ended_at + $2,
-			expire_reason = CASE WHEN ended_at IS NULL THEN '' ELSE $3 END,
+			expire_due = ended_at + CASE WHEN `+begun+` THEN CAST($10 AS BIGINT) ELSE CAST($2 AS BIGINT) END,
+			expire_reason = CASE WHEN ended_at IS NULL THEN '' WHEN `+begun+` THEN CAST($11 AS TEXT)
+				ELSE CAST($3 AS TEXT) END,
 			held = $4,
 			continuous = CASE WHEN state IN ('live', 'interrupted', 'ended') THEN $5 ELSE continuous END,
-			archive = CASE WHEN archive_begun OR state IN ('archiving', 'archived') THEN archive ELSE $6 END,
-			mirror = CASE WHEN archive_begun OR state IN ('archiving', 'archived') THEN mirror ELSE $7 END
+			archive = CASE WHEN `+begun+` THEN archive ELSE $6 END,
+			mirror = CASE WHEN `+begun+` THEN mirror ELSE $7 END
 		WHERE publisher = $8 AND stream = $9 AND state IN ('live', 'interrupted', 'ended', 'archiving', 'archived')`,
 		after(r.ArchiveDue), after(r.ExpireDue), r.ExpireReason, r.Held, r.Continuous, r.Archive, r.Mirror,
-		path.Publisher, path.Stream)
+		path.Publisher, path.Stream, after(retained(r.EndedAt, s)), reasonOfAge(s))
+	if err != nil {
+		return err
+	}
+	local := sql.Null[int64]{V: s.LocalRetention.D().Milliseconds(), Valid: s.LocalRetention > 0}
+	_, err = changed(ctx, tx, `
+		UPDATE recordings SET
+			drop_due = CASE WHEN CAST($1 AS BIGINT) IS NULL THEN drop_grace ELSE archived_at + CAST($1 AS BIGINT) END,
+			drop_reason = CASE WHEN CAST($1 AS BIGINT) IS NOT NULL THEN 'local_retention'
+				WHEN drop_grace IS NULL THEN '' ELSE 'grace' END
+		WHERE publisher = $2 AND stream = $3 AND state = 'archived' AND local`, local, path.Publisher, path.Stream)
 	return err
 }

@@ -377,6 +377,10 @@ func TestPostgresPlans(t *testing.T) {
 		},
 		{growingQuery, []any{"main"}, []string{"recordings_growing_of"}},
 		{membersQuery, []any{"acme", "show"}, []string{"streams_members"}},
+		{boundsDueQuery, []any{1}, []string{"retention_bounds_due"}},
+		{markDelete, []any{"acme", 1, 2}, []string{"recordings_bounded"}},
+		{unmarkedDelete, []any{"acme", 1, 2}, []string{"recordings_b"}}, // of empty tables any of the publisher's
+		{markDrop, []any{"acme", 1, 2}, []string{"recordings_bounded"}},
 	} {
 		steps, err := all(t.Context(), tx, func(row scanner) (step string, err error) {
 			err = row.Scan(&step)

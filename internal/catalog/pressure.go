@@ -34,7 +34,7 @@ func (db *DB) HastenDrop(ctx context.Context, cluster string, now time.Time, lim
 			WHERE cluster = $2 AND state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1)
 			ORDER BY ended_at, id LIMIT $3` + lock + `
 		)
-		UPDATE recordings SET drop_due = $1, updated_at = $1
+		UPDATE recordings SET drop_due = $1, drop_reason = 'pressure', updated_at = $1
 		WHERE id IN (SELECT id FROM chosen) AND state = 'archived' AND local AND (drop_due IS NULL OR drop_due > $1)`
 	})
 }
@@ -43,13 +43,13 @@ func (db *DB) HastenDrop(ctx context.Context, cluster string, now time.Time, lim
 // change just now, and so waits for nobody who may wait for it. The rows are chosen in a WITH, which PostgreSQL runs
 // once; a subquery that locks may be run again for each row, and choose others.
 func (db *DB) hasten(ctx context.Context, what, cluster string, now time.Time, limit int,
-	query func(lock string) string,
+	query func(lock string) string, more ...any,
 ) (int, error) {
 	const most = 10_000
 	if limit < 1 || limit > most {
 		return 0, &media.FieldError{Field: "limit", Want: fmt.Sprintf("%d is out of range: use 1 to %d", limit, most)}
 	}
-	n, err := changed(ctx, db.writes, query(db.skipLocked), now.UnixMilli(), cluster, limit)
+	n, err := changed(ctx, db.writes, query(db.skipLocked), append([]any{now.UnixMilli(), cluster, limit}, more...)...)
 	if err != nil {
 		return 0, db.failed("hasten to "+what+" in cluster "+shown(cluster), err)
 	}

@@ -28,13 +28,22 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 		return fmt.Errorf("create publisher %s: %w", p.Name, err)
 	}
 	now := db.now().UnixMilli()
-	n, err := changed(ctx, db.writes, `
-		INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO NOTHING`,
-		p.Name, encodeSettings(p.Settings), now, now)
-	if err == nil && n == 0 {
-		err = media.ErrExists
-	}
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		n, err := changed(ctx, tx, `
+			INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO NOTHING`,
+			p.Name, encodeSettings(p.Settings), now, now)
+		if err == nil && n == 0 {
+			err = media.ErrExists
+		}
+		if err != nil {
+			return err
+		}
+		if !bounding(p.Settings) {
+			return nil
+		}
+		return saveBounds(ctx, tx, media.StreamPath{Publisher: p.Name}, p.Settings)
+	})
 	if err != nil {
 		return db.failed("create publisher "+p.Name, err)
 	}
@@ -66,31 +75,49 @@ func (db *DB) Publishers(ctx context.Context, after string, limit int) ([]media.
 
 // UpdatePublisher puts the patch's settings over the publisher's, and sets anew when its finished recordings are due.
 func (db *DB) UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error) {
-	if err := patch.Check(); err != nil {
-		return media.Publisher{}, fmt.Errorf("update publisher %s: %w", shown(name), err)
-	}
-	if err := checkNoGroup(patch); err != nil {
-		return media.Publisher{}, fmt.Errorf("update publisher %s: %w", shown(name), err)
-	}
 	var updated media.Publisher
-	err := db.write(ctx, func(tx *sql.Tx) error {
-		p, err := lockPublisher(ctx, tx, name)
-		if err != nil {
+	err := checkPublisherPatch(patch)
+	if err == nil {
+		err = db.write(ctx, func(tx *sql.Tx) (err error) {
+			updated, err = db.updatePublisher(ctx, tx, name, patch)
 			return err
-		}
-		p.Settings = p.Settings.Merge(patch)
-		p.UpdatedAt = db.clock()
-		updated = p
-		if _, err := changed(ctx, tx, `UPDATE publishers SET settings = $1, updated_at = $2 WHERE name = $3`,
-			encodeSettings(p.Settings), p.UpdatedAt.UnixMilli(), name); err != nil {
-			return err
-		}
-		return applySettings(ctx, tx, p)
-	})
+		})
+	}
 	if err != nil {
 		return media.Publisher{}, db.failed("update publisher "+shown(name), err)
 	}
 	return updated, nil
+}
+
+func checkPublisherPatch(patch media.SettingsPatch) error {
+	if err := patch.Check(); err != nil {
+		return err
+	}
+	return checkNoGroup(patch)
+}
+
+// updatePublisher is UpdatePublisher in a transaction: all that follows from the change follows in it.
+func (db *DB) updatePublisher(ctx context.Context, tx *sql.Tx, name string, patch media.SettingsPatch) (
+	media.Publisher, error,
+) {
+	p, err := lockPublisher(ctx, tx, name)
+	if err != nil {
+		return p, err
+	}
+	p.Settings = p.Settings.Merge(patch)
+	p.UpdatedAt = db.clock()
+	if _, err := changed(ctx, tx, `UPDATE publishers SET settings = $1, updated_at = $2 WHERE name = $3`,
+		encodeSettings(p.Settings), p.UpdatedAt.UnixMilli(), name); err != nil {
+		return p, err
+	}
+	if err := saveBounds(ctx, tx, media.StreamPath{Publisher: name}, p.Settings); err != nil {
+		return p, err
+	}
+	if err := applySettings(ctx, tx, p); err != nil {
+		return p, err
+	}
+	_, err = judgeIn(ctx, tx, p, p.UpdatedAt, judgeAll)
+	return p, err
 }
 
 // DeletePublisher removes a publisher that has neither streams nor recordings; else media.ErrConflict says what it has.
@@ -111,6 +138,9 @@ func (db *DB) DeletePublisher(ctx context.Context, name string) error {
 				media.ErrConflict, count(streams, "stream"), first.V)
 		}
 		if err := noRecordings(ctx, tx, `publisher = $1`, name); err != nil {
+			return err
+		}
+		if _, err := changed(ctx, tx, `DELETE FROM retention_bounds WHERE publisher = $1`, name); err != nil {
 			return err
 		}
 		_, err = changed(ctx, tx, `DELETE FROM publishers WHERE name = $1`, name)

@@ -69,7 +69,10 @@ func (db *DB) saveEnded(ctx context.Context, r media.Recording) error {
 			return err
 		}
 		applyDues(&r, settings)
-		return db.saveIn(ctx, tx, r)
+		if err := db.saveIn(ctx, tx, r); err != nil {
+			return err
+		}
+		return judgeSoon(ctx, tx, r.Path.Publisher)
 	})
 }
 
@@ -223,13 +226,17 @@ func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string
 		applyDues(&r, settings)
 		closed, err = scanRecording(tx.QueryRowContext(ctx, `
 			UPDATE recordings SET state = 'ended', local = FALSE, ended_at = $1, archive_due = $2, expire_due = $3,
-				last_error = $4, updated_at = $5
+				expire_reason = $7, held = $8, last_error = $4, updated_at = $5
 			WHERE id = $6 AND state IN ('live', 'interrupted') RETURNING `+recordingColumns,
-			millis(ended), millis(r.ArchiveDue), millis(r.ExpireDue), shortened(reason), db.now().UnixMilli(), id))
+			millis(ended), millis(r.ArchiveDue), millis(r.ExpireDue), shortened(reason), db.now().UnixMilli(), id,
+			r.ExpireReason, r.Held))
 		if errors.Is(err, sql.ErrNoRows) {
 			err = fmt.Errorf("%w: it is %s", media.ErrConflict, r.State)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return judgeSoon(ctx, tx, r.Path.Publisher)
 	})
 	if err != nil {
 		return media.Recording{}, db.failed("close lost recording "+shown(string(id)), err)
@@ -244,13 +251,14 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (med
 		WHERE id = $3 AND state <> 'deleting' AND state <> 'deleted' RETURNING `+recordingColumns,
 		keep, db.now().UnixMilli(), id))
 	if errors.Is(err, sql.ErrNoRows) {
-		if _, err = recording(ctx, db.reads, id); err == nil {
-			err = media.ErrGone
+		if r, err = recording(ctx, db.reads, id); err == nil {
+			err = fmt.Errorf("%w: its deletion has begun: it can be neither held nor brought back", media.ErrGone)
 		}
 	}
 	if err != nil {
 		return media.Recording{}, db.failed("keep recording "+shown(string(id)), err)
 	}
+	db.judgeLater(ctx, r.Path.Publisher)
 	return r, nil
 }
 
@@ -259,8 +267,8 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (med
 func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
 	now := db.now().UnixMilli()
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
-		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL, attempts = 0, last_error = '',
-			updated_at = $1
+		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL, attempts = 0,
+			last_error = '', updated_at = $1
 		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep AND NOT held RETURNING `+recordingColumns, now, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		if r, err = recording(ctx, db.writes, id); err == nil {
@@ -270,6 +278,7 @@ func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Re
 	if err != nil {
 		return media.Recording{}, db.failed("delete recording "+shown(string(id)), err)
 	}
+	db.judgeLater(ctx, r.Path.Publisher)
 	return r, nil
 }
 

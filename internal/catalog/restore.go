@@ -43,8 +43,10 @@ func (db *DB) Restore(ctx context.Context, r media.Recording) (Restored, error) 
 		if r.State == media.Archived { // it is where it was found
 			r.Archive, r.Mirror = archive, mirror
 		}
-		done, err = db.restoreIn(ctx, tx, r)
-		return err
+		if done, err = db.restoreIn(ctx, tx, r); err != nil {
+			return err
+		}
+		return judgeSoon(ctx, tx, r.Path.Publisher)
 	})
 	if err != nil {
 		return "", db.failed("restore recording "+string(r.ID), err)
@@ -77,7 +79,8 @@ func (db *DB) restoreIn(ctx context.Context, tx *sql.Tx, r media.Recording) (Res
 const restoreNew = `
 	INSERT INTO recordings (
 		id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, local, archive_due,
-		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
+		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason,
+		keep, attempts, last_error, claim_action, claim_owner, claim_epoch
 	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
 		FALSE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO NOTHING`

@@ -38,6 +38,13 @@ func TestSQLitePlans(t *testing.T) {
 			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
 		},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
+		{"what bounds are judged", boundsDueQuery, []string{"retention_bounds_due"}},
+		{"over a bound", markDelete, []string{"recordings_bounded"}},
+		{"over a bound no more", unmarkedDelete, []string{"recordings_bounded"}},
+		{"copies over a bound", markDrop, []string{"recordings_bounded_local"}},
+		{"plan", planOf(t, media.PlanFilter{Limit: 50}), []string{
+			"recordings_to_archive", "recordings_to_drop", "recordings_to_expire"}},
+		{"plan of a publisher", planOf(t, media.PlanFilter{Publisher: "acme"}), []string{"recordings_by"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
@@ -65,15 +72,10 @@ func TestSQLitePlans(t *testing.T) {
 		},
 	} {
 		args := []any{1, "a", 2, "main", "acme"}
-		switch {
-		case !strings.HasPrefix(c.name, "claim"):
-			args = []any{"a", "b", "c", "d"}[:min(4, strings.Count(c.query, "$"))]
-			if strings.Contains(c.query, "RECURSIVE") {
-				args = args[:2]
-			}
-		case !strings.Contains(c.query, "$5"):
-			args = args[:4]
+		if !strings.HasPrefix(c.name, "claim") {
+			args = []any{"a", "b", "c", "d"}
 		}
+		args = args[:placeholders(c.query)]
 		steps, err := all(t.Context(), db.reads, func(row scanner) (string, error) {
 			var id, parent, unused int
 			var detail string
@@ -93,6 +95,22 @@ func TestSQLitePlans(t *testing.T) {
 			}
 		}
 	}
+}
+
+func planOf(tb testing.TB, f media.PlanFilter) string {
+	query, _, err := planQuery(f, 51)
+	noError(tb, err)
+	return query
+}
+
+// placeholders is the number of a query's arguments.
+func placeholders(query string) (n int) {
+	for i := range 9 {
+		if strings.Contains(query, fmt.Sprint("$", i)) {
+			n = i
+		}
+	}
+	return n
 }
 
 func benchmarkDB(b *testing.B) *DB {
@@ -172,5 +190,45 @@ func BenchmarkClaimOfBacklog(b *testing.B) {
 		c, err := db.ClaimDue(b.Context(), "a", of, now, time.Minute)
 		noError(b, err)
 		noError(b, db.FailClaim(b.Context(), c, errTest, start))
+	}
+}
+
+// BenchmarkJudge compares twenty thousand recordings of a publisher with its bounds, which all are within.
+func BenchmarkJudge(b *testing.B) {
+	db := benchmarkDB(b)
+	_, err := db.writes.ExecContext(b.Context(), `
+		INSERT INTO recordings (id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, keep,
+			local, attempts, last_error, claim_action, claim_owner, claim_epoch, updated_at)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+		SELECT 'recording-' || i, 'acme', 'show-' || (i % 10), 'archived', i, i, 0, 1000, '', FALSE, TRUE, 0, '', '', '', 0, i
+		FROM n`)
+	noError(b, err)
+	db.now = func() time.Time { return start }
+	_, err = db.UpdatePublisher(b.Context(), "acme",
+		media.SettingsPatch{RetentionCount: ptr(100_000), LocalCount: ptr(100_000)})
+	noError(b, err)
+	now := start
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(2 * judgeAgain)
+		n, err := db.ApplyRetention(b.Context(), now, 100)
+		noError(b, err)
+		same(b, "changes", 0, n)
+	}
+}
+
+// BenchmarkJudgeNothing is a step where nothing has changed.
+func BenchmarkJudgeNothing(b *testing.B) {
+	db := benchmarkDB(b)
+	db.now = func() time.Time { return start }
+	_, err := db.UpdatePublisher(b.Context(), "acme", media.SettingsPatch{RetentionCount: ptr(1)})
+	noError(b, err)
+	_, err = db.ApplyRetention(b.Context(), start, 100)
+	noError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		n, err := db.ApplyRetention(b.Context(), start, 100)
+		noError(b, err)
+		same(b, "changes", 0, n)
 	}
 }

@@ -55,7 +55,10 @@ func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides
 		if err == nil && n == 0 {
 			err = media.ErrExists
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return saveBounds(ctx, tx, path, overrides)
 	})
 	if err != nil {
 		return media.Stream{}, db.failed("create stream "+shown(path.String()), err)
@@ -98,36 +101,54 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 		return media.Stream{}, fmt.Errorf("update stream %s: %w", shown(path.String()), err)
 	}
 	var updated media.Stream
-	err := db.write(ctx, func(tx *sql.Tx) error {
-		s, err := lockStream(ctx, tx, path)
-		if err != nil {
-			return err
-		}
-		s.Overrides = s.Overrides.Merge(patch)
-		s.Settings = s.Settings.Apply(patch)
-		s.UpdatedAt = db.clock()
-		updated = s
-		if err := s.Settings.CheckMirror(); err != nil {
-			return err
-		}
-		if patch.Group != nil {
-			if err := checkGroup(ctx, tx, path, *patch.Group); err != nil {
-				return err
-			}
-		}
-		if _, err := changed(ctx, tx, `
-			UPDATE streams SET settings = $1, listed = $2, member_of = $3, updated_at = $4
-			WHERE publisher = $5 AND name = $6`,
-			encodeSettings(s.Overrides), s.Settings.Listed, s.Settings.Group, s.UpdatedAt.UnixMilli(),
-			path.Publisher, path.Stream); err != nil {
-			return err
-		}
-		return setDues(ctx, tx, path, s.Settings)
+	err := db.write(ctx, func(tx *sql.Tx) (err error) {
+		updated, err = db.updateStream(ctx, tx, path, patch)
+		return err
 	})
 	if err != nil {
 		return media.Stream{}, db.failed("update stream "+shown(path.String()), err)
 	}
 	return updated, nil
+}
+
+// updateStream is UpdateStream in a transaction: all that follows from the change follows in it.
+func (db *DB) updateStream(ctx context.Context, tx *sql.Tx, path media.StreamPath, patch media.SettingsPatch) (
+	media.Stream, error,
+) {
+	p, err := lockPublisher(ctx, tx, path.Publisher)
+	if err != nil {
+		return media.Stream{}, err
+	}
+	s, err := stream(ctx, tx, path)
+	if err != nil {
+		return s, err
+	}
+	s.Overrides = s.Overrides.Merge(patch)
+	s.Settings = s.Settings.Apply(patch)
+	s.UpdatedAt = db.clock()
+	if err := s.Settings.CheckMirror(); err != nil {
+		return s, err
+	}
+	if patch.Group != nil {
+		if err := checkGroup(ctx, tx, path, *patch.Group); err != nil {
+			return s, err
+		}
+	}
+	if _, err := changed(ctx, tx, `
+		UPDATE streams SET settings = $1, listed = $2, member_of = $3, updated_at = $4
+		WHERE publisher = $5 AND name = $6`,
+		encodeSettings(s.Overrides), s.Settings.Listed, s.Settings.Group, s.UpdatedAt.UnixMilli(),
+		path.Publisher, path.Stream); err != nil {
+		return s, err
+	}
+	if err := saveBounds(ctx, tx, path, s.Overrides); err != nil {
+		return s, err
+	}
+	if err := setDues(ctx, tx, path, s.Settings); err != nil {
+		return s, err
+	}
+	_, err = judgeIn(ctx, tx, p, s.UpdatedAt, judgeAll)
+	return s, err
 }
 
 // SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next
@@ -166,6 +187,9 @@ func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
 			return err
 		}
 		if err := noRecordings(ctx, tx, `publisher = $1 AND stream = $2`, path.Publisher, path.Stream); err != nil {
+			return err
+		}
+		if err := removeBounds(ctx, tx, path); err != nil {
 			return err
 		}
 		_, err := changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,

@@ -14,6 +14,8 @@ type Snapshot struct {
 	Constants media.Constants
 	// Window is the least length of the sliding live playlists.
 	Window time.Duration
+	// First is the segment that no sliding playlist begins before, whatever Window says; zero is any. It never goes back.
+	First media.MSN
 	// Takes holds every take that has a segment, oldest first. The last one's tracks are what the multivariant
 	// playlist describes.
 	Takes []media.Take

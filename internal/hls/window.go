@@ -115,13 +115,16 @@ func (s *Snapshot) first(p Playlist, v *view) int {
 		}
 		return start
 	}
-	if n <= minWindow {
+	if n <= minWindow && s.First <= 1 {
 		return 0
 	}
 	least := v.end() - max(s.Window, 3*s.Constants.TargetDuration)
 	// The first segment that ends after the window begins holds the window's begin.
 	start := sort.Search(n, func(i int) bool { return v.marks[i].end > least })
 	start = min(start, n-minWindow)
+	if s.First > 1 {
+		start = min(max(start, v.find(int(s.First)-1)), n-1) // the window became longer since
+	}
 	for i := start; i >= 0; i-- {
 		if !v.marks[i].gap {
 			return i

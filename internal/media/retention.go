@@ -98,3 +98,19 @@ type ArchiveStatus struct {
 	Since     time.Time
 	CheckedAt time.Time
 }
+
+// Why the cluster's copy of an archived recording goes.
+const (
+	ReasonGrace      = "grace" // the archiver's, after archiving
+	ReasonLocalAge   = "local_retention"
+	ReasonLocalCount = "local_count"
+	ReasonLocalBytes = "local_bytes"
+	ReasonLocalFree  = "local_free"
+	ReasonPressure   = "pressure" // the cluster's volume is nearly full
+)
+
+// Why a recording is archived when it is.
+const (
+	ReasonDelay = "archive_delay"
+	ReasonMode  = "archive_mode" // continuous
+)

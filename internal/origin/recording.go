@@ -212,7 +212,7 @@ func snapshotOf(rec *reclog.Recording) *hls.Snapshot {
 		renditions[i] = hls.Rendition{Name: rec.Tracks[i].Name, Segments: rec.Tracks[i].Segments}
 	}
 	snap := hls.Stored(rec.State, rec.Constants, rec.Settings.DVRWindow.D(), rec.Takes, renditions)
-	snap.Metadata = rec.Metadata
+	snap.Metadata, snap.First = rec.Metadata, rec.WindowFrom
 	snap.Declare(&rec.Settings, rec.Captions)
 	return snap
 }

@@ -33,6 +33,8 @@ type Manifest struct {
 	Takes []media.Take `json:"takes"`
 	// Captions are the ids of CEA-608/708 captions that were seen in the pictures, which media.CaptionsOf reads.
 	Captions []string `json:"captions,omitempty"`
+	// WindowFrom is the segment that no sliding playlist begins before, since the window became longer; zero is any.
+	WindowFrom media.MSN `json:"window_from,omitempty"`
 	// Damage is what recovery met and could not repair.
 	Damage []Damage `json:"damage,omitempty"`
 }
