@@ -104,7 +104,7 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 			s.err = fmt.Errorf("directory is away and the archive does not have it: %w", media.ErrUnavailable)
 			return false
 		}
-		if up.base == "" {
+		if up.base == "" && up.store != s.mirror {
 			s.queue = nil // its mirror knows no better
 		}
 		s.refuse(resp)
@@ -211,6 +211,9 @@ func (s *search) locate(ctx context.Context) error {
 			s.err = err
 		}
 		s.mirror = loc.Mirror
+		if moved && len(stores) > 0 && slices.Contains(s.tried, stores[0].name) {
+			stores = nil
+		}
 		s.queue = append(s.queue, s.proxy.resting.order(stores)...)
 	case loc.Guess, !current && s.rounds > 1 && !loc.State.Growing():
 		s.queue = append(s.queue, s.proxy.archives.all...)
