@@ -174,12 +174,29 @@ func (f *fleet) newCluster(cluster string) {
 			"--internal", internal, "--advertise", "http://"+m.internal.address)
 		m.args = append(m.args, f.config.ingestFlags...)
 	}
-	m := f.newMember(cluster+"-archiver", "archiver", true)
+	f.newArchiver(cluster, cluster+"-archiver")
+}
+
+// newArchiver prepares an archiver of a cluster, to be started by hand if the cluster has one already.
+func (f *fleet) newArchiver(cluster, name string) *member {
+	m := f.newMember(name, "archiver", true)
 	m.cluster = cluster
 	m.useArchive()
-	m.args = append(m.args, "--cluster", cluster, "--node", m.name, "--recordings", dir,
+	m.args = append(m.args, "--cluster", cluster, "--node", m.name, "--recordings", f.recordings(cluster),
 		"--archive-grace", "1s", "--archive-poll", "500ms")
 	m.args = append(m.args, f.config.archiverFlags...)
+	return m
+}
+
+// list has the catalog know what was written into a cluster's directory by hand.
+func (f *fleet) list(cluster string) {
+	f.tb.Helper()
+	cmd := exec.Command(oxbowBinary, "reindex", "--cluster", cluster, "--recordings", f.recordings(cluster),
+		"--catalog", f.sql.url(f.sql.Addr), "--archive", "s3://"+bucket+"/live?region=us-east-1&endpoint="+f.s3.Endpoint)
+	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+f.s3.AccessKey, "AWS_SECRET_ACCESS_KEY="+f.s3.SecretKey)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		f.tb.Fatalf("reindex: %v\n%s", err, out)
+	}
 }
 
 func (f *fleet) newEdge(name string, api *member) {

@@ -45,6 +45,13 @@ type faultProxy struct {
 	links    map[*proxyLink]struct{}
 }
 
+// open is the number of connections that it carries now.
+func (p *faultProxy) open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 // proxyLine is how the line is.
 type proxyLine struct {
 	mode  proxyMode

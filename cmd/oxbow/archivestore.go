@@ -98,6 +98,14 @@ func (f *storesFlags) needArchive() error {
 	return nil
 }
 
+// archiveError says by which flag a store was named.
+func archiveError(name string, err error) error {
+	if name == media.DefaultArchive {
+		return fmt.Errorf("--archive: %w", err)
+	}
+	return fmt.Errorf("--archives: %s: %w", name, err)
+}
+
 // openArchives opens all stores, for the archiver and the edge.
 func (n *node) openArchives(ctx context.Context) error {
 	if err := n.distinct(); err != nil {
@@ -107,7 +115,7 @@ func (n *node) openArchives(ctx context.Context) error {
 	for name, a := range n.all() {
 		store, err := n.openArchive(ctx, name, a)
 		if err != nil {
-			return fmt.Errorf("archive %q: %w", name, err)
+			return archiveError(name, err)
 		}
 		n.archives[name] = store
 	}

@@ -14,13 +14,13 @@ import (
 
 // reindexCommand is `oxbow reindex`.
 type reindexCommand struct {
-	Cluster    string     `default:"main" placeholder:"NAME" help:"Whose directory --recordings is (default: ${default})."`
-	Recordings string     `required:"" placeholder:"DIR" help:"The cluster's recordings directory."`
-	Catalog    string     `required:"" placeholder:"URL" help:"The catalog to rebuild: postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE."`
-	Archive    archiveURL `required:"" placeholder:"URL" help:"The archive: s3://BUCKET/PREFIX?region=R&endpoint=URL or dir:PATH."`
-	DryRun     bool       `help:"Only tell what would be done."`
-	Parallel   int        `default:"8" placeholder:"N" help:"How many recordings are read at a time (default: ${default})."`
-	JSON       bool       `name:"json" help:"Print the report as JSON."`
+	Cluster     string `default:"main" placeholder:"NAME" help:"Whose directory --recordings is (default: ${default})."`
+	Recordings  string `required:"" placeholder:"DIR" help:"The cluster's recordings directory."`
+	Catalog     string `required:"" placeholder:"URL" help:"The catalog to rebuild: postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE."`
+	storesFlags `embed:""`
+	DryRun      bool `help:"Only tell what would be done."`
+	Parallel    int  `default:"8" placeholder:"N" help:"How many recordings are read at a time (default: ${default})."`
+	JSON        bool `name:"json" help:"Print the report as JSON."`
 }
 
 // Help says what it can't do.
@@ -44,11 +44,18 @@ func (c *reindexCommand) Run(ctx runContext) (err error) {
 		return fmt.Errorf("--recordings: %w", err)
 	}
 	defer func() { err = errors.Join(err, local.Close()) }()
-	archive, closeArchive, err := c.openArchive(ctx)
-	if err != nil {
-		return fmt.Errorf("--archive: %w", err)
+	if err := errors.Join(c.needArchive(), c.distinct()); err != nil {
+		return usageError{err}
 	}
-	defer func() { err = errors.Join(err, closeArchive()) }()
+	archives := map[string]reindex.Storage{}
+	for name, a := range c.all() {
+		archive, closeArchive, err := a.openToRead(ctx, name)
+		if err != nil {
+			return archiveError(name, err)
+		}
+		defer func() { _ = closeArchive() }()
+		archives[name] = archive
+	}
 	db, err := catalog.Open(ctx, c.Catalog, ctx.logger)
 	if err != nil {
 		return fmt.Errorf("--catalog: %w", err)
@@ -56,7 +63,7 @@ func (c *reindexCommand) Run(ctx runContext) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	begun := time.Now()
 	report, err := reindex.Run(ctx, reindex.Config{
-		Cluster: c.Cluster, Local: local, Archive: archive, DryRun: c.DryRun, Parallel: c.Parallel,
+		Cluster: c.Cluster, Local: local, Archives: archives, DryRun: c.DryRun, Parallel: c.Parallel,
 		Catalog: reindexed(db),
 		Progress: func(done, total int) {
 			ctx.logger.Info("reindex", "recordings", done, "of", total, "dur", time.Since(begun))
@@ -73,16 +80,16 @@ func (c *reindexCommand) Run(ctx runContext) (err error) {
 	return err
 }
 
-// openArchive opens the archive for reading: a directory that is not there is not made.
-func (c *reindexCommand) openArchive(ctx context.Context) (reindex.Storage, func() error, error) {
-	if c.Archive.bucket != "" {
-		s3, err := c.Archive.openS3(ctx, media.DefaultArchive)
+// openToRead opens the named store for reading: a directory that is not there is not made.
+func (a archiveURL) openToRead(ctx context.Context, name string) (reindex.Storage, func() error, error) {
+	if a.bucket != "" {
+		s3, err := a.openS3(ctx, name)
 		if err != nil {
 			return nil, nil, err
 		}
 		return s3, func() error { s3.Close(); return nil }, nil
 	}
-	d, err := inspect.OpenDir(c.Archive.dir)
+	d, err := inspect.OpenDir(a.dir)
 	if err != nil {
 		return nil, nil, err
 	}

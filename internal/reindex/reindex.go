@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -49,8 +50,9 @@ type Config struct {
 	// Cluster is whose directory Local is.
 	Cluster string
 	Local   Storage
-	Archive Storage
-	Catalog Catalog
+	// Archives are the stores by name; media.DefaultArchive is one of them.
+	Archives map[string]Storage
+	Catalog  Catalog
 	// DryRun only reports what would be done.
 	DryRun bool
 	// Parallel is how many recordings are looked at at a time; zero means 8.
@@ -86,12 +88,16 @@ type Report struct {
 
 // found is a recording by what storage lists.
 type found struct {
-	ref     reclog.Ref
-	local   bool
-	archive bool
-	// archivedAt is when the archive got the manifest, the last of its files.
+	ref      reclog.Ref
+	local    bool
+	archives map[string]*stored // by the stores' names
+}
+
+// stored is a recording by what a store lists.
+type stored struct {
+	// archivedAt is when the store got the manifest, the last of its files; zero without one.
 	archivedAt time.Time
-	sizes      map[string]int64 // of the archive's objects
+	sizes      map[string]int64 // of its objects
 }
 
 // run is one run.
@@ -139,7 +145,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return &r.report, err
 }
 
-// list finds the recordings of both storages, oldest first.
+// list finds the recordings of all storages, oldest first.
 func (r *run) list(ctx context.Context) ([]*found, error) {
 	byRef := map[reclog.Ref]*found{}
 	take := func(object media.Object) (f *found, file string) {
@@ -148,7 +154,7 @@ func (r *run) list(ctx context.Context) ([]*found, error) {
 			return nil, ""
 		}
 		if byRef[ref] == nil {
-			byRef[ref] = &found{ref: ref}
+			byRef[ref] = &found{ref: ref, archives: map[string]*stored{}}
 		}
 		return byRef[ref], file
 	}
@@ -161,26 +167,35 @@ func (r *run) list(ctx context.Context) ([]*found, error) {
 			r.report.Local++
 		}
 	}
-	for object, err := range r.Archive.List(ctx, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list the archive: %w", err)
-		}
-		f, file := take(object)
-		if f == nil {
-			continue
-		}
-		if f.sizes == nil {
-			f.sizes = map[string]int64{}
-		}
-		f.sizes[object.Key] = object.Size
-		if file == "recording.json" {
-			f.archive, f.archivedAt = true, object.ModifiedAt
-			r.report.Archived++
+	for name, archive := range r.Archives {
+		for object, err := range archive.List(ctx, "") {
+			if err != nil {
+				return nil, fmt.Errorf("list the archive %q: %w", name, err)
+			}
+			f, file := take(object)
+			if f == nil {
+				continue
+			}
+			in := f.archives[name]
+			if in == nil {
+				in = &stored{sizes: map[string]int64{}}
+				f.archives[name] = in
+			}
+			in.sizes[object.Key] = object.Size
+			if file == "recording.json" {
+				in.archivedAt = object.ModifiedAt
+				r.report.Archived++
+			}
 		}
 	}
 	var all []*found
 	for _, f := range byRef {
-		if f.local || f.archive {
+		for name, in := range f.archives {
+			if in.archivedAt.IsZero() { // not archived, or being deleted
+				delete(f.archives, name)
+			}
+		}
+		if f.local || len(f.archives) > 0 {
 			all = append(all, f)
 		}
 	}
@@ -265,10 +280,10 @@ func (r *run) forecast(known bool, have, row media.Recording) Outcome {
 
 // judge makes the row that storage tells of; false: there is none, and the report says why.
 func (r *run) judge(ctx context.Context, f *found) (row media.Recording, ok bool, err error) {
-	var local, archived *reclog.Recording
-	var localBad, archiveBad error
+	var local *reclog.Recording
+	var bad error
 	if f.local {
-		if local, localBad, err = load(ctx, r.Local, f.ref); err != nil {
+		if local, bad, err = load(ctx, r.Local, f.ref); err != nil {
 			return row, false, fmt.Errorf("the cluster's directory: %w", err)
 		}
 	}
@@ -276,21 +291,21 @@ func (r *run) judge(ctx context.Context, f *found) (row media.Recording, ok bool
 		r.note(&r.report.Growing, f, "it is %s: its node saves its row, or the archiver closes it and saves it", local.State)
 		return row, false, nil
 	}
-	if f.archive {
-		if archived, archiveBad, err = load(ctx, r.Archive, f.ref); err != nil {
-			return row, false, fmt.Errorf("the archive: %w", err)
-		}
+	archived, names, archiveBad, err := r.archived(ctx, f)
+	if err != nil {
+		return row, false, err
 	}
-	if archived != nil {
-		archiveBad = complete(archived, f.sizes)
-	}
-	if bad := errors.Join(localBad, archiveBad); bad != nil {
+	if bad := errors.Join(bad, archiveBad); bad != nil {
 		r.note(&r.report.Damaged, f, "%s", strings.ReplaceAll(bad.Error(), "\n", "; "))
 	}
 	switch {
-	case archived != nil && archiveBad == nil:
+	case archived != nil:
 		row = rowOf(archived)
-		row.State, row.ArchivedAt, row.Local = media.Archived, f.archivedAt, local != nil
+		row.State, row.ArchivedAt, row.Local = media.Archived, f.archives[names[0]].archivedAt, local != nil
+		row.Archive = names[0]
+		if len(names) > 1 {
+			row.Mirror = names[1]
+		}
 	case local != nil:
 		row = rowOf(local)
 		row.State, row.Local = media.Ended, true
@@ -299,6 +314,44 @@ func (r *run) judge(ctx context.Context, f *found) (row media.Recording, ok bool
 	}
 	row.Cluster = r.Cluster
 	return row, true, nil
+}
+
+// archived gives the recording as an archive has it, and the names of the stores that have all of it: first the one
+// that its settings named, else the default one, else the first by name. Bad is what is wrong with the others.
+func (r *run) archived(ctx context.Context, f *found) (
+	rec *reclog.Recording, names []string, bad, err error,
+) {
+	copies := map[string]*reclog.Recording{}
+	for _, name := range slices.Sorted(maps.Keys(f.archives)) {
+		have, loadBad, err := load(ctx, r.Archives[name], f.ref)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("the archive %q: %w", name, err)
+		}
+		if have != nil {
+			loadBad = complete(have, f.archives[name].sizes)
+		}
+		if loadBad != nil {
+			bad = errors.Join(bad, fmt.Errorf("archive %q: %w", name, loadBad))
+		} else if have != nil {
+			copies[name], names, rec = have, append(names, name), have
+		}
+	}
+	if rec == nil {
+		return nil, nil, bad, nil
+	}
+	rank := func(name string) int {
+		switch name {
+		case cmp.Or(rec.Settings.Archive, media.DefaultArchive):
+			return 0
+		case rec.Settings.Mirror:
+			return 1
+		case media.DefaultArchive:
+			return 2
+		}
+		return 3
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return copies[names[0]], names, bad, nil
 }
 
 // load reads a recording. What is wrong with the recording itself is bad; err is of the storage.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,8 @@ type world struct {
 	t       *testing.T
 	dir     string
 	root    *reclog.Root
-	archive objstoretest.Store
+	archive objstoretest.Store // the default one
+	more    map[string]Storage // the others, by name
 	catalog *catalog.DB
 }
 
@@ -142,7 +144,9 @@ func (w *world) config() Config {
 	must(w.t, err)
 	w.t.Cleanup(func() { must(w.t, local.Close()) })
 	db := w.catalog
-	return Config{Cluster: "main", Local: local, Archive: w.archive, Catalog: Catalog{
+	archives := map[string]Storage{media.DefaultArchive: w.archive}
+	maps.Copy(archives, w.more)
+	return Config{Cluster: "main", Local: local, Archives: archives, Catalog: Catalog{
 		Recording: db.Recording,
 		Publisher: func(ctx context.Context, name string) error { _, err := db.Publisher(ctx, name); return err },
 		Stream:    func(ctx context.Context, path media.StreamPath) error { _, err := db.Stream(ctx, path); return err },
@@ -260,6 +264,28 @@ func TestRowsAreCompared(t *testing.T) {
 	}
 	if got := w.row(id(5)); got.State != media.Ended || got.Cluster != "south" {
 		t.Errorf("another cluster's row was changed: %+v", got)
+	}
+}
+
+// Of several archives the row names those that have all of a recording: the one of its settings first.
+func TestRowNamesItsArchives(t *testing.T) {
+	first, eu := newDir(t), newDir(t)
+	w := newWorld(t, first)
+	w.more = map[string]Storage{"eu": eu}
+	for n := 1; n <= 3; n++ {
+		w.record(show(), id(n), media.Ended)
+	}
+	w.store(show(), id(1))
+	w.store(show(), id(2))
+	w.archive = eu
+	w.store(show(), id(2))
+	w.store(show(), id(3))
+	w.archive = first
+	w.run(false)
+	for n, want := range map[int][2]string{1: {"default", ""}, 2: {"default", "eu"}, 3: {"eu", ""}} {
+		if row := w.row(id(n)); row.Archive != want[0] || row.Mirror != want[1] || row.State != media.Archived {
+			t.Errorf("row %d: %s, in %q and %q, want %q", n, row.State, row.Archive, row.Mirror, want)
+		}
 	}
 }
 
