@@ -40,7 +40,7 @@ func (p *Proxy) Follow(ctx context.Context) error {
 		return nil
 	}
 	f := &follower{proxy: p, last: -1}
-	wait, told := followRetry, false
+	wait, told, broken := followRetry, false, time.Now()
 	for at := 0; ctx.Err() == nil; at++ {
 		base := bases[at%len(bases)]
 		begun := time.Now()
@@ -49,11 +49,14 @@ func (p *Proxy) Follow(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if f.heard && time.Since(begun) >= followGood {
-			wait, told = followRetry, false
+		if f.heard {
+			broken, told = time.Now(), false
+		}
+		if time.Since(begun) >= followGood {
+			wait = followRetry
 		}
 		level := p.logger.Debug
-		if !told {
+		if !told && time.Since(broken) >= followSilence { // not of a directory that restarts, nor of a stop
 			level, told = p.logger.Warn, true
 		}
 		level("events of the directory are not followed: it is asked instead", "directory", host(base), "err", err)
