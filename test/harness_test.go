@@ -307,6 +307,16 @@ func startTask(tb testing.TB, name string, task func(ctx context.Context) error)
 	return p
 }
 
+// over says that the tool has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *process) cleanup() {
 	p.tb.Cleanup(func() {
 		p.kill()

@@ -18,7 +18,6 @@ type doctorCommand struct {
 	Recordings string        `placeholder:"DIR" help:"The recordings directory of the ingest node or archiver."`
 	Catalog    string        `placeholder:"URL" help:"postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE."`
 	Registry   string        `placeholder:"URL" help:"redis://HOST:PORT, or memory: for a single process."`
-	Archive    archiveURL    `placeholder:"URL" help:"s3://BUCKET/PREFIX?region=R&endpoint=URL or dir:PATH."`
 	HTTP       listenAddress `name:"http" placeholder:"ADDR" help:"Viewers, REST API."`
 	RTMP       listenAddress `name:"rtmp" placeholder:"ADDR" help:"RTMP publishers."`
 	RTMPS      listenAddress `name:"rtmps" placeholder:"ADDR" help:"RTMP publishers over TLS."`
@@ -31,6 +30,8 @@ type doctorCommand struct {
 	ClusterToken string   `placeholder:"TOKEN" help:"What nodes and API tell each other to do needs it."`
 	Advertise    string   `placeholder:"URL" help:"Base URL at which others reach --internal (default: http://HOSTNAME:PORT)."`
 	Directory    baseURLs `placeholder:"URL,..." help:"What an edge asks: the --internal ports of the API processes."`
+
+	storesFlags `embed:""`
 
 	JSON bool `name:"json" help:"Print the report as JSON."`
 	// ProbeLock makes this the second process of the check of locks.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,10 +52,20 @@ func (c *doctorCommand) openServices(ctx context.Context, cfg *doctor.Config) (c
 			closers = append(closers, closeCatalog)
 		}
 	}
-	if err == nil && c.Archive != (archiveURL{}) {
+	if err == nil {
+		err = c.distinct()
+	}
+	stores := c.all()
+	for _, name := range slices.Sorted(maps.Keys(stores)) {
+		a := stores[name]
+		if err != nil || a == (archiveURL{}) {
+			continue
+		}
 		var closeStore func() error
-		if cfg.Store, cfg.StoreDate, closeStore, err = c.openStore(ctx); closeStore != nil {
+		var archive doctor.Archive
+		if archive, closeStore, err = a.openToCheck(ctx, name); closeStore != nil {
 			closers = append(closers, closeStore)
+			cfg.Archives = append(cfg.Archives, archive)
 		}
 	}
 	if err != nil {
@@ -168,26 +180,31 @@ func sqliteUsable(file string) error {
 	return nil
 }
 
-func (c *doctorCommand) openStore(ctx context.Context) (
-	doctor.Store, func(context.Context) (time.Time, error), func() error, error,
-) {
-	if c.Archive.bucket == "" {
-		d, err := objstore.OpenDir(c.Archive.dir)
+// openToCheck opens the named store.
+func (a archiveURL) openToCheck(ctx context.Context, name string) (doctor.Archive, func() error, error) {
+	archive := doctor.Archive{}
+	if name != media.DefaultArchive {
+		archive.Name = name
+	}
+	if a.bucket == "" {
+		d, err := objstore.OpenDir(a.dir)
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("--archive: %w", err)
+			return archive, nil, archiveError(name, err)
 		}
-		return d, nil, d.Close, nil
+		archive.Store = d
+		return archive, d.Close, nil
 	}
-	s3, err := c.Archive.openS3(ctx, media.DefaultArchive)
+	s3, err := a.openS3(ctx, name)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("--archive: %w", err)
+		return archive, nil, archiveError(name, err)
 	}
-	endpoint := c.Archive.endpoint
+	endpoint := a.endpoint
 	if endpoint == "" {
-		endpoint = "https://s3." + cmp.Or(c.Archive.region, "us-east-1") + ".amazonaws.com"
+		endpoint = "https://s3." + cmp.Or(a.region, "us-east-1") + ".amazonaws.com"
 	}
-	date := func(ctx context.Context) (time.Time, error) {
+	archive.Store = s3
+	archive.Date = func(ctx context.Context) (time.Time, error) {
 		return doctor.HTTPDate(ctx, http.DefaultClient, endpoint)
 	}
-	return s3, date, func() error { s3.Close(); return nil }, nil
+	return archive, func() error { s3.Close(); return nil }, nil
 }

@@ -31,8 +31,10 @@ func checkClocks(ctx context.Context, r *Report, cfg Config) {
 	if s := cfg.Catalog; s != nil && s.Time != nil {
 		checkOffset(ctx, r, "clock catalog", s.Time)
 	}
-	if cfg.StoreDate != nil {
-		checkOffset(ctx, r, "clock archive", cfg.StoreDate)
+	for _, a := range cfg.Archives {
+		if a.Date != nil {
+			checkOffset(ctx, r, "clock "+a.title(), a.Date)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@
 //	Clocks     this machine's against NTP and against every service that tells its time
 //	Ports      whether they can be bound, and else who has them
 //	Node       that the URL which others are told leads to its internal port, that the nodes reach each other, the token
-//	Store      what the archiver does with objects
+//	Archives   what the archiver does with objects
 //	Registry, Catalog   through functions of their adapters, which this package does not import
 //	Kernel     limits that the roles run into
 //

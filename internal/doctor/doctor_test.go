@@ -289,10 +289,16 @@ func TestClocks(t *testing.T) {
 			t.Errorf("%s: %+v", name, r.Checks[0])
 		}
 	}
+	store, err := objstore.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	away := func(context.Context) (time.Time, error) { return time.Time{}, errors.New("away") }
 	r := Run(t.Context(), Config{
-		StoreDate: func(context.Context) (time.Time, error) { return time.Time{}, errors.New("away") },
-		Registry:  &Registry{Time: func(context.Context) (time.Time, error) { return time.Now().Add(time.Hour), nil }},
-		Catalog:   &Catalog{Time: func(context.Context) (time.Time, error) { return time.Now(), nil }},
+		Archives: []Archive{{Store: store, Date: away}},
+		Registry: &Registry{Time: func(context.Context) (time.Time, error) { return time.Now().Add(time.Hour), nil }},
+		Catalog:  &Catalog{Time: func(context.Context) (time.Time, error) { return time.Now(), nil }},
 	})
 	mustFind(t, r, "clock")
 	wantCheck(t, r, "clock archive", Warn, "away")
@@ -338,12 +344,12 @@ func TestDirStore(t *testing.T) {
 	store, err := objstore.OpenDir(dir)
 	must(t, err)
 	defer store.Close()
-	r := Run(t.Context(), Config{Store: store})
+	r := Run(t.Context(), Config{Archives: []Archive{{Store: store}}})
 	if r.Failed > 0 {
 		t.Errorf("%+v", r.Checks)
 	}
 	must(t, os.RemoveAll(dir))
-	wantCheck(t, Run(t.Context(), Config{Store: store}), "archive put", Fail, "allow")
+	wantCheck(t, Run(t.Context(), Config{Archives: []Archive{{Store: store}}}), "archive put", Fail, "allow")
 }
 
 func TestBucket(t *testing.T) {
@@ -361,16 +367,17 @@ func TestBucket(t *testing.T) {
 	date := func(ctx context.Context) (time.Time, error) {
 		return HTTPDate(ctx, http.DefaultClient, gateway.Endpoint)
 	}
-	r := Run(t.Context(), Config{Store: good, StoreDate: date})
+	r := Run(t.Context(), Config{Archives: []Archive{{Store: good, Date: date}, {Name: "eu", Store: good}}})
 	for _, step := range []string{"put", "get", "list", "multipart", "abort", "delete", "checksums"} {
 		wantCheck(t, r, "archive "+step, OK, "")
+		wantCheck(t, r, "archive eu "+step, OK, "")
 	}
 	wantCheck(t, r, "clock archive", OK, "")
 	if left := objstoretest.MustKeys(t, good, ""); len(left) > 0 {
 		t.Errorf("it left %v", left)
 	}
-	wantCheck(t, Run(t.Context(), Config{Store: open("doctor", "wrong")}), "archive put", Fail, "keys")
-	wantCheck(t, Run(t.Context(), Config{Store: open("none", gateway.SecretKey)}), "archive put", Fail, "bucket")
+	wantCheck(t, Run(t.Context(), Config{Archives: []Archive{{Store: open("doctor", "wrong")}}}), "archive put", Fail, "keys")
+	wantCheck(t, Run(t.Context(), Config{Archives: []Archive{{Store: open("none", gateway.SecretKey)}}}), "archive put", Fail, "bucket")
 }
 
 func TestRedisSettings(t *testing.T) {

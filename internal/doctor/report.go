@@ -81,11 +81,9 @@ type Config struct {
 	Node *Node
 	// Directories are the API's base URLs that an edge asks.
 	Directories []string
-	// Store is the archive, and StoreDate asks its server for the time.
-	Store     Store
-	StoreDate func(ctx context.Context) (time.Time, error)
-	Registry  *Registry
-	Catalog   *Catalog
+	Archives    []Archive
+	Registry    *Registry
+	Catalog     *Catalog
 	// ReceiveBuffer is the bytes of socket buffer that SRT asks for; zero is no SRT.
 	ReceiveBuffer int
 }
@@ -96,10 +94,11 @@ const checkTimeout = time.Minute
 // Run makes the checks.
 func Run(ctx context.Context, cfg Config) *Report {
 	r := &Report{Checks: []Check{}}
-	for _, group := range []struct {
+	type group struct {
 		name string
 		run  func(context.Context, *Report)
-	}{
+	}
+	groups := []group{
 		{"ports", func(ctx context.Context, r *Report) { checkPorts(ctx, r, cfg.Ports) }},
 		{"directory", func(ctx context.Context, r *Report) { checkDirectory(ctx, r, cfg) }},
 		{"node", func(ctx context.Context, r *Report) { cfg.Node.check(ctx, r) }},
@@ -107,10 +106,13 @@ func Run(ctx context.Context, cfg Config) *Report {
 		{"clock", func(ctx context.Context, r *Report) { checkClocks(ctx, r, cfg) }},
 		{"registry", func(ctx context.Context, r *Report) { cfg.Registry.check(ctx, r) }},
 		{"catalog", func(ctx context.Context, r *Report) { cfg.Catalog.check(ctx, r) }},
-		{"archive", func(ctx context.Context, r *Report) { checkStore(ctx, r, cfg.Store) }},
-		{"kernel", func(_ context.Context, r *Report) { checkKernel(r, cfg.ReceiveBuffer) }},
-	} {
-		r.group(ctx, group.name, group.run)
+	}
+	for _, a := range cfg.Archives {
+		groups = append(groups, group{a.title(), a.check})
+	}
+	groups = append(groups, group{"kernel", func(_ context.Context, r *Report) { checkKernel(r, cfg.ReceiveBuffer) }})
+	for _, g := range groups {
+		r.group(ctx, g.name, g.run)
 	}
 	return r
 }

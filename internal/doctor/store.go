@@ -14,7 +14,24 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Store is the archive: what the archiver does with it.
+// Archive is one of the stores of finished recordings.
+type Archive struct {
+	// Name is empty for the default one.
+	Name  string
+	Store Store
+	// Date asks its server for the time; nil is no server.
+	Date func(ctx context.Context) (time.Time, error)
+}
+
+// title is how its checks begin.
+func (a Archive) title() string {
+	if a.Name == "" {
+		return "archive"
+	}
+	return "archive " + a.Name
+}
+
+// Store is what the archiver does with an archive.
 type Store interface {
 	Put(ctx context.Context, key string, r io.ReaderAt, size int64, options media.PutOptions) (media.Object, error)
 	Stat(ctx context.Context, key string) (media.Object, error)
@@ -30,17 +47,15 @@ const multipart = 17 << 20
 // storeCheck works on objects below a random key.
 type storeCheck struct {
 	Store
+	title  string
 	prefix string
 	data   []byte
 	sums   bool
 	multi  bool // the store knows multipart uploads
 }
 
-func checkStore(ctx context.Context, r *Report, store Store) {
-	if store == nil {
-		return
-	}
-	c := &storeCheck{Store: store, prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte,
+func (a Archive) check(ctx context.Context, r *Report) {
+	c := &storeCheck{Store: a.Store, title: a.title(), prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte,
 		multipart)}
 	_, _ = rand.Read(c.data)
 	defer c.clean(ctx, r)
@@ -49,28 +64,28 @@ func checkStore(ctx context.Context, r *Report, store Store) {
 		run      func(context.Context) error
 		text     string
 	}{
-		{"archive put", "check endpoint, region, bucket and keys, and allow s3:PutObject", c.put, "an object is put"},
-		{"archive get", "allow s3:GetObject", c.get, "a range of it is read"},
-		{"archive list", "allow s3:ListBucket", c.list, "it is listed: reindex needs that"},
-		{"archive multipart", "allow s3:PutObject for parts, or make room", c.upload, "an object is put in parts"},
-		{"archive abort", "allow s3:AbortMultipartUpload, or uploads that failed cost money", c.abort,
+		{"put", "check endpoint, region, bucket and keys, and allow s3:PutObject", c.put, "an object is put"},
+		{"get", "allow s3:GetObject", c.get, "a range of it is read"},
+		{"list", "allow s3:ListBucket", c.list, "it is listed: reindex needs that"},
+		{"multipart", "allow s3:PutObject for parts, or make room", c.upload, "an object is put in parts"},
+		{"abort", "allow s3:AbortMultipartUpload, or uploads that failed cost money", c.abort,
 			"an upload is aborted"},
-		{"archive delete", "allow s3:DeleteObject: retention needs it", c.delete, "objects are deleted"},
+		{"delete", "allow s3:DeleteObject: retention needs it", c.delete, "objects are deleted"},
 	} {
 		begun := time.Now()
 		if err := step.run(ctx); err != nil {
-			r.add(Fail, step.name, step.do, "%s", reason(err))
-			if step.name == "archive put" {
+			r.add(Fail, c.title+" "+step.name, step.do, "%s", reason(err))
+			if step.name == "put" {
 				return
 			}
 			continue
 		}
-		r.ok(step.name, "%s, in %v", step.text, time.Since(begun).Round(time.Millisecond))
+		r.ok(c.title+" "+step.name, "%s, in %v", step.text, time.Since(begun).Round(time.Millisecond))
 	}
 	if c.sums {
-		r.ok("archive checksums", "the store keeps CRC-64/NVME of whole objects")
+		r.ok(c.title+" checksums", "the store keeps CRC-64/NVME of whole objects")
 	} else {
-		r.ok("archive checksums", "the store keeps none: the archiver reads back what it wrote, once")
+		r.ok(c.title+" checksums", "the store keeps none: the archiver reads back what it wrote, once")
 	}
 }
 
@@ -170,7 +185,7 @@ func (c *storeCheck) clean(ctx context.Context, r *Report) {
 			continue
 		}
 		if err := c.Delete(ctx, c.prefix+name); err != nil {
-			r.add(Warn, "archive", "delete it by hand", "%s%s is left: %s", c.prefix, name, reason(err))
+			r.add(Warn, c.title, "delete it by hand", "%s%s is left: %s", c.prefix, name, reason(err))
 		}
 	}
 }
