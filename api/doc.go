@@ -1,7 +1,8 @@
 // Package api is Oxbow's REST API, its start page and its directory service.
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
-// (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe (log, metrics, panics), then for /v1 the token check, then the
+// (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
+// (log, metrics, panics), then for /v1 the token check, then the
 // decoding and validation that huma does from the types in wire.go, then a handler that asks the catalog through small
 // interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem documents.
 //

@@ -206,8 +206,8 @@ func (f *feed) close() {
 }
 
 // subscribe begins a stream behind an id; one that is negative begins now. What comes first says where the edge
-// stands: a reset, unsure, or, behind all that it has missed, sure. A nil subscriber says that the id is older than what
-// is remembered here: the events after it are to be read, and then it may be tried again.
+// stands: a reset, unsure, or, behind all that it has missed, sure. A nil subscriber says that the id is older than
+// what is remembered here: the events after it are to be read, and then it may be tried again.
 func (f *feed) subscribe(after int64) (*subscriber, []frame, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -140,7 +140,8 @@ func (o *eventWriter) write(text []byte) error {
 		h.Set("Connection", "close") // the write deadline would stay with it
 	}
 	// A writer without deadlines is a test's.
-	if err := o.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	err := o.control.SetWriteDeadline(time.Now().Add(streamWrite))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	if _, err := o.w.Write(text); err != nil {

@@ -129,7 +129,7 @@ type edgeStream struct {
 func (d *eventDirectory) open(t *testing.T, after int64) *edgeStream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	req, err := http.NewRequestWithContext(ctx, "GET", d.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestEventStream(t *testing.T) {
 	t.Run("bad id", func(t *testing.T) {
 		for _, id := range []string{"x", "-1", "1.5", "99999999999999999999"} {
 			a := httptest.NewRecorder()
-			req := httptest.NewRequest("GET", "/internal/v1/events", nil)
+			req := httptest.NewRequest(http.MethodGet, "/internal/v1/events", nil)
 			req.Header.Set("Last-Event-ID", id)
 			d.Internal().ServeHTTP(a, req)
 			if a.Code != 400 || a.Header().Get("Content-Type") != "application/problem+json" {
@@ -253,7 +253,7 @@ func TestEventStream(t *testing.T) {
 		s.want("reset")
 		d.stop()
 		s.want("")
-		if resp := d.open(t, -1).resp; resp.StatusCode != 503 {
+		if resp := d.open(t, -1).resp; resp.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("afterwards: %d", resp.StatusCode)
 		}
 	})
@@ -264,7 +264,7 @@ func TestEventStreamsAreBounded(t *testing.T) {
 	one := d.open(t, -1)
 	one.want("reset")
 	d.open(t, -1).want("reset")
-	if resp := d.open(t, -1).resp; resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+	if resp := d.open(t, -1).resp; resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("the third: %d", resp.StatusCode)
 	}
 	_ = one.resp.Body.Close()

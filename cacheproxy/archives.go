@@ -15,7 +15,8 @@ import (
 )
 
 // errNoArchive: the recording is in a store that this edge was not told of.
-var errNoArchive = errors.New("this edge was not given the archive that the recording is in: its operator's --archives lacks it")
+var errNoArchive = errors.New(
+	"this edge was not given the archive that the recording is in: its operator's --archives lacks it")
 
 // archiveName stands for the default archive where nodes have a host.
 const archiveName = "archive"

@@ -245,8 +245,8 @@ func pour(f *flight, body io.Reader, length, limit int64, shown bool) error {
 // brief is the Cache-Control of what is about to be replaced.
 const brief = "public, max-age=1"
 
-// settle finds a playlist's version and what is to be served for it. One that must be VOD by now, and is not, comes from
-// a node that has not looked yet.
+// settle finds a playlist's version and what is to be served for it. One that must be VOD by now, and is not, comes
+// from a node that has not looked yet.
 func (p *Proxy) settle(k key, o *object, vod bool) (*object, error) {
 	if o.status != http.StatusOK || o.kind != kindPlaylist {
 		return o, nil

@@ -115,8 +115,8 @@ type streamEvent struct {
 	data []byte
 }
 
-// readEvents reads server-sent events (HTML Living Standard, section 9.2) until the stream ends, which is an error. Alive
-// is called at every line.
+// readEvents reads server-sent events (HTML Living Standard, section 9.2) until the stream ends, which is an error.
+// Alive is called at every line.
 func readEvents(body io.Reader, alive func(), handle func(streamEvent) error) error {
 	in := bufio.NewReaderSize(body, maxEventLine)
 	var e streamEvent

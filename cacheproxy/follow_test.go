@@ -337,7 +337,9 @@ func TestFollowingGoesOnWithTheNextDirectory(t *testing.T) {
 			t.Errorf("resumed %q", second.resumed)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if w.trust.Load().sure {
 			t.Error("sure without a stream")
 		}

@@ -42,7 +42,8 @@ type Proxy struct {
 }
 
 // New makes an edge. Archives serve the same paths out of object storage, each a store by its name; "" and
-// media.DefaultArchive are the same one. Follow keeps the edge up to date; without it the directory is asked more often.
+// media.DefaultArchive are the same one. Follow keeps the edge up to date; without it the directory is asked more
+// often.
 func New(
 	config Config, stores map[string]http.Handler, logger *slog.Logger, registerer prometheus.Registerer,
 ) *Proxy {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -55,8 +56,8 @@ func newEventLine(tb testing.TB, directory string) *eventLine {
 			defer stop()
 			defer context.AfterFunc(ctx, stop)()
 			defer func() {
-				if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
-					panic(fault)
+				if err, ok := recover().(error); ok && !errors.Is(err, http.ErrAbortHandler) {
+					panic(err)
 				}
 			}()
 			proxy.ServeHTTP(w, r.WithContext(passing))
