@@ -45,11 +45,11 @@ func watched(r *http.Request) (media.StreamPath, media.RecordingID, error) {
 	return path, id, err
 }
 
-// pageHeaders allows what a player needs: media and playlists from where they are served, and blob: for Media Source
+// pageHeaders allows what a player needs: media, pictures and playlists from where they are served, and blob: for Media Source
 // Extensions and for the workers that players make of text.
 func (s *Server) pageHeaders(h http.Header) {
 	from := strings.TrimSpace("'self' " + s.cfg.PlaybackURL)
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src "+from+" data:; "+
 		"connect-src "+from+"; media-src "+from+" blob:; worker-src 'self' blob:; "+
 		"base-uri 'none'; form-action 'self'; frame-ancestors 'self'")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")

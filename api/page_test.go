@@ -117,7 +117,7 @@ func TestPageFromDist(t *testing.T) {
 		csp := a.Header().Get("Content-Security-Policy")
 		for _, part := range []string{
 			"default-src 'none'", "script-src 'self';", "worker-src 'self' blob:", "connect-src 'self' https://edge.example;",
-			"media-src 'self' https://edge.example blob:", "frame-ancestors",
+			"media-src 'self' https://edge.example blob:", "img-src 'self' https://edge.example data:", "frame-ancestors",
 		} {
 			if !strings.Contains(csp, part) {
 				t.Errorf("%s: CSP %q has no %q", target, csp, part)

@@ -35,6 +35,7 @@ func (j *job) archive(ctx context.Context) error {
 	if rec, err = j.recover(ctx, rec); err != nil {
 		return err
 	}
+	j.awaitPictures(ctx, rec)
 	size, err := j.store(ctx, rec)
 	if err != nil {
 		return err
@@ -98,9 +99,13 @@ func (j *job) store(ctx context.Context, rec *reclog.Recording) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	pictures, err := j.local.Pictures(ctx, j.path, j.id)
+	if err != nil {
+		return 0, err
+	}
 	ends := j.mediaEnds(rec)
 	var total int64
-	for _, name := range rec.FileNames() {
+	for _, name := range slices.Concat(pictures, rec.FileNames()) {
 		if name == j.manifestKey() {
 			continue
 		}

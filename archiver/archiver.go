@@ -52,6 +52,8 @@ type Local interface {
 	Open(ctx context.Context, name string) (*reclog.Range, error)
 	Reopen(ctx context.Context, path media.StreamPath, id media.RecordingID) (*reclog.Recording, *reclog.Writer, error)
 	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
+	// Pictures lists the pictures that a recording has, as Files names them.
+	Pictures(ctx context.Context, path media.StreamPath, id media.RecordingID) ([]string, error)
 	// Attached is false for a directory that is another than the first call met: its volume is not mounted.
 	Attached() (bool, error)
 }
@@ -80,6 +82,8 @@ type Config struct {
 	// RetryMin and RetryMax bound the delay after a failure; zero means 5 seconds and 10 minutes.
 	RetryMin time.Duration
 	RetryMax time.Duration
+	// Pictures makes what pictures a recording that has ended lacks; nil makes none. (*Pictures).Finish is one.
+	Pictures func(ctx context.Context, rec *reclog.Recording) error
 }
 
 func (c Config) withDefaults() Config {

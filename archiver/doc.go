@@ -59,8 +59,21 @@
 //  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
 //     archived is never dropped, and what is kept is archived and dropped but not deleted.
 //
+// # Pictures
+//
+// Pictures has an external ffmpeg make pictures (package thumbnail), where there is one: of each growing recording at
+// every thumbnail_interval the newest random access point, as thumbnail.jpg; at its end one that shows something, and
+// sprite sheets with thumbnails.vtt. It reads the random access points near the wanted times and nothing else, so that
+// a day costs what an hour does. What was written a moment ago, by whichever process, is left as it is.
+//
+//  14. Archiving waits for the last pictures until half a minute after its due time (4 s in continuous mode), however
+//     many recordings wait, and goes on without. What is archived gets no other pictures.
+//
 // # Metrics
 //
+//	oxbow_archiver_pictures_enabled                     1 if there is an ffmpeg
+//	oxbow_archiver_pictures_total{kind,result}          kind live or final
+//	oxbow_archiver_ffmpeg_cpu_seconds_total, _ffmpeg_runs_total{result}
 //	oxbow_archiver_actions_total{action,result}, _action_duration_seconds{action}, _lateness_seconds{action}, _busy
 //	oxbow_archiver_stored_bytes_total, _stored_objects_total, _present_objects_total, _deleted_objects_total
 //	oxbow_archiver_damaged_recordings_total, _repaired_archives_total
@@ -78,5 +91,6 @@
 //
 //	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 1/metadata.jsonl, 2/...
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
+//	publisher/stream/recording/thumbnail.jpg, sprite-1.jpg, ..., thumbnails.vtt
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
 package archiver

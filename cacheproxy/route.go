@@ -18,7 +18,7 @@ const (
 	kindSegment                  // {msn}.m4s
 	kindPart                     // {msn}.{part}.m4s
 	kindSubtitle                 // subtitles/{msn}.vtt
-	kindImage                    // thumbnail.jpg
+	kindImage                    // thumbnail.jpg, sprite-{n}.jpg, thumbnails.vtt
 	kindDownload                 // recording.mp4: passed through, neither cached nor shared
 )
 
@@ -60,6 +60,10 @@ func parseRoute(path string) (route, error) {
 	}
 	rt := route{path: media.StreamPath{Publisher: e[0], Stream: e[1]}}
 	if n == 3 {
+		if e[2] == thumbnailFile {
+			rt.kind = kindImage
+			return rt, nil
+		}
 		if e[2] != "index.m3u8" {
 			return route{}, unknown
 		}
@@ -91,11 +95,17 @@ func recordingFile(name string) (kind, bool) {
 		return kindMultivariant, true
 	case "recording.mp4":
 		return kindDownload, true
-	case "thumbnail.jpg":
+	case thumbnailFile, "thumbnails.vtt":
 		return kindImage, true
+	}
+	if n, ok := strings.CutPrefix(strings.TrimSuffix(name, ".jpg"), "sprite-"); ok && name == "sprite-"+n+".jpg" {
+		return kindImage, number(n) && n != "0" && len(n) <= 2
 	}
 	return kindPlaylist, mediaPlaylist(name)
 }
+
+// thumbnailFile is a recording's picture, or a stream's.
+const thumbnailFile = "thumbnail.jpg"
 
 // subtitles stands where a track's name does.
 const subtitles = "subtitles"

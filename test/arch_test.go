@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
-		"internal/inspect", "internal/reindex", "internal/doctor",
+		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"internal/inspect":               {"internal/media", "internal/reclog"},
 	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
 	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
+	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
@@ -51,7 +52,10 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog",
 		"github.com/prometheus/client_golang", "github.com/bluenviron/mediacommon/v2",
 	},
-	"archiver":   {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang", "golang.org/x/sync"},
+	"archiver": {
+		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "github.com/prometheus/client_golang",
+		"golang.org/x/sync",
+	},
 	"cacheproxy": {"internal/media", "internal/hls", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
 	"api": {
 		"internal/media", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",

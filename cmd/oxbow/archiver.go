@@ -15,6 +15,7 @@ type archiverCommand struct {
 	recordingFlags `embed:""`
 	storesFlags    `embed:""`
 	archiveFlags   `embed:""`
+	pictureFlags   `embed:""`
 	adminFlags     `embed:""`
 }
 
@@ -22,7 +23,8 @@ type archiverCommand struct {
 func (c *archiverCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
 	n.clusterFlags, n.adapterFlags, n.recordingFlags = c.clusterFlags, c.adapterFlags, c.recordingFlags
-	n.storesFlags, n.archiveFlags, n.adminFlags = c.storesFlags, c.archiveFlags, c.adminFlags
+	n.storesFlags, n.archiveFlags, n.pictureFlags, n.adminFlags = c.storesFlags, c.archiveFlags, c.pictureFlags,
+		c.adminFlags
 	defer func() { err = errors.Join(err, n.close()) }()
 	if err := n.needArchive(); err != nil {
 		return err
@@ -55,8 +57,12 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 // startArchiver starts the life cycle of finished recordings, the end of those whose owner is gone, and the watch over
 // the room that there is.
 func (n *node) startArchiver(ctx context.Context) error {
+	pictures, err := n.newPictures()
+	if err != nil {
+		return err
+	}
 	a := archiver.New(archiver.Config{
-		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
+		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll, Pictures: pictures.Finish,
 	}, n.catalog, n.catalog, n.archives[media.DefaultArchive], n.root, n.registry, n.logger, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
@@ -74,5 +80,8 @@ func (n *node) startArchiver(ctx context.Context) error {
 	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
 	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
+	if n.pictured {
+		n.services.add(ctx, "pictures", n.onVolume("pictures", pictures.Run))
+	}
 	return nil
 }

@@ -35,12 +35,14 @@ type node struct {
 	publishFlags
 	storesFlags
 	archiveFlags
+	pictureFlags
 	adminFlags
 
 	logger   *slog.Logger
 	metrics  *prometheus.Registry
 	services *services
 	ready    atomic.Bool
+	pictured bool        // there is an ffmpeg to make pictures with
 	full     atomic.Bool // new shows are refused for lack of room, as was told
 	// self is how others find this process.
 	self media.Node

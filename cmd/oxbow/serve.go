@@ -26,6 +26,7 @@ type serveFlags struct {
 	apiFlags     `embed:""`
 	storesFlags  `embed:""`
 	archiveFlags `embed:""`
+	pictureFlags `embed:""`
 	edgeFlags    `embed:""`
 	Sync         string `default:"segment" enum:"segment,part,never" help:"When recordings are forced to disk: ${enum}."`
 }
@@ -56,7 +57,8 @@ func (f *serveFlags) node(ctx runContext) *node {
 	n := newNode(ctx)
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
-	n.publishFlags, n.storesFlags, n.archiveFlags, n.adminFlags = f.publishFlags, f.storesFlags, f.archiveFlags, f.adminFlags
+	n.publishFlags, n.storesFlags, n.archiveFlags = f.publishFlags, f.storesFlags, f.archiveFlags
+	n.pictureFlags, n.adminFlags = f.pictureFlags, f.adminFlags
 	if n.Archive == (archiveURL{}) {
 		n.Archive = archiveURL{dir: filepath.Join(f.Data, "archive")}
 	}

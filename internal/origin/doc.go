@@ -13,6 +13,10 @@
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/subtitles/{msn}.vtt
+//	/{publisher}/{stream}/thumbnail.jpg                    of the show that is live, else of the latest recording
+//	/{publisher}/{stream}/{recording}/thumbnail.jpg        of one recording; it changes while that is live
+//	/{publisher}/{stream}/{recording}/sprite-{n}.jpg       sheets of small pictures, and what is where, once it has ended
+//	/{publisher}/{stream}/{recording}/thumbnails.vtt
 //
 // A Relay in front of the handler lets any node of a cluster be asked: what another node has live it asks of that node
 // (relay.go). A request that waits follows the show when it moves to another node, or to this one.

@@ -17,6 +17,7 @@ type headers struct {
 	any, expose, methods, allow, day    []string
 	playlist, video, audio, vtt, text   []string
 	vary, gzip, bytes, immutable, retry []string
+	jpeg                                []string
 }
 
 func newHeaders() headers {
@@ -31,6 +32,7 @@ func newHeaders() headers {
 		video:     one("video/mp4"),
 		audio:     one("audio/mp4"),
 		vtt:       one(hls.ContentTypeVTT),
+		jpeg:      one("image/jpeg"),
 		text:      one("text/plain; charset=utf-8"),
 		vary:      one("Accept-Encoding"),
 		gzip:      one("gzip"),

@@ -178,6 +178,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = x.late(t, x.part)
 	case kindSubtitle:
 		err = x.late(t, x.subtitle)
+	case kindPicture, kindPoster:
+		err = x.picture(t)
 	}
 	if err != nil {
 		x.fail(err)

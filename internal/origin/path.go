@@ -7,6 +7,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 // kind is what a URL names. Its text labels metrics.
@@ -23,6 +24,8 @@ const (
 	kindSegment   kind = "segment"
 	kindPart      kind = "part"
 	kindSubtitle  kind = "subtitle" // one WebVTT segment
+	kindPicture   kind = "picture"  // a recording's thumbnail, sprite sheet or their track
+	kindPoster    kind = "poster"   // a stream's thumbnail: of the show that is live, else of the latest recording
 	kindNone      kind = "none"     // no URL of the scheme
 )
 
@@ -55,6 +58,7 @@ type target struct {
 	take  int
 	msn   media.MSN
 	part  int
+	name  string // of a picture
 }
 
 // parsePath reads a URL path strictly: each thing has one spelling, and everything else is an ErrNotFound.
@@ -83,6 +87,10 @@ func (t *target) parse(elems []string) bool {
 	}
 	t.path = media.StreamPath{Publisher: elems[0], Stream: elems[1]}
 	if len(elems) == 3 {
+		if elems[2] == reclog.ThumbnailFile {
+			t.kind, t.name = kindPoster, elems[2]
+			return true
+		}
 		t.kind = kindStream
 		return elems[2] == indexFile
 	}
@@ -95,6 +103,10 @@ func (t *target) parse(elems []string) bool {
 	case 4:
 		if file == indexFile {
 			t.kind = kindRecording
+			return true
+		}
+		if reclog.IsPicture(file) {
+			t.kind, t.name = kindPicture, file
 			return true
 		}
 		t.kind, t.list = kindWhole, hls.Whole

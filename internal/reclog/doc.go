@@ -16,6 +16,8 @@
 //	    recording.json                      manifest
 //	    recording.json.<writer>.tmp         a manifest being written; left by a crash, removed by recovery
 //	    recording.json.removed              the manifest of a recording that is being removed
+//	    thumbnail.jpg                       a picture of it, replaced while it grows
+//	    sprite-1.jpg  thumbnails.vtt        sheets of small pictures, and which is where (WebVTT); made at the end
 //	    1/                                  take 1; takes are numbered upwards, not always without gaps
 //	        video.mp4  video.idx            track file and index of the track "video"
 //	        audio.mp4  audio.idx
@@ -28,8 +30,8 @@
 //	    3.orphan/                           a take with media that is in no manifest
 //
 // Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
-// files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx and
-// metadata.jsonl are copied there (Manifest.FileNames).
+// files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx,
+// metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there.
 //
 // The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are
 // passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by

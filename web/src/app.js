@@ -4,6 +4,7 @@ import { Unauthorized, list, token } from './listing.js';
 import { ago, behind, clock, size } from './words.js';
 
 const pollLists = 3000; // ms
+const pollPictures = 10_000; // ms between two pictures of what is live
 
 const $ = (id) => document.getElementById(id);
 const show = (element, text) => {
@@ -62,6 +63,16 @@ function render(state) {
   $('unmute').hidden = !($('video').muted && phase === 'playing');
 }
 
+// Shows a row's thumbnail. That of what is live is asked for anew now and then; who has none is asked for it again so,
+// and that of what has ended is there or it is not.
+function picture(img, row) {
+  const live = ['live', 'interrupted'].includes(row.state);
+  const url = `${base}/${path(row)}/thumbnail.jpg`
+    + (live || row.state === 'ended' ? `?at=${Math.floor(Date.now() / pollPictures)}` : '');
+  if (img.getAttribute('src') === url) return;
+  img.setAttribute('src', url);
+}
+
 // The lists keep their elements from poll to poll, so that focus and selection stay.
 function fill(ul, rows, make, describe) {
   const old = new Map([...ul.children].map((li) => [li.dataset.key, li]));
@@ -74,12 +85,21 @@ function fill(ul, rows, make, describe) {
       li.dataset.key = key;
       const a = document.createElement('a');
       a.href = `/watch/${key}`;
-      a.append(document.createElement('strong'), document.createElement('span'));
+      const picture = document.createElement('img');
+      picture.alt = '';
+      picture.loading = 'lazy';
+      picture.addEventListener('load', () => { picture.hidden = false; });
+      picture.addEventListener('error', () => {
+        picture.hidden = true;
+        picture.loading = 'eager'; // a lazy one that is hidden would never come
+      });
+      a.append(document.createElement('strong'), picture, document.createElement('span'));
       li.append(a);
     }
     if (ul.children[i] !== li) ul.insertBefore(li, ul.children[i] ?? null);
     const a = li.firstChild;
     a.firstChild.textContent = `${row.publisher}/${row.stream}`;
+    picture(a.children[1], row);
     a.title = `Began ${new Date(row.started).toLocaleString()}`;
     if (a.lastChild.textContent !== describe(row)) a.lastChild.textContent = describe(row);
     li.dataset.state = row.state;
