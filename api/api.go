@@ -93,8 +93,8 @@ type Deps struct {
 	// Owner gives the lease on a stream. An error along with a lease says that it is remembered: it may have ended.
 	// Nil: nobody owns anything.
 	Owner func(ctx context.Context, path media.StreamPath) (lease media.Lease, ok bool, err error)
-	// Current gives the recording that is live in this process, for which no lease need tell of it; nil is none.
-	Current func(ctx context.Context, path media.StreamPath) (media.RecordingID, bool)
+	// EventLog is the registry's log of events, which edges follow; nil is none, and edges poll.
+	EventLog EventLog
 	// Drain has an ingest node give its streams up and stop; it does not wait. Nil: no node can be told.
 	Drain func(ctx context.Context, node media.Node) error
 	// SwitchFeed makes the feed (media.FeedPrimary, media.FeedBackup) of a live stream the one that is recorded.
@@ -134,11 +134,13 @@ type Config struct {
 	ListingAge time.Duration
 	// ListingItems bounds each of the listing's two lists; zero is 100.
 	ListingItems int
+	// EventStreams bounds the edges that follow events here at a time; zero is 1,024.
+	EventStreams int
 	// Version is told in the OpenAPI document; empty is "dev".
 	Version string
 }
 
-// Server answers the REST API, the pages and the directory service. New makes it.
+// Server answers the REST API, the pages and the directory service. New makes it; Run feeds its event stream.
 type Server struct {
 	cfg     Config
 	deps    Deps
@@ -147,6 +149,7 @@ type Server struct {
 	assets  *assets
 	builtin *template.Template
 	listing listing
+	feed    *feed // nil without an EventLog
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -162,6 +165,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.CatalogWait = cmp.Or(cfg.CatalogWait, time.Second)
 	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
+	cfg.EventStreams = cmp.Or(cfg.EventStreams, 1024)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
@@ -182,6 +186,9 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 		deps.Drain = noDrain
 	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
+	if deps.EventLog != nil {
+		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
+	}
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()
 	s.inner = s.internalRoutes()

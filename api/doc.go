@@ -1,7 +1,8 @@
 // Package api is Oxbow's REST API, its start page and its directory service.
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
-// (/internal/v1/locate). A request passes observe (log, metrics, panics), then for /v1 the token check, then the
+// (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
+// (log, metrics, panics), then for /v1 the token check, then the
 // decoding and validation that huma does from the types in wire.go, then a handler that asks the catalog through small
 // interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem documents.
 //
@@ -16,6 +17,8 @@
 //     a second, whatever the number of viewers.
 //  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,
 //     never denied.
-//  7. The text of an error that is not one of media's sentinels is logged here and not told.
-//  8. A dry run changes nothing, and is refused for the reasons that the change would be.
+//  7. An edge that follows the events misses none without being told: by a reset, by unsure, or by the stream's end.
+//     One reader of the registry serves all of them, and a slow one is cut rather than waited for.
+//  8. The text of an error that is not one of media's sentinels is logged here and not told.
+//  9. A dry run changes nothing, and is refused for the reasons that the change would be.
 package api

@@ -16,12 +16,15 @@ import (
 func (s *Server) internalRoutes() http.Handler {
 	r := s.router()
 	r.Route("/internal/v1", func(r chi.Router) {
-		r.Use(s.bounded)
-		r.Get("/directory", func(w http.ResponseWriter, _ *http.Request) { // it is one: edges ask at their start
-			w.WriteHeader(http.StatusNoContent)
+		r.Get("/events", s.serveEventStream) // it ends when the edge leaves
+		r.Group(func(r chi.Router) {
+			r.Use(s.bounded)
+			r.Get("/directory", func(w http.ResponseWriter, _ *http.Request) { // it is one: edges ask at their start
+				w.WriteHeader(http.StatusNoContent)
+			})
+			r.Get("/locate/{publisher}/{stream}", s.serveLocate)
+			r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 		})
-		r.Get("/locate/{publisher}/{stream}", s.serveLocate)
-		r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 	})
 	return r
 }
@@ -54,7 +57,7 @@ func (s *Server) serveLocate(w http.ResponseWriter, r *http.Request) {
 
 // locate says where a recording is served from, or, when id is empty, the stream's: the growing one, else the latest.
 // What grows is what the stream's lease says, for which no catalog is asked. Without a lease that is up to date the
-// catalog is, and if that is away too, what is remembered or lives in this process is good enough.
+// catalog is, and if that is away too, what is remembered is good enough.
 func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.RecordingID) (media.Location, error) {
 	lease, held, err := s.deps.Owner(ctx, path)
 	if err != nil && ctx.Err() != nil {
@@ -70,11 +73,6 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 	}
 	if grows.ID != "" && !remembered && (id == "" || id == grows.ID) {
 		return s.located(ctx, grows, lease)
-	}
-	if grows.ID == "" && s.deps.Current != nil {
-		if current, ok := s.deps.Current(ctx, path); ok {
-			grows.ID, grows.State = current, media.Live
-		}
 	}
 	if id == "" && grows.ID == "" && s.deps.Wanted != nil && s.deps.Wanted(path) {
 		// Its source is asked for it. The node holds the viewer's request until there is something to play: a 404, or
@@ -111,6 +109,9 @@ func (s *Server) located(ctx context.Context, row media.Recording, lease media.L
 	loc := media.Location{
 		Publisher: row.Path.Publisher, Stream: row.Path.Stream, Recording: row.ID,
 		State: row.State, Archived: row.State == media.Archived,
+	}
+	if loc.Archived {
+		loc.Archive, loc.Mirror = row.Archive, row.Mirror
 	}
 	if !row.Local && !row.State.Growing() {
 		return loc, nil

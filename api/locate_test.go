@@ -133,17 +133,16 @@ func TestLocate(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		name    string
-		rows    []media.Recording // newest first
-		target  string
-		current media.RecordingID
-		lease   media.Lease
-		old     bool // the lease is remembered: the registry is away
-		away    bool // the catalog is
-		hangs   bool // the catalog does
-		alone   bool // the registry knows no node
-		status  int
-		want    media.Location
+		name   string
+		rows   []media.Recording // newest first
+		target string
+		lease  media.Lease
+		old    bool // the lease is remembered: the registry is away
+		away   bool // the catalog is
+		hangs  bool // the catalog does
+		alone  bool // the registry knows no node
+		status int
+		want   media.Location
 	}{
 		{name: "live", rows: []media.Recording{row(two, media.Live, true)}, target: "/" + string(two),
 			status: 200, want: at(two, media.Live, here, false)},
@@ -153,6 +152,10 @@ func TestLocate(t *testing.T) {
 			status: 200, want: at(two, media.Archiving, here, false)},
 		{name: "archived and still local", rows: []media.Recording{row(two, media.Archived, true)}, target: "/" + string(two),
 			status: 200, want: at(two, media.Archived, here, true)},
+		{name: "archived in a named store, with a mirror", target: "/" + string(two), status: 200,
+			rows: []media.Recording{{ID: two, Path: path, State: media.Archived, Archive: "west", Mirror: "cold"}},
+			want: media.Location{Publisher: "acme", Stream: "show", Recording: two, State: media.Archived, Archived: true,
+				Archive: "west", Mirror: "cold"}},
 		{name: "archived only", rows: []media.Recording{row(two, media.Archived, false)}, target: "/" + string(two),
 			status: 200, want: at(two, media.Archived, nil, true)},
 		{name: "archived and local, no node", rows: []media.Recording{row(two, media.Archived, true)},
@@ -175,17 +178,10 @@ func TestLocate(t *testing.T) {
 		{name: "stream: the latest that has storage", rows: []media.Recording{row(two, media.Ended, false),
 			row(one, media.Archived, false)}, status: 200, want: at(one, media.Archived, nil, true)},
 		{name: "stream: none", status: 404},
-		{name: "stream: no row yet", rows: []media.Recording{row(one, media.Ended, true)}, current: two,
-			status: 200, want: at(two, media.Live, here, false)},
-		{name: "live: no row yet", current: two, target: "/" + string(two),
-			status: 200, want: at(two, media.Live, here, false)},
-		{name: "the current one's row", rows: []media.Recording{row(two, media.Interrupted, true)}, current: two,
-			status: 200, want: at(two, media.Interrupted, here, false)},
+		{name: "leased, no row yet", rows: []media.Recording{row(one, media.Ended, true)}, lease: leased,
+			status: 200, want: at(two, media.Live, owned, false)},
 		{name: "catalog away, stream", away: true, status: 503},
-		{name: "catalog away, live", away: true, current: two, status: 200, want: at(two, media.Live, here, false)},
-		{name: "catalog away, live recording", away: true, current: two, target: "/" + string(two),
-			status: 200, want: at(two, media.Live, here, false)},
-		{name: "catalog away, live, no node", away: true, alone: true, current: two, status: 503},
+		{name: "catalog away, leased, no node", away: true, alone: true, lease: leased, status: 503},
 		{name: "leased", lease: leased, status: 200, want: at(two, media.Live, owned, false)},
 		{name: "leased recording", lease: leased, target: "/" + string(two), status: 200,
 			want: at(two, media.Live, owned, false)},
@@ -225,7 +221,7 @@ func TestLocate(t *testing.T) {
 			status: 200, want: at(two, media.Live, owned, false)},
 		{name: "nothing remembered, catalog knows", old: true, rows: []media.Recording{row(two, media.Live, true)},
 			status: 200, want: at(two, media.Live, here, false)},
-		{name: "catalog away, other recording", away: true, current: two, target: "/" + string(one), status: 200,
+		{name: "catalog away, other recording", away: true, lease: leased, target: "/" + string(one), status: 200,
 			want: guess(one)},
 		{name: "catalog away, recording without lease", away: true, target: "/" + string(two), status: 200, want: guess(two)},
 		{name: "catalog hangs, recording without lease", hangs: true, target: "/" + string(two), status: 200,
@@ -251,9 +247,6 @@ func TestLocate(t *testing.T) {
 						return c.lease, c.lease.Node != "", media.ErrUnavailable
 					}
 					return c.lease, c.lease.Node != "", nil
-				},
-				Current: func(context.Context, media.StreamPath) (media.RecordingID, bool) {
-					return c.current, c.current != ""
 				},
 			}
 			if c.away {

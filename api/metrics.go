@@ -7,6 +7,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	panics   prometheus.Counter
+
+	streams    prometheus.Gauge
+	streamsCut prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -25,6 +28,12 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Requests that ended in a panic.",
 		}),
 	}
-	registerer.MustRegister(m.requests, m.seconds, m.panics)
+	m.streams = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "oxbow_api_event_streams", Help: "Edges that follow the events of this process.",
+	})
+	m.streamsCut = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_api_event_streams_cut_total", Help: "Event streams that were cut because the edge was too slow.",
+	})
+	registerer.MustRegister(m.requests, m.seconds, m.panics, m.streams, m.streamsCut)
 	return m
 }

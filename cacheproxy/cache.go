@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,8 @@ import (
 type cache struct {
 	seed   maphash.Seed
 	shards []*shard
+	// refused says of a path that nothing of it may be kept; nil refuses nothing.
+	refused func(path string, now time.Time) bool
 }
 
 // shardBytes is the least that a shard is worth having for.
@@ -33,7 +36,7 @@ func newCache(maxBytes int64, partTTL time.Duration) *cache {
 	for i := range c.shards {
 		c.shards[i] = &shard{
 			max: maxBytes / int64(n), partTTL: partTTL,
-			items: make(map[key]*entry), ghost: make(map[uint64]uint64),
+			items: make(map[key]*entry), groups: make(map[string]*group), ghost: make(map[uint64]uint64),
 		}
 	}
 	return c
@@ -50,33 +53,76 @@ func (c *cache) shard(k key) *shard {
 
 // get gives what is there, fresh or not.
 func (c *cache) get(k key) *object {
+	o, _ := c.look(k)
+	return o
+}
+
+// look is get, and gives too when the object's group was vouched for last, if ever.
+func (c *cache) look(k key) (o *object, vouched time.Time) {
 	s := c.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.items[k]
 	if e == nil {
-		return nil
+		return nil, vouched
 	}
 	e.hits = min(e.hits+1, 3)
-	return e.object
+	return e.object, e.group.vouched
 }
 
-// put keeps the object, or not: one that would take more than an eighth of its shard is turned away.
+// vouch notes that what the key names was there at that time, for all objects of its group that are beside it.
+func (c *cache) vouch(k key, at time.Time) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[groupOf(k.path)]; g != nil && g.vouched.Before(at) {
+		g.vouched = at
+	}
+}
+
+// drop takes a group's objects out, or only its playlists, and says how many they were. It looks at no others.
+func (c *cache) drop(name string, playlists bool) int {
+	n := 0
+	for _, s := range c.shards {
+		s.mu.Lock()
+		var next *entry
+		if g := s.groups[name]; g != nil {
+			next = g.first
+		}
+		for e := next; e != nil; e = next {
+			next = e.after
+			if !playlists || e.object.kind.text() {
+				s.removeLocked(e)
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// put keeps the object, or not: one that would take more than an eighth of its shard is turned away, and what refused
+// names. It is asked with the shard's lock held, so that nothing is put in behind a drop that follows the refusal.
 func (c *cache) put(k key, o *object, now time.Time) {
 	hash := c.hash(k)
 	s := c.shards[hash%uint64(len(c.shards))]
 	e := &entry{key: k, hash: hash, object: o, size: o.weight() + int64(len(k.path)), live: o.live()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var vouched time.Time
 	if old := s.items[k]; old != nil {
-		e.hits = old.hits
+		e.hits, vouched = old.hits, old.group.vouched
 		s.removeLocked(old)
 	}
 	s.dropDeadLocked(now)
-	if e.size > s.max/8 {
+	if e.size > s.max/8 || c.refused != nil && c.refused(k.path, now) {
 		return
 	}
 	s.items[k] = e
+	s.joinLocked(e)
+	if e.group.vouched.IsZero() { // the old object may have been all of the group
+		e.group.vouched = vouched
+	}
 	switch {
 	case e.live:
 		s.live.push(e)
@@ -111,6 +157,29 @@ type entry struct {
 	live       bool
 	queue      *queue
 	prev, next *entry // towards the tail, towards the head
+
+	group         *group
+	before, after *entry // in the group
+}
+
+// group is a recording's entries in one shard, or those of a stream's own URL.
+type group struct {
+	name    string
+	first   *entry
+	vouched time.Time // when the recording was last known to be there
+}
+
+// groupOf gives the name of a path's group: its first three elements, or, of a stream's own URL, two.
+func groupOf(path string) string {
+	at := 0
+	for n := 0; n < 3; n++ {
+		i := strings.IndexByte(path[min(at+1, len(path)):], '/')
+		if i < 0 {
+			return path[:at]
+		}
+		at += 1 + i
+	}
+	return path[:at]
 }
 
 // queue is a list of entries, in at the head and out at the tail.
@@ -151,6 +220,7 @@ type shard struct {
 
 	mu                sync.Mutex
 	items             map[key]*entry
+	groups            map[string]*group
 	live, small, main queue
 	// ghost maps a dropped hash to when it was dropped, in drops; the map is rebuilt when it holds twice the items.
 	ghost map[uint64]uint64
@@ -159,8 +229,39 @@ type shard struct {
 
 func (s *shard) bytesLocked() int64 { return s.live.bytes + s.small.bytes + s.main.bytes }
 
+func (s *shard) joinLocked(e *entry) {
+	name := groupOf(e.key.path)
+	g := s.groups[name]
+	if g == nil {
+		g = &group{name: strings.Clone(name)}
+		s.groups[g.name] = g
+	}
+	e.group, e.after = g, g.first
+	if g.first != nil {
+		g.first.before = e
+	}
+	g.first = e
+}
+
+func (s *shard) leaveLocked(e *entry) {
+	g := e.group
+	if e.before != nil {
+		e.before.after = e.after
+	} else {
+		g.first = e.after
+	}
+	if e.after != nil {
+		e.after.before = e.before
+	}
+	e.group, e.before, e.after = nil, nil, nil
+	if g.first == nil {
+		delete(s.groups, g.name)
+	}
+}
+
 func (s *shard) removeLocked(e *entry) {
 	e.queue.remove(e)
+	s.leaveLocked(e)
 	delete(s.items, e.key)
 }
 

@@ -137,7 +137,8 @@ func TestEdgesSpreadOverDirectories(t *testing.T) {
 func TestNoDirectories(t *testing.T) {
 	archive := &node{}
 	archive.set(fixed("from archive", "no-store"))
-	w := &world{Proxy: New(Config{}, archive, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())}
+	w := &world{Proxy: New(Config{}, map[string]http.Handler{"": archive},
+		slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())}
 	defer func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)

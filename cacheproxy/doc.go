@@ -7,7 +7,7 @@
 //	parse     path of DESIGN section 6, delivery directives; whatever else is 404 or 400 at once
 //	lookup    memory cache; a hit ends here
 //	find      join the key's flight, or look into the cache again and begin one
-//	search    (the flight's goroutine) directory -> nodes in order -> archive; a 404 asks the directory again
+//	search    (the flight's goroutine) directory -> nodes in order -> archive -> mirror; a 404 asks the directory again
 //	receive   the body into shared chunks; waiters are woken with the head and what there is
 //	settle    playlists only: which version is it, and was a newer one seen?
 //	respond   each viewer at its own pace: conditions, range, Age, Cache-Status
@@ -15,6 +15,11 @@
 // Two policies. Media is keyed by its path, for its URL names bytes; it is shown to viewers while it comes. A playlist
 // is keyed by path and normalised directives, is fetched compressed, is shown when it is whole, and its plain variant
 // is made from the compressed one.
+//
+// Beside that, Follow reads the directory's stream of events. A deleted recording gets a tombstone and its objects
+// leave the cache, which keeps them by recording; one that ended or was archived loses its playlists. While the stream
+// is whole, locations and cached objects are vouched for by it, and by a look every half a minute in case an event was
+// never published. While it is not, or after a reset, the directory is asked about all that is served (trust.go).
 //
 // Invariants:
 //
@@ -29,10 +34,12 @@
 //     at the most, a 410 for as long as it says.
 //  6. The cache's bytes, overhead included, are within their bound at every moment. A slow viewer costs the chunks of
 //     what it reads beyond that, until its write deadline.
-//  7. While the directory is away its old answers stand; while it is unknown the archive is still asked.
+//  7. While the directory is away its old answers stand; while it is unknown the archives are still asked.
 //  8. Every wait ends: header, body pauses, whole bodies, viewers' writes and directory asks have time limits; flights,
-//     waiters, remembered locations and versions have counts.
+//     waiters, remembered locations, versions and tombstones have counts.
+//  9. Nothing of a deleted recording is served, from the cache, a node or an archive, but bodies that were on their
+//     way: at once with the stream of events, within five seconds without it, as long as the directory answers.
 //
-// Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard. The locator's mu
-// stands alone.
+// Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
+// then the tombstones' mu. The locator's mu stands alone.
 package cacheproxy

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -24,7 +26,7 @@ func statusOf(err error) int {
 		return http.StatusGone
 	case errors.Is(err, media.ErrInvalid):
 		return http.StatusBadRequest
-	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy):
+	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy), errors.Is(err, errNoArchive):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
@@ -47,22 +49,55 @@ func (p *Proxy) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Retry-After", "1")
 	}
-	problem := struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail,omitempty"`
-	}{Title: http.StatusText(status), Status: status}
-	if status == http.StatusBadRequest {
-		problem.Detail = err.Error()
+	detail := ""
+	switch {
+	case status == http.StatusBadRequest:
+		detail = err.Error()
+	case errors.Is(err, errNoArchive):
+		detail = errNoArchive.Error()
 	}
-	body, _ := json.Marshal(problem) // of strings and a number: can't fail
-	h.Set("Content-Type", "application/problem+json")
+	body := problem(status, detail)
+	h.Set("Content-Type", problemType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		n, _ := w.Write(body) // a client that left is not our fault
 		p.metrics.sentBytes.Add(float64(n))
 	}
+}
+
+const problemType = "application/problem+json"
+
+// problem writes a problem document.
+func problem(status int, detail string) []byte {
+	body, _ := json.Marshal(struct { // of strings and a number: can't fail
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail,omitempty"`
+	}{http.StatusText(status), status, detail})
+	return body
+}
+
+// maxDetail bounds what is told of an upstream's text.
+const maxDetail = 512
+
+// refusal gives a refusal of an upstream the form that the edge's own have. The text of a 400 is kept: it tells of the
+// request only.
+func refusal(o *object) *object {
+	detail := ""
+	if text := o.bytes(); o.status == http.StatusBadRequest && o.header.Get("Content-Encoding") == "" &&
+		strings.HasPrefix(o.header.Get("Content-Type"), "text/plain") {
+		detail = strings.TrimPrefix(strings.TrimSpace(string(text[:min(len(text), maxDetail)])), "400 ")
+	}
+	c := o.with(o)
+	for _, name := range []string{"Content-Encoding", "Etag", "Last-Modified"} {
+		delete(c.header, name)
+	}
+	c.etag, c.modified = "", time.Time{}
+	c.header["Content-Type"] = []string{problemType}
+	c.chunks = [][]byte{problem(o.status, strings.ToValidUTF8(detail, ""))}
+	c.setLength(int64(len(c.chunks[0])))
+	return c
 }
 
 func setCORS(h http.Header) {

@@ -41,7 +41,7 @@ func newRealEdge(t testing.TB, config Config, archive http.Handler, nodes ...htt
 	ds := httptest.NewServer(d)
 	t.Cleanup(ds.Close)
 	config.Directories = []string{ds.URL}
-	p := New(config, archive, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	p := New(config, map[string]http.Handler{"": archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
 	front := httptest.NewUnstartedServer(p)
 	front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	front.Start()

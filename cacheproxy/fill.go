@@ -1,6 +1,7 @@
 package cacheproxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,16 +86,22 @@ func (p *Proxy) refresh(ctx context.Context, rt route, k key) {
 
 // lookup gives what the cache may answer with: resultHit, or resultStale together with a refresh.
 func (p *Proxy) lookup(k key, now time.Time) (*object, result) {
-	o := p.cache.get(k)
+	o, _, res := p.look(k, now)
+	return o, res
+}
+
+// look is lookup, and gives when the object's recording was vouched for.
+func (p *Proxy) look(k key, now time.Time) (o *object, vouched time.Time, res result) {
+	o, vouched = p.cache.look(k)
 	switch {
 	case o == nil || p.fronts.outdated(k, o, now):
-		return nil, resultMiss
+		return nil, vouched, resultMiss
 	case o.freshAt(now):
-		return o, resultHit
+		return o, vouched, resultHit
 	case o.usableAt(now, o.policy.whileRevalidate):
-		return o, resultStale
+		return o, vouched, resultStale
 	}
-	return nil, resultMiss
+	return nil, vouched, resultMiss
 }
 
 // fly brings the flight to its end and its object, if it may be kept, into the cache before that.
@@ -136,7 +143,7 @@ func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error)
 		_ = resp.Body.Close() // the body was read to its end, or is given up
 		switch {
 		case err == nil && rt.kind.text():
-			return p.settle(f.key, o)
+			return p.settle(f.key, o, s.archived && !rt.sliding)
 		case err == nil:
 			return o, nil
 		case ctx.Err() != nil:
@@ -197,6 +204,9 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 	o.chunks, size = f.body()
 	o.setLength(size)
 	o.trim()
+	if o.status >= http.StatusBadRequest {
+		return refusal(&o), nil
+	}
 	return &o, nil
 }
 
@@ -232,8 +242,12 @@ func pour(f *flight, body io.Reader, length, limit int64, shown bool) error {
 	return nil
 }
 
-// settle finds a playlist's version and what is to be served for it.
-func (p *Proxy) settle(k key, o *object) (*object, error) {
+// brief is the Cache-Control of what is about to be replaced.
+const brief = "public, max-age=1"
+
+// settle finds a playlist's version and what is to be served for it. One that must be VOD by now, and is not, comes
+// from a node that has not looked yet.
+func (p *Proxy) settle(k key, o *object, vod bool) (*object, error) {
 	if o.status != http.StatusOK || o.kind != kindPlaylist {
 		return o, nil
 	}
@@ -242,6 +256,10 @@ func (p *Proxy) settle(k key, o *object) (*object, error) {
 		return nil, err
 	}
 	o.version = parseVersion(text)
+	if vod && !bytes.Contains(text[:min(len(text), 512)], []byte("\n#EXT-X-PLAYLIST-TYPE:VOD")) {
+		o.header["Cache-Control"] = []string{brief}
+		o.policy = parsePolicy(o.status, o.header, o.received)
+	}
 	return p.fronts.settle(k, o, time.Now()), nil
 }
 

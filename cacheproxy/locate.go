@@ -18,7 +18,8 @@ import (
 const (
 	// An answer for a growing recording, or for a stream, whose newest recording may change, is used this long.
 	locateLiveTTL = 2 * time.Second
-	// An answer for a finished one may be older: who finds it wrong asks again.
+	// An answer for a finished one may be older: who finds it wrong asks again, and the directory tells of its end. While
+	// it does not, unsureTTL bounds all answers.
 	locateEndedTTL   = 30 * time.Second
 	locateUnknownTTL = time.Second
 	locateGoneTTL    = 10 * time.Minute
@@ -50,8 +51,10 @@ type located struct {
 	location media.Location
 	err      error // ErrNotFound or ErrGone, when the directory said so
 	expires  time.Time
+	said     time.Time     // when the ask was sent that gave the answer
 	begun    int           // asks sent so far
 	answer   int           // which of them gave the answer
+	floor    int           // answers to it and to those before are not believed: something has happened since
 	lastAsk  time.Time     // when the last one was sent
 	retryAt  time.Time     // no ask before it
 	call     chan struct{} // closed when the ask under way ends; nil without one
@@ -66,8 +69,12 @@ type locator struct {
 	logger    *slog.Logger
 	slots     chan struct{}
 	running   sync.WaitGroup
+	// sure says whether the directory tells of every change; gone is told of each recording that it says is deleted.
+	sure func() bool
+	gone func(path media.StreamPath, id media.RecordingID)
 
 	mu      sync.Mutex
+	since   time.Time // answers from before are not believed
 	entries *rotating[locationKey, *located]
 	away    bool // for the log: it tells of changes only
 }
@@ -77,7 +84,43 @@ func newLocator(bases []string, transport http.RoundTripper, m *metrics, logger 
 		dirs: newDirectories(bases, logger), transport: transport, metrics: m, logger: logger,
 		slots:   make(chan struct{}, locateAsks),
 		entries: newRotating[locationKey, *located](maxLocations, locatePeriod),
+		sure:    func() bool { return false },
+		gone:    func(media.StreamPath, media.RecordingID) {},
 	}
+}
+
+// forget has the next request ask: what was said before an event may be wrong since.
+func (l *locator) forget(k locationKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.entries.get(k, time.Now()); ok {
+		e.floor, e.retryAt = e.begun, time.Time{}
+	}
+}
+
+// forgetAll is forget of everything.
+func (l *locator) forgetAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since = time.Now()
+}
+
+// said gives when the newest answer's ask was sent.
+func (l *locator) said(k locationKey) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.entries.get(k, time.Now()); ok {
+		return e.said
+	}
+	return time.Time{}
+}
+
+// believedLocked says whether an answer needs no new ask.
+func (l *locator) believedLocked(e *located, now time.Time) bool {
+	if !e.known || !now.Before(e.expires) || e.answer <= e.floor || e.said.Before(l.since) {
+		return false
+	}
+	return now.Sub(e.said) < unsureTTL || errors.Is(e.err, media.ErrGone) || l.sure()
 }
 
 // mark gives a value for locate's after: answers to asks that are sent from now on are newer.
@@ -104,7 +147,7 @@ func (l *locator) locate(ctx context.Context, k locationKey, after int) (
 			e = &located{}
 			l.entries.put(k, e, now)
 		}
-		if e.known && now.Before(e.expires) && e.answer > after {
+		if e.answer > after && l.believedLocked(e, now) {
 			defer l.mu.Unlock()
 			return e.location, true, e.err
 		}
@@ -156,9 +199,12 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 	l.mu.Lock()
 	e.begun++
 	e.lastAsk = time.Now()
-	number := e.begun
+	number, sent := e.begun, e.lastAsk
 	l.mu.Unlock()
 	location, err := l.fetch(ctx, k)
+	if errors.Is(err, media.ErrGone) && k.recording != "" {
+		l.gone(k.path, k.recording)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(e.call)
@@ -176,7 +222,7 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 		l.away = false
 		l.logger.Info("directory is back", "publisher", k.path.Publisher, "stream", k.path.Stream)
 	}
-	e.answer, e.retryAt = number, time.Time{}
+	e.answer, e.said, e.retryAt = number, sent, time.Time{}
 	if location.Guess && e.known {
 		location, err = e.guessed(location)
 	}

@@ -48,7 +48,22 @@ func TestLocations(t *testing.T) {
 			t.Errorf("asked %d times after the TTL", n)
 		}
 	})
-	inWorld(t, "of archived ones are kept longer", func(t *testing.T, w *world) {
+	inWorld(t, "of archived ones are kept for three seconds", func(t *testing.T, w *world) {
+		w.directory.location.Archived, w.directory.location.State = true, media.Archived
+		w.get(t, segment(1))
+		time.Sleep(unsureTTL - time.Millisecond)
+		w.get(t, segment(2))
+		if n := w.directory.of(locateRec); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(time.Millisecond)
+		w.get(t, segment(3))
+		if n := w.directory.of(locateRec); n != 2 {
+			t.Errorf("asked %d times after that", n)
+		}
+	})
+	inWorld(t, "of archived ones are kept longer while the directory tells of changes", func(t *testing.T, w *world) {
+		w.setTrust(true, false)
 		w.directory.location.Archived, w.directory.location.State = true, media.Archived
 		w.get(t, segment(1))
 		time.Sleep(locateEndedTTL - time.Second)

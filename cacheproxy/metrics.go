@@ -32,6 +32,12 @@ type metrics struct {
 	waiters          prometheus.Gauge
 
 	directoryRequests prometheus.Counter
+	mirrorAnswers     prometheus.Counter
+
+	eventsConnected, eventsSure prometheus.Gauge
+	events                      *prometheus.CounterVec
+	eventLag                    prometheus.Histogram
+	eventResets, evictions      prometheus.Counter
 
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -59,6 +65,10 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	m.directoryRequests = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_directory_requests_total", Help: "Requests to the directory service.",
 	})
+	m.mirrorAnswers = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_mirror_answers_total",
+		Help: "Answers that a recording's mirror gave because its archive did not.",
+	})
 	m.upstreamErrors = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_upstream_errors_total",
 		Help: "Requests that an upstream left unanswered, broke off or answered unusably.",
@@ -66,6 +76,7 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	m.waiters = factory.NewGauge(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_waiters", Help: "Requests that wait for or read from a fetch under way.",
 	})
+	m.addEvents(factory, p)
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
 	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })
@@ -89,4 +100,33 @@ func (m *metrics) failed(upstream string) {
 	}
 	m.mu.Unlock()
 	m.upstreamErrors.WithLabelValues(upstream).Inc()
+}
+
+func (m *metrics) addEvents(factory promauto.Factory, p *Proxy) {
+	m.eventsConnected = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "oxbow_cacheproxy_events_connected", Help: "Whether a directory's stream of events is open.",
+	})
+	m.eventsSure = factory.NewGauge(prometheus.GaugeOpts{
+		Name: "oxbow_cacheproxy_events_sure",
+		Help: "Whether the stream tells of every change; without, the directory is asked about all that is served.",
+	})
+	m.events = factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_events_total", Help: "Events that came, by type.",
+	}, []string{"type"})
+	m.eventLag = factory.NewHistogram(prometheus.HistogramOpts{
+		Name:    "oxbow_cacheproxy_event_lag_seconds",
+		Help:    "Time from an event to its arrival, by the clocks of both machines.",
+		Buckets: []float64{.01, .05, .25, 1, 5, 30},
+	})
+	m.eventResets = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_event_resets_total",
+		Help: "How often all locations were forgotten because events may have been missed.",
+	})
+	m.evictions = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_event_evictions_total",
+		Help: "Objects dropped because of what happened to their recording.",
+	})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "oxbow_cacheproxy_tombstones", Help: "Deleted recordings that are remembered.",
+	}, func() float64 { return float64(p.gone.len()) })
 }

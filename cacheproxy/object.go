@@ -142,7 +142,7 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
 func (o *object) weight() int64 {
-	const fixed = 768 // object, entry, maps' and lists' shares
+	const fixed = 832 // object, entry, maps', lists' and groups' shares
 	n := int64(fixed + len(o.passed))
 	for _, c := range o.chunks {
 		n += int64(cap(c)) + 24

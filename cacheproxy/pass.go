@@ -1,10 +1,14 @@
 package cacheproxy
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // passedRequestHeaders is what an upstream gets of the viewer's header where it answers this viewer alone.
@@ -33,7 +37,19 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if p.gone.has(rt.recording, time.Now()) { // meanwhile
+		return media.ErrGone
+	}
 	o := newObject(rt.kind, resp.StatusCode, resp.Header, resp.ContentLength, time.Now())
+	if o.status >= http.StatusBadRequest {
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxDetail))
+		if err != nil {
+			return err
+		}
+		o.chunks = [][]byte{text}
+		o = refusal(o)
+		resp.Body = io.NopCloser(bytes.NewReader(o.bytes()))
+	}
 	h := w.Header()
 	for name, values := range o.header {
 		h[name] = values

@@ -29,8 +29,10 @@ type Proxy struct {
 	fronts    *fronts
 	flights   flights
 	locator   *locator
+	trust     atomic.Pointer[trust]
+	gone      *tombstones
 	transport http.RoundTripper
-	archive   http.RoundTripper
+	archives  *archives
 	resting   resting
 	unzip     unzipper
 	waiting   atomic.Int64
@@ -39,19 +41,21 @@ type Proxy struct {
 	hitStatus []string
 }
 
-// New makes an edge. Archive serves the same paths out of object storage; nil means there is none.
-func New(config Config, archive http.Handler, logger *slog.Logger, registerer prometheus.Registerer) *Proxy {
+// New makes an edge. Archives serve the same paths out of object storage, each a store by its name; "" and
+// media.DefaultArchive are the same one. Follow keeps the edge up to date; without it the directory is asked more
+// often.
+func New(
+	config Config, stores map[string]http.Handler, logger *slog.Logger, registerer prometheus.Registerer,
+) *Proxy {
 	config = config.withDefaults()
-	if archive == nil {
-		archive = http.NotFoundHandler()
-	}
 	p := &Proxy{
 		config:    config,
 		logger:    logger,
 		cache:     newCache(config.MaxBytes, config.PartTTL),
 		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights},
 		transport: config.Transport,
-		archive:   &handlerTransport{handler: archive, logger: logger},
+		gone:      newTombstones(),
+		archives:  newArchives(stores, logger),
 		resting:   resting{until: make(map[string]time.Time)},
 		unzip:     unzipper{max: config.MaxPlaylistBytes},
 		hitStatus: []string{"oxbow; hit"},
@@ -62,6 +66,10 @@ func New(config Config, archive http.Handler, logger *slog.Logger, registerer pr
 	p.fronts = newFronts(p.cache)
 	p.metrics = newMetrics(registerer, p)
 	p.locator = newLocator(config.Directories, p.transport, p.metrics, logger)
+	p.trust.Store(&trust{})
+	p.locator.sure = func() bool { return p.trust.Load().sure }
+	p.locator.gone = p.bury
+	p.cache.refused = p.gone.names
 	return p
 }
 
@@ -146,8 +154,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 		k.plain = !acceptsGzip(r.Header["Accept-Encoding"])
 	}
 	now := time.Now()
-	o, res := p.lookup(k, now)
-	if res == resultHit {
+	o, vouched, res := p.look(k, now)
+	if res == resultHit && p.trust.Load().holds(vouched, now) {
 		return res, p.respond(w, r, found{object: o}, now)
 	}
 	// The path is a piece of the request's header; what keeps it must not keep that.
@@ -156,7 +164,16 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	if err != nil {
 		return resultError, err
 	}
+	if res != resultMiss {
+		if err := p.vouch(r.Context(), rt, k, vouched, now); err != nil {
+			return resultError, err
+		}
+	}
 	switch {
+	case res == resultHit:
+		return res, p.respond(w, r, found{object: o}, now)
+	case p.gone.has(rt.recording, now):
+		return resultError, media.ErrGone
 	case rt.sliding && k.clip != (hls.Clip{}):
 		return resultError, fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's",
 			media.ErrInvalid)
@@ -183,6 +200,9 @@ func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, rt route, k ke
 		case err != nil:
 			p.leave(f)
 			return resultError, err
+		case p.gone.has(rt.recording, time.Now()): // meanwhile
+			p.leave(f)
+			return resultError, media.ErrGone
 		case again && p.fronts.outdated(k, f.object, time.Now()):
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:

@@ -17,7 +17,8 @@ const maxRefusal = 64 << 10
 
 // search walks the upstreams of one request until one gives an answer that stands. It is not safe for concurrent use.
 //
-// The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording.
+// The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording,
+// and then its mirror, which is for when the archive does not answer: what the archive says counts.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
 // place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
 // and what none of them has is unavailable.
@@ -34,8 +35,10 @@ type search struct {
 	refusal *http.Response
 	err     error
 
-	first string // the node that the directory named first, while the recording grows: its owner
-	moves int    // how often that was another one while an answer was waited for
+	mirror   string // the store that has a copy
+	archived bool   // the directory says that the recording is
+	first    string // the node that the directory named first, while the recording grows: its owner
+	moves    int    // how often that was another one while an answer was waited for
 }
 
 // next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
@@ -75,9 +78,7 @@ func (s *search) next(ctx context.Context) (*http.Response, string, error) {
 func (s *search) failed(up upstream, err error) {
 	s.err = err
 	s.proxy.metrics.failed(up.name)
-	if up.base != "" {
-		s.proxy.resting.add(up.name)
-	}
+	s.proxy.resting.add(up.name)
 	s.proxy.logger.Debug("upstream failed", "upstream", up.name, "path", s.ask.path, "err", err)
 }
 
@@ -86,8 +87,10 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 	status := resp.StatusCode
 	switch {
 	case status == http.StatusOK:
+		s.countMirror(up)
 		return true
 	case s.ask.kind == kindDownload && (status == http.StatusPartialContent || status == http.StatusNotModified):
+		s.countMirror(up)
 		return true
 	case status == http.StatusNotFound, status == http.StatusGone:
 		if s.guess && status == http.StatusNotFound {
@@ -101,6 +104,9 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 			s.err = fmt.Errorf("directory is away and the archive does not have it: %w", media.ErrUnavailable)
 			return false
 		}
+		if up.base == "" && up.store != s.mirror {
+			s.queue = nil // its mirror knows no better
+		}
 		s.refuse(resp)
 		return false
 	case status == http.StatusMisdirectedRequest:
@@ -108,10 +114,13 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 		s.discard(resp)
 		s.err = fmt.Errorf("%s gave the stream up: %w", up.name, media.ErrUnavailable)
 		return false
-	case status == http.StatusServiceUnavailable && s.ask.holds:
+	case status == http.StatusServiceUnavailable && s.ask.holds && up.base != "":
 		return true
 	case status >= 500:
 		s.proxy.metrics.failed(up.name)
+		if up.base == "" { // a mirror comes first for a moment
+			s.proxy.resting.add(up.name)
+		}
 		s.refuse(resp)
 		return false
 	case status >= 400:
@@ -121,6 +130,12 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 	s.discard(resp)
 	s.failed(up, fmt.Errorf("%s answers %d: %w", up.name, status, errBadAnswer))
 	return false
+}
+
+func (s *search) countMirror(up upstream) {
+	if up.store != "" && up.store == s.mirror {
+		s.proxy.metrics.mirrorAnswers.Inc()
+	}
 }
 
 func (s *search) refuse(resp *http.Response) {
@@ -170,13 +185,14 @@ func (s *search) locate(ctx context.Context) error {
 			return err
 		}
 		if s.where.recording != "" {
-			s.queue = append(s.queue, upstream{name: archiveName})
+			s.queue = append(s.queue, s.proxy.archives.all...)
 		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	s.archived = loc.State == media.Archived
 	s.guess, s.first = loc.Guess, ""
 	if loc.State.Growing() && !loc.Guess && len(loc.Nodes) > 0 {
 		s.first = loc.Nodes[0]
@@ -188,8 +204,19 @@ func (s *search) locate(ctx context.Context) error {
 		}
 	}
 	s.queue = s.proxy.resting.order(s.queue)
-	if loc.Archived || (!current && s.rounds > 1 && !loc.State.Growing()) {
-		s.queue = append(s.queue, upstream{name: archiveName})
+	switch {
+	case loc.Archived && !loc.Guess:
+		stores, err := s.proxy.archives.of(loc)
+		if err != nil {
+			s.err = err
+		}
+		s.mirror = loc.Mirror
+		if moved && len(stores) > 0 && slices.Contains(s.tried, stores[0].name) {
+			stores = nil
+		}
+		s.queue = append(s.queue, s.proxy.resting.order(stores)...)
+	case loc.Guess, !current && s.rounds > 1 && !loc.State.Growing():
+		s.queue = append(s.queue, s.proxy.archives.all...)
 	}
 	return nil
 }

@@ -17,13 +17,11 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// archiveName stands for the archive where nodes have a host.
-const archiveName = "archive"
-
-// upstream is one place to ask: an ingest node, or the archive.
+// upstream is one place to ask: an ingest node, or an archive.
 type upstream struct {
-	name string // host and port, or archiveName
-	base string // empty for the archive
+	name  string // host and port, or archiveName, behind which others than the default one have their name
+	base  string // empty for an archive
+	store string // an archive's name; empty for a node
 }
 
 // ask is one request as it goes to upstreams, whichever is chosen.
@@ -76,7 +74,7 @@ func (p *Proxy) send(ctx context.Context, up upstream, a ask) (*http.Response, e
 	base := up.base
 	transport := p.transport
 	if base == "" {
-		base, transport = "http://"+archiveName, p.archive
+		base, transport = "http://"+archiveName, p.archives.stores[up.store]
 	}
 	req, err := http.NewRequestWithContext(ctx, a.method, base+uri, nil)
 	if err != nil {

@@ -169,7 +169,7 @@ func newWorld(t testing.TB, config Config) *world {
 		config.Directories = []string{"http://dir"}
 	}
 	config.Transport = w.net
-	w.Proxy = New(config, w.archive, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	w.Proxy = New(config, map[string]http.Handler{"": w.archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)

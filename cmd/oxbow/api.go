@@ -57,6 +57,7 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
+	n.services.add(ctx, "event stream", server.Run) // stops before the server that would wait for its streams
 	n.services.add(ctx, "registration", n.register)
 	select {
 	case <-looked: // before that it would refuse the operator's own token
@@ -100,7 +101,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		Sources: n.catalog, Retention: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
-		Nodes:          memo.Nodes, Owner: memo.Owner,
+		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -51,6 +52,9 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	return n.services.wait(ctx)
 }
 
+// archiveMemory is for the indexes and playlists of archived recordings, of all stores together.
+const archiveMemory = 256 << 20
+
 // startEdge makes the caching edge. It knows the directory service's addresses and the archive, and nothing else of
 // this process: live media reaches it over HTTP.
 func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlags) *cacheproxy.Proxy {
@@ -58,13 +62,21 @@ func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlag
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
 	}
-	archive := origin.New(origin.Config{}, n.archives[media.DefaultArchive], nil, latest,
-		n.logger, prometheus.WrapRegistererWith(prometheus.Labels{"storage": "archive"}, n.metrics))
+	stores := make(map[string]http.Handler, len(n.archives))
+	for name, objects := range n.archives {
+		labels := prometheus.Labels{"storage": "archive"} // as ever for the default one
+		if name != media.DefaultArchive {
+			labels["storage"] = "archive:" + name
+		}
+		stores[name] = origin.New(origin.Config{CacheBytes: archiveMemory / int64(len(n.archives))}, objects, nil, latest,
+			n.logger, prometheus.WrapRegistererWith(labels, n.metrics))
+	}
 	edge = cacheproxy.New(
-		cacheproxy.Config{Directories: directory, MaxBytes: int64(flags.CacheSize)}, archive, n.logger, n.metrics)
+		cacheproxy.Config{Directories: directory, MaxBytes: int64(flags.CacheSize)}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()
 		return edge.Close()
 	})
+	n.services.add(ctx, "events", edge.Follow)
 	return edge
 }

@@ -106,6 +106,7 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	rest, edge := n.newAPI(ctx, n.sources, api.Config{}, ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
 	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), rest.Internal(), n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
+	n.services.add(ctx, "event stream", rest.Run)
 	tunnel := role.publishers.Tunnel()
 	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(rest.Public(), tunnel, edge), n.logger))
 	n.openFor(ctx, doors, role.publishers, tunnel)

@@ -61,8 +61,6 @@ func (db *DB) LapseClaims(ctx context.Context, owner string, now time.Time) (int
 // dropped at dropLocal (the zero time: never), or by the setting local_retention where that is set; after dropping it
 // has no local copy; after deletion its row is a tombstone. media.ErrFenced when another claim has followed.
 func (db *DB) FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error {
-	const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3,
-		progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 	now := db.now().UnixMilli()
 	switch c.Action {
 	case media.ActArchive:
@@ -74,6 +72,10 @@ func (db *DB) FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Tim
 	}
 	return fmt.Errorf("finish claim: %w: action %.20q", media.ErrInvalid, c.Action)
 }
+
+// done is what every finished claim leaves behind.
+const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3,
+	progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 
 // SaveProgress tells how far a claim's work is, until it is finished. media.ErrFenced when another claim has followed.
 func (db *DB) SaveProgress(ctx context.Context, c media.Claim, p media.Progress) error {

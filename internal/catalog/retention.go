@@ -222,8 +222,7 @@ func reasonOfAge(s media.Settings) string {
 // finishArchive is FinishClaim's for archiving: the copy of the cluster goes by the settings in force, or else when the
 // archiver would have it.
 func (db *DB) finishArchive(ctx context.Context, c media.Claim, now int64, grace time.Time) error {
-	const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3, state = 'archived',
-		archived_at = $3, drop_due = $4, drop_grace = $5, drop_reason = $6`
+	const archived = done + `state = 'archived', archived_at = $3, drop_due = $4, drop_grace = $5, drop_reason = $6`
 	path := c.Recording.Path
 	err := db.write(ctx, func(tx *sql.Tx) error {
 		s, err := lockSettings(ctx, tx, path)
@@ -231,7 +230,7 @@ func (db *DB) finishArchive(ctx context.Context, c media.Claim, now int64, grace
 			return err
 		}
 		due, reason := dropDueOf(time.UnixMilli(now), grace, s)
-		n, err := changed(ctx, tx, settleQuery(done), c.Recording.ID, c.Epoch, now, millis(due), millis(grace), reason)
+		n, err := changed(ctx, tx, settleQuery(archived), c.Recording.ID, c.Epoch, now, millis(due), millis(grace), reason)
 		if err == nil && n == 0 {
 			err = media.ErrFenced
 		}

@@ -131,7 +131,10 @@ type Location struct {
 	Nodes []string `json:"nodes,omitempty"`
 	// Archived says that object storage has all of it.
 	Archived bool `json:"archived"`
-	// Guess says that the catalog is away and nobody knows: the nodes may have it, and so may the archive. State is empty.
+	// Archive and Mirror name the stores that have it, as Recording does; a guess names none, for any may have it.
+	Archive string `json:"archive,omitempty"`
+	Mirror  string `json:"mirror,omitempty"`
+	// Guess says that the catalog is away and nobody knows: the nodes may have it, and so may any archive. State is empty.
 	Guess bool `json:"guess,omitempty"`
 }
 

@@ -154,25 +154,8 @@ func (s *S3) bucketThere(ctx context.Context, key string) error {
 
 // ReadFile gives all of an object that has no more than MaxFile bytes.
 func (s *S3) ReadFile(ctx context.Context, key string) ([]byte, error) {
-	name, err := s.key(key)
-	if err != nil {
-		return nil, err
-	}
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.config.Bucket, Key: name})
-	if err != nil {
-		return nil, s.wrap("read", key, err)
-	}
-	size := aws.ToInt64(out.ContentLength)
-	if size > MaxFile || out.ContentLength == nil {
-		err := fmt.Errorf("read object %s: %w: %d bytes", key, media.ErrTooLarge, size)
-		return nil, errors.Join(err, out.Body.Close())
-	}
-	b := make([]byte, size)
-	_, err = io.ReadFull(out.Body, b)
-	if err := errors.Join(err, out.Body.Close()); err != nil {
-		return nil, s.wrap("read", key, err)
-	}
-	return b, nil
+	data, _, _, err := s.ReadChanged(ctx, key, "")
+	return data, err
 }
 
 // OpenRange reads exactly size bytes from offset on. An object that has fewer is an io.ErrUnexpectedEOF.

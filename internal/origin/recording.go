@@ -19,6 +19,7 @@ type recording struct {
 	ref
 	show     Show   // nil if stored
 	manifest []byte // of a stored one, to see whether it changed
+	tag      string // the manifest's, where storage has tags
 	read     time.Time
 	cache    *hls.Cache
 
@@ -177,14 +178,22 @@ func (h *Handler) believe(rec *recording) time.Duration {
 
 func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
 	begun := time.Now()
-	manifest, err := h.files.ReadFile(ctx, reclog.ManifestName(r.path, r.id))
+	known := old
+	if had && old.mu.version.snap.State.Growing() {
+		known = nil
+	}
+	manifest, tag, err := h.readManifest(ctx, r, known)
 	if err != nil {
 		return nil, err
 	}
 	if had && bytes.Equal(manifest, old.manifest) && !old.mu.version.snap.State.Growing() {
 		return old, nil
 	}
-	stored, err := reclog.Load(ctx, h.files, r.path, r.id)
+	files := h.files
+	if h.live == nil { // nothing grows there
+		files = &given{Files: files, name: reclog.ManifestName(r.path, r.id), manifest: manifest}
+	}
+	stored, err := reclog.Load(ctx, files, r.path, r.id)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +205,7 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
 	rec := h.newRecording(r, nil)
-	rec.manifest, rec.read = manifest, begun
+	rec.manifest, rec.tag, rec.read = manifest, tag, begun
 	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
 		// One that another process writes: what was listed stays as it is, and costs nothing again.
 		rec.cache, rec.mu.inits = old.cache, old.initSections()
