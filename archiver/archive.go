@@ -123,6 +123,11 @@ func (j *job) store(ctx context.Context, rec *reclog.Recording) (int64, error) {
 		}
 		total += int64(len(text))
 	}
+	samples, err := j.storeSamples(ctx, rec, uploads)
+	if err != nil {
+		return 0, err
+	}
+	total += samples
 	if !bytes.Equal(finished, manifest) {
 		f := file{key: j.manifestKey(), uploads: uploads[j.manifestKey()]}
 		if err := j.storeText(ctx, f, manifest); err != nil {

@@ -23,6 +23,7 @@ const (
 	kindSegment   kind = "segment"
 	kindPart      kind = "part"
 	kindSubtitle  kind = "subtitle" // one WebVTT segment
+	kindDownload  kind = "download" // the recording as one MP4 file
 	kindNone      kind = "none"     // no URL of the scheme
 )
 
@@ -33,6 +34,7 @@ const (
 	liveFolder     = "live"
 	indexFile      = "index.m3u8"
 	initFile       = "init.mp4"
+	downloadFile   = "recording.mp4"
 	subtitlesName  = "subtitles" // stands where a track's name does
 	playlistSuffix = ".m3u8"
 	iframesSuffix  = ".iframes"
@@ -95,6 +97,10 @@ func (t *target) parse(elems []string) bool {
 	case 4:
 		if file == indexFile {
 			t.kind = kindRecording
+			return true
+		}
+		if file == downloadFile {
+			t.kind = kindDownload
 			return true
 		}
 		t.kind, t.list = kindWhole, hls.Whole

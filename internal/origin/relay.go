@@ -158,7 +158,7 @@ func (r *Relay) follow(w http.ResponseWriter, req *http.Request, t target) {
 
 // waits says that an answer may be held back for what is not there yet.
 func (t target) waits() bool {
-	return t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle
+	return t.kind != kindDownload && t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle
 }
 
 // has says that the owner, another node, has the show that a URL is about.

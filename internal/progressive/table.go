@@ -256,3 +256,23 @@ func boolInt(b bool) int {
 	}
 	return 0
 }
+
+// Fits says that the table has the samples of each segment of a take that has media, within the segment's bytes.
+func (t *Table) Fits(take int, segments []media.Segment) bool {
+	for i := range segments {
+		seg := &segments[i]
+		if !hasMedia(seg, take) {
+			continue
+		}
+		at, ok := t.find(seg.MSN)
+		if !ok {
+			return false
+		}
+		end := int64(0)
+		t.each(at, nil, func(p *part) { end += p.skip + p.bytes })
+		if end > seg.Size {
+			return false
+		}
+	}
+	return true
+}

@@ -166,12 +166,39 @@ func (p *plan) edit() {
 			zero, first = at, false
 		}
 	}
+	if p.cut.HasStart {
+		zero = p.firstShown(zero)
+	}
 	for _, t := range p.file.tracks {
 		if len(t.chunks) > 0 {
 			p.editTrack(t, zero)
 			p.file.length = max(p.file.length, t.length)
 		}
 	}
+}
+
+// firstShown gives when the first picture at a moment or after it is shown: where an edit begins in the middle of a
+// picture's time, players differ in what they do with the rest of it, and sound would not be in step. Without a picture
+// within a second it is the moment.
+func (p *plan) firstShown(at time.Duration) time.Duration {
+	for _, t := range p.file.tracks {
+		if len(t.chunks) == 0 || t.info.Kind != media.Video {
+			continue
+		}
+		from := media.Ticks(at, t.timescale) - t.first
+		shown := int64(math.MaxInt64)
+		p.file.walk(t, func(_ *chunk, s *timed) bool {
+			if pts := s.dts + s.cto; pts >= from {
+				shown = min(shown, pts)
+			}
+			return s.dts < from+t.timescale
+		})
+		if p.cut.HasEnd && shown >= media.Ticks(p.cut.End-p.endCut, t.timescale)-t.first || shown > from+t.timescale {
+			return at
+		}
+		return media.Duration(shown+t.first, t.timescale)
+	}
+	return at
 }
 
 func (p *plan) editTrack(t *track, zero time.Duration) {

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -227,8 +229,10 @@ type shown struct {
 func frames(tb testing.TB, file, stream string, options ...string) (list []shown) {
 	tb.Helper()
 	args := append([]string{"-v", "error", "-xerror", "-i", file, "-map", "0:" + stream, "-fps_mode", "passthrough",
-		"-enc_time_base", "1:1000"}, options...)
+		"-enc_time_base", "1:1000", "-copyts"}, options...)
+	num, den := int64(0), int64(1)
 	for line := range strings.Lines(mustRun(tb, "ffmpeg", append(args, "-f", "framemd5", "-")...)) {
+		_, _ = fmt.Sscanf(line, "#tb 0: %d/%d", &num, &den)
 		f := strings.Split(line, ",")
 		if strings.HasPrefix(line, "#") || len(f) != 6 {
 			continue
@@ -237,8 +241,28 @@ func frames(tb testing.TB, file, stream string, options ...string) (list []shown
 		if _, err := fmt.Sscan(strings.TrimSpace(f[2]), &s.at); err != nil {
 			tb.Fatal(err)
 		}
+		s.at = (s.at*num*1000 + den/2) / den
 		s.hash = strings.TrimSpace(f[5])
 		list = append(list, s)
+	}
+	return list
+}
+
+// packets gives a stream's packets that are decoded and shown.
+func packets(tb testing.TB, file, stream string) (list []shown) {
+	tb.Helper()
+	out := mustRun(tb, "ffprobe", "-v", "error", "-select_streams", stream, "-show_packets", "-show_data_hash", "md5",
+		"-show_entries", "packet=pts_time,flags,data_hash", "-of", "csv=p=0:nk=1", file)
+	for line := range strings.Lines(out) {
+		f := strings.Split(strings.TrimSpace(line), ",")
+		if len(f) < 3 || strings.Contains(f[1], "D") {
+			continue
+		}
+		at, err := strconv.ParseFloat(f[0], 64)
+		if err != nil {
+			tb.Fatalf("%q: %v", line, err)
+		}
+		list = append(list, shown{int64(math.Round(at * 1000)), f[2]})
 	}
 	return list
 }
