@@ -120,7 +120,7 @@ func (b *builder) scan(src io.Reader, seg *media.Segment) error {
 	end, count := int64(0), 0
 	err := reclog.ScanFragments(src, seg, func(f reclog.Fragment) error {
 		data, err := r.read(f.Moof)
-		if err == nil && (f.At+data < end || f.At+data+r.bytes() > f.End) {
+		if err == nil && (data < int64(len(f.Moof))+8 || f.At+data < end || f.At+data+r.bytes() > f.End) {
 			err = errors.New("samples lie outside of their mdat")
 		}
 		if count += len(r.samples); err == nil && count > maxSamples {
