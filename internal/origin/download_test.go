@@ -78,7 +78,7 @@ func TestDownloadsObeyConditionsAndRanges(t *testing.T) {
 	h, _ := s.handler(Config{})
 	whole := get(t, h, downloadURL, 200)
 	size, etag := len(whole.body), whole.Header.Get("Etag")
-	if head := ask(t, h, http.MethodHead, downloadURL); head.StatusCode != 200 || len(head.body) > 0 ||
+	if head := ask(t, h, http.MethodHead, downloadURL); head.StatusCode != http.StatusOK || len(head.body) > 0 ||
 		head.Header.Get("Content-Length") != fmt.Sprint(size) || head.Header.Get("Accept-Ranges") != "bytes" {
 		t.Errorf("HEAD: %v", head.Header)
 	}

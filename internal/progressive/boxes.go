@@ -259,16 +259,20 @@ func (f *File) minfHead(t *track) []byte {
 
 // tableWriter writes numbers of a sample table.
 type tableWriter struct {
-	w   *bufio.Writer
-	bad bool
+	w       *bufio.Writer
+	bad     bool
+	scratch [4]byte // on the stack it would escape with each number
+}
+
+func (w *tableWriter) put(v uint32) {
+	binary.BigEndian.PutUint32(w.scratch[:], v)
+	_, err := w.w.Write(w.scratch[:])
+	w.bad = w.bad || err != nil
 }
 
 func (w *tableWriter) u32(values ...uint32) {
 	for _, v := range values {
-		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], v)
-		_, err := w.w.Write(b[:])
-		w.bad = w.bad || err != nil
+		w.put(v)
 	}
 }
 
@@ -322,7 +326,7 @@ func (f *File) sampleTables(t *track) (list []section, size int64) {
 		out.open("stsz", stsz.size, 0, 0)
 		out.u32(t.samples)
 		f.walk(t, func(_ *chunk, s *timed) bool {
-			out.u32(s.size)
+			out.put(s.size)
 			return !out.bad
 		})
 	}

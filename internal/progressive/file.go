@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"io"
 	"time"
 
@@ -97,9 +98,7 @@ func (f *File) sum() {
 }
 
 // errEnough ends the writing of a header whose wanted range is written.
-type errEnough struct{}
-
-func (errEnough) Error() string { return "enough" }
+var errEnough = errors.New("enough")
 
 // window lets a range of what is written through.
 type window struct {
@@ -126,7 +125,7 @@ func (w *window) Write(p []byte) (int, error) {
 		}
 	}
 	if w.pos += n; w.pos >= w.to {
-		w.err = errEnough{}
+		w.err = errEnough
 	}
 	return len(p), nil
 }
@@ -154,7 +153,7 @@ func (f *File) writeHeader(w io.Writer, from, to int64) (int64, error) {
 		}
 		pos += s.size
 	}
-	if _, enough := out.err.(errEnough); !enough && out.err != nil { //nolint:errorlint // it is never wrapped
+	if out.err != nil && !errors.Is(out.err, errEnough) {
 		return out.sent, out.err
 	}
 	return out.sent, nil

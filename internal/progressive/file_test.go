@@ -253,6 +253,23 @@ func ends(list []shown) []int64 {
 	return []int64{list[0].at, list[len(list)-1].at}
 }
 
+func TestSecondLanguage(t *testing.T) {
+	root, rec := record(t, nil, mustClip(t, 5, "192x108", 44100))
+	if len(rec.Tracks) != 3 {
+		t.Fatalf("%d tracks", len(rec.Tracks))
+	}
+	file := mustWrite(t, root.Files(), mustBuild(t, source(t, root.Files(), rec), Cut{}))
+	if first, second := packets(t, file, "a:0"), packets(t, file, "a:1"); len(first) < 200 || !slices.Equal(first, second) {
+		t.Errorf("%d and %d units", len(first), len(second))
+	}
+	got := mustRun(t, "ffprobe", "-v", "error", "-show_entries",
+		"stream=codec_type:stream_disposition=default:stream_tags=language,handler_name", "-of", "csv=p=0", file)
+	want := "video,1,und,VideoHandler\naudio,1,nld,Nederlands\naudio,0,und,English\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestAudioAlone(t *testing.T) {
 	clip := mustClip(t, 7, "192x108", 44100, "-vn")
 	root, rec := record(t, nil, clip)
@@ -350,8 +367,8 @@ func (p *pattern) Close() error { return nil }
 // synthetic makes a recording of that many segments of 4 s, of 100 pictures of some bytes each.
 func synthetic(tb testing.TB, segments int, size uint32) *Recording {
 	tb.Helper()
-	root, real := record(tb, nil, mustClip(tb, 3, "192x108", 48000))
-	src := source(tb, root.Files(), real)
+	root, rec := record(tb, nil, mustClip(tb, 3, "192x108", 48000))
+	src := source(tb, root.Files(), rec)
 	src.Segments, src.Tables = make([][]media.Segment, 2), [][]*Table{make([]*Table, 2)}
 	for track, timescale := range []int64{90000, 48000} {
 		var b builder

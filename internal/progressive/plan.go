@@ -88,8 +88,8 @@ func (p *plan) tracks() error {
 		return fmt.Errorf("%w: %d tracks, %d have segments", media.ErrCorrupt, len(lead), len(p.rec.Segments))
 	}
 	for i := range lead {
-		t := &track{index: i, info: lead[i], clocks: make([]clock, len(p.rec.Takes)), entryOf: make([]uint32, len(p.rec.Takes))}
-		t.timescale = lead[i].Timescale
+		t := &track{index: i, info: lead[i], timescale: lead[i].Timescale}
+		t.clocks, t.entryOf = make([]clock, len(p.rec.Takes)), make([]uint32, len(p.rec.Takes))
 		for j := range p.rec.Takes {
 			take := &p.rec.Takes[j]
 			if len(take.Tracks) != len(lead) || take.Tracks[i].Timescale <= 0 || t.timescale <= 0 {
@@ -243,7 +243,8 @@ func (p *plan) add(i, take int, seg *media.Segment) error {
 	}
 	_, table, ok := p.find(i, seg)
 	if !ok {
-		return fmt.Errorf("segment %d of %s: %w: its samples are unknown", seg.MSN, p.file.tracks[i].info.Name, media.ErrCorrupt)
+		return fmt.Errorf("segment %d of %s: %w: its samples are unknown", seg.MSN, p.file.tracks[i].info.Name,
+			media.ErrCorrupt)
 	}
 	at, _ := table.find(seg.MSN)
 	c := chunk{track: uint16(i), take: uint16(take), at: int32(at), hi: table.segments[at].samples, base: seg.Offset}

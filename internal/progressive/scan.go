@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
@@ -30,7 +31,9 @@ func Scan(ctx context.Context, files Files, name string, take int, segments []me
 		}
 		segments = segments[n:]
 	}
-	return &b.table, nil
+	t := &b.table
+	t.blob, t.segments = slices.Clone(t.blob), slices.Clone(t.segments) // as large as they are, and no larger
+	return t, nil
 }
 
 // window scans the segments that one reading covers and gives their number.
@@ -170,8 +173,6 @@ func (f *fields) u32() uint32 {
 	return v
 }
 
-func (f *fields) u64() uint64 { return uint64(f.u32())<<32 | uint64(f.u32()) }
-
 // read takes a moof's samples and gives where their bytes begin, from the moof's first byte. Parts have one trun.
 func (r *run) read(moof []byte) (data int64, err error) {
 	r.samples = r.samples[:0]
@@ -201,11 +202,10 @@ func (r *run) read(moof []byte) (data int64, err error) {
 		}
 	}
 	d := fields{b: tfdt}
-	dts := uint64(0)
-	if d.u32()>>24 == 1 {
-		dts = d.u64()
-	} else {
-		dts = uint64(d.u32())
+	wide := d.u32()>>24 == 1
+	dts := uint64(d.u32())
+	if wide {
+		dts = dts<<32 | uint64(d.u32())
 	}
 	if h.bad || d.bad || dts > maxTicks {
 		return 0, errors.New("tfhd or tfdt")

@@ -77,6 +77,7 @@ type timed struct {
 // walk calls fn for each sample of a track, in order, until it says false. Decode times ascend, whatever the takes say.
 func (f *File) walk(t *track, fn func(c *chunk, s *timed) bool) {
 	last, first, going := int64(math.MinInt64), t.first, true
+	var out timed // one for all: it escapes
 	for _, at := range t.chunks {
 		c := &f.chunks[at]
 		clock := t.clocks[c.take]
@@ -85,7 +86,7 @@ func (f *File) walk(t *track, fn func(c *chunk, s *timed) bool) {
 				return
 			}
 			at := clock.ticks(s.dts)
-			out := timed{dts: at - c.cut - first, duration: clock.ticks(s.dts+int64(s.duration)) - at, size: s.size, sync: s.sync}
+			out = timed{dts: at - c.cut - first, duration: clock.ticks(s.dts+int64(s.duration)) - at, size: s.size, sync: s.sync}
 			if s.cto != 0 {
 				out.cto = clock.ticks(s.dts+int64(s.cto)) - at
 			}

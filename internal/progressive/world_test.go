@@ -99,6 +99,20 @@ func readFLV(tb testing.TB, file string) (tracks []media.Track, frames []media.F
 	return tracks, frames
 }
 
+// withSecondLanguage has the sound twice.
+func withSecondLanguage(tracks []media.Track, frames []media.Frame) ([]media.Track, []media.Frame) {
+	second := tracks[1]
+	second.Name, second.Language, second.Label = "audio2", "en-GB", "English"
+	var all []media.Frame
+	for _, f := range frames {
+		if all = append(all, f); f.Track == 1 {
+			f.Track = 2
+			all = append(all, f)
+		}
+	}
+	return append(tracks, second), all
+}
+
 // sink is a catalog that needs none.
 type sink struct{}
 
@@ -122,6 +136,9 @@ func record(tb testing.TB, change func(*media.Settings), clips ...string) (*recl
 	now := time.Now()
 	for i, clip := range clips {
 		tracks, frames := readFLV(tb, clip)
+		if strings.HasSuffix(tb.Name(), "SecondLanguage") {
+			tracks, frames = withSecondLanguage(tracks, frames)
+		}
 		pub, err := p.Publish(tb.Context(), media.Stream{Path: testPath, Settings: settings}, uint64(i)+1)
 		if err != nil {
 			tb.Fatal(err)
