@@ -9,7 +9,7 @@
 // # The file
 //
 // ftyp, moov, mdat. The mdat has the tracks' segments in turn, as chunks: all samples of the first segment of each
-// track, then of the second, so that a player can begin with the first bytes behind the moov. Offsets are 64-bit (co64),
+// track, then of the second, so that a player can begin with the first bytes behind the moov. Offsets are 64-bit,
 // the mdat has a 64-bit size from 4 GiB on, and durations are 64-bit where 31 bits do not hold them. The tracks' media
 // clock is the takes' own; where takes differ, the least that all have a whole part of. Composition offsets are signed
 // (ctts version 1, cslg), as in the track files.
