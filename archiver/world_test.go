@@ -278,7 +278,7 @@ func part(seq uint32, dts, duration int64, payload []byte) []byte {
 		box("traf",
 			box("tfhd", words(0x020000|0x20, 1, 0)),
 			box("tfdt", words(1<<24, uint32(dts>>32), uint32(dts))),
-			box("trun", words(0x1|0x100|0x200, 1, 0, uint32(duration), uint32(len(payload))))))
+			box("trun", words(0x1|0x100|0x200, 1, 108, uint32(duration), uint32(len(payload))))))
 	return append(moof, box("mdat", payload)...)
 }
 

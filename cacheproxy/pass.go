@@ -25,7 +25,6 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		return fmt.Errorf("%d waiters: %w", p.config.MaxWaiters, errBusy)
 	}
 	p.metrics.waiters.Inc()
-	defer p.left()
 	s := p.search(rt, k, r.Method)
 	for _, name := range passedRequestHeaders() {
 		if values := r.Header[name]; len(values) > 0 {
@@ -33,6 +32,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		}
 	}
 	resp, _, err := s.next(r.Context())
+	p.left() // a body may take hours, and waits for nobody
 	if err != nil {
 		return err
 	}

@@ -437,6 +437,27 @@ func TestWaitersAndFlightsAreBounded(t *testing.T) {
 	})
 }
 
+func TestDownloadsTakeClips(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		w.directory.location = media.Location{Recording: testRec, State: media.Archived, Archived: true}
+		w.archive.set(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Disposition", "attachment")
+			_, _ = rw.Write([]byte(r.URL.RawQuery))
+		})
+		uri := recBase + "/recording.mp4"
+		rec := w.get(t, uri+"?end=1m30s&x=y&start=2s")
+		wantStatus(t, rec, http.StatusOK)
+		if rec.Body.String() != "start=2.000&end=90.000" || rec.Header().Get("Content-Disposition") != "attachment" {
+			t.Errorf("%q %v", rec.Body, rec.Header())
+		}
+		wantStatus(t, w.get(t, uri+"?start=x"), http.StatusBadRequest)
+		if n := w.waiting.Load(); n != 0 {
+			t.Errorf("%d waiters", n)
+		}
+	})
+}
+
 func TestDownloadsPassThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{MaxObjectBytes: 10})

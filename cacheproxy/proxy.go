@@ -181,6 +181,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 		p.refresh(r.Context(), rt, k)
 		return res, p.respond(w, r, found{object: o, result: res}, now)
 	case rt.kind == kindDownload:
+		if k.clip, err = hls.ParseClip(r.URL.RawQuery); err != nil {
+			return resultError, err
+		}
 		return resultPass, p.pass(w, r, rt, k)
 	}
 	return p.serveMiss(w, r, rt, k)

@@ -202,7 +202,9 @@ func mediaKey(path string) key {
 func (k key) current() bool { return !k.Blocking }
 
 // blocks says that an upstream may hold the answer back until there is one: a clip may be a bit ahead of the live edge.
-func (k key) blocks(what kind) bool { return what == kindPart || k.Blocking || k.clip != hls.Clip{} }
+func (k key) blocks(what kind) bool {
+	return what == kindPart || k.Blocking || what.text() && k.clip != hls.Clip{}
+}
 
 // query is the normalised query for an upstream.
 func (k key) query() string {

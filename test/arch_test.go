@@ -24,14 +24,17 @@ var allowed = map[string][]string{
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
 	},
-	"internal/media":     {},
-	"internal/bitstream": {"internal/media"},
-	"internal/hls":       {"internal/media", "github.com/klauspost/compress"},
-	"internal/reclog":    {"internal/media", "internal/hls", "golang.org/x/sys"},
-	"internal/origin":    {"internal/media", "internal/hls", "internal/reclog", "github.com/prometheus/client_golang"},
-	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
-	"internal/registry":  {"internal/media", "github.com/redis/go-redis/v9"},
-	"internal/control":   {"internal/media"},
+	"internal/media":       {},
+	"internal/bitstream":   {"internal/media"},
+	"internal/hls":         {"internal/media", "github.com/klauspost/compress"},
+	"internal/reclog":      {"internal/media", "internal/hls", "golang.org/x/sys"},
+	"internal/progressive": {"internal/media", "internal/reclog"},
+	"internal/origin": {
+		"internal/media", "internal/hls", "internal/reclog", "internal/progressive", "github.com/prometheus/client_golang",
+	},
+	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
+	"internal/registry": {"internal/media", "github.com/redis/go-redis/v9"},
+	"internal/control":  {"internal/media"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
@@ -53,8 +56,8 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang", "github.com/bluenviron/mediacommon/v2",
 	},
 	"archiver": {
-		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "github.com/prometheus/client_golang",
-		"golang.org/x/sync",
+		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
+		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"cacheproxy": {"internal/media", "internal/hls", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
 	"api": {

@@ -9,6 +9,7 @@
 //	/{publisher}/{stream}/{recording}/{track}.m3u8         all of it
 //	/{publisher}/{stream}/{recording}[/live]/{track}.iframes.m3u8    a video track's random access points
 //	/{publisher}/{stream}/{recording}[/live]/subtitles.m3u8          subtitles, if the recording has them
+//	/{publisher}/{stream}/{recording}/recording.mp4        all of it as one file (package progressive)
 //	/{publisher}/{stream}/{recording}/{take}/{track}/init.mp4
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.m4s
 //	/{publisher}/{stream}/{recording}/{take}/{track}/{msn}.{part}.m4s
@@ -24,6 +25,11 @@
 // Playlists that do not slide take a clip, ?start= and ?end= (hls.Clip). The multivariant playlist takes all forms of
 // bounds and names media playlists by times of day. Those refuse what is relative to a live edge that moves, since
 // each reload would be another playlist.
+//
+// A download takes a clip too, cut to the picture. While the recording grows only what has an end, in absolute terms,
+// can be downloaded (409): each answer without would be another file. Its header is made once, detached from the
+// requests that wait for it, few at a time; what takes longer than they wait is 503, and ready for the next. Bodies may
+// take hours: each write has a deadline, the whole has none.
 //
 // Flow: parse the path; find the recording, as a show or from storage through a bounded cache; for a playlist or a
 // hinted part, wait until a snapshot has what was asked for; answer from the version's body (rendered and compressed
@@ -45,5 +51,7 @@
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.
 //  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
 //     the next wait shorter. What memory serves has no part in that.
-//  8. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
+//  8. A download has one strong ETag wherever it is answered, so that it can be resumed at another node, or from the
+//     archive.
+//  9. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
 package origin

@@ -24,7 +24,7 @@ func newHeaders() headers {
 	one := func(s string) []string { return []string{s} }
 	return headers{
 		any:       one("*"),
-		expose:    one("Date, Age, Content-Length, Content-Range, ETag"),
+		expose:    one("Date, Age, Content-Length, Content-Range, ETag, Content-Disposition"),
 		methods:   one("GET, HEAD, OPTIONS"),
 		allow:     one("Range, If-None-Match, If-Range, Cache-Control"),
 		day:       one("86400"),
@@ -80,7 +80,7 @@ func (x *exchange) fail(err error) {
 		x.h.logger.Error("request not answered", "path", x.r.URL.Path, "err", err)
 	}
 	text := strconv.Itoa(status) + " " + strings.ToLower(http.StatusText(status)) + "\n"
-	if status == http.StatusBadRequest {
+	if status == http.StatusBadRequest || status == http.StatusConflict {
 		text = strconv.Itoa(status) + " " + err.Error() + "\n" // it tells of the request only
 	}
 	header := x.w.Header()

@@ -35,6 +35,11 @@ type Config struct {
 	// DemandTimeout bounds the wait for a stream that a source is about to bring to be live; StartTimeout follows. Zero
 	// is 4 s: both together stay below the 15 s that an edge waits and the 20 s that hls.js does.
 	DemandTimeout time.Duration
+	// MaxDownloads bounds the files that are being sent at a time; those above get 503. Zero is 256.
+	MaxDownloads int
+	// DownloadBytes bounds the memory for what is known of files that are downloaded: about four bytes a sample. Zero is
+	// 128 MiB.
+	DownloadBytes int64
 	// Wanted is told of every request for a stream or a growing recording's playlist, and says whether a source is about
 	// to bring the stream. It must not wait. Nil is no sources.
 	Wanted func(path media.StreamPath) bool
@@ -58,6 +63,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = 4 * time.Second
+	}
+	if c.MaxDownloads == 0 {
+		c.MaxDownloads = 256
+	}
+	if c.DownloadBytes == 0 {
+		c.DownloadBytes = 128 << 20
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 10 * time.Second
@@ -99,6 +110,7 @@ type Handler struct {
 	gone       *cache[ref, bool]
 	waiters    atomic.Int64
 	readings   *readings
+	downloads  *downloads
 	headers    headers
 
 	mu struct {
@@ -119,6 +131,7 @@ func New(
 	}
 	h.mu.shows = make(map[ref]*recording)
 	h.readings = newReadings(h.cfg.ReadTimeout, h.metrics.late, logger)
+	h.downloads = h.newDownloads(files)
 	h.stored = newCache(h.cfg.CacheBytes, h.cfg.LoadTimeout, h.load)
 	h.gone = newCache(1<<20, h.cfg.LoadTimeout, h.isGone)
 	h.latest = newCache(1<<20, h.cfg.LoadTimeout, func(
@@ -170,6 +183,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = x.multivariant(t)
 	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
 		err = x.playlist(t)
+	case kindDownload:
+		err = x.download(t)
 	case kindInit:
 		err = x.late(t, x.init)
 	case kindSegment:

@@ -69,7 +69,7 @@ func TestHTTP1_HTTP11_UnknownPathsAre404(t *testing.T) {
 	unknown := []string{
 		"/nobody/show/index.m3u8", "/acme/other/index.m3u8", "/acme/show/" + string(otherID) + "/index.m3u8",
 		testBase + "/subtitles.m3u8", testBase + "/live/subtitles.m3u8", testBase + "/1/subtitles/init.mp4",
-		testBase + "/1/video/7.m4s", testBase + "/2/video/1.m4s", testBase + "/1/video/1.9.m4s", testBase + "/recording.mp4",
+		testBase + "/1/video/7.m4s", testBase + "/2/video/1.m4s", testBase + "/1/video/1.9.m4s",
 	}
 	for _, path := range badPaths() {
 		if strings.HasPrefix(path, "/") && !strings.ContainsAny(path, "\n\x00") {

@@ -17,6 +17,9 @@ type metrics struct {
 	loads    *prometheus.CounterVec
 	broken   prometheus.Counter
 	late     prometheus.Gauge
+	// downloads counts the files prepared, and downloading those being sent.
+	downloads   *prometheus.CounterVec
+	downloading prometheus.Gauge
 	// underway and sent are what Busy tells.
 	underway, sent atomic.Int64
 }
@@ -41,10 +44,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		late: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "oxbow_origin_late_readings", Help: "Readings of storage that nobody waits for any more: it stalls.",
 		}),
+		downloads: vec("downloads_prepared_total", "Files for download whose header was made, by result.", "result"),
+		downloading: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oxbow_origin_downloads", Help: "Downloads that are being sent.",
+		}),
 		broken: counter("media_read_errors_total", "Answers that ended early because storage failed in mid-body."),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.bytes, m.renders, m.packs, m.waiting, m.waits, m.loads, m.broken, m.late)
+		reg.MustRegister(m.requests, m.bytes, m.renders, m.packs, m.waiting, m.waits, m.loads, m.broken, m.late, m.downloads,
+			m.downloading)
 	}
 	return m
 }

@@ -26,6 +26,7 @@ const (
 	kindSubtitle  kind = "subtitle" // one WebVTT segment
 	kindPicture   kind = "picture"  // a recording's thumbnail, sprite sheet or their track
 	kindPoster    kind = "poster"   // a stream's thumbnail: of the show that is live, else of the latest recording
+	kindDownload  kind = "download" // the recording as one MP4 file
 	kindNone      kind = "none"     // no URL of the scheme
 )
 
@@ -36,6 +37,7 @@ const (
 	liveFolder     = "live"
 	indexFile      = "index.m3u8"
 	initFile       = "init.mp4"
+	downloadFile   = "recording.mp4"
 	subtitlesName  = "subtitles" // stands where a track's name does
 	playlistSuffix = ".m3u8"
 	iframesSuffix  = ".iframes"
@@ -107,6 +109,10 @@ func (t *target) parse(elems []string) bool {
 		}
 		if reclog.IsPicture(file) {
 			t.kind, t.name = kindPicture, file
+			return true
+		}
+		if file == downloadFile {
+			t.kind = kindDownload
 			return true
 		}
 		t.kind, t.list = kindWhole, hls.Whole

@@ -16,6 +16,7 @@ func targets() map[string]target {
 	return map[string]target{
 		"/acme/show/index.m3u8":               {ref: ref{path: testPath}, kind: kindStream},
 		testBase + "/index.m3u8":              {ref: here, kind: kindRecording},
+		testBase + "/recording.mp4":           {ref: here, kind: kindDownload},
 		testBase + "/live/video.m3u8":         {ref: here, kind: kindSliding, track: "video"},
 		testBase + "/video.m3u8":              {ref: here, kind: kindWhole, list: hls.Whole, track: "video"},
 		testBase + "/video.iframes.m3u8":      {ref: here, kind: kindIFrames, list: hls.Whole, track: "video"},
@@ -39,7 +40,9 @@ func badPaths() []string {
 	}
 	for _, rest := range []string{
 		"", "/", "/live", "/live/", "/live/.m3u8", "/.m3u8", "/live/video", "/live/video.m3u", "/LIVE/video.m3u8",
-		"/recording.mp4", "/thumbnail.png", "/sprite-0.jpg", "/sprite-01.jpg", "/sprite-100.jpg", "/sprite-1.vtt", "/live/thumbnail.jpg", "/0/video/init.mp4", "/01/video/init.mp4", "/+1/video/init.mp4",
+		"/recording.mp4.mp4", "/Recording.mp4", "/live/recording.mp4", "/1/recording.mp4", "/thumbnail.png", "/sprite-0.jpg",
+		"/sprite-01.jpg", "/sprite-100.jpg", "/sprite-1.vtt", "/live/thumbnail.jpg",
+		"/0/video/init.mp4", "/01/video/init.mp4", "/+1/video/init.mp4",
 		"/-1/video/init.mp4", "/1/video/init.m4s", "/1/video/0.m4s", "/1/video/01.m4s", "/1/video/+1.m4s", "/1/video/1.mp4",
 		"/1/video/1.01.m4s", "/1/video/1.-1.m4s", "/1/video/1..m4s", "/1/video/.1.m4s", "/1/video/1.2.3.m4s", "/1/video/.m4s",
 		"/1/video/1e3.m4s", "/1/video/1_0.m4s", "/1/video/9999999999.m4s", "/9999999999/video/1.m4s", "/1/video/1.9999999999.m4s",

@@ -159,7 +159,7 @@ func (r *Relay) follow(w http.ResponseWriter, req *http.Request, t target) {
 // waits says that an answer may be held back for what is not there yet.
 func (t target) waits() bool {
 	return t.kind != kindSegment && t.kind != kindInit && t.kind != kindSubtitle && t.kind != kindPicture &&
-		t.kind != kindPoster
+		t.kind != kindPoster && t.kind != kindDownload
 }
 
 // has says that the owner, another node, has the show that a URL is about.

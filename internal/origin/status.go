@@ -28,6 +28,7 @@ var statuses = []struct {
 	{errLeft, 499, "no-store"}, // is not sent; for the metrics
 	{errMoved, http.StatusMisdirectedRequest, "no-store"},
 	{errNotYet, http.StatusNotFound, "no-store"},
+	{errGrowing, http.StatusConflict, "no-store"},
 	{errMethod, http.StatusMethodNotAllowed, "no-store"},
 	{errTimeout, http.StatusServiceUnavailable, "public, max-age=1"},
 	{errBusy, http.StatusServiceUnavailable, "no-store"},

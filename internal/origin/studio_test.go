@@ -35,6 +35,7 @@ var testPath = media.StreamPath{Publisher: "acme", Stream: "show"}
 // studio records a show as the packager does: bytes to reclog, snapshots to its Show, newest parts in memory.
 type studio struct {
 	tb     testing.TB
+	dir    string
 	root   *reclog.Root
 	writer *reclog.Writer
 	take   *reclog.TakeWriter
@@ -98,11 +99,12 @@ func constants(part time.Duration) media.Constants {
 
 func newStudio(tb testing.TB) *studio {
 	tb.Helper()
-	root, err := reclog.OpenRoot(reclog.Config{Dir: tb.TempDir(), Sync: reclog.SyncNever}, slog.New(slog.DiscardHandler))
+	dir := tb.TempDir()
+	root, err := reclog.OpenRoot(reclog.Config{Dir: dir, Sync: reclog.SyncNever}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &studio{tb: tb, root: root, names: []string{"video", "audio"}, bytes: map[string][]byte{}}
+	s := &studio{tb: tb, dir: dir, root: root, names: []string{"video", "audio"}, bytes: map[string][]byte{}}
 	settings := media.DefaultSettings()
 	settings.DVRWindow = media.Span(time.Minute)
 	s.next = hls.Snapshot{
@@ -198,7 +200,7 @@ func (s *studio) startTake() {
 		}}
 	var inits [][]byte
 	for _, name := range s.names {
-		init := bytes.Repeat([]byte(fmt.Sprintf("init of %s, take %d. ", name, number)), 20)
+		init := makeInit(name, number)
 		inits = append(inits, init)
 		s.bytes[fmt.Sprintf("%d/%s", number, name)] = init
 	}
@@ -352,6 +354,18 @@ func (s *studio) live() {
 	s.publish()
 }
 
+// makeInit makes an init section whose sample entry tells of the take.
+func makeInit(name string, take int) []byte {
+	box := func(kind string, payload ...[]byte) []byte {
+		body := bytes.Join(payload, nil)
+		return slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(8+len(body))), []byte(kind), body)
+	}
+	entry := box("avc1", bytes.Repeat([]byte(fmt.Sprintf("init of %s, take %d. ", name, take)), 20))
+	stsd := box("stsd", []byte{0, 0, 0, 0, 0, 0, 0, 1}, entry)
+	mdia := box("mdia", box("mdhd", make([]byte, 24)), box("minf", box("stbl", stsd)))
+	return slices.Concat(box("ftyp", []byte("iso6")), box("moov", box("trak", box("tkhd", make([]byte, 84)), mdia)))
+}
+
 // makePart makes a moof of one sample and its mdat, of size bytes of media.
 func makePart(seq uint32, dts, duration int64, size int) []byte {
 	u32 := func(v ...uint32) []byte {
@@ -368,7 +382,7 @@ func makePart(seq uint32, dts, duration int64, size int) []byte {
 	tfdt := binary.BigEndian.AppendUint64(u32(1<<24), uint64(dts))
 	moof := box("moof",
 		box("mfhd", u32(0, seq)),
-		box("traf", box("tfhd", u32(0x20000, 1)), box("tfdt", tfdt), box("trun", u32(0x000301, 1, 0, uint32(duration), uint32(size)))))
+		box("traf", box("tfhd", u32(0x20000, 1)), box("tfdt", tfdt), box("trun", u32(0x000301, 1, 104, uint32(duration), uint32(size)))))
 	return slices.Concat(moof, box("mdat", bytes.Repeat([]byte{byte(seq), byte(size)}, size/2+1)[:size]))
 }
 

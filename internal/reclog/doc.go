@@ -31,7 +31,8 @@
 //
 // Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
 // files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx,
-// metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there.
+// metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there; the archiver adds playlists and
+// sample tables (package progressive), which nothing here reads.
 //
 // The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are
 // passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by

@@ -45,6 +45,7 @@ type cursor struct {
 	src  io.Reader
 	buf  *bufio.Reader
 	moof []byte
+	lead int64 // bytes of events in front of it
 	pos  int64
 	size int64
 }
@@ -62,6 +63,7 @@ func (c *cursor) next() (fragment, error) {
 	if err != nil {
 		return fragment{}, err
 	}
+	c.lead = events
 	at := c.pos + events
 	head, err := c.head(at, 8)
 	if err != nil {

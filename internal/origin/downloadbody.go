@@ -1,0 +1,93 @@
+package origin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/progressive"
+)
+
+// downloadWrite bounds each write of a download, of a megabyte at most. The whole may take hours.
+const downloadWrite = time.Minute
+
+// download is the body of one answer. Its status goes out with the first byte, so that storage's trouble before that is
+// the answer.
+type download struct {
+	x       *exchange
+	control *http.ResponseController
+	status  int
+	begun   bool
+	failed  error // a write's
+}
+
+func (d *download) begin() {
+	if !d.begun {
+		d.begun = true
+		d.x.w.WriteHeader(d.status)
+	}
+}
+
+func (d *download) prepare() {
+	d.begin()
+	_ = d.control.SetWriteDeadline(time.Now().Add(downloadWrite)) // a writer that knows none has its own
+}
+
+// Write implements io.Writer.
+func (d *download) Write(p []byte) (int, error) {
+	d.prepare()
+	n, err := d.x.w.Write(p)
+	d.failed = err
+	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom, so that the kernel may copy.
+func (d *download) ReadFrom(r io.Reader) (int64, error) {
+	d.prepare()
+	if to, ok := d.x.w.(io.ReaderFrom); ok {
+		return to.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{d.x.w}, r)
+}
+
+// send sends a range of a file. If storage fails in the middle, the answer stays shorter than its Content-Length, and
+// the client goes on from there.
+func (d *download) send(t target, file *progressive.File, from, length int64) error {
+	x := d.x
+	select {
+	case x.h.downloads.slots <- struct{}{}:
+	default:
+		x.clearDownload()
+		return fmt.Errorf("%w: too many downloads", errBusy)
+	}
+	x.h.metrics.downloading.Inc()
+	defer func() {
+		<-x.h.downloads.slots
+		x.h.metrics.downloading.Dec()
+	}()
+	sent, err := x.h.downloads.copier.Send(x.r.Context(), d, file, from, length)
+	if err != nil && !d.begun {
+		x.clearDownload()
+		if x.r.Context().Err() != nil {
+			return errLeft
+		}
+		return err
+	}
+	d.begin()
+	_ = d.control.SetWriteDeadline(time.Time{}) // or it would hold for the connection's next answer
+	x.h.metrics.count(x.kind, d.status, sent)
+	if err != nil && d.failed == nil && x.r.Context().Err() == nil && !errors.Is(err, http.ErrHandlerTimeout) {
+		x.h.metrics.broken.Inc()
+		x.h.logger.Warn("download not sent whole", "publisher", t.path.Publisher, "stream", t.path.Stream,
+			"recording", t.id, "from", from, "sent", sent, "size", length, "err", err)
+	}
+	return nil
+}
+
+// clearDownload takes back the fields that an error's answer must not have.
+func (x *exchange) clearDownload() {
+	x.clearMedia()
+	delete(x.w.Header(), "Content-Disposition")
+}
