@@ -171,11 +171,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kindSliding, kindWhole, kindIFrames, kindSubtitles:
 		err = x.playlist(t)
 	case kindInit:
-		err = x.late(t, x.init)
+		err = x.media(t, x.init)
 	case kindSegment:
-		err = x.late(t, x.segment)
+		err = x.media(t, x.segment)
 	case kindPart:
-		err = x.late(t, x.part)
+		err = x.media(t, x.part)
 	case kindSubtitle:
 		err = x.late(t, x.subtitle)
 	}

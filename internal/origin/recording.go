@@ -21,6 +21,8 @@ type recording struct {
 	manifest []byte // of a stored one, to see whether it changed
 	read     time.Time
 	cache    *hls.Cache
+	// source is the recording whose files have a clip's media; empty is its own.
+	source media.RecordingID
 
 	mu struct {
 		sync.Mutex
@@ -196,7 +198,7 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
 	rec := h.newRecording(r, nil)
-	rec.manifest, rec.read = manifest, begun
+	rec.manifest, rec.read, rec.source = manifest, begun, stored.Source
 	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
 		// One that another process writes: what was listed stays as it is, and costs nothing again.
 		rec.cache, rec.mu.inits = old.cache, old.initSections()
