@@ -35,6 +35,9 @@ func (j *job) archive(ctx context.Context) error {
 	if rec, err = j.recover(ctx, rec); err != nil {
 		return err
 	}
+	if rec, err = j.withSource(ctx, rec); err != nil {
+		return err
+	}
 	size, err := j.store(ctx, rec)
 	if err != nil {
 		return err
@@ -112,6 +115,11 @@ func (j *job) store(ctx context.Context, rec *reclog.Recording) (int64, error) {
 		}
 		total += size
 	}
+	if rec.Source != "" {
+		if err := j.checkMedia(ctx, rec); err != nil {
+			return 0, err
+		}
+	}
 	manifest, playlists, err := texts(rec)
 	if err != nil {
 		return 0, err
@@ -137,7 +145,7 @@ func (j *job) mediaEnds(rec *reclog.Recording) map[string]int64 {
 	ends := make(map[string]int64)
 	for _, take := range rec.Takes {
 		for _, track := range take.Tracks {
-			ends[reclog.TrackName(j.path, j.id, take.Number, track.Name)] = rec.MediaEnd(take.Number, track.Name)
+			ends[rec.TrackName(take.Number, track.Name)] = rec.MediaEnd(take.Number, track.Name)
 		}
 	}
 	return ends
@@ -176,7 +184,7 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	if err := s.Check(); err != nil {
 		return nil, nil, fmt.Errorf("playlists: %w", err)
 	}
-	return manifest, hls.Static(s), nil
+	return manifest, hls.StaticOf(s, mediaBase(rec)), nil
 }
 
 // checkArchive looks, at the price of the indexes, whether the archive has all of the recording; of local, if that is
@@ -204,6 +212,9 @@ func (j *job) checkArchive(ctx context.Context, local *reclog.Recording) error {
 		if object.Size < ends[name] {
 			return fmt.Errorf("archive: %w: object %s has %d bytes", media.ErrCorrupt, name, object.Size)
 		}
+	}
+	if rec.Source != "" {
+		return j.checkMedia(ctx, rec)
 	}
 	return nil
 }

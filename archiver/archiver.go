@@ -25,6 +25,7 @@ type Catalog interface {
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+	Clips
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 }
@@ -52,6 +53,9 @@ type Local interface {
 	Open(ctx context.Context, name string) (*reclog.Range, error)
 	Reopen(ctx context.Context, path media.StreamPath, id media.RecordingID) (*reclog.Recording, *reclog.Writer, error)
 	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
+	// WriteClip writes a clip that refers to its source's media, and OwnMedia gives it a copy of that.
+	WriteClip(ctx context.Context, rec *reclog.Recording) error
+	OwnMedia(ctx context.Context, path media.StreamPath, id media.RecordingID) error
 	// Attached is false for a directory that is another than the first call met: its volume is not mounted.
 	Attached() (bool, error)
 }
@@ -153,6 +157,12 @@ func (a *Archiver) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	for _, made := range []bool{false, true} {
+		group.Go(func() error {
+			a.clipLoop(ctx, made)
+			return nil
+		})
+	}
 	return group.Wait()
 }
 
@@ -189,19 +199,26 @@ func (a *Archiver) Step(ctx context.Context) (did bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("ask what is due: %w", err)
 	}
+	return true, a.do(ctx, claim)
+}
+
+// do does a claimed action.
+func (a *Archiver) do(ctx context.Context, claim media.Claim) error {
 	job := newJob(a, claim)
 	a.metrics.began(claim, time.Now())
 	start := time.Now()
-	err = job.run(ctx)
+	err := job.run(ctx)
 	a.metrics.ended(claim.Action, time.Since(start), err)
 	switch {
 	case err == nil:
-		return true, nil
+		return nil
 	case errors.Is(err, errLost):
 		job.logger.Info("lease lost", "action", claim.Action, "err", err)
-		return true, nil
+		return nil
+	case errors.Is(err, errWaits) && ctx.Err() == nil:
+		return job.postpone(ctx, err)
 	}
-	return true, job.fail(ctx, err)
+	return job.fail(ctx, err)
 }
 
 // delay is how long to wait after one more failure than attempts: doubled by each, with jitter.

@@ -19,6 +19,8 @@ type job struct {
 	path   media.StreamPath
 	id     media.RecordingID
 	logger *slog.Logger
+	// clip is what became of one.
+	clip clipDone
 }
 
 func newJob(a *Archiver, c media.Claim) *job {
@@ -45,6 +47,8 @@ func (j *job) run(ctx context.Context) error {
 		act, event = j.dropLocal, ""
 	case media.ActDelete:
 		act, event = j.delete, media.EventDeleted
+	case media.ActClip:
+		act, event = j.makeClip, ""
 	default:
 		return fmt.Errorf("%w: action %.20q of recording %s", media.ErrUnsupported, j.claim.Action, j.id)
 	}
@@ -56,6 +60,9 @@ func (j *job) run(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", j, err)
+	}
+	if j.claim.Action == media.ActClip {
+		event = j.clip.event
 	}
 	if event != "" {
 		j.tell(ctx, event)
@@ -111,7 +118,7 @@ func (j *job) finish(ctx context.Context) error {
 		dropLocal = time.Now().Add(j.config.Grace)
 	}
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, j.config.Lease/6) {
-		err := j.catalog.FinishClaim(ctx, j.claim, dropLocal)
+		err := j.settle(ctx, dropLocal)
 		if err == nil {
 			return nil
 		}
@@ -127,6 +134,14 @@ func (j *job) finish(ctx context.Context) error {
 		case <-wait.C:
 		}
 	}
+}
+
+// settle says that the claim's work is done.
+func (j *job) settle(ctx context.Context, dropLocal time.Time) error {
+	if j.claim.Action == media.ActClip {
+		return j.catalog.FinishClip(ctx, j.claim, j.clip.row, j.clip.own)
+	}
+	return j.catalog.FinishClaim(ctx, j.claim, dropLocal)
 }
 
 // fail gives the claim up. It gives the cause back, for the caller to report.

@@ -20,6 +20,11 @@ func (j *job) dropLocal(ctx context.Context) error {
 	if rec != nil && rec.State.Growing() {
 		return fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
 	}
+	if n, err := j.catalog.ReleaseLocalClips(ctx, j.id, time.Now()); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("%w: %d clips need the local media still", errWaits, n)
+	}
 	archiveErr := j.checkArchive(ctx, rec)
 	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
 		return archiveErr
@@ -44,6 +49,11 @@ func (j *job) dropLocal(ctx context.Context) error {
 // delete removes the recording everywhere.
 func (j *job) delete(ctx context.Context) error {
 	start := time.Now()
+	if n, err := j.catalog.ReleaseClips(ctx, j.id, start); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("%w: %d clips are getting copies of the media", errWaits, n)
+	}
 	uploads, err := j.uploads.Uploads(ctx, j.id)
 	if err != nil {
 		return err

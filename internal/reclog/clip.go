@@ -19,9 +19,9 @@ type Clip struct {
 	End   time.Duration `json:"end_ns"`
 }
 
-// sourceIndexSuffix is that of the index of a clip without media of its own. It has another name than that of its own
+// SourceIndexSuffix ends the name of the index of a clip without media of its own. It has another name than that of its own
 // media, so that the one manifest that replaces the other says by itself which of them counts.
-const sourceIndexSuffix = ".source" + indexSuffix
+const SourceIndexSuffix = ".source" + indexSuffix
 
 // boundSlack is by how much a bound may miss a segment's begin, since dates are whole milliseconds.
 const boundSlack = 3 * time.Millisecond
@@ -62,7 +62,7 @@ func (m *Manifest) IndexName(take int, track string) string {
 
 func (m *Manifest) indexSuffix() string {
 	if m.Source != "" {
-		return sourceIndexSuffix
+		return SourceIndexSuffix
 	}
 	return indexSuffix
 }

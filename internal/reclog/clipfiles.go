@@ -226,7 +226,7 @@ func (r *Root) tidyClip(ref Ref) error {
 			return err
 		}
 		for _, e := range entries {
-			if strings.HasSuffix(e.Name(), sourceIndexSuffix) || strings.HasSuffix(e.Name(), tmpSuffix) {
+			if strings.HasSuffix(e.Name(), SourceIndexSuffix) || strings.HasSuffix(e.Name(), tmpSuffix) {
 				if err := removeAll(r.fsys, filepath.Join(dir, e.Name())); err != nil {
 					return err
 				}

@@ -118,7 +118,7 @@ func (m *Manifest) FileNames() []string {
 	var names []string
 	suffixes := []string{trackSuffix, indexSuffix}
 	if m.Source != "" {
-		suffixes = []string{sourceIndexSuffix}
+		suffixes = []string{SourceIndexSuffix}
 	}
 	for _, suffix := range suffixes {
 		for _, take := range m.Takes {

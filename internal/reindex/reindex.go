@@ -328,9 +328,12 @@ func complete(rec *reclog.Recording, sizes map[string]int64) error {
 			return fmt.Errorf("the archive lacks %s", name)
 		}
 	}
+	if rec.Source != "" {
+		return nil // its media is looked at where it is
+	}
 	for _, take := range rec.Takes {
 		for _, tr := range take.Tracks {
-			name := reclog.TrackName(rec.Path(), rec.ID, take.Number, tr.Name)
+			name := rec.TrackName(take.Number, tr.Name)
 			if end := rec.MediaEnd(take.Number, tr.Name); sizes[name] < end {
 				return fmt.Errorf("the archive's %s has %d bytes, and its index reaches to %d", name, sizes[name], end)
 			}
@@ -344,6 +347,9 @@ func complete(rec *reclog.Recording, sizes map[string]int64) error {
 func rowOf(rec *reclog.Recording) media.Recording {
 	row := media.Recording{
 		ID: rec.ID, Path: rec.Path(), StartedAt: rec.StartedAt, EndedAt: rec.EndedAt, Continues: rec.Continues,
+	}
+	if rec.Clip != nil {
+		row.ClipOf, row.ClipStart, row.ClipEnd = rec.Clip.Of, rec.Clip.Start, rec.Clip.End
 	}
 	scales := map[int]int64{}
 	for _, take := range rec.Takes {
