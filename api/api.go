@@ -73,6 +73,8 @@ type Deps struct {
 	Tokens     Tokens
 	Sources    Sources
 
+	// Clips makes clips; it is needed.
+	Clips Clips
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.

@@ -32,6 +32,8 @@ type recordingRow struct {
 	LastError  string            `json:"last_error" doc:"What the last failed try said"`
 	URL        string            `json:"url" doc:"What players open"`
 	Continues  media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
+	Name       string            `json:"name" doc:"What people call it"`
+	Clip       *Clip             `json:"clip" doc:"Of a clip, what it shows; else null. It started when that did"`
 }
 
 func (s *Server) newRecordingRow(r media.Recording) recordingRow {
@@ -53,6 +55,8 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		LastError:  r.LastError,
 		URL:        s.recordingURL(r.Path, r.ID),
 		Continues:  r.Continues,
+		Name:       r.Name,
+		Clip:       newClip(r),
 	}
 }
 
@@ -126,6 +130,11 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 	if err := checkFilter(filter); err != nil {
 		return nil, err
 	}
+	return s.rows(ctx, filter)
+}
+
+// rows answers with a page of recordings.
+func (s *Server) rows(ctx context.Context, filter media.RecordingFilter) (*recordingsOutput, error) {
 	items, next, err := s.deps.Recordings.Recordings(ctx, filter)
 	switch {
 	case errors.Is(err, media.ErrInvalid): // all else is checked above

@@ -41,6 +41,7 @@ func (s *Server) rest(router chi.Router) {
 	s.keyRoutes(v1)
 	s.sourceRoutes(v1)
 	s.recordingRoutes(v1)
+	s.clipRoutes(v1)
 	s.sessionRoutes(v1)
 	s.feedRoutes(v1)
 	s.eventRoutes(v1)

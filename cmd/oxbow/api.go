@@ -96,6 +96,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 	n.onClose(nodes.Close)
 	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
+		Clips:   n.catalog,
 		Sources: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
