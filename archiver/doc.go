@@ -6,6 +6,8 @@
 //	                             +-- drop_local: archive checked once more -> local files removed -> catalog
 //	                             +-- delete:     uploads aborted -> archived manifest -> objects -> local files
 //	                                             -> catalog "deleted" -> event
+//	        --ClaimClip-> StepClip - clip:       index and manifest over the source's media -> catalog -> event
+//	                             +- clip (made): copies of that media -> index -> manifest -> catalog
 //
 // Run is a few loops around Step, which does one due action. Any number of archivers may work on one catalog: a claim
 // is a lease that is renewed while its action runs, and its epoch fences whoever lost it.
@@ -59,6 +61,16 @@
 //  13. Pressure only moves dues forward. What is done then is done as ever, by the invariants above: what is not
 //     archived is never dropped, and what is kept is archived and dropped but not deleted.
 //
+// # Clips
+//
+// A clip is a recording whose media is that of another, its source, until that is to go. Its row is there first; who
+// asked waits for it, so it is claimed apart from all else. One of a recording that the archive has is made there, any
+// other on the cluster's storage, and archived behind its source.
+//
+//  14. Media goes after every clip that needs it: before a recording is deleted, and before its local copy is dropped,
+//     each clip that stays has its own media there, or is archived itself. The removal waits for that, and asks for it
+//     (ReleaseClips). It makes no difference whether the source, or the clip, is held.
+//
 // # Metrics
 //
 //	oxbow_archiver_actions_total{action,result}, _action_duration_seconds{action}, _lateness_seconds{action}, _busy
@@ -79,4 +91,7 @@
 //	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 1/metadata.jsonl, 2/...
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
+//
+// A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its playlists
+// lead to ../source/1/video.mp4.
 package archiver

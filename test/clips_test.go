@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -75,7 +76,9 @@ func TestClipRecordings(t *testing.T) {
 	}
 	server.waitState(id, "ended", 20*time.Second)
 	date := firstDate(t, string(server.get(folder+"/video.m3u8")))
-	at := func(seconds int) string { return date.Add(time.Duration(seconds) * time.Second).Format(time.RFC3339Nano) }
+	at := func(seconds int) string {
+		return date.Add(time.Duration(seconds) * time.Second).Format(time.RFC3339Nano)
+	}
 	ended := server.makeClip(id, at(4), at(7))
 	checked("of the ended show", index(ended), 2, 4)
 	server.waitState(id, "archived", 60*time.Second)
@@ -87,7 +90,9 @@ func TestClipRecordings(t *testing.T) {
 	})
 
 	before := make(map[string]map[string]string)
-	bucket := func(clip clipRow) string { return filepath.Join(server.data, "archive", "acme", "show", clip.ID, "index.m3u8") }
+	bucket := func(clip clipRow) string {
+		return filepath.Join(server.data, "archive", "acme", "show", clip.ID, "index.m3u8")
+	}
 	parts := map[*clipRow][2]int{&live: {1, 3}, &ended: {2, 4}, &archived: {4, 6}}
 	for clip, part := range parts {
 		server.waitState(clip.ID, "archived", 90*time.Second)
@@ -99,6 +104,8 @@ func TestClipRecordings(t *testing.T) {
 	if status := server.api(http.MethodDelete, "/v1/recordings/"+id, nil, nil); status >= 300 {
 		t.Fatalf("delete: %d", status)
 	}
+	server.stop(syscall.SIGKILL) // in the middle of the copying, or before, or behind it
+	server.start("serve")
 	server.waitGone(id, 60*time.Second)
 	for clip, part := range parts {
 		watch := newSegmentWatch(server, "/acme/show/"+clip.ID)

@@ -284,6 +284,14 @@ func (r *run) judge(ctx context.Context, f *found) (row media.Recording, ok bool
 	if archived != nil {
 		archiveBad = complete(archived, f.sizes)
 	}
+	if archived != nil && archived.Source != "" {
+		source := reclog.Ref{Path: f.ref.Path, ID: archived.Source}
+		if on, bad, err := load(ctx, r.Archive, source); err != nil {
+			return row, false, fmt.Errorf("the archive: %w", err)
+		} else if on == nil {
+			archiveBad = errors.Join(archiveBad, fmt.Errorf("the archive lacks %s, whose media this clip has", source), bad)
+		}
+	}
 	if bad := errors.Join(localBad, archiveBad); bad != nil {
 		r.note(&r.report.Damaged, f, "%s", strings.ReplaceAll(bad.Error(), "\n", "; "))
 	}
