@@ -164,7 +164,7 @@ func TestSourceIsDeletedOnceItsClipsHaveCopies(t *testing.T) {
 				defer w.close()
 				w.datedSource(5000)
 				a := w.archiver(Config{})
-				var files reclog.Files = w.root.Files()
+				files := w.root.Files()
 				if archived {
 					files = w.objects
 					mustStep(t, a)

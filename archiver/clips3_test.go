@@ -83,7 +83,7 @@ func TestPiecesReadTheClipsFile(t *testing.T) {
 				b := make([]byte, random.IntN(300_000))
 				k, err := p.ReadAt(b, from)
 				end := min(from+int64(len(b)), c.Total())
-				if int64(k) != end-from || !bytes.Equal(b[:k], want[from:end]) || (k < len(b)) != (err == io.EOF) {
+				if int64(k) != end-from || !bytes.Equal(b[:k], want[from:end]) || (k < len(b)) != errors.Is(err, io.EOF) {
 					t.Errorf("read %d of %d at %d: %v", k, len(b), from, err)
 					return
 				}

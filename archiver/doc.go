@@ -92,6 +92,6 @@
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
 //
-// A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its playlists
-// lead to ../source/1/video.mp4.
+// A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its
+// playlists lead to ../source/1/video.mp4.
 package archiver

@@ -178,8 +178,8 @@ func recording(ctx context.Context, q querier, id media.RecordingID) (media.Reco
 	return r, err
 }
 
-// LatestRecording gives the stream's recording that began last, of those that are not deleted or being deleted. Clips do not
-// count: they would take the place of the show that they are of.
+// LatestRecording gives the stream's recording that began last, of those that are not deleted or being deleted. Clips
+// do not count: they would take the place of the show that they are of.
 func (db *DB) LatestRecording(ctx context.Context, path media.StreamPath) (media.Recording, error) {
 	r, err := scanRecording(db.reads.QueryRowContext(ctx, `SELECT `+recordingColumns+` FROM recordings
 		WHERE publisher = $1 AND stream = $2 AND clip_of = '' AND state <> 'deleted' AND state <> 'deleting'
@@ -261,8 +261,8 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (med
 func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
 	now := db.now().UnixMilli()
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
-		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL, attempts = 0, last_error = '',
-			updated_at = $1
+		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL,
+			attempts = 0, last_error = '', updated_at = $1
 		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep AND NOT held RETURNING `+recordingColumns, now, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		if r, err = recording(ctx, db.writes, id); err == nil {

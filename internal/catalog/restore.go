@@ -78,7 +78,8 @@ func (db *DB) restoreIn(ctx context.Context, tx *sql.Tx, r media.Recording) (Res
 const restoreNew = `
 	INSERT INTO recordings (
 		id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, local, archive_due,
-		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason, clip_of, clip_start_ms, clip_end_ms, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
+		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason,
+		clip_of, clip_start_ms, clip_end_ms, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
 	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
 		FALSE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO NOTHING`

@@ -12,8 +12,8 @@ const (
 	MaxClipName = 200
 )
 
-// CheckClip says as a *FieldError what is wrong with the bounds of a clip, which count from the recording's start by the
-// clock. Now is the time; of a recording that grows, what is finished by then may be had.
+// CheckClip says as a *FieldError what is wrong with the bounds of a clip, which count from the recording's start by
+// the clock. Now is the time; of a recording that grows, what is finished by then may be had.
 func CheckClip(r Recording, start, end time.Duration, now time.Time) error {
 	length := max(r.Duration, r.EndedAt.Sub(r.StartedAt))
 	switch {

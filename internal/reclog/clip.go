@@ -19,8 +19,8 @@ type Clip struct {
 	End   time.Duration `json:"end_ns"`
 }
 
-// SourceIndexSuffix ends the name of the index of a clip without media of its own. It has another name than that of its own
-// media, so that the one manifest that replaces the other says by itself which of them counts.
+// SourceIndexSuffix ends the name of the index of a clip without media of its own. It has another name than that of its
+// own media, so that the one manifest that replaces the other says by itself which of them counts.
 const SourceIndexSuffix = ".source" + indexSuffix
 
 // boundSlack is by how much a bound may miss a segment's begin, since dates are whole milliseconds.

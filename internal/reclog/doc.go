@@ -40,8 +40,8 @@
 // bytes from its first segment to its last. Then it gets indexes of those, and a manifest without source, which is
 // when they count; then the old indexes go. What it is a clip of may be gone from then on.
 //
-// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1, or 2 with a source. Fields that a reader does not know are
-// passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by
+// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1, or 2 with a source. Fields that a
+// reader does not know are passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by
 // name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
 // its indexes.
 //

@@ -112,7 +112,8 @@ func (m *Manifest) Path() media.StreamPath {
 	return media.StreamPath{Publisher: m.Publisher, Stream: m.Stream}
 }
 
-// FileNames lists the recording's own files as Files names them: media before indexes, then metadata, the manifest last.
+// FileNames lists the recording's own files as Files names them: media before indexes, then metadata, the manifest
+// last.
 // Metadata of a take that is not sealed is left out. That is the order to copy them in; deletion runs the other way.
 func (m *Manifest) FileNames() []string {
 	var names []string
@@ -178,7 +179,8 @@ func ParseManifest(data []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("manifest: %w: %w", media.ErrCorrupt, err)
 	}
 	if m.Format > ReferringVersion {
-		return nil, fmt.Errorf("manifest: %w format %d: this version reads %d", media.ErrUnsupported, m.Format, ReferringVersion)
+		return nil, fmt.Errorf("manifest: %w format %d: this version reads %d", media.ErrUnsupported, m.Format,
+			ReferringVersion)
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("manifest: %w: %w", media.ErrCorrupt, err)
