@@ -12,7 +12,8 @@ import (
 const minWindow = 6
 
 // Check says what of the snapshot breaks the form that rendering relies on: MSNs without a gap, from the same
-// one on in all renditions, segments and open segments of takes that the snapshot names, a timescale for each. Its error is an ErrCorrupt.
+// one on in all renditions, segments and open segments of takes that the snapshot names, a timescale for each. Its
+// error is an ErrCorrupt.
 func (s *Snapshot) Check() error {
 	if s.Constants.TargetDuration < time.Second {
 		return fmt.Errorf("%w: target duration %s", media.ErrCorrupt, s.Constants.TargetDuration)

@@ -41,8 +41,8 @@
 // when they count; then the old indexes go. What it is a clip of may be gone from then on.
 //
 // The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1, or 2 with a source. Fields that a
-// reader does not know are passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by
-// name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
+// reader does not know are passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording
+// have the same tracks, by name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
 // its indexes.
 //
 // A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
