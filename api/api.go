@@ -79,6 +79,8 @@ type Deps struct {
 	// Publish tells the other nodes of what a request did; nil does nothing.
 	Publish func(ctx context.Context, event media.Event) error
 
+	// Clips makes clips; it is needed.
+	Clips Clips
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.

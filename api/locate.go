@@ -95,7 +95,7 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		return media.Location{}, err
 	case asked && !errors.Is(err, media.ErrGone):
 		return s.located(ctx, grows, lease)
-	case id != "" && away(err):
+	case id != "" && away(err) && !errors.Is(err, errClipUnmade):
 		return s.guess(ctx, path, id, err)
 	}
 	return media.Location{}, err
@@ -191,6 +191,8 @@ func (s *Server) find(
 		return row, at("path.recording", fmt.Errorf("%w: stream %s has no recording %s", media.ErrNotFound, path, id))
 	case row.State == media.Deleting || row.State == media.Deleted:
 		return row, at("path.recording", fmt.Errorf("recording %s: %w", id, media.ErrGone))
+	case !servable(row) && row.ClipOf != "" && row.LastError == "":
+		return row, fmt.Errorf("recording %s: %w", id, errClipUnmade)
 	case !servable(row):
 		return row, at("path.recording", fmt.Errorf("%w: recording %s lost its storage", media.ErrNotFound, id))
 	}
@@ -206,7 +208,7 @@ func (s *Server) latest(ctx context.Context, path media.StreamPath) (media.Recor
 		{media.Ended, media.Archiving, media.Archived},
 	} {
 		rows, _, err := s.deps.Recordings.Recordings(ctx, media.RecordingFilter{
-			Publisher: path.Publisher, Stream: path.Stream, States: states, Limit: tries,
+			Publisher: path.Publisher, Stream: path.Stream, States: states, Limit: tries, Shows: true,
 		})
 		if err != nil {
 			return media.Recording{}, err

@@ -34,18 +34,3 @@ func newProgressRow(r media.Recording, now time.Time) *progressRow {
 	}
 	return row
 }
-
-// clipRow says whose media a clip shows, and from where to where on that recording's timeline.
-type clipRow struct {
-	Of      media.RecordingID `json:"of"`
-	StartMS int64             `json:"start_ms"`
-	EndMS   int64             `json:"end_ms"`
-}
-
-// newClipRow is nil for a recording of its own.
-func newClipRow(r media.Recording) *clipRow {
-	if r.ClipOf == "" {
-		return nil
-	}
-	return &clipRow{Of: r.ClipOf, StartMS: r.ClipStart.Milliseconds(), EndMS: r.ClipEnd.Milliseconds()}
-}

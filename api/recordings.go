@@ -15,32 +15,32 @@ import (
 
 // recordingRow is a recording in answers to whoever has a token.
 type recordingRow struct {
-	ID         media.RecordingID `json:"id"`
-	Publisher  string            `json:"publisher"`
-	Stream     string            `json:"stream"`
-	Cluster    string            `json:"cluster" doc:"Whose nodes recorded it"`
-	State      media.State       `json:"state"`
-	StartedAt  *time.Time        `json:"started_at"`
-	EndedAt    *time.Time        `json:"ended_at" doc:"null while it grows"`
-	DurationMS int64             `json:"duration_ms"`
-	Bytes      int64             `json:"bytes"`
-	Keep       bool              `json:"keep" doc:"Held against retention and deletion"`
-	Held       bool              `json:"held" doc:"Held so by the setting keep of its publisher or stream"`
-	ArchivedAt *time.Time        `json:"archived_at"`
-	ArchiveDue *time.Time        `json:"archive_due" doc:"When archiving may begin"`
-	ExpireDue  *time.Time        `json:"expire_due" doc:"When retention deletes it; null is never"`
-
-	ExpireReason string       `json:"expire_reason" doc:"The setting that expire_due follows from"`
-	DropDue      *time.Time   `json:"drop_due" doc:"When the cluster's copy goes; null is never"`
-	Archive      string       `json:"archive" doc:"The archive that has it or gets it; empty is the default one"`
-	Mirror       string       `json:"mirror" doc:"The archive of a copy; empty is none"`
-	Progress     *progressRow `json:"progress" doc:"How far its archiving is; null when it is not under way"`
-	Clip         *clipRow     `json:"clip" doc:"Whose media it shows; null for media of its own"`
+	ID           media.RecordingID `json:"id"`
+	Publisher    string            `json:"publisher"`
+	Stream       string            `json:"stream"`
+	Cluster      string            `json:"cluster" doc:"Whose nodes recorded it"`
+	State        media.State       `json:"state"`
+	StartedAt    *time.Time        `json:"started_at"`
+	EndedAt      *time.Time        `json:"ended_at" doc:"null while it grows"`
+	DurationMS   int64             `json:"duration_ms"`
+	Bytes        int64             `json:"bytes"`
+	Keep         bool              `json:"keep" doc:"Held against retention and deletion"`
+	Held         bool              `json:"held" doc:"Held so by the setting keep of its publisher or stream"`
+	ArchivedAt   *time.Time        `json:"archived_at"`
+	ArchiveDue   *time.Time        `json:"archive_due" doc:"When archiving may begin"`
+	ExpireDue    *time.Time        `json:"expire_due" doc:"When retention deletes it; null is never"`
+	ExpireReason string            `json:"expire_reason" doc:"The setting that expire_due follows from"`
+	DropDue      *time.Time        `json:"drop_due" doc:"When the cluster's copy goes; null is never"`
+	Archive      string            `json:"archive" doc:"The archive that has it or gets it; empty is the default one"`
+	Mirror       string            `json:"mirror" doc:"The archive of a copy; empty is none"`
+	Progress     *progressRow      `json:"progress" doc:"How far its archiving is; null when it is not under way"`
 
 	Attempts  int               `json:"attempts" doc:"Failed tries of the archiver"`
 	LastError string            `json:"last_error" doc:"What the last failed try said"`
 	URL       string            `json:"url" doc:"What players open"`
 	Continues media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
+	Name      string            `json:"name" doc:"What people call it"`
+	Clip      *Clip             `json:"clip" doc:"Of a clip, what it shows; else null. It started when that did"`
 }
 
 func (s *Server) newRecordingRow(r media.Recording) recordingRow {
@@ -65,12 +65,13 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		Archive:      r.Archive,
 		Mirror:       r.Mirror,
 		Progress:     newProgressRow(r, time.Now()),
-		Clip:         newClipRow(r),
 
 		Attempts:  r.Attempts,
 		LastError: r.LastError,
 		URL:       s.recordingURL(r.Path, r.ID),
 		Continues: r.Continues,
+		Name:      r.Name,
+		Clip:      newClip(r),
 	}
 }
 
@@ -142,6 +143,11 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 	if err := checkFilter(filter); err != nil {
 		return nil, err
 	}
+	return s.rows(ctx, filter)
+}
+
+// rows answers with a page of recordings.
+func (s *Server) rows(ctx context.Context, filter media.RecordingFilter) (*recordingsOutput, error) {
 	items, next, err := s.deps.Recordings.Recordings(ctx, filter)
 	switch {
 	case errors.Is(err, media.ErrInvalid): // all else is checked above

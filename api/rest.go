@@ -42,6 +42,7 @@ func (s *Server) rest(router chi.Router) {
 	s.sourceRoutes(v1)
 	s.recordingRoutes(v1)
 	s.retentionRoutes(v1)
+	s.clipRoutes(v1)
 	s.sessionRoutes(v1)
 	s.feedRoutes(v1)
 	s.eventRoutes(v1)

@@ -213,8 +213,9 @@ func TestRecordings(t *testing.T) {
 		"id": string(ended), "publisher": "acme", "stream": "show", "cluster": "main", "state": "ended",
 		"started_at": "2026-11-01T00:01:00Z", "ended_at": "2026-11-01T00:02:00Z", "duration_ms": 60000.0, "bytes": 1000.0,
 		"keep": false, "archived_at": nil, "archive_due": "2026-11-01T00:07:00Z", "expire_due": nil,
-		"held": false, "expire_reason": "", "drop_due": nil, "archive": "", "mirror": "", "progress": nil, "clip": nil,
+		"held": false, "expire_reason": "", "drop_due": nil, "archive": "", "mirror": "", "progress": nil,
 		"attempts": 0.0, "last_error": "", "url": "/acme/show/" + string(ended) + "/index.m3u8", "continues": "",
+		"name": "", "clip": nil,
 	}
 	if !reflect.DeepEqual(a.json, want) {
 		t.Errorf("got  %v\nwant %v", a.json, want)

@@ -41,7 +41,12 @@ func (j *job) archive(ctx context.Context) error {
 	if rec, err = j.recover(ctx, rec); err != nil {
 		return err
 	}
-	j.awaitPictures(ctx, rec)
+	if rec, err = j.withSource(ctx, rec); err != nil {
+		return err
+	}
+	if rec.Source == "" {
+		j.awaitPictures(ctx, rec)
+	}
 	size, err := j.storeAll(ctx, targets, rec)
 	if err != nil {
 		return err
@@ -155,6 +160,11 @@ func (t *target) store(ctx context.Context, p *parcel) error {
 	if err != nil {
 		return err
 	}
+	if p.rec.Source != "" {
+		if err := t.checkMedia(ctx, p.rec); err != nil {
+			return err
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.sizes)) {
 		f := file{key: name, uploads: uploads[name], frozen: finished != nil}
 		f.least, f.media = p.ends[name]
@@ -168,8 +178,10 @@ func (t *target) store(ctx context.Context, p *parcel) error {
 			return err
 		}
 	}
-	if err := t.storeSamples(ctx, p.rec, uploads); err != nil {
-		return err
+	if p.rec.Source == "" {
+		if err := t.storeSamples(ctx, p.rec, uploads); err != nil {
+			return err
+		}
 	}
 	if bytes.Equal(finished, p.manifest) {
 		t.progress.present(int64(len(p.manifest)))
@@ -183,7 +195,7 @@ func (j *job) mediaEnds(rec *reclog.Recording) map[string]int64 {
 	ends := make(map[string]int64)
 	for _, take := range rec.Takes {
 		for _, track := range take.Tracks {
-			ends[reclog.TrackName(j.path, j.id, take.Number, track.Name)] = rec.MediaEnd(take.Number, track.Name)
+			ends[rec.TrackName(take.Number, track.Name)] = rec.MediaEnd(take.Number, track.Name)
 		}
 	}
 	return ends
@@ -222,7 +234,7 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	if err := s.Check(); err != nil {
 		return nil, nil, fmt.Errorf("playlists: %w", err)
 	}
-	return manifest, hls.Static(s), nil
+	return manifest, hls.StaticOf(s, mediaBase(rec)), nil
 }
 
 // checkAll is checkArchive of each target.
@@ -260,6 +272,9 @@ func (t *target) checkArchive(ctx context.Context, local *reclog.Recording) erro
 		if object.Size < ends[name] {
 			return fmt.Errorf("archive: %w: object %s has %d bytes", media.ErrCorrupt, name, object.Size)
 		}
+	}
+	if rec.Source != "" {
+		return t.checkMedia(ctx, rec)
 	}
 	return nil
 }

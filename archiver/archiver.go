@@ -27,6 +27,7 @@ type Catalog interface {
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
 	SaveProgress(ctx context.Context, c media.Claim, p media.Progress) error
+	Clips
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 	ArchiveNotes
@@ -73,6 +74,9 @@ type Local interface {
 	Remove(ctx context.Context, path media.StreamPath, id media.RecordingID) error
 	// Pictures lists the pictures that a recording has, as Files names them.
 	Pictures(ctx context.Context, path media.StreamPath, id media.RecordingID) ([]string, error)
+	// WriteClip writes a clip that refers to its source's media, and OwnMedia gives it a copy of that.
+	WriteClip(ctx context.Context, rec *reclog.Recording) error
+	OwnMedia(ctx context.Context, path media.StreamPath, id media.RecordingID) error
 	// Attached is false for a directory that is another than the first call met: its volume is not mounted.
 	Attached() (bool, error)
 }
@@ -205,6 +209,12 @@ func (a *Archiver) Run(ctx context.Context) error {
 			})
 		}
 	}
+	for _, made := range []bool{false, true} {
+		group.Go(func() error {
+			a.clipLoop(ctx, made)
+			return nil
+		})
+	}
 	return group.Wait()
 }
 
@@ -249,21 +259,30 @@ func (a *Archiver) step(ctx context.Context, l *lane) (did bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	return true, a.do(ctx, claim, l)
+}
+
+// do does a claimed action of a lane; nil is none.
+func (a *Archiver) do(ctx context.Context, claim media.Claim, l *lane) error {
 	job := newJob(a, claim)
 	a.metrics.began(claim, time.Now())
 	start := time.Now()
-	err = job.run(ctx)
+	err := job.run(ctx)
 	took := time.Since(start)
 	a.metrics.ended(claim.Action, took, err)
-	l.settle(claim, job.progress.sent(), took, err)
+	if l != nil {
+		l.settle(claim, job.progress.sent(), took, err)
+	}
 	switch {
 	case err == nil:
-		return true, nil
+		return nil
 	case errors.Is(err, errLost):
 		job.logger.Info("lease lost", "action", claim.Action, "err", err)
-		return true, nil
+		return nil
+	case errors.Is(err, errWaits) && ctx.Err() == nil:
+		return job.postpone(ctx, err)
 	}
-	return true, job.fail(ctx, err)
+	return job.fail(ctx, err)
 }
 
 // delay is how long to wait after one more failure than attempts: doubled by each, with jitter.

@@ -7,6 +7,8 @@
 //	                             +-- drop_local: archive checked once more -> local files removed -> catalog
 //	                             +-- delete:     event -> uploads aborted -> archived manifest -> objects -> local files
 //	                                             -> catalog "deleted"
+//	        --ClaimClip-> StepClip - clip:       index and manifest over the source's media -> catalog -> event
+//	                             +- clip (made): copies of that media -> index -> manifest -> catalog
 //
 // Run is a few loops around Step, which does one due action. Archiving has loops of its own, and so have removals, so
 // that neither waits for the other. Any number of archivers may work on one catalog: a claim is a lease that is renewed
@@ -88,6 +90,15 @@
 //
 // Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something
 // changed), and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
+// # Clips
+//
+// A clip is a recording whose media is that of another, its source, until that is to go. Its row is there first; who
+// asked waits for it, so it is claimed apart from all else. One of a recording that the archive has is made there, any
+// other on the cluster's storage, and archived behind its source.
+//
+//  14. Media goes after every clip that needs it: before a recording is deleted, and before its local copy is dropped,
+//     each clip that stays has its own media there, or is archived itself. The removal waits for that, and asks for it
+//     (ReleaseClips). It makes no difference whether the source, or the clip, is held.
 //
 // # Metrics
 //
@@ -119,4 +130,7 @@
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/thumbnail.jpg, sprite-1.jpg, ..., thumbnails.vtt
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
+//
+// A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its
+// playlists lead to ../source/1/video.mp4.
 package archiver

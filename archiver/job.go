@@ -21,6 +21,8 @@ type job struct {
 	logger *slog.Logger
 	// progress is of what it brings into the archives.
 	progress *progress
+	// clip is what became of one.
+	clip clipDone
 }
 
 func newJob(a *Archiver, c media.Claim) *job {
@@ -49,6 +51,8 @@ func (j *job) run(ctx context.Context) error {
 		// From now on nobody is to play it, and who has some of it is to forget that.
 		j.tell(ctx, media.EventDeleted)
 		act, event = j.delete, ""
+	case media.ActClip:
+		act, event = j.makeClip, ""
 	default:
 		return fmt.Errorf("%w: action %.20q of recording %s", media.ErrUnsupported, j.claim.Action, j.id)
 	}
@@ -60,6 +64,9 @@ func (j *job) run(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", j, err)
+	}
+	if j.claim.Action == media.ActClip {
+		event = j.clip.event
 	}
 	if event != "" {
 		j.tell(ctx, event)
@@ -148,7 +155,7 @@ func (j *job) finish(ctx context.Context) error {
 		dropLocal = time.Now().Add(j.config.Grace)
 	}
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, j.config.Lease/6) {
-		err := j.catalog.FinishClaim(ctx, j.claim, dropLocal)
+		err := j.settle(ctx, dropLocal)
 		if err == nil {
 			return nil
 		}
@@ -164,6 +171,14 @@ func (j *job) finish(ctx context.Context) error {
 		case <-wait.C:
 		}
 	}
+}
+
+// settle says that the claim's work is done.
+func (j *job) settle(ctx context.Context, dropLocal time.Time) error {
+	if j.claim.Action == media.ActClip {
+		return j.catalog.FinishClip(ctx, j.claim, j.clip.row, j.clip.own)
+	}
+	return j.catalog.FinishClaim(ctx, j.claim, dropLocal)
 }
 
 // fail gives the claim up. It gives the cause back, for the caller to report.

@@ -24,6 +24,11 @@ func (j *job) dropLocal(ctx context.Context) error {
 	if rec != nil && rec.State.Growing() {
 		return fmt.Errorf("%w: the recording on storage is %s", media.ErrConflict, rec.State)
 	}
+	if n, err := j.catalog.ReleaseLocalClips(ctx, j.id, time.Now()); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("%w: %d clips need the local media still", errWaits, n)
+	}
 	archiveErr := checkAll(ctx, targets, rec)
 	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
 		return archiveErr
@@ -51,6 +56,11 @@ func (j *job) delete(ctx context.Context) error {
 	targets, err := j.having()
 	if err != nil {
 		return err
+	}
+	if n, err := j.catalog.ReleaseClips(ctx, j.id, start); err != nil {
+		return err
+	} else if n > 0 {
+		return fmt.Errorf("%w: %d clips are getting copies of the media", errWaits, n)
 	}
 	uploads, err := j.uploads.Uploads(ctx, j.id)
 	if err != nil {

@@ -43,6 +43,9 @@ func dueKinds() []dueKind {
 	}
 }
 
+// free says that nobody has a row, and that it is not to be left alone.
+const free = ` AND (claim_until IS NULL OR claim_until <= $1) AND (retry_at IS NULL OR retry_at <= $1)`
+
 // chosenKinds are those that are asked for: all, if none is named.
 func chosenKinds(actions []media.Action) ([]dueKind, error) {
 	kinds := slices.DeleteFunc(dueKinds(), func(k dueKind) bool {
@@ -56,8 +59,7 @@ func chosenKinds(actions []media.Action) ([]dueKind, error) {
 
 // due is the condition of what may be claimed.
 func (k dueKind) due() string {
-	return `(` + k.rows + ` AND ` + k.column + ` <= $1` +
-		` AND (claim_until IS NULL OR claim_until <= $1) AND (retry_at IS NULL OR retry_at <= $1)` + k.more + `)`
+	return `(` + k.rows + ` AND ` + k.column + ` <= $1` + free + k.more + `)`
 }
 
 // claimDue takes the row that has been due for longest, of all publishers or of the one that is $5. The outer condition

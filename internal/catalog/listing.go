@@ -67,6 +67,12 @@ func (c *conditions) filter(f media.RecordingFilter) error {
 	if f.Cluster != "" {
 		c.add(`cluster = ` + c.arg(f.Cluster))
 	}
+	if f.ClipOf != "" {
+		c.add(`clip_of <> '' AND state <> 'deleted' AND clip_of = ` + c.arg(f.ClipOf))
+	}
+	if f.Shows {
+		c.add(`clip_of = ''`)
+	}
 	if f.Listed {
 		c.add(`EXISTS (SELECT 1 FROM streams s WHERE s.publisher = r.publisher AND s.name = r.stream AND s.listed)`)
 	}

@@ -13,7 +13,7 @@ import (
 const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues,
 	keep, held, local, archive_due, expire_due, expire_reason, drop_due, archived_at, deleted_at, attempts, last_error,
 	archive, mirror, continuous, uploaded, progress_done, progress_total, progress_rate, progress_at,
-	clip_of, clip_start_ms, clip_end_ms`
+	clip_of, clip_start_ms, clip_end_ms, name`
 
 func scanRecording(row scanner) (media.Recording, error) {
 	var r media.Recording
@@ -29,7 +29,7 @@ func recordingFields(r *media.Recording) []any {
 		at{&r.ArchiveDue}, at{&r.ExpireDue}, &r.ExpireReason, at{&r.DropDue}, at{&r.ArchivedAt}, at{&r.DeletedAt},
 		&r.Attempts, &r.LastError, &r.Archive, &r.Mirror, &r.Continuous, &r.Uploaded,
 		&r.Progress.Done, &r.Progress.Total, &r.Progress.Rate, at{&r.Progress.At},
-		&r.ClipOf, inMillis{&r.ClipStart}, inMillis{&r.ClipEnd},
+		&r.ClipOf, inMillis{&r.ClipStart}, inMillis{&r.ClipEnd}, &r.Name,
 	}
 }
 
@@ -80,7 +80,8 @@ func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 	n, err := changed(ctx, q, saveRecording,
 		r.ID, r.Path.Publisher, r.Path.Stream, r.State, millis(r.StartedAt), millis(r.EndedAt),
 		r.Duration.Milliseconds(), r.Bytes, r.Continues, millis(r.ArchiveDue), millis(r.ExpireDue), db.now().UnixMilli(),
-		clusterOf(r), r.Held, r.Continuous, r.Archive, r.Mirror, r.ExpireReason)
+		clusterOf(r), r.Held, r.Continuous, r.Archive, r.Mirror, r.ExpireReason,
+		r.ClipOf, r.ClipStart.Milliseconds(), r.ClipEnd.Milliseconds())
 	if err != nil || n > 0 {
 		return err
 	}
@@ -92,9 +93,9 @@ func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
 const saveRecording = `
 	INSERT INTO recordings (
 		id, publisher, stream, state, started_at, ended_at, duration_ms, bytes, continues, archive_due, expire_due,
-		updated_at, cluster, held, continuous, archive, mirror, expire_reason,
+		updated_at, cluster, held, continuous, archive, mirror, expire_reason, clip_of, clip_start_ms, clip_end_ms,
 		keep, local, attempts, last_error, claim_action, claim_owner, claim_epoch
-	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
 		FALSE, TRUE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO UPDATE SET
 		state = excluded.state,
@@ -180,10 +181,11 @@ func recording(ctx context.Context, q querier, id media.RecordingID) (media.Reco
 	return r, err
 }
 
-// LatestRecording gives the stream's recording that began last, of those that are not deleted or being deleted.
+// LatestRecording gives the stream's recording that began last, of those that are not deleted or being deleted. Clips
+// do not count: they would take the place of the show that they are of.
 func (db *DB) LatestRecording(ctx context.Context, path media.StreamPath) (media.Recording, error) {
 	r, err := scanRecording(db.reads.QueryRowContext(ctx, `SELECT `+recordingColumns+` FROM recordings
-		WHERE publisher = $1 AND stream = $2 AND state <> 'deleted' AND state <> 'deleting'
+		WHERE publisher = $1 AND stream = $2 AND clip_of = '' AND state <> 'deleted' AND state <> 'deleting'
 		ORDER BY started_at DESC, id DESC LIMIT 1`, path.Publisher, path.Stream))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = media.ErrNotFound
@@ -267,8 +269,8 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (med
 func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
 	now := db.now().UnixMilli()
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
-		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL, attempts = 0,
-			last_error = '', updated_at = $1
+		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL,
+			attempts = 0, last_error = '', updated_at = $1
 		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep AND NOT held RETURNING `+recordingColumns, now, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		if r, err = recording(ctx, db.writes, id); err == nil {

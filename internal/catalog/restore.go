@@ -61,6 +61,7 @@ func (db *DB) restoreIn(ctx context.Context, tx *sql.Tx, r media.Recording) (Res
 		r.ID, r.Path.Publisher, r.Path.Stream, clusterOf(r), r.State, millis(r.StartedAt), millis(r.EndedAt),
 		r.Duration.Milliseconds(), r.Bytes, r.Continues, r.Local, millis(r.ArchiveDue), millis(r.ExpireDue),
 		millis(r.ArchivedAt), db.now().UnixMilli(), r.Held, r.Archive, r.Mirror, r.ExpireReason,
+		r.ClipOf, r.ClipStart.Milliseconds(), r.ClipEnd.Milliseconds(),
 	}
 	n, err := changed(ctx, tx, restoreNew, args...)
 	if err != nil || n > 0 {
@@ -80,8 +81,8 @@ const restoreNew = `
 	INSERT INTO recordings (
 		id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, local, archive_due,
 		expire_due, archived_at, updated_at, held, archive, mirror, expire_reason,
-		keep, attempts, last_error, claim_action, claim_owner, claim_epoch
-	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+		clip_of, clip_start_ms, clip_end_ms, keep, attempts, last_error, claim_action, claim_owner, claim_epoch
+	) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
 		FALSE, 0, '', '', '', 0)
 	ON CONFLICT (id) DO NOTHING`
 
@@ -92,6 +93,9 @@ const restoreOld = `
 		continues = CASE WHEN $8 <> '' THEN $8 ELSE continues END,
 		local = $9, archive_due = $10, expire_due = $11, archived_at = $12, updated_at = $13,
 		held = $14, archive = $15, mirror = $16, expire_reason = $17,
+		clip_of = CASE WHEN $18 <> '' THEN $18 ELSE clip_of END,
+		clip_start_ms = CASE WHEN $18 <> '' THEN $19 ELSE clip_start_ms END,
+		clip_end_ms = CASE WHEN $18 <> '' THEN $20 ELSE clip_end_ms END,
 		attempts = 0, last_error = '', retry_at = NULL
 	WHERE id = $1 AND claim_until IS NULL AND (
 		state IN ('live', 'interrupted')

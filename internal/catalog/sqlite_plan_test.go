@@ -37,6 +37,8 @@ func TestSQLitePlans(t *testing.T) {
 			"publishers with something due", duePublishers(dueKinds()),
 			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
 		},
+		{"claim of a clip", claimClip(clipNew, ""), []string{"recordings_to_clip"}},
+		{"clips", listing(media.RecordingFilter{ClipOf: "x"}), []string{"recordings_clips"}},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
 		{"what bounds are judged", boundsDueQuery, []string{"retention_bounds_due"}},
 		{"over a bound", markDelete, []string{"recordings_bounded"}},

@@ -20,9 +20,9 @@ func (s *Snapshot) appendVOD(dst []byte, p Playlist, w *writer, c *Cache) []byte
 	r := &s.Renditions[p.Rendition]
 	segments := r.Segments
 	if p.To > 0 {
-		segments = segments[:min(int(p.To), len(segments))]
+		segments = segments[:min(max(r.index(p.To)+1, 0), len(segments))]
 	}
-	from := min(max(int(p.From)-1, 0), len(segments))
+	from := min(max(r.index(p.From), 0), len(segments))
 	var items []item
 	for ; from < len(segments); from++ {
 		seg := &segments[from]
@@ -35,7 +35,7 @@ func (s *Snapshot) appendVOD(dst []byte, p Playlist, w *writer, c *Cache) []byte
 	dst = s.appendVODHeader(dst, p, r, from)
 	if from < len(segments) {
 		var begin, end time.Time
-		if p.From > 1 {
+		if p.From > r.First() {
 			begin = segments[from].Date
 		}
 		if p.To > 0 {

@@ -199,7 +199,7 @@ func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *C
 	v := &at.view
 	edge := at.date(s, len(v.marks))
 	var begin time.Time
-	if p.Kind == Sliding || p.From > 1 {
+	if p.Kind == Sliding || p.From > at.rend.First() {
 		begin = at.date(s, at.first)
 	}
 	if skip == SkipNone {
@@ -231,7 +231,7 @@ func (s *Snapshot) addTags(out *pieces, p Playlist, skip Skip, skipped int, c *C
 }
 
 func (s *Snapshot) addBlock(out *pieces, p Playlist, c *Cache, at *sight, edge, begin time.Time) {
-	if p.From > 1 {
+	if p.From > at.rend.First() {
 		out.text = c.tags.clip(out.text, s, edge, begin, time.Time{})
 		return
 	}

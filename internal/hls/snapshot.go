@@ -40,7 +40,8 @@ type Snapshot struct {
 type Rendition struct {
 	// Name is the track's.
 	Name string
-	// Segments are all finished segments of the recording, oldest first, with consecutive MSNs from 1.
+	// Segments are all finished segments of the recording, oldest first, with consecutive MSNs from 1; from a later one
+	// if the recording is a clip of another. All renditions begin with the same.
 	Segments []media.Segment
 	// Parts are the parts of the last len(Parts) segments, oldest first; an entry may be empty: its segment is listed
 	// whole. They cover at least three target durations while the recording grows.

@@ -13,12 +13,15 @@ const subtitlesFile = "subtitles.vtt"
 // Static gives the name and text of every playlist that stands beside a recording's files in a bucket: index.m3u8 and
 // those that it names, per rendition and, for video, of its I-frames; with subtitles, subtitles.m3u8 and the file that
 // its byte ranges are of.
-func Static(s *Snapshot) map[string][]byte {
+func Static(s *Snapshot) map[string][]byte { return StaticOf(s, "") }
+
+// StaticOf is Static of a recording whose tracks' files lie elsewhere: base, with a slash, leads to their folder.
+func StaticOf(s *Snapshot, base string) map[string][]byte {
 	files := map[string][]byte{"index.m3u8": AppendMultivariant(nil, s, "")}
 	cache := NewCache(&Compressor{})
 	list := func(r int, form Form) ([]byte, *bucket) {
 		w := newWriter(s.Renditions[r].Name, Whole, form)
-		w.bucket = &bucket{snap: s}
+		w.bucket = &bucket{snap: s, base: base}
 		return s.appendVOD(nil, Playlist{Rendition: r, Kind: Whole, Form: form}, &w, cache), w.bucket
 	}
 	for i := range s.Renditions {
@@ -38,6 +41,7 @@ func Static(s *Snapshot) map[string][]byte {
 // bucket is where a recording's tracks are files, {take}/{track}.mp4, whose byte ranges static playlists list.
 type bucket struct {
 	snap      *Snapshot
+	base      string // leads to the folder of the tracks' files
 	subtitles []byte // of the segments that were listed
 }
 
@@ -57,12 +61,12 @@ func (b *bucket) appendEntry(dst []byte, w *writer, e *item, seg *media.Segment)
 	default:
 		dst = appendByteRange(dst, seg.Offset, seg.Size)
 	}
-	return append(appendFile(dst, seg.Take, w.track), '\n')
+	return append(appendFile(append(dst, b.base...), seg.Take, w.track), '\n')
 }
 
 func (b *bucket) appendMap(dst []byte, take int, track string) []byte {
 	dst = append(dst, `#EXT-X-MAP:URI="`...)
-	dst = appendFile(dst, take, track)
+	dst = appendFile(append(dst, b.base...), take, track)
 	dst = append(dst, `",BYTERANGE="`...)
 	dst = appendRange(dst, 0, b.snap.initSize(take, track))
 	return append(dst, "\"\n"...)

@@ -11,8 +11,9 @@ import (
 // minWindow is the least number of segments that a sliding playlist lists, once there are so many (SEQ-8).
 const minWindow = 6
 
-// Check says what of the snapshot breaks the form that rendering relies on: MSNs from 1 without a gap, segments and
-// open segments of takes that the snapshot names, a timescale for each. Its error is an ErrCorrupt.
+// Check says what of the snapshot breaks the form that rendering relies on: MSNs without a gap, from the same
+// one on in all renditions, segments and open segments of takes that the snapshot names, a timescale for each. Its
+// error is an ErrCorrupt.
 func (s *Snapshot) Check() error {
 	if s.Constants.TargetDuration < time.Second {
 		return fmt.Errorf("%w: target duration %s", media.ErrCorrupt, s.Constants.TargetDuration)
@@ -22,10 +23,13 @@ func (s *Snapshot) Check() error {
 		if len(r.Parts) > len(r.Segments) {
 			return fmt.Errorf("%w: %s: parts of %d segments of %d", media.ErrCorrupt, r.Name, len(r.Parts), len(r.Segments))
 		}
+		if first := r.First(); first < 1 || len(r.Segments) > 0 && first != s.Renditions[0].First() {
+			return fmt.Errorf("%w: %s: the first msn is %d", media.ErrCorrupt, r.Name, first)
+		}
 		take := 0
 		for j := range r.Segments {
 			seg := &r.Segments[j]
-			if seg.MSN != media.MSN(j+1) {
+			if seg.MSN != r.First()+media.MSN(j) {
 				return fmt.Errorf("%w: %s: segment %d has msn %d", media.ErrCorrupt, r.Name, j+1, seg.MSN)
 			}
 			if seg.Take == take {
@@ -36,27 +40,39 @@ func (s *Snapshot) Check() error {
 			}
 			take = seg.Take
 		}
-		if r.Open != nil && (r.Open.MSN != media.MSN(len(r.Segments)+1) || s.timescale(r.Open.Take, r.Name) == 0) {
+		if r.Open != nil && (r.Open.MSN != r.Last()+1 || s.timescale(r.Open.Take, r.Name) == 0) {
 			return fmt.Errorf("%w: %s: open segment %d of take %d", media.ErrCorrupt, r.Name, r.Open.MSN, r.Open.Take)
 		}
 	}
 	return nil
 }
 
+// First is the MSN of the first segment: 1, but in a recording that is a clip of another.
+func (r *Rendition) First() media.MSN {
+	if len(r.Segments) == 0 {
+		return 1
+	}
+	return r.Segments[0].MSN
+}
+
 // Last is the MSN of the last finished segment, zero if there is none.
-func (r *Rendition) Last() media.MSN { return media.MSN(len(r.Segments)) }
+func (r *Rendition) Last() media.MSN { return r.First() - 1 + media.MSN(len(r.Segments)) }
+
+// index gives the place of a segment by its MSN, which need not be there.
+func (r *Rendition) index(msn media.MSN) int { return int(msn - r.First()) }
 
 // Segment gives the finished segment of that number.
 func (r *Rendition) Segment(msn media.MSN) (*media.Segment, bool) {
-	if msn < 1 || msn > r.Last() {
+	i := r.index(msn)
+	if i < 0 || i >= len(r.Segments) {
 		return nil, false
 	}
-	return &r.Segments[msn-1], true
+	return &r.Segments[i], true
 }
 
 // SegmentParts gives the known parts of a finished segment; none if it is listed whole or has left the live edge.
 func (r *Rendition) SegmentParts(msn media.MSN) []media.Part {
-	i := int(msn) - 1 - (len(r.Segments) - len(r.Parts))
+	i := r.index(msn) - (len(r.Segments) - len(r.Parts))
 	if i < 0 || i >= len(r.Parts) {
 		return nil
 	}
@@ -105,8 +121,8 @@ func (s *Snapshot) first(p Playlist, v *view) int {
 	n := len(v.marks)
 	if p.Kind == Whole {
 		start := 0
-		if p.From > 1 {
-			start = v.find(int(p.From) - 1)
+		if at := s.Renditions[p.Rendition].index(p.From); at > 0 {
+			start = v.find(at)
 		}
 		for i := start; i >= 0 && i < n; i-- {
 			if !v.marks[i].gap {

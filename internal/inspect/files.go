@@ -102,6 +102,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		known[dir+"metadata.jsonl"] = true
 		for _, tr := range take.Tracks {
 			known[dir+tr.Name+".mp4"], known[dir+tr.Name+".idx"] = true, true
+			known[dir+tr.Name+reclog.SourceIndexSuffix] = c.manifest.Source != ""
 			tracks[tr.Name] = true
 		}
 	}

@@ -233,7 +233,7 @@ func (c *recordingCheck) checkRanges(name string, list *playlist, ranges []liste
 			return
 		}
 		want := ranges[i]
-		file := strconv.Itoa(want.take) + "/" + strings.TrimSuffix(name, ".m3u8") + ".mp4"
+		file := c.mediaBase() + strconv.Itoa(want.take) + "/" + strings.TrimSuffix(name, ".m3u8") + ".mp4"
 		if e.uri != file || e.offset != want.offset || e.size != want.size {
 			c.report.add(Error, "playlist", name, doCopy, "it lists %s %d@%d where the index has %s %d@%d",
 				e.uri, e.size, e.offset, file, want.size, want.offset)

@@ -65,6 +65,9 @@ func Recording(ctx context.Context, folder Folder, o Options) (*Report, error) {
 func (c *recordingCheck) run(ctx context.Context) error {
 	c.checkManifest()
 	next, end := media.MSN(1), time.Duration(-1)
+	if c.manifest.Clip != nil {
+		next = 0 // it has the numbers that its source's segments have
+	}
 	for i := range c.manifest.Takes {
 		take := &c.manifest.Takes[i]
 		if next > 0 && take.FirstMSN != next {
@@ -135,6 +138,11 @@ func (c *recordingCheck) checkManifest() {
 	case m.EndedAt.Before(m.StartedAt):
 		r.add(Error, "manifest", manifestName, "look at the clocks of the nodes: oxbow doctor", "it ends before it starts")
 	}
+	if m.Source != "" {
+		c.fast, r.MediaRead = true, false
+		r.add(Info, "clip", manifestName, "", "it is a clip without media of its own: that is in recording %s, see there",
+			m.Source)
+	}
 	for i, t := range m.Takes {
 		if !t.Sealed && (i+1 < len(m.Takes) || !m.State.Growing()) {
 			r.add(Error, "unsealed", "take "+strconv.Itoa(t.Number), doReopen,
@@ -160,6 +168,9 @@ func (c *recordingCheck) take(ctx context.Context, at int) (Take, error) {
 			recordingCheck: c, take: take, track: tr, last: at+1 == len(c.manifest.Takes), below: below,
 			file: base + ".mp4", index: base + ".idx",
 		}
+		if c.manifest.Source != "" {
+			t.file, t.index = c.mediaBase()+t.file, base+reclog.SourceIndexSuffix
+		}
 		if err := t.run(ctx); err != nil {
 			return out, err
 		}
@@ -167,6 +178,14 @@ func (c *recordingCheck) take(ctx context.Context, at int) (Take, error) {
 	}
 	c.compare(take, &out)
 	return out, nil
+}
+
+// mediaBase leads to the folder that has the media.
+func (c *recordingCheck) mediaBase() string {
+	if c.manifest.Source == "" {
+		return ""
+	}
+	return "../" + string(c.manifest.Source) + "/"
 }
 
 // compare checks that the tracks of a take have the same MSNs at the same times.

@@ -55,6 +55,9 @@ type RecordingFilter struct {
 	Stream    string
 	Cluster   string
 	States    []State
+	// ClipOf keeps the clips of that recording, and Shows those that are clips of none.
+	ClipOf RecordingID
+	Shows  bool
 	// Listed keeps those whose publisher or stream is shown to everybody.
 	Listed bool
 	// Since and Until bound the start; zero is open.

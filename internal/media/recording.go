@@ -59,9 +59,11 @@ type Recording struct {
 	// Progress is how far its archiving is.
 	Progress Progress
 	// Clip, if ClipOf is set, says whose media it shows, and from where to where on that recording's timeline.
-	ClipOf     RecordingID
-	ClipStart  time.Duration
-	ClipEnd    time.Duration
+	ClipOf    RecordingID
+	ClipStart time.Duration
+	ClipEnd   time.Duration
+	// Name is what people call it; clips may have one.
+	Name       string
 	ArchivedAt time.Time
 	DeletedAt  time.Time
 	// Attempts counts failed tries of the archiver and LastError tells of the last.

@@ -48,6 +48,7 @@
 //  4. What is neither listed nor hinted is 404 at once (HNT-7), but for what another process may have listed of a
 //     recording that it writes: that is waited for (late.go). What may exist later is never cacheable as missing.
 //  5. Media answers depend on the URL alone and say that they never change.
+//     A clip's media is read of its source's files until it has its own: the bytes are the same.
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.
 //  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
 //     the next wait shorter. What memory serves has no part in that.

@@ -186,11 +186,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kindDownload:
 		err = x.download(t)
 	case kindInit:
-		err = x.late(t, x.init)
+		err = x.media(t, x.init)
 	case kindSegment:
-		err = x.late(t, x.segment)
+		err = x.media(t, x.segment)
 	case kindPart:
-		err = x.late(t, x.part)
+		err = x.media(t, x.part)
 	case kindSubtitle:
 		err = x.late(t, x.subtitle)
 	case kindPicture, kindPoster:

@@ -88,7 +88,7 @@ func (h *Handler) initSection(ctx context.Context, rec *recording, t target, tra
 			return nil, fmt.Errorf("%w: init section of %d bytes", media.ErrCorrupt, track.InitSize)
 		}
 		var err error
-		if data, err = h.readRange(ctx, t.file(), 0, track.InitSize); err != nil {
+		if data, err = h.readRange(ctx, rec.file(t), 0, track.InitSize); err != nil {
 			return nil, fmt.Errorf("init section: %w", err)
 		}
 	}
@@ -121,7 +121,7 @@ func (x *exchange) segment(t target) error {
 	if rec.show != nil && !onStorage(&v.snap.Renditions[rendition], seg) {
 		return fmt.Errorf("%w: segment %d was lost", media.ErrNotFound, t.msn)
 	}
-	return x.sendMedia(t, track, &resource{size: seg.Size, file: t.file(), offset: seg.Offset})
+	return x.sendMedia(t, track, &resource{size: seg.Size, file: rec.file(t), offset: seg.Offset})
 }
 
 // onStorage says whether a show's segment is in its file. One that was published while the volume failed has a
@@ -198,11 +198,11 @@ func (x *exchange) part(t target) error {
 		return fmt.Errorf("%w: part %d.%d was lost", media.ErrNotFound, t.msn, t.part)
 	}
 	if part == nil {
-		if part, err = x.scan(t, found.segment); err != nil {
+		if part, err = x.scan(t, got.rec.file(t), found.segment); err != nil {
 			return err
 		}
 	}
-	return x.sendMedia(t, found.track, &resource{size: part.Size, file: t.file(), offset: part.Offset})
+	return x.sendMedia(t, found.track, &resource{size: part.Size, file: got.rec.file(t), offset: part.Offset})
 }
 
 // errHinted marks a part that the playlists hint at and that is not complete.
@@ -274,9 +274,9 @@ func byIndex(parts []media.Part, index int) *media.Part {
 }
 
 // scan finds a part of a segment that has left memory by its box headers.
-func (x *exchange) scan(t target, seg *media.Segment) (*media.Part, error) {
+func (x *exchange) scan(t target, file string, seg *media.Segment) (*media.Part, error) {
 	parts, err := reading(x.r.Context(), x.h.readings, func(ctx context.Context) ([]media.Part, error) {
-		in, err := x.h.files.OpenRange(ctx, t.file(), seg.Offset, seg.Size)
+		in, err := x.h.files.OpenRange(ctx, file, seg.Offset, seg.Size)
 		if err != nil {
 			return nil, err
 		}
@@ -292,6 +292,3 @@ func (x *exchange) scan(t target, seg *media.Segment) (*media.Part, error) {
 	}
 	return part, nil
 }
-
-// file is the name of the URL's track file in Files.
-func (t *target) file() string { return reclog.TrackName(t.path, t.id, t.take, t.track) }

@@ -22,6 +22,8 @@ type recording struct {
 	tag      string // the manifest's, where storage has tags
 	read     time.Time
 	cache    *hls.Cache
+	// source is the recording whose files have a clip's media; empty is its own.
+	source media.RecordingID
 
 	mu struct {
 		sync.Mutex
@@ -205,7 +207,7 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 		return nil, fmt.Errorf("%s/%s: %w", r.path, r.id, err)
 	}
 	rec := h.newRecording(r, nil)
-	rec.manifest, rec.tag, rec.read = manifest, tag, begun
+	rec.manifest, rec.tag, rec.read, rec.source = manifest, tag, begun, stored.Source
 	if had && snap.State != media.Archived && snap.Extends(old.mu.version.snap) {
 		// One that another process writes: what was listed stays as it is, and costs nothing again.
 		rec.cache, rec.mu.inits = old.cache, old.initSections()

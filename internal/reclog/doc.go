@@ -22,6 +22,7 @@
 //	        video.mp4  video.idx            track file and index of the track "video"
 //	        audio.mp4  audio.idx
 //	        metadata.jsonl              timed metadata of the take, if there is any
+//	        video.source.idx                index of a clip that has no media of its own, in the place of video.*
 //	        video.idx.<writer>.tmp          an index being written by recovery
 //	        video.idx.corrupt               a damaged index, as recovery met it
 //	        video.mp4.8192.corrupt          a tail that was no torn part, cut off at 8192
@@ -34,9 +35,17 @@
 // metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there; the archiver adds playlists and
 // sample tables (package progressive), which nothing here reads.
 //
-// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1. Fields that a reader does not know are
-// passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording have the same tracks, by
-// name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
+// A clip is a recording of a piece of another, its "clip" in the manifest: {"of":id,"start_ns":n,"end_ns":n}, what was
+// asked for on that one's timeline. It has some of that one's segments, as they are: numbers, takes, times and dates.
+// While its manifest names a "source" it has no track files. Its indexes are *.source.idx, and their offsets, like the
+// init sections, are in the track files of the source, a recording of the same stream in the same storage. Such a
+// manifest's "format" is 2. Before the source is removed, the clip gets track files: of each the init section, and the
+// bytes from its first segment to its last. Then it gets indexes of those, and a manifest without source, which is
+// when they count; then the old indexes go. What it is a clip of may be gone from then on.
+//
+// The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1, or 2 with a source. Fields that a
+// reader does not know are passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording
+// have the same tracks, by name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
 // its indexes.
 //
 // A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
@@ -52,7 +61,8 @@
 //
 //	{"msn":12,"dts":1980000,"duration":180000,"offset":812345,"size":75123,"date":"2026-11-20T10:38:22.823Z","sync":true}
 //
-//	msn        media sequence number; first_msn of the take in the first line, then without gap
+//	msn        media sequence number; first_msn of the take in the first line, then without gap. A recording's first
+//	           is 1, a clip's that of the segment in its source
 //	dts        decode time of the first sample, in ticks of the track (tfdt)
 //	duration   sum of the samples' durations, in ticks
 //	offset     of the segment's first byte in the track file

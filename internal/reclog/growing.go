@@ -40,6 +40,8 @@ func (r *Root) Growing(ctx context.Context, path media.StreamPath) (ref Ref, flo
 		}
 		if err != nil {
 			r.logger.Error("read manifest", "recording", ref.String(), "err", err)
+		} else if m.Clip != nil {
+			continue // there may be any number of them, newer than the show that they are of
 		} else {
 			floor = max(floor, m.highestEpoch())
 			if m.State.Growing() {

@@ -6,8 +6,12 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// FormatVersion is the version of the tree and the manifest that this package writes.
-const FormatVersion = 1
+// FormatVersion is the version of the tree and the manifest of a recording with its own media, and ReferringVersion
+// that of one whose media is another's. This package writes and reads both.
+const (
+	FormatVersion    = 1
+	ReferringVersion = 2
+)
 
 // Limits of what is written and of what is believed when read.
 const (

@@ -1,6 +1,7 @@
 package reclog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,9 +51,13 @@ func (rec *Recording) MediaEnd(take int, track string) int64 {
 // the tracks of a take that is not sealed end at the last segment that all have. While it grows, segments of a
 // directory whose lines are still to be written are listed from the bytes, once a part of the next follows. Segments
 // that an index lacks are gaps, and what does not parse is in Damage; Load fails only where nothing can be said.
+// The segments of a clip without media of its own are ranges of its source's files (Manifest.TrackName).
 // media.ErrNotFound, media.ErrCorrupt, media.ErrUnsupported.
 func Load(ctx context.Context, files Files, path media.StreamPath, id media.RecordingID) (*Recording, error) {
 	rec, err := load(ctx, files, path, id)
+	for try := 0; errors.Is(err, errReplaced) && try < replacedTries; try++ {
+		rec, err = load(ctx, files, path, id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load recording %s/%s: %w", path, id, err)
 	}
@@ -102,8 +107,12 @@ func load(ctx context.Context, files Files, path media.StreamPath, id media.Reco
 	}
 	if len(rec.Damage) > len(m.Damage) {
 		// A file that is missing may be on its way out: whoever removes a recording begins with the manifest.
-		if _, err := files.ReadFile(ctx, ManifestName(path, id)); errors.Is(err, media.ErrNotFound) {
+		again, err := files.ReadFile(ctx, ManifestName(path, id))
+		if errors.Is(err, media.ErrNotFound) {
 			return nil, err
+		}
+		if err == nil && rec.Clip != nil && !bytes.Equal(again, data) {
+			return nil, errReplaced
 		}
 	}
 	return rec, nil
@@ -142,8 +151,8 @@ func (rec *Recording) loadTake(ctx context.Context, files Files, at int, ends []
 	take := &rec.Takes[at]
 	tracks := make([][]media.Segment, len(take.Tracks))
 	for i, tr := range take.Tracks {
-		data, err := files.ReadFile(ctx, IndexName(rec.Path(), rec.ID, take.Number, tr.Name))
-		name := takeFile(take.Number, tr.Name, indexSuffix)
+		data, err := files.ReadFile(ctx, rec.IndexName(take.Number, tr.Name))
+		name := takeFile(take.Number, tr.Name, rec.indexSuffix())
 		switch {
 		case errors.Is(err, media.ErrNotFound):
 			rec.addDamage(Damage{File: name, Reason: "missing"})

@@ -13,7 +13,7 @@ import (
 
 // Manifest is recording.json: all that the media files do not say themselves.
 type Manifest struct {
-	// Format is FormatVersion.
+	// Format is 1, or 2 if Source is set: who does not know the field must not read what lacks its media.
 	Format    int               `json:"format"`
 	ID        media.RecordingID `json:"id"`
 	Publisher string            `json:"publisher"`
@@ -23,6 +23,11 @@ type Manifest struct {
 	EndedAt   time.Time         `json:"ended_at,omitzero"`
 	// Continues is the recording that this one follows.
 	Continues media.RecordingID `json:"continues,omitempty"`
+	// Clip is set in a clip: it tells what of which recording it shows.
+	Clip *Clip `json:"clip,omitempty"`
+	// Source is the recording of the same stream whose track files have the clip's media; empty is its own. MediaID
+	// gives either.
+	Source media.RecordingID `json:"source,omitempty"`
 	// Writer is the random name of the Writer that has the recording; one that meets another's name here is fenced.
 	Writer string `json:"writer"`
 	// Epoch is that of the lease under which the recording was last reopened; zero without one.
@@ -109,11 +114,16 @@ func (m *Manifest) Path() media.StreamPath {
 	return media.StreamPath{Publisher: m.Publisher, Stream: m.Stream}
 }
 
-// FileNames lists the recording's files as Files names them: media before indexes, then metadata, the manifest last.
+// FileNames lists the recording's own files as Files names them: media before indexes, then metadata, the manifest
+// last.
 // Metadata of a take that is not sealed is left out. That is the order to copy them in; deletion runs the other way.
 func (m *Manifest) FileNames() []string {
 	var names []string
-	for _, suffix := range []string{trackSuffix, indexSuffix} {
+	suffixes := []string{trackSuffix, indexSuffix}
+	if m.Source != "" {
+		suffixes = []string{SourceIndexSuffix}
+	}
+	for _, suffix := range suffixes {
 		for _, take := range m.Takes {
 			for _, track := range take.Tracks {
 				names = append(names, dirName(m.Path(), m.ID)+"/"+takeFile(take.Number, track.Name, suffix))
@@ -170,8 +180,9 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("manifest: %w: %w", media.ErrCorrupt, err)
 	}
-	if m.Format > FormatVersion {
-		return nil, fmt.Errorf("manifest: %w format %d: this version reads %d", media.ErrUnsupported, m.Format, FormatVersion)
+	if m.Format > ReferringVersion {
+		return nil, fmt.Errorf("manifest: %w format %d: this version reads %d", media.ErrUnsupported, m.Format,
+			ReferringVersion)
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("manifest: %w: %w", media.ErrCorrupt, err)
@@ -181,10 +192,13 @@ func ParseManifest(data []byte) (*Manifest, error) {
 
 // check says which rule of the format the manifest breaks.
 func (m *Manifest) check() error {
-	if m.Format != FormatVersion {
+	if m.Format != formatOf(m.Source) {
 		return fmt.Errorf("format %d", m.Format)
 	}
 	if err := checkRef(m.Path(), m.ID); err != nil {
+		return err
+	}
+	if err := m.checkClip(); err != nil {
 		return err
 	}
 	if m.Continues != "" {

@@ -78,7 +78,7 @@ func TestManifestIsChecked(t *testing.T) {
 		}
 	}
 	m := takenManifest()
-	m.Format = FormatVersion + 1
+	m.Format = ReferringVersion + 1
 	data, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)

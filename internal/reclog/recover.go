@@ -61,6 +61,9 @@ func (r *Root) reopen(ctx context.Context, ref Ref, epoch uint64) (*Recording, *
 // recover makes the recording whole.
 func (w *Writer) recover(ctx context.Context) (*Recording, error) {
 	m := w.Manifest()
+	if m.Source != "" { // its media is another's to recover, and its indexes were whole before its manifest was there
+		return load(ctx, w.root.Files(), w.ref.Path, w.ref.ID)
+	}
 	if err := w.tidy(&m); err != nil {
 		return nil, err
 	}

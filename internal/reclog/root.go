@@ -181,7 +181,7 @@ func (r *Root) create(ref Ref, m Manifest) (*Writer, error) {
 	return newWriter(r, ref, &m), nil
 }
 
-// Latest gives the newest recording of a stream that storage has; media.ErrNotFound if there is none.
+// Latest gives the newest recording of a stream that storage has, clips left out; media.ErrNotFound if there is none.
 func (r *Root) Latest(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 	if err := errors.Join(ctx.Err(), checkPath(path)); err != nil {
 		return "", fmt.Errorf("latest recording of %s: %w", path, err)
@@ -191,9 +191,13 @@ func (r *Root) Latest(ctx context.Context, path media.StreamPath) (media.Recordi
 		return "", fmt.Errorf("latest recording of %s: %w", path, err)
 	}
 	for _, id := range slices.Backward(ids) {
-		f, err := r.fsys.OpenFile(r.path(path.Publisher, path.Stream, string(id), manifestFile), os.O_RDONLY, 0)
+		name := r.path(path.Publisher, path.Stream, string(id), manifestFile)
+		data, err := readFile(r.fsys, name, MaxManifest)
+		if err == nil && isClip(data) {
+			continue
+		}
 		if err == nil {
-			return id, f.Close()
+			return id, nil
 		}
 		if !missing(err) {
 			return "", fmt.Errorf("latest recording of %s: %w", path, err)

@@ -14,6 +14,9 @@ func (rec *Recording) Row() media.Recording {
 		Continues: rec.Continues, Local: true,
 	}
 	row.Follow(rec.Settings)
+	if rec.Clip != nil {
+		row.ClipOf, row.ClipStart, row.ClipEnd = rec.Clip.Of, rec.Clip.Start, rec.Clip.End
+	}
 	for i := range rec.Takes {
 		for j := range rec.Takes[i].Tracks {
 			row.Bytes += rec.Takes[i].Tracks[j].InitSize

@@ -330,6 +330,16 @@ func (r *run) archived(ctx context.Context, f *found) (
 		if have != nil {
 			loadBad = complete(have, f.archives[name].sizes)
 		}
+		if have != nil && have.Source != "" {
+			source := reclog.Ref{Path: f.ref.Path, ID: have.Source}
+			on, sourceBad, err := load(ctx, r.Archives[name], source)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("the archive %q: %w", name, err)
+			}
+			if on == nil {
+				loadBad = errors.Join(loadBad, sourceBad, fmt.Errorf("%s, whose media this clip has, is missing", source))
+			}
+		}
 		if loadBad != nil {
 			bad = errors.Join(bad, fmt.Errorf("archive %q: %w", name, loadBad))
 		} else if have != nil {
@@ -381,9 +391,12 @@ func complete(rec *reclog.Recording, sizes map[string]int64) error {
 			return fmt.Errorf("the archive lacks %s", name)
 		}
 	}
+	if rec.Source != "" {
+		return nil // its media is looked at where it is
+	}
 	for _, take := range rec.Takes {
 		for _, tr := range take.Tracks {
-			name := reclog.TrackName(rec.Path(), rec.ID, take.Number, tr.Name)
+			name := rec.TrackName(take.Number, tr.Name)
 			if end := rec.MediaEnd(take.Number, tr.Name); sizes[name] < end {
 				return fmt.Errorf("the archive's %s has %d bytes, and its index reaches to %d", name, sizes[name], end)
 			}
@@ -397,6 +410,9 @@ func complete(rec *reclog.Recording, sizes map[string]int64) error {
 func rowOf(rec *reclog.Recording) media.Recording {
 	row := media.Recording{
 		ID: rec.ID, Path: rec.Path(), StartedAt: rec.StartedAt, EndedAt: rec.EndedAt, Continues: rec.Continues,
+	}
+	if rec.Clip != nil {
+		row.ClipOf, row.ClipStart, row.ClipEnd = rec.Clip.Of, rec.Clip.Start, rec.Clip.End
 	}
 	scales := map[int]int64{}
 	for _, take := range rec.Takes {
