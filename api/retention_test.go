@@ -202,8 +202,8 @@ func TestProgressIsToldWhileItIsUnderWay(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 	}
-	clip := newClipRow(media.Recording{ClipOf: recordingID(1), ClipStart: time.Second, ClipEnd: 2500 * time.Millisecond})
-	if clip == nil || *clip != (clipRow{recordingID(1), 1000, 2500}) || newClipRow(media.Recording{}) != nil {
+	clip := newClip(media.Recording{ClipOf: recordingID(1), ClipStart: time.Second, ClipEnd: 2500 * time.Millisecond})
+	if clip == nil || *clip != (Clip{Of: recordingID(1), StartMS: 1000, EndMS: 2500}) || newClip(media.Recording{}) != nil {
 		t.Errorf("clip is %+v", clip)
 	}
 }
