@@ -40,7 +40,7 @@ func (j *job) run(ctx context.Context) error {
 	// The names lead deletions.
 	_, pathErr := media.ParseStreamPath(j.path.String())
 	if _, err := media.ParseRecordingID(string(j.id)); pathErr != nil || err != nil {
-		return fmt.Errorf("%s: %w", j, errors.Join(pathErr, err))
+		return errors.Join(pathErr, err)
 	}
 	act, event := j.archive, media.EventArchived
 	switch j.claim.Action {
@@ -63,7 +63,7 @@ func (j *job) run(ctx context.Context) error {
 		return j.finish(ctx)
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", j, err)
+		return err
 	}
 	if j.claim.Action == media.ActClip {
 		event = j.clip.event
