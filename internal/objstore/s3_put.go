@@ -61,6 +61,8 @@ type put struct {
 	sums    bool // the store is told checksums
 	// confirmed: the store answered with the checksum of the whole object.
 	confirmed bool
+	// unsummed: nobody knows what that should be.
+	unsummed bool
 }
 
 // whole sends the object in one request.
@@ -166,6 +168,9 @@ func (s *S3) readSum(ctx context.Context, key string, size int64) (uint64, error
 
 // answered compares the whole object's checksum with that of the store's answer.
 func (p *put) answered(answer *string, sum uint64) error {
+	if p.unsummed {
+		return nil
+	}
 	if answer != nil {
 		_, p.confirmed = decodeSum(*answer)
 	}

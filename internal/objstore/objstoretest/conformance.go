@@ -26,6 +26,7 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 	AbortUpload(ctx context.Context, key, uploadID string) error
+	Uploader
 }
 
 // Large is the size of the suite's large objects: stores that send in parts are to be opened with parts of 5 MiB.
@@ -47,6 +48,12 @@ func Run(t *testing.T, open func(tb testing.TB) Store) {
 		"delete is idempotent":                 deleteTwice,
 		"list by prefix":                       listPrefix,
 		"no key leaves the store":              badKeys,
+		"upload grows and is completed":        uploadGrows,
+		"upload is found again":                uploadFound,
+		"upload of other bytes is sent anew":   uploadDiffers,
+		"put goes on with a growing upload":    putAfterGrowth,
+		"aborted upload is gone":               uploadAborted,
+		"exclusive completion replaces none":   uploadExclusive,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
