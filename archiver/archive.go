@@ -22,11 +22,18 @@ const sealTimeout = time.Minute
 // archive copies the recording to the archive.
 func (j *job) archive(ctx context.Context) error {
 	start := time.Now()
+	j.grown = j.growths.take(j.id)
+	if !j.claim.Recording.Local {
+		return j.salvage(ctx)
+	}
 	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
 	if errors.Is(err, media.ErrNotFound) {
 		// A catalog restored from a backup may ask for what was archived and dropped.
 		if archiveErr := j.checkArchive(ctx, nil); archiveErr == nil {
-			return nil
+			return j.tidy(ctx)
+		}
+		if j.claim.Recording.Uploaded && attached(j.local) == nil {
+			return j.salvage(ctx)
 		}
 	}
 	if err != nil {
@@ -37,6 +44,9 @@ func (j *job) archive(ctx context.Context) error {
 	}
 	size, err := j.store(ctx, rec)
 	if err != nil {
+		return err
+	}
+	if err := j.tidy(ctx); err != nil {
 		return err
 	}
 	if rec.State != media.Archived {

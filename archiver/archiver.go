@@ -25,6 +25,8 @@ type Catalog interface {
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
+	// FinishSalvage: the local copy is gone, and what had been uploaded is archived, unless nothing was of use.
+	FinishSalvage(ctx context.Context, c media.Claim, saved bool, notice string) error
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 }
@@ -44,6 +46,7 @@ type Objects interface {
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 	AbortUpload(ctx context.Context, key, uploadID string) error
+	GrowingObjects
 }
 
 // Local is the cluster's storage: *reclog.Root.
@@ -123,6 +126,7 @@ type Archiver struct {
 	logger  *slog.Logger
 	metrics *metrics
 	asking  outage
+	growths growths
 }
 
 // New makes an archiver. Catalog and uploads are mostly one thing.

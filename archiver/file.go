@@ -55,7 +55,9 @@ func (j *job) storeFile(ctx context.Context, f file) (size int64, err error) {
 		if f.media && f.frozen {
 			return 0, fmt.Errorf("%w: the archive has other bytes for %s under a manifest", media.ErrConflict, f.key)
 		}
-		j.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
+		if !j.claim.Recording.Uploaded || f.media { // else it is an index as it was when the recording grew
+			j.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
+		}
 	}
 	return size, j.put(ctx, f, source, size, absent)
 }
@@ -75,9 +77,12 @@ func (j *job) put(ctx context.Context, f file, source io.ReaderAt, size int64, e
 	if n := len(f.uploads); n > 0 {
 		options.UploadID = f.uploads[n-1]
 	}
-	sent, err := j.objects.Put(ctx, f.key, source, size, options)
-	if err != nil {
-		return err
+	sent, ok := j.finishGrown(ctx, f.key, source, size, exclusive)
+	if !ok {
+		var err error
+		if sent, err = j.objects.Put(ctx, f.key, source, size, options); err != nil {
+			return err
+		}
 	}
 	j.metrics.stored.Inc()
 	j.metrics.bytes.Add(float64(size))
@@ -117,10 +122,14 @@ func (j *job) verify(ctx context.Context, sent media.Object) error {
 
 // compare says whether an object is the head of the local file.
 func (j *job) compare(ctx context.Context, have media.Object, source io.ReaderAt) error {
-	sum, err := sumUp(ctx, io.NewSectionReader(source, 0, have.Size))
-	if err != nil {
-		return err
+	sum, known := j.grown.sum(have)
+	if !known {
+		var err error
+		if sum, err = sumUp(ctx, io.NewSectionReader(source, 0, have.Size)); err != nil {
+			return err
+		}
 	}
+	var err error
 	if !have.HasChecksum {
 		if have.Checksum, err = j.readBack(ctx, have); err != nil {
 			return err

@@ -19,6 +19,10 @@ type job struct {
 	path   media.StreamPath
 	id     media.RecordingID
 	logger *slog.Logger
+	// grown is what this process uploaded of the recording while it grew.
+	grown *grown
+	// rescue is set when the local copy is gone.
+	rescue *rescue
 }
 
 func newJob(a *Archiver, c media.Claim) *job {
@@ -56,6 +60,9 @@ func (j *job) run(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", j, err)
+	}
+	if j.rescue != nil && !j.rescue.saved {
+		event = media.EventFailed
 	}
 	if event != "" {
 		j.tell(ctx, event)
@@ -111,7 +118,7 @@ func (j *job) finish(ctx context.Context) error {
 		dropLocal = time.Now().Add(j.config.Grace)
 	}
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, j.config.Lease/6) {
-		err := j.catalog.FinishClaim(ctx, j.claim, dropLocal)
+		err := j.tellFinished(ctx, dropLocal)
 		if err == nil {
 			return nil
 		}
@@ -127,6 +134,13 @@ func (j *job) finish(ctx context.Context) error {
 		case <-wait.C:
 		}
 	}
+}
+
+func (j *job) tellFinished(ctx context.Context, dropLocal time.Time) error {
+	if j.rescue != nil {
+		return j.catalog.FinishSalvage(ctx, j.claim, j.rescue.saved, j.rescue.notice)
+	}
+	return j.catalog.FinishClaim(ctx, j.claim, dropLocal)
 }
 
 // fail gives the claim up. It gives the cause back, for the caller to report.

@@ -20,6 +20,7 @@ type metrics struct {
 	deleted  prometheus.Counter
 	damaged  prometheus.Counter
 	repaired prometheus.Counter
+	salvaged prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -46,9 +47,11 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		deleted:  counter("oxbow_archiver_deleted_objects_total", "Objects deleted from object storage."),
 		damaged:  counter("oxbow_archiver_damaged_recordings_total", "Recordings archived with damage that recovery left."),
 		repaired: counter("oxbow_archiver_repaired_archives_total", "Archives found incomplete after they were verified."),
+		salvaged: counter("oxbow_archiver_salvaged_recordings_total",
+			"Recordings archived from what had been uploaded while they grew, because their local copy was gone."),
 	}
 	registerer.MustRegister(m.actions, m.seconds, m.lateness, m.busy, m.bytes, m.stored, m.present, m.deleted,
-		m.damaged, m.repaired)
+		m.damaged, m.repaired, m.salvaged)
 	return m
 }
 

@@ -22,6 +22,10 @@ const (
 	// What has expired is deleted, not archived first. An archiving row is due again once its claim ran out.
 	archiveDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND local AND archive_due <= $1` + free + `
 		AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1))`
+
+	// What was uploaded while it grew is archived without the cluster's storage, once that is gone.
+	salvageDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND NOT local AND uploaded AND archive_due <= $1` + free + `
+		AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1))`
 )
 
 // claimDue takes the row that has been due for longest. The outer condition repeats the inner, because PostgreSQL
@@ -50,8 +54,11 @@ func claimDue(lock string) string {
 			UNION ALL
 			SELECT * FROM (SELECT id, archive_due AS due FROM recordings
 				WHERE ` + archiveDue + ` ORDER BY archive_due LIMIT 1` + lock + `) AS a
+			UNION ALL
+			SELECT * FROM (SELECT id, archive_due AS due FROM recordings
+				WHERE ` + salvageDue + ` ORDER BY archive_due LIMIT 1` + lock + `) AS s
 		) AS due_rows ORDER BY due, id LIMIT 1
-	) AND (` + deleteDue + ` OR ` + dropDue + ` OR ` + archiveDue + `)
+	) AND (` + deleteDue + ` OR ` + dropDue + ` OR ` + archiveDue + ` OR ` + salvageDue + `)
 	RETURNING ` + recordingColumns + `, claim_action, claim_epoch`
 }
 

@@ -270,6 +270,7 @@ func (s suite) testGrowing(t *testing.T) {
 	want.State, want.Local, want.LastError = media.Ended, false, "its directory is gone"
 	want.EndedAt = want.StartedAt.Add(want.Duration)
 	want.ArchiveDue, want.ExpireDue = want.EndedAt, want.EndedAt.Add(time.Hour)
+	want.ExpireReason = media.ReasonAge
 	same(t, "closed recording", want, closed)
 	_, err = db.CloseLost(ctx, recordingID(1), "")
 	wantError(t, err, media.ErrConflict, "ended")

@@ -25,7 +25,12 @@ func TestSQLitePlans(t *testing.T) {
 		name, query string
 		indexes     []string
 	}{
-		{"claim", claimDue(""), []string{"recordings_to_delete", "recordings_to_drop", "recordings_to_archive"}},
+		{
+			"claim", claimDue(""), []string{
+				"recordings_to_delete", "recordings_to_drop", "recordings_to_archive", "recordings_to_salvage",
+			},
+		},
+		{"claim of an upload", claimUpload(""), []string{"recordings_to_upload"}},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
@@ -54,7 +59,7 @@ func TestSQLitePlans(t *testing.T) {
 		},
 	} {
 		args := []any{1, "a", 2, "main"}
-		if c.name != "claim" {
+		if !strings.HasPrefix(c.name, "claim") {
 			args = []any{"a", "b", "c", "d"}[:strings.Count(c.query, "$")]
 		}
 		steps, err := all(t.Context(), db.reads, func(row scanner) (string, error) {

@@ -11,6 +11,8 @@ type OpenUpload struct {
 	PartSize int64
 	// Sums says that the store was told that checksums come.
 	Sums bool
+	// Appends says that bytes are added at their own price. Else the last part, if it is short, is sent again with them.
+	Appends bool
 	// Parts are those that follow each other from the object's first byte, part 1 first.
 	Parts []UploadPart
 	// SentAt is when the last part was sent; zero if it was not by this process.

@@ -21,7 +21,7 @@ const (
 	// uploadAge is how long an upload's file lies untouched before OpenDir takes it for forgotten. Whoever noted it may
 	// have been away for long.
 	uploadAge = 30 * 24 * time.Hour
-	// dirParts bounds the parts of an upload that are no real ones.
+	// dirPartSize: an upload has one part, however large.
 	dirPartSize = 1 << 60
 )
 
@@ -45,7 +45,7 @@ func (d *Dir) BeginUpload(
 	if options.NoteUpload == nil {
 		return nil, fmt.Errorf("begin upload of object %s: %w: nobody notes it", key, media.ErrInvalid)
 	}
-	u := &media.OpenUpload{Key: key, ID: rand.Text(), PartSize: dirPartSize}
+	u := &media.OpenUpload{Key: key, ID: rand.Text(), PartSize: dirPartSize, Appends: true}
 	if err := options.NoteUpload(ctx, u.ID); err != nil {
 		return nil, fmt.Errorf("begin upload of object %s: note it: %w", key, err)
 	}
@@ -76,7 +76,7 @@ func (d *Dir) FindUpload(_ context.Context, key, id string, _ int64) (*media.Ope
 	if err != nil {
 		return nil, dirError("find upload of", key, err)
 	}
-	u := &media.OpenUpload{Key: key, ID: id, PartSize: dirPartSize}
+	u := &media.OpenUpload{Key: key, ID: id, PartSize: dirPartSize, Appends: true}
 	if info.Size() > 0 {
 		u.Parts = []media.UploadPart{{Size: info.Size()}}
 	}

@@ -25,7 +25,8 @@ func (s *S3) wrap(act, key string, err error) error {
 	status, code := reply(err)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists):
+		errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists), errors.Is(err, media.ErrNotFound),
+		errors.Is(err, media.ErrTooLarge):
 	case code == "NoSuchBucket":
 		kind = media.ErrUnavailable
 	case status == http.StatusNotFound:

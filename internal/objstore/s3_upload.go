@@ -182,8 +182,13 @@ func (e *extension) send(ctx context.Context, from, to int) error {
 		e.open.Parts = append(e.open.Parts, part)
 		e.open.SentAt = time.Now()
 	}
-	if noSuchUpload(err) {
-		return errors.Join(media.ErrNotFound, err)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// A server may close the connection on a part of an upload that it does not know, instead of an answer.
+	known := &put{s3: e.s3, key: e.key, name: e.name, options: media.PutOptions{UploadID: e.upload.id}}
+	if found, findErr := known.resume(ctx); noSuchUpload(err) || findErr == nil && found == nil {
+		return errNoUpload(e.key, e.upload.id)
 	}
 	return err
 }

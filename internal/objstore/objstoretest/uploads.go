@@ -63,7 +63,9 @@ func mustComplete(tb testing.TB, s Store, u *media.OpenUpload, want []byte) {
 }
 
 // growth is how an object grows: within a part, to its end, over several, and not at all.
-func growth() []int { return []int{1, 1000, 1000, 5 << 20, 5<<20 + 7, 6 << 20, 16<<20 + 3, 20 << 20, Large * 2} }
+func growth() []int {
+	return []int{1, 1000, 1000, 5 << 20, 5<<20 + 7, 6 << 20, 16<<20 + 3, 20 << 20, Large * 2}
+}
 
 func uploadGrows(t *testing.T, s Store) {
 	whole := Bytes(1, Large*2)
