@@ -138,7 +138,9 @@ func TestArchiverStoppedWhileItUploadsIsFollowedByAnother(t *testing.T) {
 	for n := range 6 {
 		// Each process is stopped at another place: when an upload was noted, or between two ticks, without a word.
 		l.mustGrow(2, mib)
-		a := w.archiver(Config{Owner: fmt.Sprint("process-", n), Lease: time.Nanosecond})
+		_, err := w.catalog.LapseClaims(t.Context(), fmt.Sprint("process-", n-1), time.Now())
+		must(t, err)
+		a := w.archiver(Config{Owner: fmt.Sprint("process-", n)})
 		if n%2 == 0 {
 			ctx, cancel := context.WithCancel(t.Context())
 			a.objects = &stoppedAt{Objects: w.objects, at: n/2 + 1, stop: cancel}
@@ -288,15 +290,15 @@ func (u *undescribed) Put(context.Context, string, io.ReaderAt, int64, media.Put
 func TestSalvageStoppedInTheMiddle(t *testing.T) {
 	w := newDirWorld(t)
 	defer w.close()
-	for _, mode := range []string{failBefore, failAfter} {
-		for at := 1; ; at++ {
+	for first, mode := range []string{failBefore, failAfter} {
+		for at := 1 + first; ; at += 2 * stride {
 			w.id = media.RecordingID(fmt.Sprintf("01kafzq7s8e5gv9mxw2ctr%d%03d", len(mode)%10, at))
 			l := w.mustGoLive()
 			l.mustTake()
-			l.mustGrow(700, 100) // its index is an object and a tail
+			l.mustGrow(520, 10) // its index is an object and a tail
 			c := w.continuous(w.archiver(Config{}))
 			must(t, c.Step(t.Context()))
-			l.mustGrow(3, 100)
+			l.mustGrow(3, 10)
 			must(t, c.Step(t.Context()))
 			original := w.localFiles()
 			l.mustLose()
@@ -305,7 +307,7 @@ func TestSalvageStoppedInTheMiddle(t *testing.T) {
 				&faultyObjects{w.objects, f}, &faultyCatalog{w.catalog, w.catalog, f})
 			_, err := a.Step(t.Context())
 			if err == nil && f.fired() == "" {
-				l.checkSaved(original, 703)
+				l.checkSaved(original, 523)
 				break
 			}
 			for w.row().State != media.Archived {
@@ -314,7 +316,7 @@ func TestSalvageStoppedInTheMiddle(t *testing.T) {
 				}
 				f.restart()
 			}
-			l.checkSaved(original, 703)
+			l.checkSaved(original, 523)
 		}
 	}
 }

@@ -58,9 +58,10 @@ type publishFlags struct {
 
 // archiveFlags say where finished recordings go.
 type archiveFlags struct {
-	Archive      archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
-	ArchiveGrace time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
-	ArchivePoll  time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
+	Archive        archiveURL    `placeholder:"URL" help:"Where finished recordings go: dir:PATH, or s3://BUCKET/PREFIX?region=R&endpoint=URL with credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: dir:DATA/archive."`
+	ArchiveGrace   time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
+	UploadInterval time.Duration `default:"10s" placeholder:"DURATION" help:"How often shows with archive_mode continuous are uploaded while they are live (default: ${default})."`
+	ArchivePoll    time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
 }
 
 // adminFlags say where the operator looks in.
