@@ -25,8 +25,8 @@ type Catalog interface {
 	// FinishClaim: after archiving, the local copy is to be dropped at dropLocal; zero is never.
 	FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Time) error
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
-	// FinishSalvage: the local copy is gone, and what had been uploaded is archived, unless nothing was of use.
-	FinishSalvage(ctx context.Context, c media.Claim, saved bool, notice string) error
+	// FinishSalvage: the local copy is gone, and what had been uploaded is archived; nil is that nothing was of use.
+	FinishSalvage(ctx context.Context, c media.Claim, saved *media.Recording, notice string) error
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 }

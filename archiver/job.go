@@ -61,7 +61,7 @@ func (j *job) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", j, err)
 	}
-	if j.rescue != nil && !j.rescue.saved {
+	if j.rescue != nil && j.rescue.saved == nil {
 		event = media.EventFailed
 	}
 	if event != "" {

@@ -17,7 +17,7 @@ import (
 
 // rescue is what became of a recording whose local copy is gone.
 type rescue struct {
-	saved  bool
+	saved  *media.Recording // its end, duration and bytes; nil: nothing was of use
 	notice string
 }
 
@@ -27,7 +27,7 @@ func (j *job) salvage(ctx context.Context) error {
 	data, err := j.objects.ReadFile(ctx, j.growingKey())
 	if errors.Is(err, media.ErrNotFound) {
 		if err := j.checkArchive(ctx, nil); err == nil { // it was salvaged, and the catalog not told
-			j.rescue = &rescue{saved: true, notice: "the cluster's copy was lost: archived what had been uploaded"}
+			j.rescue = &rescue{saved: &media.Recording{}, notice: "the cluster's copy was lost: archived what had been uploaded"}
 			return j.tidy(ctx)
 		} else if !errors.Is(err, media.ErrNotFound) {
 			return err
@@ -64,10 +64,23 @@ func (j *job) salvage(ctx context.Context) error {
 		return err
 	}
 	j.metrics.salvaged.Inc()
-	j.rescue = &rescue{saved: true, notice: j.lost(saved)}
+	j.rescue = &rescue{notice: j.lost(saved), saved: &media.Recording{
+		EndedAt: saved.Manifest.EndedAt, Duration: saved.Until.Sub(saved.Manifest.StartedAt), Bytes: s.bytes(saved),
+	}}
 	j.logger.Error("recording was lost by the cluster: archived what had been uploaded", "until", saved.Until,
 		"damage", len(saved.Manifest.Damage), "dur", time.Since(start))
 	return nil
+}
+
+// bytes is what the archive has of the recording's media.
+func (s *salvaging) bytes(saved *reclog.Salvaged) int64 {
+	var sum int64
+	for _, take := range saved.Manifest.Takes {
+		for _, track := range take.Tracks {
+			sum += s.sizes[reclog.TrackName(s.path, s.id, take.Number, track.Name)]
+		}
+	}
+	return sum
 }
 
 // lost tells what is missing.

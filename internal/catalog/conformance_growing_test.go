@@ -110,13 +110,18 @@ func (s suite) testSalvage(t *testing.T) {
 	same(t, "to be salvaged", r.ID, c.Recording.ID)
 	same(t, "action", media.ActArchive, c.Action)
 	nothingDue(t, db, start)
-	noError(t, db.FinishSalvage(ctx, c, true, "some is lost"))
-	wantError(t, db.FinishSalvage(ctx, c, true, ""), media.ErrFenced)
+	expiry := read(t, db, r.ID).ExpireDue
+	saved := media.Recording{EndedAt: r.StartedAt.Add(r.Duration + time.Second), Duration: r.Duration + time.Second}
+	noError(t, db.FinishSalvage(ctx, c, &saved, "some is lost"))
+	wantError(t, db.FinishSalvage(ctx, c, &saved, ""), media.ErrFenced)
 	have := read(t, db, r.ID)
 	same(t, "state", media.Archived, have.State)
 	same(t, "local", false, have.Local)
 	same(t, "notice", "some is lost", have.LastError)
-	same(t, "duration", r.Duration, have.Duration)
+	same(t, "duration", saved.Duration, have.Duration)
+	same(t, "end", saved.EndedAt, have.EndedAt)
+	same(t, "bytes", r.Bytes, have.Bytes)
+	same(t, "expiry", false, expiry.IsZero() != have.ExpireDue.IsZero())
 	same(t, "has a time of archiving", false, have.ArchivedAt.IsZero())
 
 	// Nothing of use.
@@ -127,7 +132,7 @@ func (s suite) testSalvage(t *testing.T) {
 	_, err = db.CloseLost(ctx, r.ID, "the disk is gone")
 	noError(t, err)
 	c = claim(t, db, "b", start.Add(time.Hour))
-	noError(t, db.FinishSalvage(ctx, c, false, "all is lost"))
+	noError(t, db.FinishSalvage(ctx, c, nil, "all is lost"))
 	have = read(t, db, r.ID)
 	same(t, "state", media.Ended, have.State)
 	same(t, "uploaded", false, have.Uploaded)

@@ -26,6 +26,8 @@
 //     READ COMMITTED is enough, nothing is run again for having lost a race, and no two writers wait for each other.
 //  9. Times are kept to the millisecond, in UTC; a duration is cut to the millisecond.
 //  10. A recording belongs to one cluster for ever, and only an archiver of that cluster claims it.
+//  11. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
+//     has ended is never kept from being archived by it.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -78,16 +78,23 @@ func (db *DB) ReleaseUpload(ctx context.Context, c media.Claim, uploaded bool) e
 		uploaded, db.now().UnixMilli())
 }
 
-// FinishSalvage ends a claim to archive a recording whose local copy is gone. What was uploaded of it is archived, or
-// nothing was of use, and it stays ended. The notice tells what was lost. media.ErrFenced when another claim has
-// followed.
-func (db *DB) FinishSalvage(ctx context.Context, c media.Claim, saved bool, notice string) error {
+// FinishSalvage ends a claim to archive a recording whose local copy is gone. What was uploaded of it is archived, or,
+// if that is nil, nothing was of use, and it stays ended. Of what is archived its end, duration and bytes count where
+// the row, which its owner saved now and then, knows of less. The notice tells what was lost. media.ErrFenced when
+// another claim has followed.
+func (db *DB) FinishSalvage(ctx context.Context, c media.Claim, saved *media.Recording, notice string) error {
 	if c.Action != media.ActArchive {
 		return fmt.Errorf("finish salvage: %w: action %.20q", media.ErrInvalid, c.Action)
 	}
+	const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = $3, local = FALSE, drop_due = NULL,
+		updated_at = $4, `
 	now := db.now().UnixMilli()
-	return db.settle(ctx, "finish", c, `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = $3,
-		local = FALSE, drop_due = NULL, uploaded = $4, updated_at = $5,
-		state = CASE WHEN $4 THEN 'archived' ELSE 'ended' END, archived_at = CASE WHEN $4 THEN $6 ELSE archived_at END`,
-		shortened(notice), saved, now, now)
+	if saved == nil {
+		return db.settle(ctx, "finish", c, done+`uploaded = FALSE, state = 'ended'`, shortened(notice), now)
+	}
+	late := max(0, saved.EndedAt.Sub(c.Recording.EndedAt))
+	return db.settle(ctx, "finish", c, done+`state = 'archived', archived_at = $4, ended_at = ended_at + $5,
+		expire_due = expire_due + $5, duration_ms = CASE WHEN duration_ms < $6 THEN $6 ELSE duration_ms END,
+		bytes = CASE WHEN bytes < $7 THEN $7 ELSE bytes END`,
+		shortened(notice), now, late.Milliseconds(), saved.Duration.Milliseconds(), saved.Bytes)
 }
