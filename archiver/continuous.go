@@ -223,8 +223,8 @@ func (s *show) tellProblem(ctx context.Context, err error) error {
 	return nil
 }
 
-// end gives up a show that is another's by now, has ended, or is not to be uploaded while it grows any more. Its uploads
-// stay, for whoever archives it, unless it is not to be archived at all.
+// end gives up a show that is another's by now, has ended, or is not to be uploaded while it grows any more. Its
+// uploads stay, for whoever archives it, unless it is not to be archived at all.
 func (c *Continuous) end(ctx context.Context, s *show) error {
 	stream, err := c.rows.Stream(ctx, s.path)
 	if err != nil && !errors.Is(err, media.ErrNotFound) {

@@ -88,7 +88,7 @@ func TestLostShowIsSalvaged(t *testing.T) {
 			l := w.mustGoLive()
 			a := w.archiver(Config{})
 			c := w.continuous(a)
-			uploaded, original := 0, map[string][]byte{}
+			uploaded := 0
 			for step := range steps {
 				if step == 0 || step == 4 {
 					l.mustTake()
@@ -104,7 +104,7 @@ func TestLostShowIsSalvaged(t *testing.T) {
 				}
 			}
 			l.mustGrow2(lost) // not uploaded
-			original = w.localFiles()
+			original := w.localFiles()
 			l.mustLose()
 			mustStep(t, a)
 			row := w.row()

@@ -21,8 +21,8 @@ type GrowingObjects interface {
 	CompleteUpload(ctx context.Context, u *media.OpenUpload, exclusive bool) (media.Object, error)
 }
 
-// growths are the growing recordings that this process uploads or has uploaded. Whoever archives one takes it over, with
-// the sums of what was read for it, so that nothing is read again.
+// growths are the growing recordings that this process uploads or has uploaded. Whoever archives one takes it over,
+// with the sums of what was read for it, so that nothing is read again.
 type growths struct {
 	mu    sync.Mutex
 	shows map[media.RecordingID]*grown

@@ -203,7 +203,7 @@ func (s *salvaging) store(ctx context.Context, saved *reclog.Salvaged) error {
 				if _, err := s.objects.CompleteUpload(ctx, u, true); err != nil {
 					return err
 				}
-				s.job.metrics.stored.Inc()
+				s.metrics.stored.Inc()
 			}
 		}
 	}

@@ -24,7 +24,8 @@ const (
 		AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1))`
 
 	// What was uploaded while it grew is archived without the cluster's storage, once that is gone.
-	salvageDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND NOT local AND uploaded AND archive_due <= $1` + free + `
+	salvageDue = `(cluster = $4 AND state IN ('ended', 'archiving') AND NOT local AND uploaded
+		AND archive_due <= $1` + free + `
 		AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1))`
 )
 

@@ -19,7 +19,6 @@
 //  6. No read is without a limit: ReadFile stops at MaxFile, a range gives exactly its size or an error, and a
 //     connection on which nothing moves is cut.
 //  7. No key leaves the prefix: elements are not empty, not "." or "..", and begin with no dot.
-//
 //  8. What an open upload has follows without a hole from the object's first byte: no part is sent while one before it
 //     is short. A short part that another follows, from an uploader that was fenced, is where the upload ends.
 //  9. A part that another process sent counts once its checksum is that of the source. CompleteUpload alone takes the
@@ -27,15 +26,17 @@
 //
 // # Objects that grow
 //
-// BeginUpload or FindUpload, ExtendUpload as often as the object has grown, CompleteUpload. Part sizes are those of Put,
-// which goes on with such an upload. At 10,000 parts of the size that it was begun with (160 GB with parts of 16 MiB)
-// ExtendUpload gives media.ErrTooLarge: another upload has parts with room for four times as much.
+// BeginUpload or FindUpload, ExtendUpload as often as the object has grown, CompleteUpload. Part sizes are those of
+// Put, which goes on with such an upload. At 10,000 parts of the size that it was begun with (160 GB with parts of
+// 16 MiB) ExtendUpload gives media.ErrTooLarge: another upload has parts with room for four times as much.
 //
 // # Dir
 //
 // An object is a file of the same name below the directory; there are no companions. New files are written below
 // ".tmp" in the directory, synced, and renamed (or, to be exclusive, linked) into place, after which the directory is
-// synced. An upload is such a file, upload-ID, that is appended to and synced; one untouched for 30 days is removed. Dir keeps no checksums: Stat leaves HasChecksum unset, and whoever verifies reads the bytes. A sum written
+// synced. An upload is such a file, upload-ID, that is appended to and synced; one untouched for 30 days is removed.
+//
+// Dir keeps no checksums: Stat leaves HasChecksum unset, and whoever verifies reads the bytes. A sum written
 // beside a file would be as old as the bytes and prove less; a sum in an extended attribute is lost by most copies.
 //
 // # S3

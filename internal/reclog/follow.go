@@ -187,8 +187,8 @@ func (f *Follower) readLines(
 	}
 }
 
-// indexFollower takes the lines of a track in. Those that do not parse or do not follow are damage, which is for Load to
-// tell of.
+// indexFollower takes the lines of a track in. Those that do not parse or do not follow are damage, which is for Load
+// to tell of.
 type indexFollower struct {
 	take  *media.Take
 	track media.Track
