@@ -21,6 +21,29 @@ type GrowingObjects interface {
 	CompleteUpload(ctx context.Context, u *media.OpenUpload, exclusive bool) (media.Object, error)
 }
 
+// BeginUpload implements GrowingObjects.
+func (s *archive) BeginUpload(
+	ctx context.Context, key string, size int64, options media.PutOptions,
+) (*media.OpenUpload, error) {
+	u, err := s.Objects.BeginUpload(ctx, key, size, options)
+	s.learn(err, true)
+	return u, err
+}
+
+// ExtendUpload implements GrowingObjects.
+func (s *archive) ExtendUpload(ctx context.Context, u *media.OpenUpload, r io.ReaderAt, size int64) error {
+	err := s.Objects.ExtendUpload(ctx, u, r, size)
+	s.learn(err, true)
+	return err
+}
+
+// CompleteUpload implements GrowingObjects.
+func (s *archive) CompleteUpload(ctx context.Context, u *media.OpenUpload, exclusive bool) (media.Object, error) {
+	object, err := s.Objects.CompleteUpload(ctx, u, exclusive)
+	s.learn(err, true)
+	return object, err
+}
+
 // growths are the growing recordings that this process uploads or has uploaded. Whoever archives one takes it over,
 // with the sums of what was read for it, so that nothing is read again.
 type growths struct {
