@@ -37,7 +37,8 @@ func (s *S3) wrap(act, key string, err error) error {
 			err = told.err
 		}
 		return &stateError{state: told.state, kind: told.kind, err: named(err)}
-	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists):
+	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists), errors.Is(err, media.ErrNotFound),
+		errors.Is(err, media.ErrTooLarge):
 	case source:
 		err = fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 	case status == http.StatusRequestedRangeNotSatisfiable:
