@@ -138,7 +138,7 @@ func (j *job) report(ctx context.Context) {
 		}
 		at := j.progress.measure(time.Now())
 		if store := j.progress.store(); store != nil {
-			store.slow(j.config.slowness(j.metrics.uploads.sum().Rate))
+			store.slow(j.config.slowness(j.metrics.uploads.rate(store)))
 		}
 		if at.Total == 0 || (at.Done == told.Done && at.Total == told.Total && at.Rate == told.Rate) {
 			continue
