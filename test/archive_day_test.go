@@ -82,6 +82,9 @@ func TestArchiveDay(t *testing.T) {
 		return len(found) == 0
 	})
 	memory.end()
+	if grown := memory.peak - memory.idle; grown > 40<<20 {
+		t.Errorf("archiver: %v", memory)
+	}
 	figure(t, fmt.Sprintf("a recording of %v", length), "archived in %d ms; archiver: %v", archived.Milliseconds(), memory)
 
 	memory = watchMemory(t, edge)
