@@ -3,6 +3,7 @@ package archiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -64,6 +65,8 @@ type Objects interface {
 	Delete(ctx context.Context, key string) error
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 	AbortUpload(ctx context.Context, key, uploadID string) error
+	// AbortUploads aborts the uploads below a prefix that nobody noted, as far as the store lists them.
+	AbortUploads(ctx context.Context, prefix string) (int, error)
 	// Same says whether an object, as Stat gave it, has the first bytes of r, as cheaply as the store can prove it.
 	Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
 	GrowingObjects
@@ -95,7 +98,8 @@ type Config struct {
 	Owner string
 	// Cluster is whose storage it works on; empty means media.DefaultCluster.
 	Cluster string
-	// Lease is how long a claim lasts unrenewed; zero means 2 minutes.
+	// Lease is how long a claim lasts unrenewed, which is how long the work of an archiver that died stays undone; zero
+	// means 30 seconds. It is renewed each third of it.
 	Lease time.Duration
 	// Poll is how long to wait when nothing is due, or after a failure; zero means 2 seconds.
 	Poll time.Duration
@@ -129,7 +133,7 @@ func (c Config) withDefaults() Config {
 	if c.Cluster == "" {
 		c.Cluster = media.DefaultCluster
 	}
-	set(&c.Lease, 2*time.Minute)
+	set(&c.Lease, 30*time.Second)
 	set(&c.Poll, 2*time.Second)
 	set(&c.Grace, 10*time.Minute)
 	set(&c.RetryMin, 5*time.Second)
@@ -284,9 +288,14 @@ func (a *Archiver) do(ctx context.Context, claim media.Claim, l *lane) error {
 		job.logger.Info("lease lost", "action", claim.Action, "err", err)
 		return nil
 	case errors.Is(err, errWaits) && ctx.Err() == nil:
-		return job.postpone(ctx, err)
+		err = job.postpone(ctx, err)
+	default:
+		err = job.fail(ctx, err)
 	}
-	return job.fail(ctx, err)
+	if err != nil { // not in the row, which is the recording's
+		err = fmt.Errorf("%s: %w", job, err)
+	}
+	return err
 }
 
 // delay is how long to wait after one more failure than attempts: doubled by each, with jitter.

@@ -44,7 +44,7 @@ func (j *job) run(ctx context.Context) error {
 	// The names lead deletions.
 	_, pathErr := media.ParseStreamPath(j.path.String())
 	if _, err := media.ParseRecordingID(string(j.id)); pathErr != nil || err != nil {
-		return fmt.Errorf("%s: %w", j, errors.Join(pathErr, err))
+		return errors.Join(pathErr, err)
 	}
 	act, event := j.archive, media.EventArchived
 	switch j.claim.Action {
@@ -67,7 +67,7 @@ func (j *job) run(ctx context.Context) error {
 		return j.finish(ctx)
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", j, err)
+		return err
 	}
 	if j.claim.Action == media.ActClip {
 		event = j.clip.event
@@ -138,7 +138,7 @@ func (j *job) report(ctx context.Context) {
 		}
 		at := j.progress.measure(time.Now())
 		if store := j.progress.store(); store != nil {
-			store.slow(j.config.slowness(j.metrics.uploads.sum().Rate))
+			store.slow(j.config.slowness(j.metrics.uploads.rate(store)))
 		}
 		if at.Total == 0 || (at.Done == told.Done && at.Total == told.Total && at.Rate == told.Rate) {
 			continue

@@ -24,6 +24,7 @@ type progress struct {
 		marks       []mark // of the last measurements, the oldest first
 		// large has the store that a large object is on its way to: its rate tells of the store, and not of the objects.
 		large *archive
+		to    *archive // where the last object went
 	}
 }
 
@@ -59,7 +60,7 @@ const largeObject = 16 << 20
 func (p *progress) object(to *archive, size int64) *object {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mu.large = nil
+	p.mu.large, p.mu.to = nil, to
 	if size >= largeObject {
 		p.mu.large, p.mu.marks = to, nil
 	}
@@ -149,6 +150,20 @@ func (u *underWay) remove(p *progress) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.jobs, p)
+}
+
+// rate gives how many bytes a second one store takes, from all jobs.
+func (u *underWay) rate(to *archive) (rate int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for p := range u.jobs {
+		p.mu.Lock()
+		if p.mu.to == to {
+			rate += p.mu.rate
+		}
+		p.mu.Unlock()
+	}
+	return rate
 }
 
 // sum gives how far they are together.

@@ -108,8 +108,14 @@ func (j *job) having() ([]*target, error) {
 	return targets, nil
 }
 
-// empty deletes all objects of the recording.
+// empty deletes all objects of the recording, after the uploads that may still become some: one that was begun by a
+// process which died at once is noted nowhere.
 func (t *target) empty(ctx context.Context) error {
+	if n, err := t.objects.AbortUploads(ctx, t.dir()); err != nil { // keys need not allow it
+		t.logger.Debug("uploads could not be listed", "archive", t.objects.name, "err", err)
+	} else if n > 0 {
+		t.logger.Info("aborted uploads that nobody had noted", "archive", t.objects.name, "uploads", n)
+	}
 	for object, err := range t.objects.List(ctx, t.dir()) {
 		if err == nil {
 			err = t.objects.Delete(ctx, object.Key)

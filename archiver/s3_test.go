@@ -134,20 +134,28 @@ func TestS3ServerKilledInTheMiddleOfAnUpload(t *testing.T) {
 }
 
 func TestS3DeletionAbortsUploads(t *testing.T) {
-	w, gateway := newS3World(t)
-	w.record(large)
-	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := w.archiver(Config{}, &counted{UploadNotes: w.catalog, after: cancel}).Step(ctx); !errors.Is(err, errStopped) {
-		t.Fatal(err)
-	}
-	_, err := w.catalog.RequestDelete(t.Context(), w.id)
-	must(t, err)
-	mustStep(t, w.archiver(Config{}))
-	if row := w.row(); row.State != media.Deleted {
-		t.Errorf("row %+v", row)
-	}
-	if left := multipart(t, gateway); len(left) > 0 || len(w.uploads()) > 0 {
-		t.Errorf("left: %v, %v", left, w.uploads())
+	for _, noted := range []bool{true, false} {
+		w, gateway := newS3World(t)
+		w.record(large)
+		ctx, cancel := context.WithCancel(t.Context())
+		stopped := w.archiver(Config{}, &counted{UploadNotes: w.catalog, after: cancel})
+		if _, err := stopped.Step(ctx); !errors.Is(err, errStopped) {
+			t.Fatal(err)
+		}
+		if !noted { // as by a process that died before
+			for _, u := range w.uploads() {
+				must(t, w.catalog.RemoveUpload(t.Context(), u))
+			}
+		}
+		_, err := w.catalog.RequestDelete(t.Context(), w.id)
+		must(t, err)
+		mustStep(t, w.archiver(Config{}))
+		if row := w.row(); row.State != media.Deleted {
+			t.Errorf("row %+v", row)
+		}
+		if left := multipart(t, gateway); len(left) > 0 || len(w.uploads()) > 0 {
+			t.Errorf("noted %v: left: %v, %v", noted, left, w.uploads())
+		}
 	}
 }
 

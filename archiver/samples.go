@@ -3,6 +3,9 @@ package archiver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/progressive"
@@ -24,20 +27,55 @@ func (t *target) storeSamples(ctx context.Context, rec *reclog.Recording, upload
 				return err
 			}
 			name := reclog.TrackName(t.path, t.id, take.Number, track.Name)
-			table, err := progressive.Scan(ctx, t.local.Files(), name, take.Number, rec.Tracks[i].Segments)
-			if errors.Is(err, media.ErrCorrupt) || errors.Is(err, media.ErrTooLarge) {
+			err = t.storeTable(ctx, file{key: key, uploads: uploads[key]}, func(w io.Writer) error {
+				return progressive.WriteSamples(ctx, w, t.local.Files(), name, take.Number, rec.Tracks[i].Segments)
+			})
+			if errors.Is(err, errNoTable) {
 				t.logger.Warn("no sample table for downloads", "take", take.Number, "track", track.Name, "err", err)
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			data := table.Object()
-			t.progress.expect(int64(len(data)))
-			if err := t.storeText(ctx, file{key: key, uploads: uploads[key]}, data); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// errNoTable: a file's samples do not read, or there is no room for their table.
+var errNoTable = errors.New("no sample table")
+
+// storeTable puts what write writes, by way of a temporary file: a day's table is as large as all else that archiving
+// needs of memory.
+func (t *target) storeTable(ctx context.Context, f file, write func(io.Writer) error) (err error) {
+	temporary, err := os.CreateTemp("", "oxbow-samples-*")
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoTable, err)
+	}
+	spool := &spool{File: temporary}
+	defer func() { err = errors.Join(err, spool.Close(), os.Remove(spool.Name())) }()
+	if err := write(spool); err != nil {
+		if errors.Is(err, media.ErrCorrupt) || errors.Is(err, media.ErrTooLarge) || spool.failed {
+			err = fmt.Errorf("%w: %w", errNoTable, err)
+		}
+		return err
+	}
+	size, err := spool.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	t.progress.expect(size)
+	return t.put(ctx, f, spool, size, false)
+}
+
+// spool is a temporary file, which knows whether writing it failed.
+type spool struct {
+	*os.File
+	failed bool
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	n, err := s.File.Write(p)
+	s.failed = s.failed || err != nil
+	return n, err
 }

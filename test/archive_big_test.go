@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,8 +70,19 @@ func sumTree(tb testing.TB, dir string, sums map[string]string) map[string]int64
 	return sizes
 }
 
+// bigRow is what the API tells of a recording that is being archived.
+type bigRow struct {
+	recording
+	Progress *struct {
+		Done  int64  `json:"done_bytes"`
+		Total int64  `json:"total_bytes"`
+		Rate  int64  `json:"rate_bps"`
+		ETA   *int64 `json:"eta_s"`
+	}
+}
+
 // row is what the API tells of the recording.
-func (s *bigShow) row() (r recording) {
+func (s *bigShow) row() (r bigRow) {
 	s.f.tb.Helper()
 	s.f.api.api(http.MethodGet, "/v1/recordings/"+s.id, nil, &r)
 	return r
@@ -95,6 +109,49 @@ func (s *bigShow) whole(limit time.Duration) {
 		}
 	}
 	s.f.noUploads()
+}
+
+// rising wants the row's progress to rise until so much of the recording is sent, with a rate and a time to go that are
+// near the truth at last.
+func (s *bigShow) rising(m *member, share float64) {
+	tb := s.f.tb
+	tb.Helper()
+	var told []int64
+	var last bigRow
+	eventually(tb, 3*time.Minute, "progress is told", func() bool {
+		if row := s.row(); row.Progress != nil {
+			last = row
+			if n := len(told); n == 0 || told[n-1] != row.Progress.Done {
+				told = append(told, row.Progress.Done)
+			}
+		}
+		return float64(m.toS3.sent.Load()) > share*float64(s.bytes)
+	})
+	if len(told) < 4 || !slices.IsSorted(told) || last.Progress == nil || last.Progress.ETA == nil {
+		tb.Fatalf("progress: %v, at last %+v", told, last.Progress)
+	}
+	at := last.Progress
+	left := float64(at.Total-at.Done) / float64(at.Rate)
+	if at.Total < s.bytes || at.Total > s.bytes+s.bytes/20 || at.Rate <= 0 || math.Abs(left-float64(*at.ETA)) > 2 {
+		tb.Errorf("progress of %d bytes: %+v, ETA %d s", s.bytes, *at, *at.ETA)
+	}
+	figure(tb, "progress in the API", "%d figures; at last %d of %d MiB, %d MiB/s, %d s to go", len(told), at.Done>>20,
+		at.Total>>20, at.Rate>>20, *at.ETA)
+}
+
+// inParts is how many bytes the store has in parts of uploads that are not complete.
+func (f *fleet) inParts() (bytes int64) {
+	f.tb.Helper()
+	_ = filepath.WalkDir(f.s3.Dir, func(name string, entry os.DirEntry, err error) error {
+		_, number := strconv.Atoi(filepath.Base(name))
+		if err == nil && number == nil && !entry.IsDir() && strings.Contains(name, "multipart") {
+			if info, gone := entry.Info(); gone == nil {
+				bytes += info.Size()
+			}
+		}
+		return nil // they come and go
+	})
+	return bytes
 }
 
 func (s *bigShow) stream() string {
@@ -129,22 +186,40 @@ func bigSize() int64 {
 	return 192 << 20
 }
 
-// TestArchiversKilledInMidUpload kills the archiver at 30 %, and the next one at 70 %, of a big recording: a third one
-// finishes it, what was sent is not sent again, one complete copy is there and no upload is left.
+// slowly is the rate of one of four connections with which the recording takes a quarter of a minute.
+func (s *bigShow) slowly() proxyLine { return proxyLine{rate: s.bytes / 60} }
+
+// TestArchiversKilledInMidUpload kills the archiver at 30 %, and the next one at 70 %, of a big recording: each is
+// followed by another within the lease's half minute, what the store has is not sent again, and the third one leaves one
+// complete copy and no upload.
 func TestArchiversKilledInMidUpload(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
 	show := newBigShow(t, f, "big", bigSize())
-	rate := show.bytes / 12 // so that there is time to meet it in the middle
-	var sent int64
+	var sent, had int64
+	var killed time.Time
 	began := time.Now()
 	for n, share := range []float64{0.30, 0.40, 1} {
 		m := f.newArchiver("a", fmt.Sprintf("archiver%d", n+1))
-		m.toS3.set(proxyLine{rate: rate})
+		m.toS3.set(show.slowly())
 		m.start()
+		if n > 0 {
+			eventually(t, time.Minute, "another archiver has found what the store has", func() bool {
+				row := show.row()
+				return m.metric("oxbow_archiver_upload_done_bytes") >= float64(max(1, had)) && row.Progress != nil &&
+					row.Progress.Done >= had
+			})
+			waited, again := time.Since(killed), m.toS3.sent.Load()
+			if waited > 50*time.Second || had > 0 && again > show.bytes/3 {
+				t.Errorf("archiver %d: %v after the one before was killed, %d bytes sent", n+1, waited, again)
+			}
+			figure(t, fmt.Sprintf("archiver killed with %d MiB in parts", had>>20),
+				"another one has counted them %d ms later, %d MiB sent", waited.Milliseconds(), again>>20)
+		}
 		if share < 1 {
 			show.sent(m, 0, share)
 			m.kill()
+			killed, had = time.Now(), f.inParts()
 			sent += m.toS3.sent.Load()
 			continue
 		}
@@ -160,32 +235,47 @@ func TestArchiversKilledInMidUpload(t *testing.T) {
 		time.Since(began).Milliseconds())
 }
 
-// TestArchiveStoreStopped stops the store in the middle of an upload: the row says so, nothing is lost or removed, and
-// it is finished when the store returns.
+// TestArchiveStoreStopped stops the store in the middle of an upload: the row and GET /v1/archives say so, nothing is
+// lost or removed, and it is finished when the store returns.
 func TestArchiveStoreStopped(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
 	show := newBigShow(t, f, "stopped", bigSize())
 	m := f.member("a-archiver")
-	m.toS3.set(proxyLine{rate: show.bytes / 12})
+	m.toS3.set(show.slowly())
 	m.start()
-	show.sent(m, 0, 0.4)
+	show.rising(m, 0.4)
 	f.s3.Kill(t)
 	stopped := time.Now()
 	eventually(t, 90*time.Second, "the store's absence is in the row", func() bool { return show.row().LastError != "" })
-	if said := show.row(); said.State != "ended" && said.State != "archiving" || !strings.Contains(said.LastError, "unavailable") {
+	told := time.Since(stopped)
+	said := show.row()
+	if said.State != "ended" && said.State != "archiving" ||
+		!strings.HasPrefix(said.LastError, "unreachable: the store does not answer: check endpoint") {
 		t.Errorf("while the store is away: %s, %q", said.State, said.LastError)
 	}
+	eventually(t, 40*time.Second, "the archive is unreachable", func() bool {
+		return f.archive("default").State == "unreachable"
+	})
 	away := 5 * time.Second
 	if full() {
 		away = time.Minute
 	}
 	<-time.NewTimer(time.Until(stopped.Add(away))).C
-	said := show.row().LastError
+	local := map[string]string{}
+	sumTree(t, filepath.Join(f.recordings("a"), "acme", "stopped", show.id), local)
+	for name, sum := range show.files { // there may be pictures beside them
+		if local[name] != sum {
+			t.Errorf("%s is not on local storage as it was", name)
+		}
+	}
 	f.s3.MustStart(t)
 	m.toS3.pass()
-	back := time.Now()
+	away, back := time.Since(stopped), time.Now()
 	show.whole(5 * time.Minute)
-	figure(t, fmt.Sprintf("store stopped for %v in mid-upload", away), "%d MiB archived %d ms after it is back; meanwhile the row says %q",
-		show.bytes>>20, time.Since(back).Milliseconds(), said)
+	took := time.Since(back)
+	eventually(t, time.Minute, "the archive works again", func() bool { return f.archive("default").State == "ok" })
+	figure(t, fmt.Sprintf("store stopped for %d ms in mid-upload", away.Milliseconds()),
+		"in the row after %d ms; %d MiB archived %d ms after it is back; meanwhile the row says %q",
+		told.Milliseconds(), show.bytes>>20, took.Milliseconds(), said.LastError)
 }

@@ -34,8 +34,9 @@ type PutOptions struct {
 	// NoteUpload, if set, is told the id of a new multipart upload before its first part is sent; its error stops the
 	// put.
 	NoteUpload func(ctx context.Context, uploadID string) error
-	// Progress, if set, is told how many of the object's bytes the store has, those of an earlier try too, whenever it
-	// has more. It begins again at zero where an upload must. Calls don't overlap.
+	// Progress, if set, is told how many of the object's bytes the store has, those of an earlier try too, or are on
+	// their way to it, whenever there are more; and when there are fewer, since some must be sent again. Calls don't
+	// overlap.
 	Progress func(done int64)
 }
 

@@ -86,6 +86,7 @@ type limitTransport struct {
 
 // RoundTrip sends a request.
 func (t *limitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = count(r)
 	if t.bandwidth == nil || r.Body == nil || r.Body == http.NoBody {
 		return t.Transport.RoundTrip(r)
 	}

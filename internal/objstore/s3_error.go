@@ -26,10 +26,19 @@ func (s *S3) wrap(act, key string, err error) error {
 	}
 	status, code := reply(err)
 	_, source := errors.AsType[sourceError](err)
-	_, sorted := errors.AsType[*stateError](err)
+	told, sorted := errors.AsType[*stateError](err)
+	named := func(err error) error {
+		return fmt.Errorf("%s object %s in %s: %w", act, s.prefix+key, s.config.Bucket, err)
+	}
 	switch {
-	case callerLeft(err), sorted, errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists),
-		errors.Is(err, media.ErrNotFound), errors.Is(err, media.ErrTooLarge):
+	case callerLeft(err):
+	case sorted:
+		if err == error(told) { //nolint:errorlint // what stands around another is kept
+			err = told.err
+		}
+		return &stateError{state: told.state, kind: told.kind, err: named(err)}
+	case errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists), errors.Is(err, media.ErrNotFound),
+		errors.Is(err, media.ErrTooLarge):
 	case source:
 		err = fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 	case status == http.StatusRequestedRangeNotSatisfiable:
@@ -37,18 +46,18 @@ func (s *S3) wrap(act, key string, err error) error {
 	case status == http.StatusPreconditionFailed:
 		err = fmt.Errorf("%w: %w", media.ErrExists, err)
 	default:
-		switch state := classify(err); {
-		case state == StateDamaged && !errors.Is(err, errBadChecksum):
-			err = fmt.Errorf("%w: %w", errBadChecksum, &stateError{state: state, err: err})
-		case state == StateDamaged:
-			err = &stateError{state: state, err: err}
-		case state == StateFailing && absentCode(code):
+		state := classify(err)
+		if state == StateFailing && absentCode(code) {
 			err = fmt.Errorf("%w: %w", media.ErrNotFound, err)
-		default:
-			err = fmt.Errorf("%w: %w", media.ErrUnavailable, &stateError{state: state, err: err})
+			break
 		}
+		kind := media.ErrUnavailable
+		if state == StateDamaged {
+			kind = errBadChecksum
+		}
+		return &stateError{state: state, kind: kind, err: named(err)}
 	}
-	return fmt.Errorf("%s object %s in %s: %w", act, s.prefix+key, s.config.Bucket, err)
+	return named(err)
 }
 
 // absentCode says that a code is of an object or an upload that is not there. HEAD has no body, and the SDK makes

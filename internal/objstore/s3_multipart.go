@@ -194,6 +194,7 @@ func (p *put) sendParts(ctx context.Context, u *upload) (sums, error) {
 func (p *put) sendPart(
 	ctx context.Context, u *upload, number int32, offset, size int64,
 ) (done types.CompletedPart, crc uint64, err error) {
+	ctx, counter := p.counting(ctx)
 	err = p.s3.config.Limits.send(ctx, func() error {
 		sum, err := sumBoth(ctx, p.source, offset, size, u.kind)
 		if err != nil {
@@ -218,10 +219,12 @@ func (p *put) sendPart(
 		done.ETag = out.ETag
 		return errors.Join(checkSum(out.ChecksumCRC64NVME, crc), checkDigest(out.ChecksumSHA256, sum.sha256))
 	})
-	if err == nil {
-		p.has(size)
+	if err != nil {
+		counter.end(0)
+		return done, crc, err
 	}
-	return done, crc, err
+	counter.end(size)
+	return done, crc, nil
 }
 
 func (p *put) uploadPart(

@@ -57,7 +57,7 @@ type put struct {
 	unsure bool
 	mu     struct {
 		sync.Mutex
-		done int64 // bytes that the store has
+		done int64 // bytes that the store has, and those on their way to it
 	}
 }
 
@@ -158,16 +158,19 @@ func (p *put) sending(kind sumKind) []func(*s3.Options) {
 
 // whole sends the object in one request.
 func (p *put) whole(ctx context.Context) (sent sums, err error) {
+	ctx, counter := p.counting(ctx)
 	err = p.s3.config.Limits.send(ctx, func() error {
 		if sent, err = sumBoth(ctx, p.source, 0, p.size, p.kind); err != nil {
 			return err
 		}
 		return p.conditional(func(condition *string) error { return p.sendWhole(ctx, condition, sent) })
 	})
-	if err == nil {
-		p.has(p.size)
+	if err != nil {
+		counter.end(0)
+		return sent, err
 	}
-	return sent, err
+	counter.end(p.size)
+	return sent, nil
 }
 
 func (p *put) sendWhole(ctx context.Context, condition *string, sent sums) error {
@@ -235,6 +238,7 @@ func (p *put) same(ctx context.Context, exists error) (sums, error) {
 		return sums{}, exists
 	}
 	crc, err := sumRange(ctx, p.source, 0, p.size)
+	p.restart()
 	p.has(p.size)
 	return sums{crc: crc, sha256: object.SHA256}, err
 }

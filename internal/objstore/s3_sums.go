@@ -94,8 +94,8 @@ func (s *S3) settle(ctx context.Context) (sumKind, error) {
 }
 
 func unfit(found string) error {
-	return fmt.Errorf("%w: %w", media.ErrUnavailable, &stateError{state: StateUnfit, err: fmt.Errorf(
-		"%w: checksums are required (checksums=required): %s", errUnfit, found)})
+	return &stateError{state: StateUnfit, kind: media.ErrUnavailable, err: fmt.Errorf(
+		"%w: checksums are required (checksums=required): %s", errUnfit, found)}
 }
 
 // doWithout turns to signatures of the payload, and says so once.

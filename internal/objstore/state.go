@@ -100,14 +100,16 @@ func statusState(status int) string {
 	return ""
 }
 
-// stateError is an error that says how a store fares.
+// stateError is an error that says how a store fares. Its text begins with that, and with what to do: who shows it may
+// cut it off, and the SDK's words are long.
 type stateError struct {
 	state string
+	kind  error // what callers tell it by
 	err   error
 }
 
-func (e *stateError) Error() string { return advice(e.state) + ": " + e.err.Error() }
-func (e *stateError) Unwrap() error { return e.err }
+func (e *stateError) Error() string   { return e.state + ": " + advice(e.state) + ": " + e.err.Error() }
+func (e *stateError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // sourceError is of what was to be put, not of the store.
 type sourceError struct{ error }

@@ -463,6 +463,13 @@ func TestSampleTablesComeBackFromTheirObject(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 		src.Tables[0][i] = parsed
+		var written bytes.Buffer
+		track := rec.Takes[0].Tracks[i].Name
+		err = WriteSamples(t.Context(), &written, root.Files(), reclog.TrackName(rec.Path(), rec.ID, 1, track), 1,
+			src.Segments[i])
+		if err != nil || !bytes.Equal(written.Bytes(), data) {
+			t.Errorf("written: %d bytes, want %d: %v", written.Len(), len(data), err)
+		}
 		for at := range data {
 			bad := slices.Clone(data)
 			bad[at] ^= 0x10

@@ -1,10 +1,12 @@
 package progressive
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 
@@ -24,16 +26,52 @@ type Files interface {
 // directory), and read where it can't. Segments that have no media, or are of another take, are left out.
 func Scan(ctx context.Context, files Files, name string, take int, segments []media.Segment) (*Table, error) {
 	var b builder
-	for len(segments) > 0 {
-		n, err := b.window(ctx, files, name, take, segments)
-		if err != nil {
-			return nil, fmt.Errorf("samples of %s: %w", name, err)
-		}
-		segments = segments[n:]
+	if err := b.scanAll(ctx, files, name, take, segments); err != nil {
+		return nil, err
 	}
 	t := &b.table
 	t.blob, t.segments = slices.Clone(t.blob), slices.Clone(t.segments) // as large as they are, and no larger
 	return t, nil
+}
+
+// WriteSamples writes what Scan's Object would be, in the memory of one segment: a day's table has many MiB.
+func WriteSamples(
+	ctx context.Context, w io.Writer, files Files, name string, take int, segments []media.Segment,
+) (err error) {
+	var count uint64
+	for i := range segments {
+		if hasMedia(&segments[i], take) {
+			count++
+		}
+	}
+	buffer, sum := bufio.NewWriterSize(w, 64<<10), crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	b := builder{out: io.MultiWriter(buffer, sum)}
+	if _, err := b.out.Write(binary.AppendUvarint([]byte(magic), count)); err != nil {
+		return fmt.Errorf("write samples: %w", err)
+	}
+	if err := b.scanAll(ctx, files, name, take, segments); err != nil {
+		return err
+	}
+	if _, err := buffer.Write(sum.Sum(nil)); err != nil {
+		return fmt.Errorf("write samples: %w", err)
+	}
+	if err := buffer.Flush(); err != nil {
+		return fmt.Errorf("write samples: %w", err)
+	}
+	return nil
+}
+
+func (b *builder) scanAll(
+	ctx context.Context, files Files, name string, take int, segments []media.Segment,
+) error {
+	for len(segments) > 0 {
+		n, err := b.window(ctx, files, name, take, segments)
+		if err != nil {
+			return fmt.Errorf("samples of %s: %w", name, err)
+		}
+		segments = segments[n:]
+	}
+	return nil
 }
 
 // window scans the segments that one reading covers and gives their number.

@@ -3,6 +3,7 @@ package progressive
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"sort"
 
@@ -217,6 +218,9 @@ type builder struct {
 	parts  int
 	block  []byte
 	length int // samples of the block
+	// out, if set, gets the blob segment by segment, and the table stays empty; written is how much it got.
+	out     io.Writer
+	written int64
 }
 
 // part adds a part to the open segment.
@@ -235,7 +239,7 @@ func (b *builder) segment(msn media.MSN) error {
 		return fmt.Errorf("segment %d: %w: no part", msn, media.ErrCorrupt)
 	}
 	t := &b.table
-	if len(t.blob)+len(b.block) > reclog.MaxIndex-64 {
+	if b.written+int64(len(t.blob)+len(b.block)) > reclog.MaxIndex-64 {
 		return fmt.Errorf("sample table: %w", media.ErrTooLarge)
 	}
 	t.blob = binary.AppendUvarint(t.blob, uint64(msn-b.last))
@@ -245,6 +249,11 @@ func (b *builder) segment(msn media.MSN) error {
 	t.blob = binary.AppendUvarint(t.blob, uint64(b.parts))
 	t.blob = append(t.blob, b.block...)
 	b.last = msn
+	if b.out != nil {
+		n, err := b.out.Write(t.blob)
+		b.written, t.blob = b.written+int64(n), t.blob[:0]
+		return err
+	}
 	t.segments = append(t.segments, entry{msn: msn, at: uint32(at), end: uint32(len(t.blob)), samples: uint32(b.length)})
 	t.samples += int64(b.length)
 	return nil
