@@ -1,10 +1,12 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,15 +97,24 @@ func (s *liveShow) state(what, want string) {
 	}
 }
 
-// stored lists the files of the recording in the bucket.
-func (s *liveShow) stored() []string { return bucketFiles(s.t, s.w.store.Dir, s.id) }
+// stored lists the files of the recording in a bucket.
+func (s *liveShow) stored(bucket string) []string {
+	return filesOf(s.t, filepath.Join(s.w.store.Dir, bucket), s.id)
+}
+
+// secondBucket is that of the archive "second".
+const secondBucket = "second"
 
 // TestLiveSettings changes settings while real encoders publish: the shows that are running follow.
 func TestLiveSettings(t *testing.T) {
 	t.Parallel()
 	store := objstoretest.MustStartGateway(t)
-	store.MustMakeBucket(t, bucket)
-	server := newOxbow(t, "--archive-grace", "1h", "--archive", "s3://"+bucket+"/live?region=us-east-1&endpoint="+store.Endpoint)
+	place := func(bucket string) string {
+		store.MustMakeBucket(t, bucket)
+		return "s3://" + bucket + "/live?region=us-east-1&endpoint=" + store.Endpoint
+	}
+	server := newOxbow(t, "--archive-grace", "1h", "--archive", place(bucket), "--archives", "second="+place(secondBucket),
+		"--archives", "forgotten="+place("forgotten"))
 	server.env = []string{"AWS_ACCESS_KEY_ID=" + store.AccessKey, "AWS_SECRET_ACCESS_KEY=" + store.SecretKey}
 	server.start("serve")
 	w := settingsWorld{oxbow: server, store: store, source: shortSource(t)}
@@ -115,6 +126,7 @@ func TestLiveSettings(t *testing.T) {
 		"RecordOn":                tryRecordOn,
 		"RecordOff":               tryRecordOff,
 		"ArchiveMode":             tryArchiveMode,
+		"Mirror":                  tryMirror,
 		"Keep":                    tryKeep,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,11 +146,22 @@ func shortSource(tb testing.TB) string {
 	return file
 }
 
-// bucketFiles lists what a store's directory has of a recording.
-func bucketFiles(tb testing.TB, dir, id string) (files []string) {
+// filesOf lists the files below a directory whose names, or folders, have the text.
+func filesOf(tb testing.TB, dir, text string) (files []string) {
 	tb.Helper()
-	out := run(tb, time.Minute, "find", dir, "-path", "*"+id+"*", "-type", "f")
-	return strings.Fields(out)
+	err := filepath.WalkDir(dir, func(name string, entry os.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil
+		case err == nil && !entry.IsDir() && strings.Contains(name, text):
+			files = append(files, name)
+		}
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return files
 }
 
 func tryReconnectWindow(t *testing.T, w settingsWorld) {
@@ -238,15 +261,16 @@ func tryRecordOn(t *testing.T, w settingsWorld) {
 	sleepUntil(time.Now().Add(heeded))
 	s.goodbye()
 	s.waitState(s.id, "archived", 30*time.Second)
-	if r := s.row(s.id); !r.ExpireDue.IsZero() || len(s.stored()) == 0 {
-		t.Errorf("recorded since its middle: due for deletion at %s, in the bucket %v", r.ExpireDue, s.stored())
+	if r := s.row(s.id); !r.ExpireDue.IsZero() || len(s.stored(bucket)) == 0 {
+		t.Errorf("recorded since its middle: due for deletion at %s, in the bucket %v", r.ExpireDue, s.stored(bucket))
 	}
 }
 
 // What is no longer recorded goes when its end was seen, also what the archive has got while it was live.
 func tryRecordOff(t *testing.T, w settingsWorld) {
-	s := w.show(t, "forgotten", map[string]any{"dvr_window": "1m", "archive_mode": "continuous"})
-	sleepUntil(time.Now().Add(8 * time.Second))
+	s := w.show(t, "forgotten", map[string]any{"dvr_window": "1m", "archive_mode": "continuous", "archive": "forgotten"})
+	all := func() []string { return filesOf(t, filepath.Join(w.store.Dir, "forgotten"), "") } // parts of uploads too
+	eventually(t, 30*time.Second, "the bucket has what was live", func() bool { return len(all()) > 0 })
 	s.set(map[string]any{"record": "off"})
 	sleepUntil(time.Now().Add(heeded))
 	s.goodbye()
@@ -265,7 +289,7 @@ func tryRecordOff(t *testing.T, w settingsWorld) {
 		return status == http.StatusGone
 	})
 	s.waitGone(s.id, 30*time.Second)
-	if left := append(s.stored(), bucketFiles(t, s.data, s.id)...); len(left) > 0 {
+	if left := append(all(), filesOf(t, s.data, s.id)...); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -287,6 +311,37 @@ func tryArchiveMode(t *testing.T, w settingsWorld) {
 	late.state("archive_mode after_end", "ended")
 	if r := late.row(late.id); !about(r.ArchiveDue, r.EndedAt.Add(time.Hour)) {
 		t.Errorf("due for archiving at %s, want an hour after %s", r.ArchiveDue, r.EndedAt)
+	}
+}
+
+// Where a show goes may be changed until its archiving begins; a deletion reaches every store that has it.
+func tryMirror(t *testing.T, w settingsWorld) {
+	s := w.show(t, "mirror", map[string]any{"archive": "second", "mirror": "default", "archive_delay": "4s"})
+	alone := w.show(t, "alone", map[string]any{"archive_delay": "0s", "mirror": "second"})
+	alone.set(map[string]any{"mirror": ""})
+	s.goodbye()
+	s.set(map[string]any{"archive": "default", "mirror": "second"})
+	alone.goodbye()
+	s.waitState(s.id, "archived", 30*time.Second)
+	alone.waitState(alone.id, "archived", 30*time.Second)
+	first, second := s.stored(bucket), s.stored(secondBucket)
+	if len(first) == 0 || len(first) != len(second) {
+		t.Errorf("in the archive %v, in the mirror %v", first, second)
+	}
+	if r := s.row(s.id); r.Archive != "default" || r.Mirror != "second" {
+		t.Errorf("in %q, with a copy in %q", r.Archive, r.Mirror)
+	}
+	if len(alone.stored(bucket)) == 0 || len(alone.stored(secondBucket)) > 0 {
+		t.Errorf("without a mirror: %v, %v", alone.stored(bucket), alone.stored(secondBucket))
+	}
+	s.set(map[string]any{"archive": "second", "mirror": ""}) // of shows to come
+	if r := s.row(s.id); r.Archive != "default" || r.Mirror != "second" {
+		t.Errorf("what is archived moved to %q, with a copy in %q", r.Archive, r.Mirror)
+	}
+	s.set(map[string]any{"retention": "1s"})
+	s.waitGone(s.id, 15*time.Second)
+	if left := append(s.stored(bucket), s.stored(secondBucket)...); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

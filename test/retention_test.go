@@ -42,6 +42,8 @@ type policyRow struct {
 	ExpireDue    time.Time `json:"expire_due"`
 	ExpireReason string    `json:"expire_reason"`
 	DropDue      time.Time `json:"drop_due"`
+	Archive      string    `json:"archive"`
+	Mirror       string    `json:"mirror"`
 	Keep         bool      `json:"keep"`
 	Held         bool      `json:"held"`
 }
