@@ -505,6 +505,13 @@ func tryChanges(t *testing.T, w policies) {
 // What is not recorded is live, can be wound back and seen to its end, and then goes; the bucket never has any of it.
 func tryUnrecorded(t *testing.T, w policies) {
 	p := w.publisher(t, "unrecorded", map[string]any{"record": "off", "dvr_window": "1m"})
+	p.stream("before", map[string]any{"record": "on"})
+	before := p.shows("before")[0]
+	p.archived(before)
+	p.setStream("before", map[string]any{"record": "off"}) // of shows to come
+	if r := p.row(before); !r.ExpireDue.IsZero() {
+		t.Errorf("what was archived before is due at %s by %q", r.ExpireDue, r.ExpireReason)
+	}
 	key := p.stream("show", nil)
 	source := encodeSource(t, 10, "320x180", "200k")
 	live := publish(t, "-re", "-i", source, "-c", "copy", "-f", "flv", "rtmp://"+w.f.member("a1").rtmp.address+"/live/"+key)
@@ -542,6 +549,8 @@ func tryUnrecorded(t *testing.T, w policies) {
 		t.Errorf("in the bucket: %v", stored)
 	}
 	p.gone("record=off and the dvr_window over", "show", id, due)
+	p.plays("before", before)
+	p.stays("what was archived before", before, "archived")
 }
 
 func tryDryRunOfSettings(t *testing.T, w policies) {
