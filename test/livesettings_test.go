@@ -360,3 +360,61 @@ func tryKeep(t *testing.T, w settingsWorld) {
 	s.waitGone(s.id, 10*time.Second)
 	figure(t, "live settings, keep to false", "deleted %d ms after the change", time.Since(changed).Milliseconds())
 }
+
+// TestSettingsOutliveTheirNode changes the window of a show, then kills its node: who adopts the show, or ends it,
+// follows the change, and one that comes when no node has the show.
+func TestSettingsOutliveTheirNode(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, clusterConfig{nodes: 2, edges: 1})
+	key := f.api.createStream("acme", "show", map[string]any{
+		"reconnect_window": "20m", "archive_delay": "1h", "end_on_unpublish": false, "segment_duration": "1s",
+	})
+	source := shortSource(t)
+	set := func(settings map[string]any) {
+		t.Helper()
+		if status := f.api.api(http.MethodPatch, "/v1/publishers/acme", settings, nil); status != http.StatusOK {
+			t.Fatalf("change %v: %d", settings, status)
+		}
+	}
+	live := func(node string) (id string, encoder *process) {
+		t.Helper()
+		encoder = publish(t, "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv", f.targets(key, node)[0])
+		eventually(t, 20*time.Second, "the show is live", func() bool {
+			list := f.api.recordings("acme", "show")
+			if len(list) == 0 || list[0].State != "live" {
+				return false
+			}
+			id = list[0].ID
+			return true
+		})
+		sleepUntil(time.Now().Add(2 * time.Second))
+		return id, encoder
+	}
+	ended := func(what, id string, since time.Time) {
+		t.Helper()
+		f.api.waitState(id, "ended", 30*time.Second)
+		figure(t, "live settings, "+what, "ended %d ms later", time.Since(since).Milliseconds())
+	}
+
+	// Noted by the owner, and followed by the node that adopts it.
+	id, encoder := live("a1")
+	set(map[string]any{"reconnect_window": "2s"})
+	sleepUntil(time.Now().Add(heeded))
+	lost := time.Now()
+	f.member("a1").kill()
+	encoder.kill()
+	ended("reconnect_window 20m to 2s, and its node killed", id, lost)
+
+	// Changed when no node is left: the archiver looks.
+	set(map[string]any{"reconnect_window": "20m"})
+	id, encoder = live("a2")
+	f.member("a2").kill()
+	encoder.kill()
+	sleepUntil(time.Now().Add(12 * time.Second)) // the leases are over
+	if r := (&tenant{oxbow: f.api, t: t}).row(id); r.State == "ended" {
+		t.Fatal("the show has ended within its window")
+	}
+	changed := time.Now()
+	set(map[string]any{"reconnect_window": "2s"})
+	ended("reconnect_window 20m to 2s without any node", id, changed)
+}

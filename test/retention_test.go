@@ -373,9 +373,11 @@ func tryLocalCopies(t *testing.T, w policies) {
 	p := w.publisher(t, "local", nil)
 	p.stream("counted", nil)
 	p.stream("aged", nil)
+	p.stream("room", nil)
 	p.stream("waiting", map[string]any{"archive_delay": "1h", "local_retention": "1s", "local_count": 1})
-	ids := p.shows("counted", "counted", "counted", "aged", "waiting")
+	ids := p.shows("counted", "counted", "counted", "aged", "waiting", "room", "room")
 	p.archived(ids[:4]...)
+	p.archived(ids[5:]...)
 	for _, id := range ids {
 		if len(p.local(id)) == 0 {
 			t.Fatalf("the copy of %s went before any policy", id)
@@ -405,6 +407,14 @@ func tryLocalCopies(t *testing.T, w policies) {
 	dropped("local_retention of what is held", ids[2], changed)
 	p.plays("counted", ids[:3]...)
 	p.plays("aged", ids[3])
+	if used := w.f.member("a-archiver").metric("oxbow_archiver_volume_used_ratio"); used > 0.02 && used < 0.75 {
+		changed = time.Now()
+		p.setStream("room", map[string]any{"local_free": 99}) // more than there will be: all go
+		dropped("local_free", ids[5], changed)
+		dropped("local_free, the next", ids[6], changed)
+	} else {
+		t.Logf("the volume is %.2f used: local_free is not tried", used)
+	}
 	p.stays("not archived", ids[4], "ended")
 	if len(p.local(ids[4])) == 0 {
 		t.Errorf("the only copy of %s is gone", ids[4])
