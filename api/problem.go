@@ -160,12 +160,14 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 			p.Errors = []*huma.ErrorDetail{{Location: "body", Message: p.Detail}}
 		}
 	}
+	for _, e := range p.Errors {
+		advise(e)
+	}
 	if len(p.Errors) > maxDetails {
 		p.Errors = p.Errors[:maxDetails]
 	}
 	var texts []string
 	for _, e := range p.Errors {
-		advise(e)
 		bound(e)
 		if len(texts) < 3 {
 			texts = append(texts, strings.TrimPrefix(e.Location+": "+e.Message, "body."))
@@ -175,22 +177,6 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 		p.Detail = strings.Join(texts, "; ")
 	}
 	return p, nil
-}
-
-// advise adds to what is wrong with a value's type what to do.
-func advise(e *huma.ErrorDetail) {
-	if _, ok := e.Value.(null); ok {
-		e.Message = "null is no value: leave it out, and it stays as it is"
-		return
-	}
-	switch e.Message {
-	case "expected string":
-		e.Message += `: write it in quotes, a duration like "90s"`
-	case "expected integer":
-		e.Message += ": write a whole number without quotes"
-	case "expected boolean":
-		e.Message += ": write true or false without quotes"
-	}
 }
 
 // bound cuts what an error echoes of the request.
