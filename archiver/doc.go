@@ -43,7 +43,7 @@
 //
 // Recovery ends what its owner can't end any more. A recording on storage that grows by its manifest is an orphan while
 // its stream has no lease and its files do not change, both as seen by this process. An ingest node adopts it within
-// seconds; if none does within the recording's reconnect window, and a lease's time more, it is ended here:
+// seconds; if none does within the reconnect window in force, and a lease's time more, it is ended here:
 //
 //	Claim the stream -> look again -> Reopen (fences whoever wrote it) -> Renew -> manifest "ended" -> row -> event
 //
