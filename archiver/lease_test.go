@@ -148,7 +148,9 @@ func TestRunWorksOffWhatIsDue(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- w.archiver(Config{Parallel: 3, Poll: 20 * time.Second, Grace: 20 * time.Second}).Run(ctx) }()
+		go func() {
+			done <- w.archiver(Config{Parallel: 3, Poll: 20 * time.Second, Grace: 20 * time.Second}).Run(ctx)
+		}()
 		time.Sleep(5 * time.Second) // no loop has waited for its poll
 		synctest.Wait()
 		for _, w.id = range ids {
