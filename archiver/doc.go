@@ -103,8 +103,8 @@
 // # Continuous upload
 //
 // Continuous uploads the shows whose archive_mode is continuous while they grow, so that the archive is complete
-// seconds after their end, and what an ingest loses with its disk is what came after the last upload. A show is claimed like an
-// action; its owner's ending save ends that claim. Every interval, of what a reclog.Follower finds new:
+// seconds after their end, and what an ingest loses with its disk is what came after the last upload. A show is claimed
+// like an action; its owner's ending save ends that claim. Every interval, of what a reclog.Follower finds new:
 //
 //	ClaimUpload --> track files' uploads extended to the end of the listed segments --> sealed takes' objects completed
 //	            --> files of lines, when much is new --> recording.growing.json
