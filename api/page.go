@@ -45,8 +45,8 @@ func watched(r *http.Request) (media.StreamPath, media.RecordingID, error) {
 	return path, id, err
 }
 
-// pageHeaders allows what a player needs: media, pictures and playlists from where they are served, and blob: for Media Source
-// Extensions and for the workers that players make of text.
+// pageHeaders allows what a player needs: media, pictures and playlists from where they are served, and blob: for Media
+// Source Extensions and for the workers that players make of text.
 func (s *Server) pageHeaders(h http.Header) {
 	from := strings.TrimSpace("'self' " + s.cfg.PlaybackURL)
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src "+from+" data:; "+

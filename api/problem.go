@@ -160,6 +160,9 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 			p.Errors = []*huma.ErrorDetail{{Location: "body", Message: p.Detail}}
 		}
 	}
+	for _, e := range p.Errors {
+		advise(e)
+	}
 	if len(p.Errors) > maxDetails {
 		p.Errors = p.Errors[:maxDetails]
 	}

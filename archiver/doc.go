@@ -43,7 +43,7 @@
 //
 // Recovery ends what its owner can't end any more. A recording on storage that grows by its manifest is an orphan while
 // its stream has no lease and its files do not change, both as seen by this process. An ingest node adopts it within
-// seconds; if none does within the recording's reconnect window, and a lease's time more, it is ended here:
+// seconds; if none does within the reconnect window in force, and a lease's time more, it is ended here:
 //
 //	Claim the stream -> look again -> Reopen (fences whoever wrote it) -> Renew -> manifest "ended" -> row -> event
 //
@@ -103,8 +103,8 @@
 // # Continuous upload
 //
 // Continuous uploads the shows whose archive_mode is continuous while they grow, so that the archive is complete
-// seconds after their end, and what an ingest loses with its disk is what came after the last upload. A show is claimed like an
-// action; its owner's ending save ends that claim. Every interval, of what a reclog.Follower finds new:
+// seconds after their end, and what an ingest loses with its disk is what came after the last upload. A show is claimed
+// like an action; its owner's ending save ends that claim. Every interval, of what a reclog.Follower finds new:
 //
 //	ClaimUpload --> track files' uploads extended to the end of the listed segments --> sealed takes' objects completed
 //	            --> files of lines, when much is new --> recording.growing.json

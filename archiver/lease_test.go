@@ -135,6 +135,10 @@ func TestRunWorksOffWhatIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDirWorld(t)
 		defer w.close()
+		// Short, for clips are looked for all the time.
+		retention := media.Span(time.Minute)
+		_, err := w.catalog.UpdatePublisher(t.Context(), "acme", media.SettingsPatch{Retention: &retention})
+		must(t, err)
 		const n = 5
 		ids := make([]media.RecordingID, n)
 		for i := range ids {
@@ -144,15 +148,17 @@ func TestRunWorksOffWhatIsDue(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- w.archiver(Config{Parallel: 3, Poll: time.Hour, Grace: time.Hour}).Run(ctx) }()
-		time.Sleep(time.Minute)
+		go func() {
+			done <- w.archiver(Config{Parallel: 3, Poll: 20 * time.Second, Grace: 20 * time.Second}).Run(ctx)
+		}()
+		time.Sleep(5 * time.Second) // no loop has waited for its poll
 		synctest.Wait()
 		for _, w.id = range ids {
 			if row := w.row(); row.State != media.Archived {
 				t.Errorf("row %+v", row)
 			}
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(2 * time.Minute)
 		for _, w.id = range ids {
 			if row := w.row(); row.State != media.Deleted {
 				t.Errorf("row %+v", row)

@@ -25,6 +25,8 @@ type Rows interface {
 	CloseLost(ctx context.Context, id media.RecordingID, reason string) (media.Recording, error)
 	// Recording gives media.ErrNotFound for one that never had a row.
 	Recording(ctx context.Context, id media.RecordingID) (media.Recording, error)
+	// StreamsNamed gives those of the streams that there are, with the settings in force.
+	StreamsNamed(ctx context.Context, paths []media.StreamPath) ([]media.Stream, error)
 }
 
 // Leases is the registry as recovery sees it.
@@ -41,7 +43,7 @@ type Leases interface {
 type RecoveryConfig struct {
 	// Owner names the process in its leases; every process has another.
 	Owner string
-	// Cluster is whose storage and rows these are.
+	// Cluster is whose storage and rows these are; empty means media.DefaultCluster.
 	Cluster string
 	// Every is how long to wait between two looks; zero means 2 seconds.
 	Every time.Duration
@@ -59,6 +61,7 @@ func (c RecoveryConfig) withDefaults() RecoveryConfig {
 			*d = value
 		}
 	}
+	c.Cluster = cmp.Or(c.Cluster, media.DefaultCluster)
 	set(&c.Every, 2*time.Second)
 	set(&c.LeaseTTL, 5*time.Second)
 	set(&c.Patience, 30*time.Second)
@@ -129,15 +132,15 @@ func (r *Recovery) Step(ctx context.Context) error {
 	now := time.Now()
 	orphans, err := r.orphans.Step(ctx, now, r.owned)
 	r.metrics.orphans.Set(float64(len(orphans)))
-	errs := []error{err}
+	windows, unknown := r.windows(ctx, orphans)
+	errs := []error{err, unknown}
 	for ref, at := range r.retry {
 		if !now.Before(at) {
 			delete(r.retry, ref)
 		}
 	}
 	for _, orphan := range orphans {
-		window := orphan.Settings.ReconnectWindow.D() + r.config.LeaseTTL
-		if _, waits := r.retry[orphan.Ref]; waits || orphan.Idle < window {
+		if _, waits := r.retry[orphan.Ref]; waits || orphan.Idle < windows[orphan.Ref]+r.config.LeaseTTL {
 			continue
 		}
 		if err := r.close(ctx, orphan); err != nil {

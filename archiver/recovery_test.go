@@ -577,3 +577,30 @@ func TestArchiverTellsOfACatalogThatIsAwayOnce(t *testing.T) {
 		}
 	})
 }
+
+// The owner is gone, so that nobody notes a change of the reconnect window in the manifest.
+func TestOrphanIsEndedByTheWindowInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		c.abandon()
+		r := c.recovery("archiver1", c.root)
+		must(t, r.Step(t.Context()))
+		set := func(d time.Duration) {
+			t.Helper()
+			window := media.Span(d)
+			_, err := c.catalog.UpdateStream(t.Context(), testPath(), media.SettingsPatch{ReconnectWindow: &window})
+			must(t, err)
+		}
+		set(3 * window)
+		stepFor(t, r, 2*window)
+		if m := c.manifest(); m.State != media.Live {
+			t.Fatalf("the recording is %s within a window that became longer", m.State)
+		}
+		set(time.Second)
+		must(t, r.Step(t.Context()))
+		if m := c.manifest(); m.State != media.Ended {
+			t.Errorf("the recording is %s when its window became shorter than the wait", m.State)
+		}
+	})
+}

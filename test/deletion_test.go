@@ -99,8 +99,36 @@ func showPaths(stream, id string) []string {
 	return []string{
 		base + "/index.m3u8", base + "/video.m3u8", base + "/audio.m3u8", base + "/live/video.m3u8",
 		base + "/1/video/init.mp4", base + "/1/audio/init.mp4", base + "/1/video/3.m4s", base + "/1/audio/3.m4s",
-		base + "/1/video/4.m4s",
+		base + "/1/video/4.m4s", base + "/video.iframes.m3u8", base + "/index.m3u8?start=0&end=4",
+		base + "/video.m3u8?start=0&end=4", base + "/recording.mp4", base + "/recording.mp4?start=0&end=4",
+		base + "/thumbnail.jpg", base + "/thumbnails.vtt", base + "/sprite-1.jpg",
 	}
+}
+
+// streamPaths are the stream's own, which lead to its latest recording.
+func streamPaths(stream string) []string {
+	return []string{"/acme/" + stream + "/index.m3u8", "/acme/" + stream + "/thumbnail.jpg"}
+}
+
+// shownClip is a clip with what it is loaded by.
+type shownClip struct {
+	id    string
+	paths []string
+}
+
+// clipOf makes a clip of a recording's first seconds, and waits until it is archived.
+func clipOf(tb testing.TB, api *oxbow, stream, id string) shownClip {
+	tb.Helper()
+	var made recording
+	if status := api.api(http.MethodPost, "/v1/recordings/"+id+"/clips", map[string]any{"start": 0, "end": 8}, &made); status != http.StatusCreated {
+		tb.Fatalf("clip: %d", status)
+	}
+	api.waitState(made.ID, "archived", time.Minute)
+	base := "/acme/" + stream + "/" + made.ID
+	return shownClip{id: made.ID, paths: []string{
+		base + "/index.m3u8", base + "/video.m3u8", base + "/1/video/init.mp4", base + "/1/video/1.m4s",
+		base + "/1/audio/2.m4s", base + "/recording.mp4",
+	}}
 }
 
 // TestDeletionReachesEveryEdge deletes archived recordings, by the API and by retention: every edge answers 410 within
@@ -144,10 +172,10 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 			return edge.metric("oxbow_cacheproxy_events_sure") == 1
 		})
 	}
-	play := func(stream string) {
+	load := func(paths []string) {
 		t.Helper()
 		for _, edge := range edges {
-			for _, path := range showPaths(stream, ids[stream]) {
+			for _, path := range paths {
 				for range 2 { // the second comes out of the cache
 					if status, body, _ := fetch("http://"+edge.http+path, nil); status != http.StatusOK {
 						t.Fatalf("%s: %s: %d %.200s", edge.name, path, status, body)
@@ -156,11 +184,16 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 			}
 		}
 	}
+	play := func(stream string) {
+		t.Helper()
+		load(showPaths(stream, ids[stream]))
+		load(streamPaths(stream))
+	}
 	// gone waits until all is 410 at an edge, and sees that it stays so.
-	gone := func(what, stream string, began time.Time) {
+	gone := func(what string, paths []string, began time.Time) {
 		t.Helper()
 		for _, edge := range edges {
-			for _, path := range showPaths(stream, ids[stream]) {
+			for _, path := range paths {
 				for status := 0; status != http.StatusGone; status, _, _ = fetch("http://"+edge.http+path, nil) {
 					if time.Since(began) > goneWithin {
 						t.Fatalf("%s: %s: %s is %d after %s", what, edge.name, path, status, time.Since(began))
@@ -170,9 +203,22 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 			figure(t, "deletion, "+what, "%s: 410 for all after %d ms", edge.name, time.Since(began).Milliseconds())
 		}
 		for _, edge := range edges {
-			for _, path := range showPaths(stream, ids[stream]) {
+			for _, path := range paths {
 				if status, _, _ := fetch("http://"+edge.http+path, nil); status != http.StatusGone {
 					t.Errorf("%s: %s: %s is %d again", what, edge.name, path, status)
+				}
+			}
+		}
+	}
+	// empty waits until a stream's own URLs lead nowhere.
+	empty := func(stream string, began time.Time) {
+		t.Helper()
+		for _, edge := range edges {
+			for _, path := range streamPaths(stream) {
+				for status := 0; status != http.StatusNotFound; status, _, _ = fetch("http://"+edge.http+path, nil) {
+					if time.Since(began) > goneWithin {
+						t.Fatalf("%s: %s is %d after %s", edge.name, path, status, time.Since(began))
+					}
 				}
 			}
 		}
@@ -191,31 +237,39 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		t.Fatalf("hold: %d", status)
 	}
 
-	gone("by the API", "asked", remove("asked"))
+	clip := clipOf(t, f.api, "asked", ids["asked"])
+	load(clip.paths)
+	gone("by the API", showPaths("asked", ids["asked"]), remove("asked"))
 
 	line.set(false, true)
-	gone("the stream of events refused", "refused", remove("refused"))
+	gone("the stream of events refused", showPaths("refused", ids["refused"]), remove("refused"))
 	line.set(false, false)
 	eventually(t, 15*time.Second, "edge3 follows the events again", func() bool {
 		return third.metric("oxbow_cacheproxy_events_sure") == 1
 	})
 	play("mute")
 	line.set(true, false)
-	gone("the stream of events silent", "mute", remove("mute"))
+	gone("the stream of events silent", showPaths("mute", ids["mute"]), remove("mute"))
 	line.set(false, false)
 
 	play("aged")
-	for _, stream := range []string{"aged", "held"} {
+	began := time.Now() // both ended long ago: they are due with the change
+	for _, stream := range []string{"held", "aged"} {
 		if status := f.api.api(http.MethodPatch, "/v1/publishers/acme/streams/"+stream, map[string]any{"retention": "1s"}, nil); status >= 300 {
 			t.Fatalf("retention: %d", status)
 		}
 	}
-	var aged recording
-	eventually(t, 30*time.Second, "retention deletes", func() bool {
-		f.api.api(http.MethodGet, "/v1/recordings/"+ids["aged"], nil, &aged)
-		return aged.State == "deleting" || aged.State == "deleted"
-	})
-	gone("by retention", "aged", time.Now())
+	gone("by retention", showPaths("aged", ids["aged"]), began)
+	empty("aged", began)
+
+	load(clip.paths) // the show that it is of is gone
+	began = time.Now()
+	if status := f.api.api(http.MethodDelete, "/v1/recordings/"+clip.id, nil, nil); status >= 300 {
+		t.Fatalf("delete the clip: %d", status)
+	}
+	gone("a clip", clip.paths, began)
+	empty("asked", began)
+	f.api.waitGone(clip.id, 30*time.Second)
 
 	if status := f.api.api(http.MethodDelete, hold, nil, nil); status != http.StatusConflict {
 		t.Errorf("delete what is held: %d", status)

@@ -174,6 +174,20 @@ func (o *oxbow) get(path string) []byte {
 // api calls the REST API with the admin token and decodes the answer into out unless that is nil.
 func (o *oxbow) api(method, path string, in, out any) int {
 	o.tb.Helper()
+	status, text := o.call(method, path, in)
+	if out != nil && status < 300 {
+		if err := json.Unmarshal(text, out); err != nil {
+			o.tb.Fatalf("%s %s: %v in %s", method, path, err, text)
+		}
+	} else if status >= 300 {
+		o.tb.Logf("%s %s: %d %s", method, path, status, text)
+	}
+	return status
+}
+
+// call is api that gives the answer as it is.
+func (o *oxbow) call(method, path string, in any) (status int, answer []byte) {
+	o.tb.Helper()
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -199,14 +213,7 @@ func (o *oxbow) api(method, path string, in, out any) int {
 	if err != nil {
 		o.tb.Fatalf("%s %s: %v", method, path, err)
 	}
-	if out != nil && resp.StatusCode < 300 {
-		if err := json.Unmarshal(text, out); err != nil {
-			o.tb.Fatalf("%s %s: %v in %s", method, path, err, text)
-		}
-	} else if resp.StatusCode >= 300 {
-		o.tb.Logf("%s %s: %d %s", method, path, resp.StatusCode, text)
-	}
-	return resp.StatusCode
+	return resp.StatusCode, text
 }
 
 // createStream makes a publisher with its settings and a stream, and gives the stream's key.

@@ -98,7 +98,8 @@ func (f *storesFlags) all() map[string]archiveURL {
 // needArchive refuses a role that was given no store.
 func (f *storesFlags) needArchive() error {
 	if f.Archive == (archiveURL{}) {
-		return errors.New("--archive: say where recordings are kept: dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
+		return errors.New("--archive: say where recordings are kept: dir:PATH, or " +
+			"s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
 	}
 	return nil
 }

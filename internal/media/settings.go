@@ -254,26 +254,30 @@ func (p SettingsPatch) Check() error {
 		field     string
 		value     *Span
 		low, high time.Duration
-		zero      bool // zero is allowed beside the range
+		zero      string // what zero is, which is allowed beside the range
 	}{
-		{"archive_delay", p.ArchiveDelay, 0, 10 * 365 * 24 * time.Hour, true},
-		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, true},
-		{"backup_after", p.BackupAfter, 500 * time.Millisecond, time.Minute, false},
-		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, false},
-		{"retention", p.Retention, time.Second, 100 * 365 * 24 * time.Hour, true},
-		{"local_retention", p.LocalRetention, time.Second, 100 * 365 * 24 * time.Hour, true},
-		{"thumbnail_interval", p.ThumbnailInterval, 2 * time.Second, time.Hour, true},
-		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, false},
-		{"segment_duration", p.SegmentDuration, time.Second, 10 * time.Second, false},
+		{"archive_delay", p.ArchiveDelay, 0, 10 * 365 * 24 * time.Hour, ""},
+		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, ""},
+		{"backup_after", p.BackupAfter, 500 * time.Millisecond, time.Minute, ""},
+		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, ""},
+		{"retention", p.Retention, time.Second, 100 * 365 * 24 * time.Hour, "for ever"},
+		{"local_retention", p.LocalRetention, time.Second, 100 * 365 * 24 * time.Hour, "for the archiver's --archive-grace"},
+		{"thumbnail_interval", p.ThumbnailInterval, 2 * time.Second, time.Hour, "for no pictures"},
+		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, ""},
+		{"segment_duration", p.SegmentDuration, time.Second, 10 * time.Second, ""},
 	}
 	for _, s := range spans {
-		if s.value == nil || (s.zero && *s.value == 0) {
+		if s.value == nil || (s.zero != "" && *s.value == 0) {
 			continue
 		}
 		if d := s.value.D(); d < s.low || d > s.high {
 			low, _ := Span(s.low).MarshalText()
 			high, _ := Span(s.high).MarshalText()
-			return &FieldError{Field: s.field, Want: fmt.Sprintf("%s is out of range: use %s to %s", d, low, high)}
+			want := fmt.Sprintf("%s is out of range: use %s to %s", d, low, high)
+			if s.zero != "" {
+				want += ", or 0s " + s.zero
+			}
+			return &FieldError{Field: s.field, Want: want}
 		}
 	}
 	words := []struct {

@@ -106,7 +106,7 @@ func TestLimitsAreChecked(t *testing.T) {
 
 // Two stores of a process together send no faster than they may, and with no more connections.
 func TestStoresShareLimits(t *testing.T) {
-	const rate = 8 << 20
+	const rate = 16 << 20
 	limits, err := NewLimits(LimitsConfig{BytesPerSecond: rate, Connections: 3})
 	if err != nil {
 		t.Fatal(err)

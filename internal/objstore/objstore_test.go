@@ -3,7 +3,10 @@ package objstore
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/goleak"
 
 	"github.com/oxbow-video/oxbow/internal/objstore/objstoretest"
@@ -54,6 +57,9 @@ func mustOpenS3(tb testing.TB, endpoint string, c S3Config) *S3 {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	s.client = s3.New(s.client.Options(), func(o *s3.Options) { // what is tried again is so at once
+		o.Retryer = retry.AddWithMaxBackoffDelay(o.Retryer, 20*time.Millisecond)
+	})
 	tb.Cleanup(s.Close)
 	return s
 }

@@ -186,7 +186,7 @@ func TestSlowStoreIsWaitedFor(t *testing.T) {
 }
 
 func TestPartThatStallsIsSentAgain(t *testing.T) {
-	p, s := setUp(t, S3Config{Stall: 500 * time.Millisecond})
+	p, s := setUp(t, S3Config{Stall: 2 * time.Second})
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	p.reset(func(kind string, n int, _ http.ResponseWriter, _ *http.Request) bool {

@@ -34,8 +34,8 @@
 //
 // Publisher and stream are names and recording is an id in the forms of package media, as are the tracks' names. Other
 // files are left alone. In an object store the same names lie under a prefix; only recording.json, *.mp4, *.idx,
-// metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there; the archiver adds playlists and
-// sample tables (package progressive), which nothing here reads.
+// metadata.jsonl (Manifest.FileNames) and the pictures (Root.Pictures) are copied there; the archiver adds playlists
+// and sample tables (package progressive), which nothing here reads.
 //
 // A clip is a recording of a piece of another, its "clip" in the manifest: {"of":id,"start_ns":n,"end_ns":n}, what was
 // asked for on that one's timeline. It has some of that one's segments, as they are: numbers, takes, times and dates.
@@ -47,8 +47,8 @@
 //
 // The manifest is the JSON of Manifest, at most 4 MiB; its "format" is 1, or 2 with a source. Fields that a
 // reader does not know are passed over; a greater format is refused (media.ErrUnsupported). All takes of a recording
-// have the same tracks, by name and order. The last MSN of a take is the one before the first of the next take; that of the last take is in
-// its indexes.
+// have the same tracks, by name and order. The last MSN of a take is the one before the first of the next take; that
+// of the last take is in its indexes.
 //
 // A track file is ftyp moov (emsg* moof mdat)*: the init section, of the track's init_size bytes, then one moof+mdat
 // for each part, behind the part's events, at most 256 KiB of emsg boxes of version 1. A moof has one mfhd, its first
