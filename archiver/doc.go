@@ -34,7 +34,8 @@
 //  10. Publishers take turns, by the bytes of what is claimed for them: a publisher's great backlog, or a store of its
 //     that is away, costs another no more than a share. Of one publisher, and of those that are equally far, what has
 //     been due for longest goes first.
-//  11. Memory and connections go with Parallel and Removals, never with what is due.
+//  11. Memory and connections go with Parallel and Removals, never with what is due. A recording of a day takes some
+//     30 MiB: its indexes and playlists. Its sample tables go by temporary files (TMPDIR).
 //  12. A deletion is told before the first byte goes, each time that it is begun.
 //  13. A recording's files are archived whole, with what no index names: were the index at fault, the media is not
 //     lost.
