@@ -234,6 +234,9 @@ func skewed(q *quality) string {
 	if q.video == nil || q.audio == nil {
 		return ""
 	}
+	if fallingBehind(q) != "" { // what holds the bytes back may hold one track back more than the other
+		return ""
+	}
 	// Some muxers send a frame when the next one is there.
 	limit := max(skewLimit, 2*q.video.meter.step, 2*q.audio.meter.step)
 	skew := q.skews.median()
