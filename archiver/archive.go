@@ -44,9 +44,7 @@ func (j *job) archive(ctx context.Context) error {
 	if rec, err = j.withSource(ctx, rec); err != nil {
 		return err
 	}
-	if rec.Source == "" {
-		j.awaitPictures(ctx, rec)
-	}
+	j.awaitPictures(ctx, rec)
 	size, err := j.storeAll(ctx, targets, rec)
 	if err != nil {
 		return err
@@ -179,7 +177,7 @@ func (t *target) store(ctx context.Context, p *parcel) error {
 		}
 	}
 	if p.rec.Source == "" {
-		if err := t.storeSamples(ctx, p.rec, uploads); err != nil {
+		if err := t.storeSamples(ctx, p.rec, uploads, t.localSamples(p.rec)); err != nil {
 			return err
 		}
 	}

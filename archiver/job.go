@@ -67,6 +67,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if j.claim.Action == media.ActClip {
 		event = j.clip.event
+		if made := j.clip.row.Local && event == media.EventEnded; made && j.config.Clipped != nil {
+			j.config.Clipped(j.path, j.id)
+		}
 	}
 	if event != "" {
 		j.tell(ctx, event)

@@ -30,6 +30,9 @@ func (j *job) dropLocal(ctx context.Context) error {
 		return fmt.Errorf("%w: %d clips need the local media still", errWaits, n)
 	}
 	archiveErr := checkAll(ctx, targets, rec)
+	if archiveErr == nil && rec != nil {
+		archiveErr = j.checkPictures(ctx, targets)
+	}
 	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
 		return archiveErr
 	}
@@ -47,6 +50,23 @@ func (j *job) dropLocal(ctx context.Context) error {
 		return err
 	}
 	j.logger.Info("local copy dropped")
+	return nil
+}
+
+// checkPictures looks whether the stores have the pictures that nothing but the local copy has beside them. Sample tables
+// are not looked for: they follow from the media.
+func (j *job) checkPictures(ctx context.Context, targets []*target) error {
+	pictures, err := j.local.Pictures(ctx, j.path, j.id)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		for _, name := range pictures {
+			if _, err := t.objects.Stat(ctx, name); err != nil {
+				return t.failed(fmt.Errorf("archive: %w", err))
+			}
+		}
+	}
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (n *node) startArchiver(ctx context.Context) error {
 	}
 	a := archiver.New(archiver.Config{
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
-		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish,
+		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish, Clipped: pictures.AddClip,
 	}, n.catalog, n.catalog, n.stores(), n.root, n.registry, n.logger, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
