@@ -80,7 +80,7 @@ func (j *job) delete(ctx context.Context) error {
 	if n, err := j.catalog.ReleaseClips(ctx, j.id, start); err != nil {
 		return err
 	} else if n > 0 {
-		return fmt.Errorf("%w: %d clips are getting copies of the media", errWaits, n)
+		return fmt.Errorf("%w: %d clips are to get copies of the media first", errWaits, n)
 	}
 	uploads, err := j.uploads.Uploads(ctx, j.id)
 	if err != nil {

@@ -65,8 +65,10 @@ func (s suite) testClips(t *testing.T) {
 	if again := clipClaim(t, db, false, start); again.Epoch != 0 {
 		t.Errorf("claimed twice: %+v", again)
 	}
-	noError(t, db.PostponeClaim(ctx, c, start.Add(time.Second)))
+	noError(t, db.PostponeClaim(ctx, c, "waits", start.Add(time.Second)))
+	want.LastError = "waits"
 	same(t, "postponed", want, read(t, db, made.ID))
+	want.LastError = ""
 	if again := clipClaim(t, db, false, start); again.Epoch != 0 {
 		t.Errorf("claimed before its time: %+v", again)
 	}
