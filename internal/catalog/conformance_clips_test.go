@@ -73,6 +73,7 @@ func (s suite) testClips(t *testing.T) {
 		t.Errorf("claimed before its time: %+v", again)
 	}
 	c = clipClaim(t, db, false, start.Add(time.Second))
+	c.Recording.LastError = ""
 	want.Local, want.Bytes = true, 500
 	same(t, "made", want, finishClip(t, db, c, false, local))
 	if c := clipClaim(t, db, false, start.Add(time.Hour)); c.Epoch != 0 {
