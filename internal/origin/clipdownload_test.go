@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,6 +185,43 @@ func TestFilesOfAShowThatGrowsAreMadeOnce(t *testing.T) {
 		}
 		if n := metric(t, reg, "oxbow_origin_downloads_prepared_total"); n != 1 {
 			t.Errorf("%v files prepared", n)
+		}
+	})
+}
+
+// Clients that ask for ever other cuts of what is slow to read, and leave, pile nothing up.
+func TestFilesThatWaitToBeMadeAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := clipped(t)
+		files := &hangingFiles{Files: s.root.Files()}
+		h, _ := s.handler(Config{})
+		get(t, h, testBase+"/index.m3u8", 200)
+		h.files = files
+		files.hang()
+		for i := range 2 * maxWaitingBuilds {
+			ctx, leave := context.WithCancel(t.Context())
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s?start=%d.%03d", downloadURL, i%10, i), nil)
+			done := make(chan int)
+			go func() {
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				done <- w.Code
+			}()
+			synctest.Wait()
+			leave()
+			if code := <-done; i >= maxWaitingBuilds && code != http.StatusServiceUnavailable {
+				t.Fatalf("request %d: %d", i, code)
+			}
+		}
+		if n := h.downloads.files.mu.flights; n != maxWaitingBuilds {
+			t.Errorf("%d wait", n)
+		}
+		files.goOn()
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		get(t, h, downloadURL, 200)
+		if n := h.downloads.files.mu.flights; n != 0 {
+			t.Errorf("%d are left", n)
 		}
 	})
 }

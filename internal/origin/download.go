@@ -24,6 +24,8 @@ const (
 	buildWait = 8 * time.Second
 	// maxBuilds bounds the headers that are being made: each reads its own storage and takes megabytes.
 	maxBuilds = 4
+	// maxWaitingBuilds bounds those and the ones that wait for them: there are as many files as clients think of cuts.
+	maxWaitingBuilds = 64
 	// fewSegments is a cut so short that its samples are looked for rather than those of the whole take.
 	fewSegments = 64
 	// growingFile is how long a file of a recording that grows is believed: what storage lacked may be there then.
@@ -66,6 +68,7 @@ func (h *Handler) newDownloads(files reclog.Files) *downloads {
 	d.files = newCache(h.cfg.DownloadBytes/4*3, buildTimeout, h.buildFile)
 	d.tables = newCache(h.cfg.DownloadBytes/4, buildTimeout, h.loadTable)
 	d.sent.limit = sentShare * h.cfg.DownloadBytes
+	d.files.queue = maxWaitingBuilds
 	d.files.slots, d.tables.slots = make(chan struct{}, maxBuilds), make(chan struct{}, maxBuilds)
 	return d
 }
