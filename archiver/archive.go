@@ -22,16 +22,23 @@ const sealTimeout = time.Minute
 // archive copies the recording to its archive, and then to the mirror if it has one.
 func (j *job) archive(ctx context.Context) error {
 	start := time.Now()
+	j.grown = j.growths.take(j.id)
 	targets, err := j.targets()
 	if err != nil {
 		return err
+	}
+	if !j.claim.Recording.Local {
+		return targets[0].salvage(ctx)
 	}
 	rec, err := reclog.Load(ctx, j.local.Files(), j.path, j.id)
 	if errors.Is(err, media.ErrNotFound) {
 		// A catalog restored from a backup may ask for what was archived and dropped.
 		archiveErr := checkAll(ctx, targets, nil)
 		if archiveErr == nil {
-			return nil
+			return targets[0].tidy(ctx)
+		}
+		if j.claim.Recording.Uploaded && attached(j.local) == nil {
+			return targets[0].salvage(ctx)
 		}
 		return fmt.Errorf("the cluster's storage: %w; %w", err, archiveErr)
 	}
@@ -47,6 +54,9 @@ func (j *job) archive(ctx context.Context) error {
 	j.awaitPictures(ctx, rec)
 	size, err := j.storeAll(ctx, targets, rec)
 	if err != nil {
+		return err
+	}
+	if err := targets[0].tidy(ctx); err != nil {
 		return err
 	}
 	if rec.State != media.Archived {

@@ -28,6 +28,8 @@ type Catalog interface {
 	FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error
 	SaveProgress(ctx context.Context, c media.Claim, p media.Progress) error
 	Clips
+	// FinishSalvage: the local copy is gone, and what had been uploaded is archived; nil is that nothing was of use.
+	FinishSalvage(ctx context.Context, c media.Claim, saved *media.Recording, notice string) error
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 	ArchiveNotes
@@ -64,6 +66,7 @@ type Objects interface {
 	AbortUpload(ctx context.Context, key, uploadID string) error
 	// Same says whether an object, as Stat gave it, has the first bytes of r, as cheaply as the store can prove it.
 	Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
+	GrowingObjects
 }
 
 // Local is the cluster's storage: *reclog.Root.
@@ -167,6 +170,7 @@ type Archiver struct {
 	metrics  *metrics
 	asking   outage
 	verified verified
+	growths  growths
 
 	storing, removing *lane
 	// news is sent to when the state of an archive has changed.

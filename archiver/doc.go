@@ -100,6 +100,28 @@
 //     each clip that stays has its own media there, or is archived itself. The removal waits for that, and asks for it
 //     (ReleaseClips). It makes no difference whether the source, or the clip, is held.
 //
+// # Continuous upload
+//
+// Continuous uploads the shows whose archive_mode is continuous while they grow, so that the archive is complete
+// seconds after their end, and what an ingest loses with its disk is what came after the last upload. A show is claimed like an
+// action; its owner's ending save ends that claim. Every interval, of what a reclog.Follower finds new:
+//
+//	ClaimUpload --> track files' uploads extended to the end of the listed segments --> sealed takes' objects completed
+//	            --> files of lines, when much is new --> recording.growing.json
+//	ended       --> archive, as ever: the same uploads are completed --> recording.growing.json removed
+//	ended, lost --> archive: salvage, from the uploads and recording.growing.json alone
+//
+// An upload's last part, if it is short, is sent again with all that it had whenever it has grown: at most nine times
+// the media's bytes, or a part in each Bound. So a track of few bits waits until its last part has grown by an eighth,
+// or Bound is over. So the loss is an interval for shows of many bits, and Bound at most; each interval
+// costs a request for each track and two for the description.
+//
+//  14. Only bytes of listed segments are uploaded: what lies behind may still be cut off.
+//  15. recording.growing.json names what the archive has when it is stored, and stays until the manifest is there.
+//  16. The row says uploaded before the first byte is sent, so that what there is will be salvaged or removed.
+//  17. A salvage changes nothing that it could not do again from: the description, made whole, outlives its objects.
+//  18. What this process read for an upload is not read again to archive it; another one sums the local bytes anew.
+//
 // # Metrics
 //
 //	oxbow_archiver_pictures_enabled                     1 if there is an ffmpeg
@@ -112,6 +134,11 @@
 //	                                                    of the recordings under way together; each one's is in the API
 //	oxbow_archiver_waiting_publishers{lane}             with something due: archive, remove
 //	oxbow_archiver_archive_up{archive}                  1 while it works, however slow
+//	oxbow_archiver_salvaged_recordings_total            archived without their local copy, which was gone
+//	oxbow_archiver_growing_shows                        uploaded by this process while they are live
+//	oxbow_archiver_growing_lag_seconds, _growing_lag_bytes   of the uploads behind the live edge: furthest, and all
+//	oxbow_archiver_growing_sent_bytes_total             what was sent again too
+//	oxbow_archiver_growing_failures_total
 //	oxbow_archiver_orphans                              growing recordings that nobody owns; they should not stay
 //	oxbow_archiver_recovered_recordings_total{kind}     ended for their owners: orphan, row, lost, unlisted
 //	oxbow_archiver_pressure_level                       0 normal, 1 alarm, 2 archive early, 3 drop, 4 refuse

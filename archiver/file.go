@@ -59,7 +59,9 @@ func (t *target) storeFile(ctx context.Context, f file) (err error) {
 		if f.media && f.frozen {
 			return fmt.Errorf("%w: the archive has other bytes for %s under a manifest", media.ErrConflict, f.key)
 		}
-		t.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
+		if !t.claim.Recording.Uploaded || f.media { // else it is an index as it was when the recording grew
+			t.logger.Warn("replacing other bytes in the archive", "object", f.key, "bytes", have.Size)
+		}
 	}
 	return t.put(ctx, f, source, size, absent)
 }
@@ -80,9 +82,12 @@ func (t *target) put(ctx context.Context, f file, source io.ReaderAt, size int64
 	if n := len(f.uploads); n > 0 {
 		options.UploadID = f.uploads[n-1]
 	}
-	sent, err := t.objects.Put(ctx, f.key, source, size, options)
-	if err != nil {
-		return err
+	sent, ok := t.finishGrown(ctx, f.key, source, size, exclusive)
+	if !ok {
+		var err error
+		if sent, err = t.objects.Put(ctx, f.key, source, size, options); err != nil {
+			return err
+		}
 	}
 	t.metrics.stored.Inc()
 	t.metrics.bytes.Add(float64(size))
@@ -129,6 +134,12 @@ func (t *target) verify(ctx context.Context, sent media.Object) error {
 
 // compare says whether an object is the head of the local file.
 func (t *target) compare(ctx context.Context, have media.Object, source io.ReaderAt) error {
+	if sum, known := t.uploadedHere().sum(have); known && have.HasChecksum {
+		if sum != have.Checksum {
+			return errDiffers
+		}
+		return nil
+	}
 	same, err := t.objects.Same(ctx, have, source)
 	if err == nil && !same {
 		err = errDiffers

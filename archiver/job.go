@@ -23,6 +23,10 @@ type job struct {
 	progress *progress
 	// clip is what became of one.
 	clip clipDone
+	// grown is what this process uploaded of the recording while it grew.
+	grown *grown
+	// rescue is set when the local copy is gone.
+	rescue *rescue
 }
 
 func newJob(a *Archiver, c media.Claim) *job {
@@ -70,6 +74,9 @@ func (j *job) run(ctx context.Context) error {
 		if made := j.clip.row.Local && event == media.EventEnded; made && j.config.Clipped != nil {
 			j.config.Clipped(j.path, j.id)
 		}
+	}
+	if j.rescue != nil && j.rescue.saved == nil {
+		event = media.EventFailed
 	}
 	if event != "" {
 		j.tell(ctx, event)
@@ -178,8 +185,11 @@ func (j *job) finish(ctx context.Context) error {
 
 // settle says that the claim's work is done.
 func (j *job) settle(ctx context.Context, dropLocal time.Time) error {
-	if j.claim.Action == media.ActClip {
+	switch {
+	case j.claim.Action == media.ActClip:
 		return j.catalog.FinishClip(ctx, j.claim, j.clip.row, j.clip.own)
+	case j.rescue != nil:
+		return j.catalog.FinishSalvage(ctx, j.claim, j.rescue.saved, j.rescue.notice)
 	}
 	return j.catalog.FinishClaim(ctx, j.claim, dropLocal)
 }

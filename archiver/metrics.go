@@ -24,6 +24,7 @@ type metrics struct {
 	waiting   *prometheus.GaugeVec
 	archiveUp *prometheus.GaugeVec
 	uploads   underWay
+	salvaged  prometheus.Counter
 }
 
 func newMetrics(registerer prometheus.Registerer) *metrics {
@@ -50,6 +51,8 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		deleted:  counter("oxbow_archiver_deleted_objects_total", "Objects deleted from object storage."),
 		damaged:  counter("oxbow_archiver_damaged_recordings_total", "Recordings archived with damage that recovery left."),
 		repaired: counter("oxbow_archiver_repaired_archives_total", "Archives found incomplete after they were verified."),
+		salvaged: counter("oxbow_archiver_salvaged_recordings_total",
+			"Recordings archived from what had been uploaded while they grew, because their local copy was gone."),
 	}
 	m.waiting = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "oxbow_archiver_waiting_publishers",
@@ -59,7 +62,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		Name: "oxbow_archiver_archive_up", Help: "1 while the archive works, however slow, by its name.",
 	}, []string{"archive"})
 	registerer.MustRegister(m.actions, m.seconds, m.lateness, m.busy, m.bytes, m.stored, m.present, m.deleted,
-		m.damaged, m.repaired, m.waiting, m.archiveUp)
+		m.damaged, m.repaired, m.salvaged, m.waiting, m.archiveUp)
 	registerer.MustRegister(m.uploadGauges()...)
 	return m
 }

@@ -24,7 +24,7 @@ type Hastener interface {
 
 // PressureConfig is a Pressure's. The marks are used fractions of the volume, each above the one before.
 type PressureConfig struct {
-	// Cluster is whose recordings are hastened.
+	// Cluster is whose recordings are hastened; empty means media.DefaultCluster.
 	Cluster string
 	// Alarm is where an operator should know; zero means 0.80.
 	Alarm float64
@@ -41,6 +41,7 @@ type PressureConfig struct {
 }
 
 func (c PressureConfig) withDefaults() PressureConfig {
+	c.Cluster = cmp.Or(c.Cluster, media.DefaultCluster)
 	c.Alarm, c.ArchiveEarly = cmp.Or(c.Alarm, 0.80), cmp.Or(c.ArchiveEarly, 0.85)
 	c.Drop, c.Refuse = cmp.Or(c.Drop, 0.90), cmp.Or(c.Refuse, 0.95)
 	c.Every, c.Batch = cmp.Or(c.Every, 5*time.Second), cmp.Or(c.Batch, 4)

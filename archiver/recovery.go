@@ -41,7 +41,7 @@ type Leases interface {
 type RecoveryConfig struct {
 	// Owner names the process in its leases; every process has another.
 	Owner string
-	// Cluster is whose storage and rows these are.
+	// Cluster is whose storage and rows these are; empty means media.DefaultCluster.
 	Cluster string
 	// Every is how long to wait between two looks; zero means 2 seconds.
 	Every time.Duration
@@ -59,6 +59,7 @@ func (c RecoveryConfig) withDefaults() RecoveryConfig {
 			*d = value
 		}
 	}
+	c.Cluster = cmp.Or(c.Cluster, media.DefaultCluster)
 	set(&c.Every, 2*time.Second)
 	set(&c.LeaseTTL, 5*time.Second)
 	set(&c.Patience, 30*time.Second)

@@ -70,6 +70,7 @@ func (n *node) startArchiver(ctx context.Context) error {
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
 		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish, Clipped: pictures.AddClip,
 	}, n.catalog, n.catalog, n.stores(), n.root, n.registry, n.logger, n.metrics)
+	continuous := archiver.NewContinuous(archiver.ContinuousConfig{Interval: n.UploadInterval}, a, n.catalog, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
 	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},
@@ -84,6 +85,7 @@ func (n *node) startArchiver(ctx context.Context) error {
 		}
 	}
 	n.services.add(ctx, "archiver", n.onVolume("archiver", a.Run))
+	n.services.add(ctx, "continuous upload", n.onVolume("continuous upload", continuous.Run))
 	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
 	retention := archiver.NewRetention(archiver.RetentionConfig{Cluster: n.Cluster}, n.catalog, n.root.Usage,

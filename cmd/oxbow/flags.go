@@ -63,6 +63,7 @@ type archiveFlags struct {
 	ArchiveGrace       time.Duration `default:"30s" placeholder:"DURATION" help:"How long an archived recording's local files are kept on (default: ${default})."`
 	ArchiveParallel    int           `default:"2" placeholder:"N" help:"How many recordings are archived at a time (default: ${default}). Publishers take turns, by bytes."`
 	ArchivePoll        time.Duration `default:"2s" placeholder:"DURATION" help:"How often the archiver looks for what is due (default: ${default})."`
+	UploadInterval     time.Duration `default:"10s" placeholder:"DURATION" help:"How often shows with archive_mode continuous are uploaded while they are live (default: ${default})."`
 }
 
 // adminFlags say where the operator looks in.

@@ -55,6 +55,7 @@ const stopWait = 2 * time.Second
 // node gives the process that the flags ask for, with what is embedded in the place of what clusters share.
 func (f *serveFlags) node(ctx runContext) *node {
 	n := newNode(ctx)
+	n.Cluster = media.DefaultCluster
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
 	n.publishFlags, n.storesFlags, n.archiveFlags = f.publishFlags, f.storesFlags, f.archiveFlags

@@ -54,6 +54,8 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"what is due for longest is claimed first", s.testClaimOrder},
 		{"what grows, is archived or kept does not expire", s.testExpiry},
 		{"deletion while a claim is held", s.testDeleteUnderClaim},
+		{"growing recordings are claimed for upload", s.testClaimUpload},
+		{"what was uploaded of a lost recording is due", s.testSalvage},
 		{"no row is claimed twice", s.testClaimRace},
 		{"saves, claims and settings at once", s.testEverythingAtOnce},
 		{"saves against deletes", s.testSaveDeleteRace},

@@ -40,6 +40,12 @@ func dueKinds() []dueKind {
 			more:  ` AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1)`,
 			state: `'archiving'`, begun: `TRUE`,
 		},
+		{ // what was uploaded while it grew, once the cluster's storage of it is gone
+			action: media.ActArchive, column: "archive_due",
+			rows:  `cluster = $4 AND state IN ('ended', 'archiving') AND NOT local AND uploaded`,
+			more:  ` AND (state = 'archiving' OR keep OR held OR expire_due IS NULL OR expire_due > $1)`,
+			state: `'archiving'`, begun: `TRUE`,
+		},
 	}
 }
 

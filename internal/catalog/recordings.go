@@ -116,6 +116,8 @@ const saveRecording = `
 			THEN excluded.mirror ELSE recordings.mirror END,
 		last_error = CASE WHEN recordings.local THEN recordings.last_error ELSE '' END,
 		local = TRUE,
+		claim_until = CASE WHEN excluded.state = 'ended' AND recordings.claim_action = 'upload'
+			THEN NULL ELSE recordings.claim_until END,
 		updated_at = excluded.updated_at
 	WHERE recordings.publisher = excluded.publisher AND recordings.stream = excluded.stream AND (
 		recordings.state IN ('live', 'interrupted') OR (
@@ -209,9 +211,9 @@ func (db *DB) Growing(ctx context.Context, cluster string) ([]media.Recording, e
 	return list, nil
 }
 
-// CloseLost ends a growing recording whose storage is gone, and keeps the reason as its last error. There is nothing
-// to archive, so it stays ended, for an operator to see, until retention or a deletion takes it. If the storage comes
-// back, its owner's next ending save makes it whole again.
+// CloseLost ends a growing recording whose storage is gone, and keeps the reason as its last error. What was uploaded
+// of it while it grew is due to be archived; else it stays ended, for an operator to see, until retention or a deletion
+// takes it. If the storage comes back, its owner's next ending save makes it whole again.
 func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string) (media.Recording, error) {
 	var closed media.Recording
 	err := db.write(ctx, func(tx *sql.Tx) error {
@@ -228,10 +230,11 @@ func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string
 		applyDues(&r, settings)
 		closed, err = scanRecording(tx.QueryRowContext(ctx, `
 			UPDATE recordings SET state = 'ended', local = FALSE, ended_at = $1, archive_due = $2, expire_due = $3,
-				expire_reason = $7, held = $8, last_error = $4, updated_at = $5
+				last_error = $4, updated_at = $5, held = $7, continuous = $8, expire_reason = $9,
+				claim_until = CASE WHEN claim_action = 'upload' THEN NULL ELSE claim_until END
 			WHERE id = $6 AND state IN ('live', 'interrupted') RETURNING `+recordingColumns,
 			millis(ended), millis(r.ArchiveDue), millis(r.ExpireDue), shortened(reason), db.now().UnixMilli(), id,
-			r.ExpireReason, r.Held))
+			r.Held, r.Continuous, r.ExpireReason))
 		if errors.Is(err, sql.ErrNoRows) {
 			err = fmt.Errorf("%w: it is %s", media.ErrConflict, r.State)
 		}

@@ -26,19 +26,23 @@ func TestSQLitePlans(t *testing.T) {
 		indexes     []string
 	}{
 		{
-			"claim", claimDue(dueKinds(), "", false),
-			[]string{"recordings_to_delete ", "recordings_to_drop ", "recordings_to_archive "},
+			"claim", claimDue(dueKinds(), "", false), []string{
+				"recordings_to_delete ", "recordings_to_drop ", "recordings_to_archive ", "recordings_to_salvage ",
+			},
 		},
 		{
-			"claim of a publisher", claimDue(dueKinds(), "", true),
-			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
+			"claim of a publisher", claimDue(dueKinds(), "", true), []string{
+				"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of", "recordings_to_salvage_of",
+			},
 		},
 		{
-			"publishers with something due", duePublishers(dueKinds()),
-			[]string{"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of"},
+			"publishers with something due", duePublishers(dueKinds()), []string{
+				"recordings_to_delete_of", "recordings_to_drop_of", "recordings_to_archive_of", "recordings_to_salvage_of",
+			},
 		},
 		{"claim of a clip", claimClip(clipNew, ""), []string{"recordings_to_clip"}},
 		{"clips", listing(media.RecordingFilter{ClipOf: "x"}), []string{"recordings_clips"}},
+		{"claim of an upload", claimUpload(""), []string{"recordings_to_upload"}},
 		{"growing of a cluster", growingQuery, []string{"recordings_growing_of"}},
 		{"what bounds are judged", boundsDueQuery, []string{"retention_bounds_due"}},
 		{"over a bound", markDelete, []string{"recordings_bounded"}},

@@ -57,7 +57,11 @@ func (d *Dir) clean() error {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || time.Since(info.ModTime()) < tmpAge {
+		age := tmpAge
+		if isUpload(e.Name()) {
+			age = uploadAge
+		}
+		if err != nil || time.Since(info.ModTime()) < age {
 			continue
 		}
 		if err := d.root.Remove(path.Join(tmpDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -67,12 +71,17 @@ func (d *Dir) clean() error {
 	return nil
 }
 
-// Put writes an object from the first size bytes of r. It knows no multipart uploads: the options for them are ignored.
+// Put writes an object from the first size bytes of r. It begins no upload, but goes on with one that it is told of.
 func (d *Dir) Put(
 	ctx context.Context, key string, r io.ReaderAt, size int64, options media.PutOptions,
 ) (media.Object, error) {
 	if err := checkKey(key); err != nil {
 		return media.Object{}, err
+	}
+	if options.UploadID != "" {
+		if object, err := d.resume(ctx, key, r, size, options); err == nil || ctx.Err() != nil {
+			return object, err
+		}
 	}
 	sum, err := d.put(ctx, key, r, size, options.Exclusive)
 	if errors.Is(err, fs.ErrExist) {

@@ -12,9 +12,6 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// AbortUpload does nothing: a directory knows no multipart uploads.
-func (d *Dir) AbortUpload(context.Context, string, string) error { return nil }
-
 // ReadFile gives all of an object that has no more than MaxFile bytes.
 func (d *Dir) ReadFile(_ context.Context, key string) ([]byte, error) {
 	f, size, err := d.open(key)

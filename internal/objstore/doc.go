@@ -25,12 +25,24 @@
 //     archiver read the object back.
 //  9. All stores of a process that share Limits send no more bytes a second and have no more puts' requests under way
 //     than those say, and uploads share the bandwidth alike however many connections they have.
+//  10. What an open upload has follows without a hole from the object's first byte: no part is sent while one before it
+//     is short. A short part that another follows, from an uploader that was fenced, is where the upload ends.
+//  11. A part that another process sent counts once its checksum is that of the source. CompleteUpload alone takes the
+//     store's word, for there may be no source any more.
+//
+// # Objects that grow
+//
+// BeginUpload or FindUpload, ExtendUpload as often as the object has grown, CompleteUpload. Part sizes are those of
+// Put, which goes on with such an upload. At 10,000 parts of the size that it was begun with (160 GB with parts of
+// 16 MiB) ExtendUpload gives media.ErrTooLarge: another upload has parts with room for four times as much.
 //
 // # Dir
 //
 // An object is a file of the same name below the directory; there are no companions. New files are written below
 // ".tmp" in the directory, synced, and renamed (or, to be exclusive, linked) into place, after which the directory is
-// synced. Dir keeps no checksums: Stat leaves HasChecksum unset, and whoever verifies reads the bytes. A sum written
+// synced. An upload is such a file, upload-ID, that is appended to and synced; one untouched for 30 days is removed.
+//
+// Dir keeps no checksums: Stat leaves HasChecksum unset, and whoever verifies reads the bytes. A sum written
 // beside a file would be as old as the bytes and prove less; a sum in an extended attribute is lost by most copies.
 //
 // # S3

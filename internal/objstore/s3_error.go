@@ -28,7 +28,8 @@ func (s *S3) wrap(act, key string, err error) error {
 	_, source := errors.AsType[sourceError](err)
 	_, sorted := errors.AsType[*stateError](err)
 	switch {
-	case callerLeft(err), sorted, errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists):
+	case callerLeft(err), sorted, errors.Is(err, media.ErrUnavailable), errors.Is(err, media.ErrExists),
+		errors.Is(err, media.ErrNotFound), errors.Is(err, media.ErrTooLarge):
 	case source:
 		err = fmt.Errorf("%w: %w", media.ErrUnavailable, err)
 	case status == http.StatusRequestedRangeNotSatisfiable:

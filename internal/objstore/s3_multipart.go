@@ -20,6 +20,8 @@ type upload struct {
 	id   string
 	kind sumKind              // the checksum that it was created with
 	have map[int32]types.Part // parts that are there already
+	// largest is the size of the largest of them: an upload that was begun for more bytes has larger parts.
+	largest int64
 }
 
 // multipart sends the object in parts, and goes on with an upload that was begun earlier if it can.
@@ -73,6 +75,7 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 		}
 		for _, part := range page.Parts {
 			u.have[aws.ToInt32(part.PartNumber)] = part
+			u.largest = max(u.largest, aws.ToInt64(part.Size))
 		}
 	}
 	return u, nil
@@ -150,7 +153,7 @@ func (s *S3) partSize(size int64) int64 {
 }
 
 func (p *put) sendParts(ctx context.Context, u *upload) (sums, error) {
-	partSize := p.s3.partSize(p.size)
+	partSize := max(p.s3.partSize(p.size), u.largest)
 	count := int((p.size + partSize - 1) / partSize)
 	done := make([]types.CompletedPart, count)
 	crcs := make([]uint64, count)
@@ -253,7 +256,7 @@ func (p *put) complete(ctx context.Context, u *upload, parts []types.CompletedPa
 	if err == nil {
 		return nil
 	}
-	if noSuchUpload(err) {
+	if noSuchUpload(err) && p.source != nil {
 		// It may have been completed with the answer lost, or by another node.
 		if _, sameErr := p.same(ctx, err); sameErr == nil {
 			return nil

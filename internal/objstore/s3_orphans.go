@@ -17,12 +17,12 @@ func (s *S3) AbortUploads(ctx context.Context, prefix string) (int, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return 0, err
 	}
-	n, err := s.abortListed(ctx, s.prefix+prefix, func(string) bool { return true })
+	n, err := s.abortListed(ctx, s.prefix+prefix, func(_, _ string) bool { return true })
 	return n, s.wrap("abort uploads of", prefix, err)
 }
 
-// abortListed aborts what the store lists whose name begins with prefix and is wanted.
-func (s *S3) abortListed(ctx context.Context, prefix string, want func(name string) bool) (int, error) {
+// abortListed aborts what the store lists whose name begins with prefix, and that is to go by its name and id.
+func (s *S3) abortListed(ctx context.Context, prefix string, want func(name, id string) bool) (int, error) {
 	n := 0
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{
 		Bucket: &s.config.Bucket, Prefix: &prefix,
@@ -36,7 +36,7 @@ func (s *S3) abortListed(ctx context.Context, prefix string, want func(name stri
 			return n, fmt.Errorf("list uploads: %w", err)
 		}
 		for _, u := range page.Uploads {
-			if !strings.HasPrefix(aws.ToString(u.Key), prefix) || !want(aws.ToString(u.Key)) {
+			if !strings.HasPrefix(aws.ToString(u.Key), prefix) || !want(aws.ToString(u.Key), aws.ToString(u.UploadId)) {
 				continue
 			}
 			_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
@@ -51,10 +51,13 @@ func (s *S3) abortListed(ctx context.Context, prefix string, want func(name stri
 	return n, nil
 }
 
-// abortStrangers makes way for a new upload: nobody goes on with another one of this object. Its failure is no reason
+// abortStrangers makes way for a new upload: nobody goes on with another one of this object, but for the one that the
+// caller knows. Its failure is no reason
 // to put nothing, and keys need not allow it.
 func (p *put) abortStrangers(ctx context.Context) {
-	n, err := p.s3.abortListed(ctx, *p.name, func(name string) bool { return name == *p.name })
+	n, err := p.s3.abortListed(ctx, *p.name, func(name, id string) bool {
+		return name == *p.name && id != p.options.UploadID
+	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		p.s3.config.Logger.Debug("uploads could not be listed", "object", *p.name, "err", err)
 	}

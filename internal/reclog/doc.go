@@ -5,6 +5,8 @@
 // for each segment FinishSegment (sync and index line, in the background), Writer.AppendMetadata whenever something
 // is told, TakeWriter.Seal, the next StartTake... After a crash, or in another process: Root.Unfinished or
 // Root.Growing, Root.Reopen, and on with the next take. Readers call Load, at any time.
+// Whoever copies a recording while it grows uses a Follower, which reads only what is new, and Salvage makes a whole
+// recording of such a copy when nothing else is left.
 //
 // # Format, version 1
 //

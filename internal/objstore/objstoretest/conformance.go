@@ -28,6 +28,7 @@ type Store interface {
 	AbortUpload(ctx context.Context, key, uploadID string) error
 	AbortUploads(ctx context.Context, prefix string) (int, error)
 	Same(ctx context.Context, object media.Object, r io.ReaderAt) (bool, error)
+	Uploader
 }
 
 // Large is the size of the suite's large objects: stores that send in parts are to be opened with parts of 5 MiB.
@@ -51,6 +52,12 @@ func Run(t *testing.T, open func(tb testing.TB) Store) {
 		"no key leaves the store":              badKeys,
 		"an object is told from others":        compare,
 		"put tells its progress":               putTellsProgress,
+		"upload grows and is completed":        uploadGrows,
+		"upload is found again":                uploadFound,
+		"upload of other bytes is sent anew":   uploadDiffers,
+		"put goes on with a growing upload":    putAfterGrowth,
+		"aborted upload is gone":               uploadAborted,
+		"exclusive completion replaces none":   uploadExclusive,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
