@@ -40,6 +40,9 @@ func (j *job) archive(ctx context.Context) error {
 		if j.claim.Recording.Uploaded && attached(j.local) == nil {
 			return targets[0].salvage(ctx)
 		}
+		if j.claim.Recording.ClipOf != "" && attached(j.local) == nil {
+			return j.remakeClip(ctx, targets)
+		}
 		return fmt.Errorf("the cluster's storage: %w; %w", err, archiveErr)
 	}
 	if err != nil {
