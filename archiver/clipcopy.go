@@ -46,7 +46,8 @@ func (j *job) copyClip(ctx context.Context) error {
 	return nil
 }
 
-// copyArchived does it in the archive: media, sample tables, index, playlists, and then the manifest, which makes them count.
+// copyArchived does it in the archive: media, sample tables, index, playlists, and then the manifest, which makes them
+// count.
 func (t *target) copyArchived(ctx context.Context) error {
 	rec, err := reclog.Load(ctx, t.objects, t.path, t.id)
 	if err != nil {

@@ -18,10 +18,10 @@ func (j *job) remakeClip(ctx context.Context, targets []*target) error {
 	}
 	switch {
 	case source.State.Growing(), source.State == media.Ended, source.State == media.Archiving:
-		return fmt.Errorf("%w: the clip's files are lost: recording %s, which it is made of again, is to be archived first",
+		return fmt.Errorf("%w: the clip's files are lost: recording %s, of which it is made again, is to be archived",
 			errWaits, source.ID)
 	case source.State != media.Archived || !j.beside(source):
-		return fmt.Errorf("the clip's files are lost: %w: recording %s, of which it could be made again, is not in the archive",
+		return fmt.Errorf("the clip's files are lost: %w: recording %s, which they could be made of, is not in the archive",
 			media.ErrNotFound, source.ID)
 	}
 	rec, err := reclog.Load(ctx, targets[0].objects, j.path, source.ID)

@@ -166,7 +166,7 @@ func (p *Pictures) Step(ctx context.Context) error {
 	slices.SortFunc(due, func(a, b *pictured) int { return a.due.Compare(b.due) })
 	for _, show := range due {
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		if show.ended {
 			p.end(ctx, show)

@@ -53,8 +53,8 @@ func (j *job) dropLocal(ctx context.Context) error {
 	return nil
 }
 
-// checkPictures looks whether the stores have the pictures that nothing but the local copy has beside them. Sample tables
-// are not looked for: they follow from the media.
+// checkPictures looks whether the stores have the pictures that nothing but the local copy has beside them. Sample
+// tables are not looked for: they follow from the media.
 func (j *job) checkPictures(ctx context.Context, targets []*target) error {
 	pictures, err := j.local.Pictures(ctx, j.path, j.id)
 	if err != nil {

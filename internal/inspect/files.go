@@ -99,7 +99,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	known := map[string]bool{manifestName: true}
+	known := map[string]bool{manifestName: true, growingName: true, "subtitles.vtt": true}
 	tracks := map[string]bool{"index": true, "subtitles": true}
 	for _, take := range c.manifest.Takes {
 		dir := strconv.Itoa(take.Number) + "/"
@@ -123,7 +123,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		name := object.Key
 		base, playlist := strings.CutSuffix(name, ".m3u8")
 		base, _ = strings.CutSuffix(base, ".iframes")
-		if known[name] || name == growingName || reclog.IsPicture(name) || playlist && tracks[base] || name == "subtitles.vtt" {
+		if known[name] || reclog.IsPicture(name) || playlist && tracks[base] {
 			continue
 		}
 		c.leftover(name, object.Size)

@@ -149,8 +149,10 @@ func TestWhatIsSentIsBounded(t *testing.T) {
 	rec, v := s.lookup(h, testID)
 	other, err := h.build(t.Context(), rec, v, progressive.Cut{})
 	s.must(err)
-	if !h.downloads.sent.add(other) || !h.downloads.sent.add(other) {
-		t.Fatal("no room for the first")
+	for range 2 {
+		if !h.downloads.sent.add(other) {
+			t.Fatal("no room for the first")
+		}
 	}
 	if a := get(t, h, clipURL, 503); a.Header.Get("Retry-After") == "" || a.Header.Get("Etag") != "" {
 		t.Error(a.Header)

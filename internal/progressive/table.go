@@ -277,8 +277,8 @@ func (t *Table) Fits(take int, segments []media.Segment) bool {
 	return true
 }
 
-// Of gives the table of some of a take's segments, all of which the table has (Fits). It is the same as one that is made
-// of their media.
+// Of gives the table of some of a take's segments, all of which the table has (Fits). It is the same as one that is
+// made of their media.
 func (t *Table) Of(take int, segments []media.Segment) *Table {
 	of := &Table{}
 	var last media.MSN
