@@ -8,7 +8,9 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -129,6 +131,9 @@ func (s *Server) createClip(ctx context.Context, in *createClipInput) (*createdC
 	if len(clip.Name) > media.MaxClipName {
 		return nil, &media.FieldError{Field: "name", Want: fmt.Sprintf("it has %d bytes: use %d at most", len(clip.Name),
 			media.MaxClipName)}
+	}
+	if strings.ContainsFunc(clip.Name, unicode.IsControl) {
+		return nil, &media.FieldError{Field: "name", Want: "use text without control characters"}
 	}
 	if clip.ClipStart, err = in.Body.Start.after("start", source.StartedAt); err != nil {
 		return nil, err

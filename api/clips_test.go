@@ -74,6 +74,8 @@ func TestClipBoundsAreChecked(t *testing.T) {
 		`{"start":5}`:                                                   "body",
 		`{"start":5,"end":true}`:                                        "body.end",
 		`{"start":5,"end":9,"name":"` + strings.Repeat("x", 201) + `"}`: "body.name",
+		`{"start":5,"end":9,"name":"a\u0000b"}`:                         "body.name",
+		`{"start":5,"end":9,"name":"a\nb"}`:                             "body.name",
 		`{"start":5,"end":9,"from":"x"}`:                                "body.from",
 	} {
 		a := f.must(422, "POST", "/v1/recordings/"+string(source)+"/clips", body)

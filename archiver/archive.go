@@ -40,6 +40,9 @@ func (j *job) archive(ctx context.Context) error {
 		if j.claim.Recording.Uploaded && attached(j.local) == nil {
 			return targets[0].salvage(ctx)
 		}
+		if j.claim.Recording.ClipOf != "" && attached(j.local) == nil {
+			return j.remakeClip(ctx, targets)
+		}
 		return fmt.Errorf("the cluster's storage: %w; %w", err, archiveErr)
 	}
 	if err != nil {
@@ -51,9 +54,7 @@ func (j *job) archive(ctx context.Context) error {
 	if rec, err = j.withSource(ctx, rec); err != nil {
 		return err
 	}
-	if rec.Source == "" {
-		j.awaitPictures(ctx, rec)
-	}
+	j.awaitPictures(ctx, rec)
 	size, err := j.storeAll(ctx, targets, rec)
 	if err != nil {
 		return err
@@ -189,7 +190,7 @@ func (t *target) store(ctx context.Context, p *parcel) error {
 		}
 	}
 	if p.rec.Source == "" {
-		if err := t.storeSamples(ctx, p.rec, uploads); err != nil {
+		if err := t.storeSamples(ctx, p.rec, uploads, t.localSamples(p.rec)); err != nil {
 			return err
 		}
 	}

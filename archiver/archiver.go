@@ -116,6 +116,8 @@ type Config struct {
 	RetryMax time.Duration
 	// Pictures makes what pictures a recording that has ended lacks; nil makes none. (*Pictures).Finish is one.
 	Pictures func(ctx context.Context, rec *reclog.Recording) error
+	// Clipped is told of each clip that was made in the cluster's directory; nil is fine. (*Pictures).AddClip is one.
+	Clipped func(path media.StreamPath, id media.RecordingID)
 	// StateOf tells in a word how a store fares from what an operation came to, nil too: media.ArchiveOK, or what is
 	// wrong; empty where that says nothing of the store. Nil knows only whether the store is there.
 	StateOf func(error) string

@@ -21,7 +21,8 @@ type Clips interface {
 	ClaimClip(ctx context.Context, owner, cluster string, made bool, now time.Time, lease time.Duration) (
 		media.Claim, error)
 	FinishClip(ctx context.Context, c media.Claim, r media.Recording, own bool) error
-	PostponeClaim(ctx context.Context, c media.Claim, until time.Time) error
+	// PostponeClaim gives a claim up that waits for another, and says in the row what for.
+	PostponeClaim(ctx context.Context, c media.Claim, why string, until time.Time) error
 	// ReleaseClips and ReleaseLocalClips count the clips that need a recording's media, or its local copy, and have them
 	// get on.
 	ReleaseClips(ctx context.Context, id media.RecordingID, now time.Time) (int, error)
@@ -93,7 +94,7 @@ func (j *job) postpone(ctx context.Context, why error) error {
 	if j.claim.Action == media.ActArchive {
 		after = sourceRetry
 	}
-	err := j.catalog.PostponeClaim(ctx, j.claim, time.Now().Add(after))
+	err := j.catalog.PostponeClaim(ctx, j.claim, why.Error(), time.Now().Add(after))
 	if err != nil && !errors.Is(err, media.ErrFenced) {
 		return errors.Join(why, fmt.Errorf("tell the catalog: %w", err))
 	}
@@ -128,6 +129,9 @@ func (j *job) makeClip(ctx context.Context) error {
 	}
 	if err != nil {
 		return err
+	}
+	if rec.Source != "" { // a clip, whose source is being deleted
+		return fmt.Errorf("%w: recording %s is to get media of its own first", errWaits, rec.ID)
 	}
 	clip, err := cut(rec, source, row)
 	if errors.Is(err, media.ErrInvalid) {

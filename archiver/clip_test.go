@@ -12,6 +12,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/objstore/objstoretest"
+	"github.com/oxbow-video/oxbow/internal/progressive"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
@@ -213,6 +214,7 @@ func TestSourceIsDeletedOnceItsClipsHaveCopies(t *testing.T) {
 					}
 					sameSegments(t, "reopened", segmentsOf(t, files, clip.ID), want)
 				} else {
+					w.checkSamples(rec)
 					for _, key := range objstoretest.MustKeys(t, w.objects, "") {
 						if strings.Contains(key, string(w.id)) || strings.HasSuffix(key, reclog.SourceIndexSuffix) {
 							t.Errorf("%s is left", key)
@@ -231,6 +233,23 @@ func TestSourceIsDeletedOnceItsClipsHaveCopies(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// checkSamples says that the archive has the sample tables that follow from a recording's media there.
+func (w *world) checkSamples(rec *reclog.Recording) {
+	w.tb.Helper()
+	for _, take := range rec.Takes {
+		for i, track := range take.Tracks {
+			table, err := progressive.Scan(w.tb.Context(), w.objects, rec.TrackName(take.Number, track.Name), take.Number,
+				rec.Tracks[i].Segments)
+			must(w.tb, err)
+			name := progressive.SamplesName(testPath(), rec.ID, take.Number, track.Name)
+			have, err := w.objects.ReadFile(w.tb.Context(), name)
+			if err != nil || !bytes.Equal(have, table.Object()) {
+				w.tb.Errorf("%s: %d bytes, want %d, %v", name, len(have), len(table.Object()), err)
+			}
+		}
 	}
 }
 

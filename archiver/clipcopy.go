@@ -46,7 +46,8 @@ func (j *job) copyClip(ctx context.Context) error {
 	return nil
 }
 
-// copyArchived does it in the archive: media, index, playlists, and then the manifest, which makes them count.
+// copyArchived does it in the archive: media, sample tables, index, playlists, and then the manifest, which makes them
+// count.
 func (t *target) copyArchived(ctx context.Context) error {
 	rec, err := reclog.Load(ctx, t.objects, t.path, t.id)
 	if err != nil {
@@ -68,6 +69,9 @@ func (t *target) copyArchived(ctx context.Context) error {
 		if err := t.put(ctx, f, newPieces(ctx, t.objects, c), c.Total(), false); err != nil {
 			return err
 		}
+	}
+	if err := t.storeSamples(ctx, own, uploads, t.clipSamples(rec)); err != nil {
+		return err
 	}
 	if err := t.storeTexts(ctx, own); err != nil {
 		return err

@@ -80,7 +80,8 @@
 // a day costs what an hour does. What was written a moment ago, by whichever process, is left as it is.
 //
 //  14. Archiving waits for the last pictures until half a minute after its due time (4 s in continuous mode), however
-//     many recordings wait, and goes on without. What is archived gets no other pictures.
+//     many recordings wait, and goes on without. What is archived gets no other pictures. A clip that is made on the
+//     cluster's storage gets pictures of its own, one that is made in the archive none.
 //
 // # Archives
 //

@@ -146,7 +146,7 @@ func (p *Pictures) poster(ctx context.Context, rec *reclog.Recording, list []mom
 	var last error
 	for _, share := range []time.Duration{30, 50, 15, 70, 90} {
 		m := list[nearest(list, total*share/100)]
-		got, err := p.decode(ctx, rec.Path(), rec.ID, []reclog.Still{m.still}, thumbnailWidth, thumbnailHeight)
+		got, err := p.decode(ctx, rec.Path(), rec.MediaID(), []reclog.Still{m.still}, thumbnailWidth, thumbnailHeight)
 		switch {
 		case errors.Is(err, thumbnail.ErrNoPicture):
 			last = err
@@ -208,7 +208,7 @@ func (p *Pictures) sprites(
 			stills = append(stills, chosen[end].still)
 			end++
 		}
-		tiles, err := p.decode(ctx, rec.Path(), rec.ID, stills, tileWidth, tileHeight)
+		tiles, err := p.decode(ctx, rec.Path(), rec.MediaID(), stills, tileWidth, tileHeight)
 		if err != nil && !errors.Is(err, thumbnail.ErrNoPicture) {
 			return err
 		}

@@ -71,6 +71,9 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if j.claim.Action == media.ActClip {
 		event = j.clip.event
+		if made := j.clip.row.Local && event == media.EventEnded; made && j.config.Clipped != nil {
+			j.config.Clipped(j.path, j.id)
+		}
 	}
 	if j.rescue != nil && j.rescue.saved == nil {
 		event = media.EventFailed

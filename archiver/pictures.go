@@ -32,6 +32,8 @@ const (
 	settingsEvery = 10 * time.Second
 	// emptyEvery is how often a show is looked at that has no random access point yet.
 	emptyEvery = 2 * time.Second
+	// maxClips bounds the clips that wait for a step.
+	maxClips = 1000
 	// finishTries bounds how often a recording that has just ended is looked at until it is whole on storage.
 	finishTries = 30
 )
@@ -69,6 +71,7 @@ type Pictures struct {
 
 	mu struct {
 		sync.Mutex
+		clips     []*pictured                         // made since the last step
 		finishing map[media.RecordingID]chan struct{} // closed when it is done
 	}
 }
@@ -135,6 +138,12 @@ func (p *Pictures) Step(ctx context.Context) error {
 		return fmt.Errorf("list what grows: %w", err)
 	}
 	now := time.Now()
+	p.mu.Lock()
+	for _, clip := range p.mu.clips {
+		p.shows[clip.id] = clip
+	}
+	p.mu.clips = nil
+	p.mu.Unlock()
 	grows := make(map[media.RecordingID]bool, len(growing))
 	for i := range growing {
 		r := &growing[i]
@@ -166,6 +175,16 @@ func (p *Pictures) Step(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// AddClip has the next step make the pictures of a clip that has just been made, which never grows. Those that come too
+// fast get theirs when they are archived.
+func (p *Pictures) AddClip(path media.StreamPath, id media.RecordingID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.maker != nil && len(p.mu.clips) < maxClips {
+		p.mu.clips = append(p.mu.clips, &pictured{path: path, id: id, ended: true})
+	}
 }
 
 // interval is the setting in force; zero is no pictures.
@@ -252,7 +271,8 @@ func (p *Pictures) complain(show *pictured, err error) {
 		"recording", show.id, "err", err)
 }
 
-// decode gives the pictures of random access points of one take's track, nil for those that can't be decoded.
+// decode gives the pictures of random access points of one take's track, nil for those that can't be decoded. The id is
+// that of the recording whose files have the media.
 func (p *Pictures) decode(
 	ctx context.Context, path media.StreamPath, id media.RecordingID, stills []reclog.Still, width, height int,
 ) ([]*thumbnail.Picture, error) {

@@ -30,6 +30,9 @@ func (j *job) dropLocal(ctx context.Context) error {
 		return fmt.Errorf("%w: %d clips need the local media still", errWaits, n)
 	}
 	archiveErr := checkAll(ctx, targets, rec)
+	if archiveErr == nil && rec != nil {
+		archiveErr = j.checkPictures(ctx, targets)
+	}
 	if archiveErr != nil && (rec == nil || errors.Is(archiveErr, media.ErrUnavailable) || ctx.Err() != nil) {
 		return archiveErr
 	}
@@ -50,6 +53,23 @@ func (j *job) dropLocal(ctx context.Context) error {
 	return nil
 }
 
+// checkPictures looks whether the stores have the pictures that nothing but the local copy has beside them. Sample
+// tables are not looked for: they follow from the media.
+func (j *job) checkPictures(ctx context.Context, targets []*target) error {
+	pictures, err := j.local.Pictures(ctx, j.path, j.id)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		for _, name := range pictures {
+			if _, err := t.objects.Stat(ctx, name); err != nil {
+				return t.failed(fmt.Errorf("archive: %w", err))
+			}
+		}
+	}
+	return nil
+}
+
 // delete removes the recording everywhere.
 func (j *job) delete(ctx context.Context) error {
 	start := time.Now()
@@ -60,7 +80,7 @@ func (j *job) delete(ctx context.Context) error {
 	if n, err := j.catalog.ReleaseClips(ctx, j.id, start); err != nil {
 		return err
 	} else if n > 0 {
-		return fmt.Errorf("%w: %d clips are getting copies of the media", errWaits, n)
+		return fmt.Errorf("%w: %d clips are to get copies of the media first", errWaits, n)
 	}
 	uploads, err := j.uploads.Uploads(ctx, j.id)
 	if err != nil {

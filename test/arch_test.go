@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/catalog/catalogtest":   {},                                                 // runs a real PostgreSQL for tests
 	"internal/objstore/objstoretest": {"internal/media", "github.com/aws/aws-sdk-go-v2"}, // runs a real S3 server for tests
 	"internal/loadgen":               {"internal/media", "ingest", "github.com/datarhei/gosrt"},
-	"internal/inspect":               {"internal/media", "internal/reclog"},
+	"internal/inspect":               {"internal/media", "internal/progressive", "internal/reclog"},
 	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
 	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},

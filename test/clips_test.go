@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -90,6 +91,14 @@ func TestClipRecordings(t *testing.T) {
 	})
 
 	before := make(map[string]map[string]string)
+	files := make(map[string]string)
+	download := func(clip clipRow) string {
+		status, body := server.try(server.url("/acme/show/" + clip.ID + "/recording.mp4"))
+		if status != http.StatusOK || !bytes.HasPrefix(body[4:], []byte("ftyp")) {
+			t.Fatalf("download of clip %s: %d", clip.ID, status)
+		}
+		return string(body)
+	}
 	bucket := func(clip clipRow) string {
 		return filepath.Join(server.data, "archive", "acme", "show", clip.ID, "index.m3u8")
 	}
@@ -99,6 +108,7 @@ func TestClipRecordings(t *testing.T) {
 		watch := newSegmentWatch(server, "/acme/show/"+clip.ID)
 		watch.look(t)
 		before[clip.ID] = watch.digests()
+		files[clip.ID] = download(*clip)
 		checked("the bucket's playlist", bucket(*clip), part[0], part[1])
 	}
 	if status := server.api(http.MethodDelete, "/v1/recordings/"+id, nil, nil); status >= 300 {
@@ -111,6 +121,9 @@ func TestClipRecordings(t *testing.T) {
 		watch := newSegmentWatch(server, "/acme/show/"+clip.ID)
 		watch.look(t)
 		sameBytes(t, "after the show is deleted", before[clip.ID], watch.digests())
+		if download(*clip) != files[clip.ID] {
+			t.Error("the clip's download is another file after the show is deleted")
+		}
 		checked("after the show is deleted", index(*clip), part[0], part[1])
 		checked("the bucket's playlist, after the show is deleted", bucket(*clip), part[0], part[1])
 	}

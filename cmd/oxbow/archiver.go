@@ -75,7 +75,7 @@ func (n *node) startArchiver(ctx context.Context) error {
 	}
 	a := archiver.New(archiver.Config{
 		Owner: n.self.ID, Cluster: n.Cluster, Grace: n.ArchiveGrace, Poll: n.ArchivePoll,
-		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish,
+		Parallel: n.ArchiveParallel, StateOf: objstore.StateOf, Pictures: pictures.Finish, Clipped: pictures.AddClip,
 	}, n.catalog, n.catalog, n.stores(), n.root, n.registry, n.logger, n.metrics)
 	continuous := archiver.NewContinuous(archiver.ContinuousConfig{Interval: n.UploadInterval}, a, n.catalog, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},

@@ -166,11 +166,12 @@ func (db *DB) FinishClip(ctx context.Context, c media.Claim, r media.Recording, 
 		millis(r.StartedAt), r.Duration.Milliseconds(), r.Bytes, own, r.Archive, r.Mirror)
 }
 
-// PostponeClaim gives a claim up without having failed: what it is about is due again at the time. media.ErrFenced when
-// another claim has followed.
-func (db *DB) PostponeClaim(ctx context.Context, c media.Claim, until time.Time) error {
+// PostponeClaim gives a claim up without having failed: what it is about is due again at the time, and why is the row's
+// last error. media.ErrFenced when another claim has followed.
+func (db *DB) PostponeClaim(ctx context.Context, c media.Claim, why string, until time.Time) error {
 	return db.settle(ctx, "postpone", c, `claim_until = NULL, retry_at = $3, updated_at = $4,
-		state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END`, millis(until), db.now().UnixMilli())
+		state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END, last_error = $5`,
+		millis(until), db.now().UnixMilli(), shortened(why))
 }
 
 // ReleaseClips has the clips of a recording that is to be deleted get copies of its media, at once. It gives the number

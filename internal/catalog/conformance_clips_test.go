@@ -65,12 +65,15 @@ func (s suite) testClips(t *testing.T) {
 	if again := clipClaim(t, db, false, start); again.Epoch != 0 {
 		t.Errorf("claimed twice: %+v", again)
 	}
-	noError(t, db.PostponeClaim(ctx, c, start.Add(time.Second)))
+	noError(t, db.PostponeClaim(ctx, c, "waits", start.Add(time.Second)))
+	want.LastError = "waits"
 	same(t, "postponed", want, read(t, db, made.ID))
+	want.LastError = ""
 	if again := clipClaim(t, db, false, start); again.Epoch != 0 {
 		t.Errorf("claimed before its time: %+v", again)
 	}
 	c = clipClaim(t, db, false, start.Add(time.Second))
+	c.Recording.LastError = ""
 	want.Local, want.Bytes = true, 500
 	same(t, "made", want, finishClip(t, db, c, false, local))
 	if c := clipClaim(t, db, false, start.Add(time.Hour)); c.Epoch != 0 {

@@ -1,7 +1,9 @@
 package inspect
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,5 +42,15 @@ func TestClipIsClean(t *testing.T) {
 		t.Errorf("told %v", got)
 	}
 	must(t, rec.root.OwnMedia(t.Context(), path, clipID))
-	check("own media", true)
+	// What an archive has beside: it is Oxbow's, and no damage.
+	for _, name := range []string{
+		"1/video.samples", "1/video.source.idx", "thumbnail.jpg", "sprite-1.jpg", "sprite-99.jpg", "thumbnails.vtt",
+		"recording.growing.json",
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), []byte("x"), 0o600))
+	}
+	r = check("own media", true)
+	if got := names(r, Info); slices.Contains(got, "unknown-file") {
+		t.Errorf("told %v", got)
+	}
 }

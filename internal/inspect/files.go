@@ -9,8 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oxbow-video/oxbow/internal/progressive"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
+
+// growingName is the manifest of a recording that is archived while it grows.
+const growingName = "recording.growing.json"
 
 // maxFiles is the most files of a folder that are looked at: takes have a few each.
 const maxFiles = 1 << 17
@@ -95,7 +99,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	known := map[string]bool{manifestName: true}
+	known := map[string]bool{manifestName: true, growingName: true, "subtitles.vtt": true}
 	tracks := map[string]bool{"index": true, "subtitles": true}
 	for _, take := range c.manifest.Takes {
 		dir := strconv.Itoa(take.Number) + "/"
@@ -103,6 +107,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		for _, tr := range take.Tracks {
 			known[dir+tr.Name+".mp4"], known[dir+tr.Name+".idx"] = true, true
 			known[dir+tr.Name+reclog.SourceIndexSuffix] = c.manifest.Source != ""
+			known[dir+tr.Name+progressive.SamplesSuffix] = true
 			tracks[tr.Name] = true
 		}
 	}
@@ -118,7 +123,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		name := object.Key
 		base, playlist := strings.CutSuffix(name, ".m3u8")
 		base, _ = strings.CutSuffix(base, ".iframes")
-		if known[name] || playlist && tracks[base] || name == "subtitles.vtt" {
+		if known[name] || reclog.IsPicture(name) || playlist && tracks[base] {
 			continue
 		}
 		c.leftover(name, object.Size)
@@ -138,6 +143,8 @@ func (c *recordingCheck) leftover(name string, size int64) {
 	case strings.HasSuffix(name, ".corrupt"):
 		c.report.add(Warning, "corrupt-file", name, "keep it until the recording is known to be whole; then remove it",
 			"%d bytes that recovery could not read and kept", size)
+	case strings.HasSuffix(name, reclog.SourceIndexSuffix) && c.manifest.Clip != nil:
+		c.report.add(Info, "leftover", name, "", "the index of the time when the clip had no media of its own")
 	case strings.HasSuffix(name, ".tmp"):
 		c.report.add(Info, "leftover", name, "", "a file that was being written: the next recovery removes it")
 	default:

@@ -19,12 +19,16 @@ type cache[K comparable, V any] struct {
 	timeout time.Duration
 	max     int64
 	slots   chan struct{} // bounds the fetches under way
+	// queue bounds the fetches that are under way or wait for a slot; zero does not.
+	queue int
 
 	mu struct {
 		sync.Mutex
 		items map[K]*list.Element // of *item[K, V]
 		order *list.List          // most recently used first
 		used  int64
+		// flights is the number of fetches under way or waiting.
+		flights int
 	}
 }
 
@@ -54,10 +58,16 @@ func newCache[K comparable, V any](
 	return c
 }
 
-// get gives the value, fetching it if there is none or its time is over.
+// get gives the value, fetching it if there is none or its time is over. errBusy: too many others wait to be fetched.
 func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 	c.mu.Lock()
 	el, ok := c.mu.items[key]
+	full := c.queue > 0 && c.mu.flights >= c.queue
+	if !ok && full {
+		c.mu.Unlock()
+		var none V
+		return none, errBusy
+	}
 	if !ok {
 		el = c.mu.order.PushFront(&item[K, V]{key: key})
 		c.mu.items[key] = el
@@ -68,7 +78,13 @@ func (c *cache[K, V]) get(ctx context.Context, key K) (V, error) {
 		defer c.mu.Unlock()
 		return it.got.value, it.got.err
 	}
+	if it.flight == nil && full {
+		c.mu.Unlock()
+		var none V
+		return none, errBusy
+	}
 	if it.flight == nil {
+		c.mu.flights++
 		it.flight = make(chan struct{})
 		had := !it.until.IsZero() && it.got.err == nil
 		go c.run(context.WithoutCancel(ctx), it, it.got.value, had)
@@ -143,6 +159,7 @@ func (c *cache[K, V]) run(ctx context.Context, it *item[K, V], old V, had bool) 
 	}
 	close(it.flight)
 	it.flight = nil
+	c.mu.flights--
 	c.evictLocked()
 }
 

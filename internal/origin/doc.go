@@ -53,6 +53,6 @@
 //  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
 //     the next wait shorter. What memory serves has no part in that.
 //  8. A download has one strong ETag wherever it is answered, so that it can be resumed at another node, or from the
-//     archive.
+//     archive; a clip's keeps it when its source is deleted, and its bodies under way go on.
 //  9. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.
 package origin

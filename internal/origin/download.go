@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
+	"weak"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -22,8 +24,12 @@ const (
 	buildWait = 8 * time.Second
 	// maxBuilds bounds the headers that are being made: each reads its own storage and takes megabytes.
 	maxBuilds = 4
+	// maxWaitingBuilds bounds those and the ones that wait for them: there are as many files as clients think of cuts.
+	maxWaitingBuilds = 64
 	// fewSegments is a cut so short that its samples are looked for rather than those of the whole take.
 	fewSegments = 64
+	// growingFile is how long a file of a recording that grows is believed: what storage lacked may be there then.
+	growingFile = 10 * time.Second
 	// missingTable is how long it is believed that storage has no sample table.
 	missingTable = time.Minute
 )
@@ -31,17 +37,18 @@ const (
 // errGrowing is what a download gets of a recording that has no end yet.
 var errGrowing = errors.New("recording grows")
 
-// downloadKey names a file: a cut of a version of a recording.
+// downloadKey names a file: a cut of a version of a recording. A cut of one that grows is the same in each version that
+// has it, so v is empty. The pointers are weak: a key does not keep a recording that its own cache has let go.
 type downloadKey struct {
-	rec *recording
-	v   *version
+	rec weak.Pointer[recording]
+	v   weak.Pointer[version]
 	cut progressive.Cut
 }
 
 // tableKey names a track file's sample table, of a version of the recording. Stored is the table that storage has.
 type tableKey struct {
-	rec    *recording
-	v      *version
+	rec    weak.Pointer[recording]
+	v      weak.Pointer[version]
 	take   int // its place
 	track  int
 	stored bool
@@ -53,12 +60,15 @@ type downloads struct {
 	tables *cache[tableKey, *progressive.Table]
 	copier *progressive.Copier
 	slots  chan struct{}
+	sent   filesSent
 }
 
 func (h *Handler) newDownloads(files reclog.Files) *downloads {
 	d := &downloads{copier: progressive.NewCopier(files), slots: make(chan struct{}, h.cfg.MaxDownloads)}
-	d.files = newCache(h.cfg.DownloadBytes/2, buildTimeout, h.buildFile)
-	d.tables = newCache(h.cfg.DownloadBytes/2, buildTimeout, h.loadTable)
+	d.files = newCache(h.cfg.DownloadBytes/4*3, buildTimeout, h.buildFile)
+	d.tables = newCache(h.cfg.DownloadBytes/4, buildTimeout, h.loadTable)
+	d.sent.limit = sentShare * h.cfg.DownloadBytes
+	d.files.queue = maxWaitingBuilds
 	d.files.slots, d.tables.slots = make(chan struct{}, maxBuilds), make(chan struct{}, maxBuilds)
 	return d
 }
@@ -69,24 +79,38 @@ func (x *exchange) download(t target) error {
 	if err != nil {
 		return err
 	}
-	rec, v, err := x.lookup(t)
-	if err != nil {
-		return err
+	v, file, err := x.prepare(t, clip)
+	if errors.Is(err, media.ErrNotFound) && x.reread(t) {
+		v, file, err = x.prepare(t, clip)
 	}
-	cut, err := cutOf(v, clip)
 	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), buildWait)
-	defer cancel()
-	file, err := x.h.downloads.files.get(ctx, downloadKey{rec: rec, v: v, cut: cut})
-	if err != nil {
-		if errors.Is(err, errLeft) && x.r.Context().Err() == nil {
-			err = fmt.Errorf("%w: the file is being prepared", media.ErrUnavailable)
-		}
 		return err
 	}
 	return x.sendDownload(t, v, clip, file)
+}
+
+// prepare gives the file of a cut, and the version of the recording that it is of.
+func (x *exchange) prepare(t target, clip hls.Clip) (*version, *progressive.File, error) {
+	rec, v, err := x.lookup(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	cut, err := cutOf(v, clip)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), buildWait)
+	defer cancel()
+	key := downloadKey{rec: weak.Make(rec), cut: cut}
+	if !v.snap.State.Growing() {
+		key.v = weak.Make(v)
+	}
+	file, err := x.h.downloads.files.get(ctx, key)
+	runtime.KeepAlive(rec)
+	if errors.Is(err, errLeft) && x.r.Context().Err() == nil {
+		err = fmt.Errorf("%w: the file is being prepared", media.ErrUnavailable)
+	}
+	return v, file, err
 }
 
 // cutOf gives what of a version a clip is. A recording that grows can't be downloaded up to its end, for each answer
@@ -120,39 +144,50 @@ func (h *Handler) buildFile(
 	ctx context.Context, key downloadKey, _ *progressive.File, _ bool,
 ) fetched[*progressive.File] {
 	begun := time.Now()
-	file, err := h.build(ctx, key)
+	of, v := key.rec.Value(), key.v.Value()
+	if of != nil && v == nil {
+		v, _ = of.now()
+	}
+	if v == nil { // whoever asked has left, and the recording was let go
+		return fetched[*progressive.File]{err: errLeft, cost: smallCost, ttl: time.Second}
+	}
+	file, err := h.build(ctx, of, v, key.cut)
 	if err != nil {
 		h.metrics.downloads.WithLabelValues("error").Inc()
-		h.logger.Warn("download not prepared", "publisher", key.rec.path.Publisher, "stream", key.rec.path.Stream,
-			"recording", key.rec.id, "err", err)
+		h.logger.Warn("download not prepared", "publisher", of.path.Publisher, "stream", of.path.Stream,
+			"recording", of.id, "err", err)
 		return fetched[*progressive.File]{err: err, cost: smallCost, ttl: time.Second}
 	}
 	h.metrics.downloads.WithLabelValues("ok").Inc()
-	h.logger.Debug("download prepared", "publisher", key.rec.path.Publisher, "stream", key.rec.path.Stream,
-		"recording", key.rec.id, "bytes", file.Size(), "dur", time.Since(begun))
-	return fetched[*progressive.File]{value: file, cost: smallCost + file.Weight(), ttl: time.Hour}
+	h.logger.Debug("download prepared", "publisher", of.path.Publisher, "stream", of.path.Stream,
+		"recording", of.id, "bytes", file.Size(), "dur", time.Since(begun))
+	ttl := time.Hour
+	if v.snap.State.Growing() {
+		ttl = growingFile
+	}
+	return fetched[*progressive.File]{value: file, cost: smallCost + file.Weight(), ttl: ttl}
 }
 
-func (h *Handler) build(ctx context.Context, key downloadKey) (*progressive.File, error) {
-	snap := key.v.snap
+func (h *Handler) build(
+	ctx context.Context, of *recording, v *version, cut progressive.Cut,
+) (*progressive.File, error) {
+	snap := v.snap
 	rec := &progressive.Recording{
-		Path: key.rec.path, ID: key.rec.id, Takes: snap.Takes, Segments: make([][]media.Segment, len(snap.Renditions)),
-		Inits: make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
-	}
-	if len(snap.Takes) > 0 {
-		rec.StartedAt = snap.Takes[0].StartedAt
+		Path: of.path, ID: of.id, Media: of.mediaID(), StartedAt: startOf(snap), Takes: snap.Takes,
+		Segments: make([][]media.Segment, len(snap.Renditions)),
+		Inits:    make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
 	}
 	for i := range snap.Renditions {
-		rec.Segments[i] = storedSegments(&snap.Renditions[i], key.rec.show != nil)
+		rec.Segments[i] = storedSegments(&snap.Renditions[i], of.show != nil)
 	}
-	first, last := rec.Span(key.cut)
+	first, last := rec.Span(cut)
 	for at := range snap.Takes {
 		for i := range rec.Segments {
 			segments := spanOf(rec.Segments[i], first, last, snap.Takes[at].Number)
 			if segments == nil || i >= len(snap.Takes[at].Tracks) {
 				continue
 			}
-			init, table, err := h.trackFile(ctx, key, at, i, segments)
+			init, table, err := h.trackFile(ctx, of, v, at, i, segments)
 			if err != nil {
 				return nil, err
 			}
@@ -163,7 +198,20 @@ func (h *Handler) build(ctx context.Context, key downloadKey) (*progressive.File
 			rec.Inits[at][i], rec.Tables[at][i] = init, table
 		}
 	}
-	return progressive.Build(rec, key.cut)
+	return progressive.Build(rec, cut)
+}
+
+// startOf is when what a recording has begins: of a clip that is not the begin of its first take.
+func startOf(snap *hls.Snapshot) time.Time {
+	if len(snap.Renditions) > 0 {
+		if segments := snap.Renditions[0].Segments; len(segments) > 0 && segments[0].MSN > 1 {
+			return segments[0].Date
+		}
+	}
+	if len(snap.Takes) > 0 {
+		return snap.Takes[0].StartedAt
+	}
+	return time.Time{}
 }
 
 // storedSegments gives a rendition's segments as storage has them: what of a show never came there is a gap.
@@ -190,12 +238,13 @@ func storedSegments(r *hls.Rendition, show bool) []media.Segment {
 // spanOf gives the segments of a take from first to last; nil if none of them has media.
 func spanOf(segments []media.Segment, first, last media.MSN, take int) []media.Segment {
 	from, to := -1, -1
-	for i := max(first, 1) - 1; i < min(last, media.MSN(len(segments))); i++ {
-		if seg := &segments[i]; seg.Take == take && !seg.Gap && seg.Size > 0 {
+	for i := range segments {
+		seg := &segments[i]
+		if seg.MSN >= first && seg.MSN <= last && seg.Take == take && !seg.Gap && seg.Size > 0 {
 			if from < 0 {
-				from = int(i)
+				from = i
 			}
-			to = int(i)
+			to = i
 		}
 	}
 	if from < 0 {
@@ -206,25 +255,31 @@ func spanOf(segments []media.Segment, first, last media.MSN, take int) []media.S
 
 // trackFile gives the init section of a take's track and the samples of some of its segments.
 func (h *Handler) trackFile(
-	ctx context.Context, key downloadKey, at, i int, segments []media.Segment,
+	ctx context.Context, rec *recording, v *version, at, i int, segments []media.Segment,
 ) ([]byte, *progressive.Table, error) {
-	take := &key.v.snap.Takes[at]
+	take := &v.snap.Takes[at]
 	track := take.Tracks[i]
-	init, err := h.initSection(ctx, key.rec, target{ref: key.rec.ref, take: take.Number, track: track.Name}, track)
+	t := target{ref: rec.ref, take: take.Number, track: track.Name}
+	init, err := h.initSection(ctx, rec, t, track)
 	if err != nil {
 		return nil, nil, err
 	}
-	stored := tableKey{rec: key.rec, v: key.v, take: at, track: i, stored: true}
-	table, err := h.downloads.tables.get(ctx, stored)
+	if v.snap.State.Growing() { // no table of all would hold for long
+		table, err := progressive.Scan(ctx, h.files, rec.file(t), take.Number, segments)
+		return init, table, err
+	}
+	key := tableKey{rec: weak.Make(rec), v: weak.Make(v), take: at, track: i, stored: true}
+	table, err := h.downloads.tables.get(ctx, key)
 	if errors.Is(err, media.ErrNotFound) {
-		stored.stored = false
-		if _, known := h.downloads.tables.peek(stored); !known && len(segments) <= fewSegments {
-			name := reclog.TrackName(key.rec.path, key.rec.id, take.Number, track.Name)
-			table, err = progressive.Scan(ctx, h.files, name, take.Number, segments)
+		key.stored = false
+		if _, known := h.downloads.tables.peek(key); !known && len(segments) <= fewSegments {
+			table, err = progressive.Scan(ctx, h.files, rec.file(t), take.Number, segments)
 		} else {
-			table, err = h.downloads.tables.get(ctx, stored)
+			table, err = h.downloads.tables.get(ctx, key)
 		}
 	}
+	runtime.KeepAlive(rec)
+	runtime.KeepAlive(v)
 	return init, table, err
 }
 
@@ -232,16 +287,19 @@ func (h *Handler) trackFile(
 func (h *Handler) loadTable(
 	ctx context.Context, key tableKey, _ *progressive.Table, _ bool,
 ) fetched[*progressive.Table] {
-	take := &key.v.snap.Takes[key.take]
-	name := take.Tracks[key.track].Name
-	segments := storedSegments(&key.v.snap.Renditions[key.track], key.rec.show != nil)
+	rec, v := key.rec.Value(), key.v.Value()
+	if rec == nil || v == nil {
+		return fetched[*progressive.Table]{err: errLeft, cost: smallCost, ttl: time.Second}
+	}
+	take := &v.snap.Takes[key.take]
+	t := target{ref: rec.ref, take: take.Number, track: take.Tracks[key.track].Name}
+	segments := storedSegments(&v.snap.Renditions[key.track], rec.show != nil)
 	var table *progressive.Table
 	var err error
 	if key.stored {
-		table, err = h.readTable(ctx, key.rec, take.Number, name, segments)
+		table, err = h.readTable(ctx, rec, t, segments)
 	} else {
-		file := reclog.TrackName(key.rec.path, key.rec.id, take.Number, name)
-		table, err = progressive.Scan(ctx, h.files, file, take.Number, segments)
+		table, err = progressive.Scan(ctx, h.files, rec.file(t), take.Number, segments)
 	}
 	switch {
 	case errors.Is(err, media.ErrNotFound):
@@ -252,18 +310,19 @@ func (h *Handler) loadTable(
 	return fetched[*progressive.Table]{value: table, cost: smallCost + table.Weight(), ttl: time.Hour}
 }
 
-// readTable reads the object that archivers make. One that does not fit is as good as none: the samples are found in
-// the media.
+// readTable reads the object that archivers make of a track's file, also where that is a clip's source's: samples are
+// found by the segments' numbers, which are the same. One that does not fit is as good as none: the samples are found
+// in the media.
 func (h *Handler) readTable(
-	ctx context.Context, rec *recording, take int, track string, segments []media.Segment,
+	ctx context.Context, rec *recording, t target, segments []media.Segment,
 ) (*progressive.Table, error) {
-	name := progressive.SamplesName(rec.path, rec.id, take, track)
+	name := progressive.SamplesName(rec.path, rec.mediaID(), t.take, t.track)
 	data, err := h.files.ReadFile(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	table, err := progressive.ParseTable(data)
-	if err == nil && !table.Fits(take, segments) {
+	if err == nil && !table.Fits(t.take, segments) {
 		err = fmt.Errorf("%w: it is not of this recording", media.ErrCorrupt)
 	}
 	if err != nil {
@@ -282,7 +341,7 @@ func (x *exchange) sendDownload(t target, v *version, clip hls.Clip, file *progr
 	if matches(x.r.Header["If-None-Match"], file.ETag(), "") {
 		return x.notModified()
 	}
-	out := &download{x: x, status: http.StatusOK, control: http.NewResponseController(x.w)}
+	out := &download{x: x, clip: clip, status: http.StatusOK, control: http.NewResponseController(x.w)}
 	from, length := int64(0), file.Size()
 	if spec := x.r.Header.Get("Range"); spec != "" && x.r.Method == http.MethodGet && x.rangeHolds(file.ETag()) {
 		switch a, n, what := parseRange(spec, file.Size()); what {
@@ -320,7 +379,7 @@ func (x *exchange) beyond(size int64) error {
 
 // fileName is what a download is saved as: names have no other characters than file systems and headers take.
 func fileName(t target, v *version, clip hls.Clip) string {
-	at := v.snap.Takes[0].StartedAt
+	at := startOf(v.snap)
 	suffix := ""
 	if clip != (hls.Clip{}) {
 		suffix = "_clip"

@@ -5,18 +5,62 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/progressive"
 )
 
 // downloadWrite bounds each write of a download, of a megabyte at most. The whole may take hours.
 const downloadWrite = time.Minute
 
+// sentShare is how many times DownloadBytes what is being sent may take: it may have left the cache meanwhile.
+const sentShare = 4
+
+// filesSent are the files that are being sent, each counted once.
+type filesSent struct {
+	limit int64
+
+	mu struct {
+		sync.Mutex
+		senders map[*progressive.File]int
+		bytes   int64
+	}
+}
+
+// add has a file in memory until remove; false if there is no more room. One that is alone has room always.
+func (s *filesSent) add(f *progressive.File) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.senders == nil {
+		s.mu.senders = make(map[*progressive.File]int)
+	}
+	if n := s.mu.senders[f]; n == 0 {
+		if s.mu.bytes > 0 && s.mu.bytes+f.Weight() > s.limit {
+			return false
+		}
+		s.mu.bytes += f.Weight()
+	}
+	s.mu.senders[f]++
+	return true
+}
+
+func (s *filesSent) remove(f *progressive.File) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.senders[f]--; s.mu.senders[f] == 0 {
+		delete(s.mu.senders, f)
+		s.mu.bytes -= f.Weight()
+	}
+}
+
 // download is the body of one answer. Its status goes out with the first byte, so that storage's trouble before that is
 // the answer.
 type download struct {
 	x       *exchange
+	clip    hls.Clip
 	control *http.ResponseController
 	status  int
 	begun   bool
@@ -67,7 +111,16 @@ func (d *download) send(t target, file *progressive.File, from, length int64) er
 		<-x.h.downloads.slots
 		x.h.metrics.downloading.Dec()
 	}()
-	sent, err := x.h.downloads.copier.Send(x.r.Context(), d, file, from, length)
+	sent, err := d.copy(t, file, from, length)
+	if errors.Is(err, media.ErrNotFound) && x.r.Context().Err() == nil && x.reread(t) {
+		// A clip's media has become its own, and its source has gone: the bytes are the same elsewhere.
+		_, again, rebuilt := x.prepare(t, d.clip)
+		if rebuilt == nil && again.ETag() == file.ETag() {
+			var more int64
+			more, err = d.copy(t, again, from+sent, length-sent)
+			sent += more
+		}
+	}
 	if err != nil && !d.begun {
 		x.clearDownload()
 		if x.r.Context().Err() != nil {
@@ -90,4 +143,14 @@ func (d *download) send(t target, file *progressive.File, from, length int64) er
 func (x *exchange) clearDownload() {
 	x.clearMedia()
 	delete(x.w.Header(), "Content-Disposition")
+}
+
+// copy sends a range of a file as it lies on storage now.
+func (d *download) copy(t target, file *progressive.File, from, length int64) (int64, error) {
+	x := d.x
+	if !x.h.downloads.sent.add(file) {
+		return 0, fmt.Errorf("%w: the downloads of %s and others take too much memory", errBusy, t.id)
+	}
+	defer x.h.downloads.sent.remove(file)
+	return x.h.downloads.copier.Send(x.r.Context(), d, file, from, length)
 }

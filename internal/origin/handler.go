@@ -37,8 +37,8 @@ type Config struct {
 	DemandTimeout time.Duration
 	// MaxDownloads bounds the files that are being sent at a time; those above get 503. Zero is 256.
 	MaxDownloads int
-	// DownloadBytes bounds the memory for what is known of files that are downloaded: about four bytes a sample. Zero is
-	// 128 MiB.
+	// DownloadBytes bounds the memory for what is known of files that were downloaded lately: about four bytes a sample.
+	// Those that are being sent may take four times as much; above that others get 503. Zero is 128 MiB.
 	DownloadBytes int64
 	// Wanted is told of every request for a stream or a growing recording's playlist, and says whether a source is about
 	// to bring the stream. It must not wait. Nil is no sources.

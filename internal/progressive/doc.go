@@ -46,7 +46,7 @@
 // # Invariants
 //
 //  1. The same recording and cut give the same bytes and the same ETag on any node, from any storage, with stored
-//     tables or without, for as long as layoutVersion stays.
+//     tables or without, for as long as layoutVersion stays. A clip's are the same from its source's media and its own.
 //  2. A decode time is off its place by less than a tick, however long the file: times are counted from the recording's
 //     begin, never added up. All tracks leave out the same time.
 //  3. Memory is that of the tables, about four bytes a sample with the chunks, whatever the number of readers; a

@@ -23,6 +23,7 @@ const layoutVersion = "oxbow progressive 1\n"
 type File struct {
 	path    media.StreamPath
 	id      media.RecordingID
+	media   media.RecordingID // whose track files have the media
 	started time.Time
 	takes   []media.Take
 	tables  [][]*Table
@@ -65,11 +66,18 @@ func (f *File) HasVideo() bool {
 	return false
 }
 
-// Weight is about the bytes of memory that the file takes without its tables.
+// Weight is about the bytes of memory that the file takes with its tables, which others may share.
 func (f *File) Weight() int64 {
 	n := int64(1024) + 80*int64(cap(f.chunks))
 	for i := range f.sections {
 		n += int64(cap(f.sections[i].bytes)) + 64
+	}
+	for _, take := range f.tables {
+		for _, table := range take {
+			if table != nil {
+				n += table.Weight()
+			}
+		}
 	}
 	return n
 }
@@ -77,6 +85,9 @@ func (f *File) Weight() int64 {
 // sum makes the ETag of all that the file's bytes follow from.
 func (f *File) sum() {
 	h := sha256.New()
+	// Offsets count from where the first chunk of a track's file is in it: a clip keeps its tag when it gets media of
+	// its own.
+	begins := make(map[[2]uint16]int64)
 	_, _ = io.WriteString(h, layoutVersion+string(f.id)+"\n") // a hash never fails
 	for i := range f.sections {
 		_, _ = h.Write(f.sections[i].bytes)
@@ -86,9 +97,13 @@ func (f *File) sum() {
 		c := &f.chunks[i]
 		table := f.tables[c.take][f.tracks[c.track].index]
 		e := table.segments[c.at]
+		key := [2]uint16{c.take, c.track}
+		if _, ok := begins[key]; !ok {
+			begins[key] = c.base
+		}
 		b = b[:0]
 		for _, v := range []int64{int64(c.track), int64(f.takes[c.take].Number), int64(e.msn), int64(c.lo), int64(c.hi),
-			int64(c.entry), c.base, c.cut} {
+			int64(c.entry), c.base - begins[key], c.cut} {
 			b = binary.AppendVarint(b, v)
 		}
 		_, _ = h.Write(b)

@@ -8,12 +8,15 @@ import (
 
 // Recording is what a file is made of.
 type Recording struct {
-	Path      media.StreamPath
-	ID        media.RecordingID
+	Path media.StreamPath
+	ID   media.RecordingID
+	// Media is the recording whose track files have the media: a clip's may be those of another. Empty is ID.
+	Media     media.RecordingID
 	StartedAt time.Time
 	// Takes are oldest first, all with the same tracks by name and order.
 	Takes []media.Take
-	// Segments are each track's, all takes in order, MSNs consecutive from 1.
+	// Segments are each track's, all takes in order, MSNs consecutive, in all tracks the same: from 1, or, of a clip,
+	// from a later one.
 	Segments [][]media.Segment
 	// Inits are the init sections, by take and track; of takes that the cut does not touch they may be nil.
 	Inits [][][]byte
@@ -43,20 +46,21 @@ const (
 // Span gives the segments that a cut's file may take samples of: some more than From to To, for a picture begins to
 // decode at the random access point before it, and sound a little earlier.
 func (r *Recording) Span(c Cut) (first, last media.MSN) {
-	n := media.MSN(r.length())
-	if n == 0 {
+	if r.length() == 0 {
 		return 1, 0
 	}
-	first, last = max(c.From, 1), n
+	begin := r.begin()
+	end := begin + media.MSN(r.length()) - 1
+	first, last = max(c.From, begin), end
 	if c.To > 0 {
-		last = min(c.To+1, n)
+		last = min(c.To+1, end)
 	}
-	if !c.HasStart || first > n {
+	if !c.HasStart || first > end {
 		return first, last
 	}
-	take := r.Segments[0][first-1].Take
+	take := r.segment(0, first).Take
 	back := 1
-	for first > 1 && back <= maxBack && r.Segments[0][first-2].Take == take {
+	for first > begin && back <= maxBack && r.segment(0, first-1).Take == take {
 		first--
 		if synced := r.syncs(first); synced {
 			break
@@ -69,11 +73,19 @@ func (r *Recording) Span(c Cut) (first, last media.MSN) {
 // syncs says that each track's segment begins with a random access point.
 func (r *Recording) syncs(msn media.MSN) bool {
 	for t := range r.Segments {
-		if seg := &r.Segments[t][msn-1]; !seg.Sync || seg.Gap {
+		if seg := r.segment(t, msn); !seg.Sync || seg.Gap {
 			return false
 		}
 	}
 	return true
+}
+
+// begin is the MSN of the first segment, of which there is one.
+func (r *Recording) begin() media.MSN { return r.Segments[0][0].MSN }
+
+// segment gives a track's segment by its MSN.
+func (r *Recording) segment(track int, msn media.MSN) *media.Segment {
+	return &r.Segments[track][msn-r.begin()]
 }
 
 // length is the number of segments that all tracks have.

@@ -285,3 +285,26 @@ func (t *Table) Fits(take int, segments []media.Segment) bool {
 	}
 	return true
 }
+
+// Of gives the table of some of a take's segments, all of which the table has (Fits). It is the same as one that is
+// made of their media.
+func (t *Table) Of(take int, segments []media.Segment) *Table {
+	of := &Table{}
+	var last media.MSN
+	for i := range segments {
+		seg := &segments[i]
+		if !hasMedia(seg, take) {
+			continue
+		}
+		at, _ := t.find(seg.MSN)
+		e := t.segments[at]
+		of.blob = binary.AppendUvarint(of.blob, uint64(seg.MSN-last))
+		of.blob = binary.AppendUvarint(of.blob, uint64(e.end-e.at))
+		begin := uint32(len(of.blob))
+		of.blob = append(of.blob, t.blob[e.at:e.end]...)
+		of.segments = append(of.segments, entry{msn: seg.MSN, at: begin, end: uint32(len(of.blob)), samples: e.samples})
+		of.samples += int64(e.samples)
+		last = seg.MSN
+	}
+	return of
+}

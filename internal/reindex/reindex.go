@@ -97,6 +97,7 @@ type stored struct {
 	// archivedAt is when the store got the manifest, the last of its files; zero without one.
 	archivedAt time.Time
 	sizes      map[string]int64 // of its objects
+	growing    bool             // it has what was uploaded while the recording grew
 }
 
 // run is one run.
@@ -181,6 +182,9 @@ func (r *run) list(ctx context.Context) ([]*found, error) {
 				f.archives[name] = in
 			}
 			in.sizes[object.Key] = object.Size
+			if file == "recording.growing.json" {
+				in.growing = true
+			}
 			if file == "recording.json" {
 				in.archivedAt = object.ModifiedAt
 				r.report.Archived++
@@ -189,13 +193,20 @@ func (r *run) list(ctx context.Context) ([]*found, error) {
 	}
 	var all []*found
 	for _, f := range byRef {
+		growing := ""
 		for name, in := range f.archives {
+			if in.growing {
+				growing = name
+			}
 			if in.archivedAt.IsZero() { // not archived, or being deleted
 				delete(f.archives, name)
 			}
 		}
 		if f.local || len(f.archives) > 0 {
 			all = append(all, f)
+		} else if growing != "" {
+			r.note(&r.report.Others, f, "the archive %q has what was uploaded of it while it was live, and nothing else "+
+				"does: its row would have the archiver salvage it; restore the catalog from a backup", growing)
 		}
 	}
 	slices.SortFunc(all, func(a, b *found) int { return cmp.Compare(a.ref.ID, b.ref.ID) })

@@ -351,3 +351,25 @@ func TestBucket(t *testing.T) {
 		t.Errorf("without the archive: %v", err)
 	}
 }
+
+// What archives have beside is no damage. What is left of a show that was lost while it was live is told of.
+func TestObjectsBesideTheRecordings(t *testing.T) {
+	w := newWorld(t, newDir(t))
+	w.record(show(), id(1), media.Ended)
+	w.store(show(), id(1))
+	dir := show().String() + "/"
+	for _, name := range []string{
+		string(id(1)) + "/1/video.samples", string(id(1)) + "/thumbnail.jpg", string(id(1)) + "/sprite-1.jpg",
+		string(id(1)) + "/thumbnails.vtt", string(id(1)) + "/recording.growing.json", string(id(1)) + "/1/video.source.idx",
+		string(id(2)) + "/recording.growing.json", string(id(2)) + "/1/video.idx", string(id(3)) + "/thumbnail.jpg",
+	} {
+		objstoretest.MustPut(t, w.archive, dir+name, []byte("x"), media.PutOptions{})
+	}
+	r := w.run(false)
+	if r.Added != 1 || len(r.Damaged) > 0 || len(r.Others) != 1 || !strings.Contains(r.Others[0].Recording, string(id(2))) {
+		t.Errorf("%+v", r)
+	}
+	if got := w.row(id(1)); got.State != media.Archived || !got.Local {
+		t.Errorf("row %+v", got)
+	}
+}
