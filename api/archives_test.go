@@ -130,10 +130,10 @@ func TestProgressOfAnArchiving(t *testing.T) {
 		p    media.Progress
 		want map[string]any
 	}{
-		{media.Progress{Done: 10, Total: 100, Rate: 40}, map[string]any{
+		{media.Progress{Done: 10, Total: 100, Rate: 40, At: now}, map[string]any{
 			"done_bytes": 10.0, "total_bytes": 100.0, "rate_bps": 40.0, "eta_s": 3.0,
 		}},
-		{media.Progress{Done: 10, Total: 100}, map[string]any{
+		{media.Progress{Done: 10, Total: 100, At: now}, map[string]any{
 			"done_bytes": 10.0, "total_bytes": 100.0, "rate_bps": 0.0, "eta_s": nil,
 		}},
 	} {
