@@ -106,7 +106,7 @@ type stateError struct {
 	err   error
 }
 
-func (e *stateError) Error() string { return advice(e.state) + ": " + e.err.Error() }
+func (e *stateError) Error() string { return advice(e.state) + ": " + told(e.err) }
 func (e *stateError) Unwrap() error { return e.err }
 
 // sourceError is of what was to be put, not of the store.
