@@ -65,6 +65,14 @@ func (h *Handler) newDownloads(files reclog.Files) *downloads {
 
 // download answers with a recording, or a cut of it, as one progressive MP4 file.
 func (x *exchange) download(t target) error {
+	err := x.sendRecording(t)
+	if x.referElsewhere(t, err) {
+		err = x.sendRecording(t)
+	}
+	return err
+}
+
+func (x *exchange) sendRecording(t target) error {
 	clip, err := hls.ParseClip(x.r.URL.RawQuery)
 	if err != nil {
 		return err
@@ -136,7 +144,7 @@ func (h *Handler) buildFile(
 func (h *Handler) build(ctx context.Context, key downloadKey) (*progressive.File, error) {
 	snap := key.v.snap
 	rec := &progressive.Recording{
-		Path: key.rec.path, ID: key.rec.id, Takes: snap.Takes, Segments: make([][]media.Segment, len(snap.Renditions)),
+		Path: key.rec.path, ID: key.rec.id, Source: key.rec.source, Takes: snap.Takes, Segments: make([][]media.Segment, len(snap.Renditions)),
 		Inits: make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
 	}
 	if len(snap.Takes) > 0 {
@@ -190,7 +198,11 @@ func storedSegments(r *hls.Rendition, show bool) []media.Segment {
 // spanOf gives the segments of a take from first to last; nil if none of them has media.
 func spanOf(segments []media.Segment, first, last media.MSN, take int) []media.Segment {
 	from, to := -1, -1
-	for i := max(first, 1) - 1; i < min(last, media.MSN(len(segments))); i++ {
+	if len(segments) == 0 {
+		return nil
+	}
+	begin := segments[0].MSN // a clip's is its source's
+	for i := max(first-begin, 0); i < min(last-begin+1, media.MSN(len(segments))); i++ {
 		if seg := &segments[i]; seg.Take == take && !seg.Gap && seg.Size > 0 {
 			if from < 0 {
 				from = int(i)
@@ -219,7 +231,7 @@ func (h *Handler) trackFile(
 	if errors.Is(err, media.ErrNotFound) {
 		stored.stored = false
 		if _, known := h.downloads.tables.peek(stored); !known && len(segments) <= fewSegments {
-			name := reclog.TrackName(key.rec.path, key.rec.id, take.Number, track.Name)
+			name := reclog.TrackName(key.rec.path, key.rec.mediaID(), take.Number, track.Name)
 			table, err = progressive.Scan(ctx, h.files, name, take.Number, segments)
 		} else {
 			table, err = h.downloads.tables.get(ctx, stored)
@@ -240,7 +252,7 @@ func (h *Handler) loadTable(
 	if key.stored {
 		table, err = h.readTable(ctx, key.rec, take.Number, name, segments)
 	} else {
-		file := reclog.TrackName(key.rec.path, key.rec.id, take.Number, name)
+		file := reclog.TrackName(key.rec.path, key.rec.mediaID(), take.Number, name)
 		table, err = progressive.Scan(ctx, h.files, file, take.Number, segments)
 	}
 	switch {
@@ -257,7 +269,7 @@ func (h *Handler) loadTable(
 func (h *Handler) readTable(
 	ctx context.Context, rec *recording, take int, track string, segments []media.Segment,
 ) (*progressive.Table, error) {
-	name := progressive.SamplesName(rec.path, rec.id, take, track)
+	name := progressive.SamplesName(rec.path, rec.mediaID(), take, track)
 	data, err := h.files.ReadFile(ctx, name)
 	if err != nil {
 		return nil, err
@@ -322,6 +334,9 @@ func (x *exchange) beyond(size int64) error {
 func fileName(t target, v *version, clip hls.Clip) string {
 	at := v.snap.Takes[0].StartedAt
 	suffix := ""
+	if r := v.snap.Renditions; len(r) > 0 && r[0].First() > 1 && len(r[0].Segments) > 0 { // a clip's take is its source's
+		at, suffix = r[0].Segments[0].Date, "_clip"
+	}
 	if clip != (hls.Clip{}) {
 		suffix = "_clip"
 		if start, _ := v.snap.Moments(clip); !start.IsZero() {

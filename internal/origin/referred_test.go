@@ -71,10 +71,24 @@ func TestAClipHasTheBytesOfItsSource(t *testing.T) {
 			t.Errorf("a piece of the clip:\n%s", piece)
 		}
 
+		// As one file.
+		file := get(t, h, base+"/recording.mp4", 200).body
+		if whole := get(t, h, testBase+"/recording.mp4", 200).body; len(file) == 0 || len(file) >= len(whole) ||
+			!bytes.Contains(file, s.bytes["1/video/2.0"][104:]) {
+			t.Errorf("%d bytes of %d, and not its segments", len(file), len(whole))
+		}
+		cut := get(t, h, base+"/recording.mp4?start=0.5s&end=3s", 200).body
+		if len(cut) == 0 || len(cut) >= len(file) {
+			t.Errorf("a cut has %d bytes of %d", len(cut), len(file))
+		}
+
 		// The source goes, while the handler still believes what it read.
 		s.must(s.root.OwnMedia(t.Context(), testPath, clipID))
 		s.must(s.root.Remove(t.Context(), testPath, testID))
 		same("of its own")
+		if again := get(t, h, base+"/recording.mp4", 200).body; !bytes.Equal(again, file) {
+			t.Errorf("the file changed: %d bytes, had %d", len(again), len(file))
+		}
 		time.Sleep(time.Minute)
 		same("later")
 		if again := get(t, h, base+"/video.m3u8", 200).body; !bytes.Equal(again, list) {

@@ -136,7 +136,7 @@ func (s *sending) close() {
 
 func (s *sending) send(ctx context.Context, p piece) (int64, error) {
 	c := &s.file.chunks[p.chunk]
-	name := reclog.TrackName(s.file.path, s.file.id, s.file.takes[c.take].Number, s.file.tracks[c.track].info.Name)
+	name := reclog.TrackName(s.file.path, s.file.media, s.file.takes[c.take].Number, s.file.tracks[c.track].info.Name)
 	if s.direct {
 		return s.sendDirect(ctx, name, p)
 	}

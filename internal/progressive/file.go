@@ -23,6 +23,7 @@ const layoutVersion = "oxbow progressive 1\n"
 type File struct {
 	path    media.StreamPath
 	id      media.RecordingID
+	media   media.RecordingID // whose track files have it
 	started time.Time
 	takes   []media.Take
 	tables  [][]*Table

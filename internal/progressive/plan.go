@@ -52,7 +52,7 @@ func Build(rec *Recording, c Cut) (*File, error) {
 }
 
 func build(rec *Recording, c Cut) (*File, error) {
-	f := &File{path: rec.Path, id: rec.ID, takes: rec.Takes, tables: rec.Tables, started: rec.StartedAt}
+	f := &File{path: rec.Path, id: rec.ID, media: rec.media(), takes: rec.Takes, tables: rec.Tables, started: rec.StartedAt}
 	p := &plan{rec: rec, cut: c, file: f, current: -1}
 	p.first, p.last = rec.Span(c)
 	if err := p.tracks(); err != nil {
@@ -139,7 +139,7 @@ func (p *plan) seek() {
 
 func (p *plan) seekTrack(i int) position {
 	for msn := min(p.cut.From+1, p.last); msn >= p.first; msn-- {
-		seg := &p.rec.Segments[i][msn-1]
+		seg := p.rec.segment(i, msn)
 		at, table, ok := p.find(i, seg)
 		if !ok {
 			continue
@@ -179,7 +179,7 @@ func (p *plan) find(i int, seg *media.Segment) (take int, table *Table, ok bool)
 
 // segment adds what all tracks have of an MSN.
 func (p *plan) segment(msn media.MSN) error {
-	lead := &p.rec.Segments[0][msn-1]
+	lead := p.rec.segment(0, msn)
 	if lead.Filler {
 		p.away = true
 		return nil
@@ -190,7 +190,7 @@ func (p *plan) segment(msn media.MSN) error {
 	}
 	p.join(msn, take)
 	for i := range p.rec.Segments {
-		seg := &p.rec.Segments[i][msn-1]
+		seg := p.rec.segment(i, msn)
 		if seg.Take != lead.Take {
 			return fmt.Errorf("segment %d: %w: of takes %d and %d", msn, media.ErrCorrupt, lead.Take, seg.Take)
 		}
@@ -220,7 +220,7 @@ func (p *plan) join(msn media.MSN, take int) {
 	gap := time.Duration(1<<63 - 1)
 	hole := gap
 	for i := range p.rec.Segments {
-		begin := media.Duration(p.rec.Segments[i][msn-1].DTS, p.rec.Takes[take].Tracks[i].Timescale)
+		begin := media.Duration(p.rec.segment(i, msn).DTS, p.rec.Takes[take].Tracks[i].Timescale)
 		if !p.begun {
 			p.ends[i], p.mediaEnds[i] = begin, begin
 		}
@@ -230,7 +230,7 @@ func (p *plan) join(msn media.MSN, take int) {
 		p.removed += gap
 		p.left += gap
 	}
-	if hole -= p.left; hole > maxHole && !p.rec.Segments[0][msn-1].Gap {
+	if hole -= p.left; hole > maxHole && !p.rec.segment(0, msn).Gap {
 		p.removed += hole
 	}
 	p.begun, p.away, p.current = true, false, take
@@ -282,7 +282,7 @@ func (p *plan) limit(i, take int, table *Table, at int, msn media.MSN) uint32 {
 		}
 		return table.segments[at].samples
 	}
-	to, ok := p.rec.take(p.rec.Segments[i][p.cut.To-1].Take)
+	to, ok := p.rec.take(p.rec.segment(i, p.cut.To).Take)
 	if !ok || to != take {
 		return 0
 	}

@@ -13,7 +13,9 @@ type Recording struct {
 	StartedAt time.Time
 	// Takes are oldest first, all with the same tracks by name and order.
 	Takes []media.Take
-	// Segments are each track's, all takes in order, MSNs consecutive from 1.
+	// Source is whose media it is made of, if that is not its own: a clip's.
+	Source media.RecordingID
+	// Segments are each track's, all takes in order, MSNs consecutive from 1; from a later one for a clip.
 	Segments [][]media.Segment
 	// Inits are the init sections, by take and track; of takes that the cut does not touch they may be nil.
 	Inits [][][]byte
@@ -47,16 +49,17 @@ func (r *Recording) Span(c Cut) (first, last media.MSN) {
 	if n == 0 {
 		return 1, 0
 	}
-	first, last = max(c.From, 1), n
+	begin, end := r.begin(), r.begin()+n-1
+	first, last = max(c.From, begin), end
 	if c.To > 0 {
-		last = min(c.To+1, n)
+		last = min(c.To+1, end)
 	}
-	if !c.HasStart || first > n {
+	if !c.HasStart || first > end {
 		return first, last
 	}
-	take := r.Segments[0][first-1].Take
+	take := r.segment(0, first).Take
 	back := 1
-	for first > 1 && back <= maxBack && r.Segments[0][first-2].Take == take {
+	for first > begin && back <= maxBack && r.segment(0, first-1).Take == take {
 		first--
 		if synced := r.syncs(first); synced {
 			break
@@ -69,11 +72,29 @@ func (r *Recording) Span(c Cut) (first, last media.MSN) {
 // syncs says that each track's segment begins with a random access point.
 func (r *Recording) syncs(msn media.MSN) bool {
 	for t := range r.Segments {
-		if seg := &r.Segments[t][msn-1]; !seg.Sync || seg.Gap {
+		if seg := r.segment(t, msn); !seg.Sync || seg.Gap {
 			return false
 		}
 	}
 	return true
+}
+
+// begin is the MSN of the first segment.
+func (r *Recording) begin() media.MSN {
+	if len(r.Segments) == 0 || len(r.Segments[0]) == 0 {
+		return 1
+	}
+	return r.Segments[0][0].MSN
+}
+
+func (r *Recording) segment(track int, msn media.MSN) *media.Segment { return &r.Segments[track][msn-r.begin()] }
+
+// media is whose track files it is made of.
+func (r *Recording) media() media.RecordingID {
+	if r.Source != "" {
+		return r.Source
+	}
+	return r.ID
 }
 
 // length is the number of segments that all tracks have.
