@@ -1,6 +1,7 @@
 package cacheproxy
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -50,7 +51,10 @@ func TestBrokenDownloadsGoOnElsewhere(t *testing.T) {
 				}
 				rec := httptest.NewRecorder()
 				broken := func() (aborted bool) {
-					defer func() { aborted = recover() == http.ErrAbortHandler }()
+					defer func() {
+						err, _ := recover().(error)
+						aborted = errors.Is(err, http.ErrAbortHandler)
+					}()
 					w.ServeHTTP(rec, req)
 					return false
 				}()

@@ -56,8 +56,10 @@ type storeCheck struct {
 }
 
 func (a Archive) check(ctx context.Context, r *Report) {
-	c := &storeCheck{Store: a.Store, title: a.title(), prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/", data: make([]byte,
-		multipart)}
+	c := &storeCheck{
+		Store: a.Store, title: a.title(), prefix: "oxbow-doctor-" + strings.ToLower(rand.Text()) + "/",
+		data: make([]byte, multipart),
+	}
 	_, _ = rand.Read(c.data)
 	defer c.clean(ctx, r)
 	for _, step := range []struct {

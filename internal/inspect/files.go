@@ -102,6 +102,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		known[dir+"metadata.jsonl"] = true
 		for _, tr := range take.Tracks {
 			known[dir+tr.Name+".mp4"], known[dir+tr.Name+".idx"] = true, true
+			known[dir+tr.Name+".samples"] = true // of the archive, for downloads
 			known[dir+tr.Name+reclog.SourceIndexSuffix] = c.manifest.Source != ""
 			tracks[tr.Name] = true
 		}
@@ -118,7 +119,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		name := object.Key
 		base, playlist := strings.CutSuffix(name, ".m3u8")
 		base, _ = strings.CutSuffix(base, ".iframes")
-		if known[name] || playlist && tracks[base] || name == "subtitles.vtt" {
+		if known[name] || playlist && tracks[base] || name == "subtitles.vtt" || reclog.IsPicture(name) {
 			continue
 		}
 		c.leftover(name, object.Size)

@@ -144,7 +144,8 @@ func (h *Handler) buildFile(
 func (h *Handler) build(ctx context.Context, key downloadKey) (*progressive.File, error) {
 	snap := key.v.snap
 	rec := &progressive.Recording{
-		Path: key.rec.path, ID: key.rec.id, Source: key.rec.source, Takes: snap.Takes, Segments: make([][]media.Segment, len(snap.Renditions)),
+		Path: key.rec.path, ID: key.rec.id, Source: key.rec.source, Takes: snap.Takes,
+		Segments: make([][]media.Segment, len(snap.Renditions)),
 		Inits: make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
 	}
 	if len(snap.Takes) > 0 {

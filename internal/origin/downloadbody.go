@@ -86,8 +86,8 @@ func (d *download) send(t target, file *progressive.File, from, length int64) er
 		if errors.Is(err, media.ErrNotFound) { // its local copy went, or it was deleted: edges know where to go on
 			level = slog.LevelDebug
 		}
-		x.h.logger.Log(x.r.Context(), level, "download not sent whole", "publisher", t.path.Publisher, "stream", t.path.Stream,
-			"recording", t.id, "from", from, "sent", sent, "size", length, "err", err)
+		x.h.logger.Log(x.r.Context(), level, "download not sent whole", "publisher", t.path.Publisher,
+			"stream", t.path.Stream, "recording", t.id, "from", from, "sent", sent, "size", length, "err", err)
 	}
 	return nil
 }

@@ -9,7 +9,9 @@ import (
 
 // file is the name in Files of the file that has the media of a URL's take and track: of a clip that of its source, as
 // long as it has none of its own.
-func (rec *recording) file(t target) string { return reclog.TrackName(t.path, rec.mediaID(), t.take, t.track) }
+func (rec *recording) file(t target) string {
+	return reclog.TrackName(t.path, rec.mediaID(), t.take, t.track)
+}
 
 // mediaID is whose media a recording has.
 func (rec *recording) mediaID() media.RecordingID {

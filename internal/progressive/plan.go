@@ -52,7 +52,9 @@ func Build(rec *Recording, c Cut) (*File, error) {
 }
 
 func build(rec *Recording, c Cut) (*File, error) {
-	f := &File{path: rec.Path, id: rec.ID, media: rec.media(), takes: rec.Takes, tables: rec.Tables, started: rec.StartedAt}
+	f := &File{
+		path: rec.Path, id: rec.ID, media: rec.media(), takes: rec.Takes, tables: rec.Tables, started: rec.StartedAt,
+	}
 	p := &plan{rec: rec, cut: c, file: f, current: -1}
 	p.first, p.last = rec.Span(c)
 	if err := p.tracks(); err != nil {

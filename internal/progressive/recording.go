@@ -87,7 +87,9 @@ func (r *Recording) begin() media.MSN {
 	return r.Segments[0][0].MSN
 }
 
-func (r *Recording) segment(track int, msn media.MSN) *media.Segment { return &r.Segments[track][msn-r.begin()] }
+func (r *Recording) segment(track int, msn media.MSN) *media.Segment {
+	return &r.Segments[track][msn-r.begin()]
+}
 
 // media is whose track files it is made of.
 func (r *Recording) media() media.RecordingID {
