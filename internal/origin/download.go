@@ -146,7 +146,7 @@ func (h *Handler) build(ctx context.Context, key downloadKey) (*progressive.File
 	rec := &progressive.Recording{
 		Path: key.rec.path, ID: key.rec.id, Source: key.rec.source, Takes: snap.Takes,
 		Segments: make([][]media.Segment, len(snap.Renditions)),
-		Inits: make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
+		Inits:    make([][][]byte, len(snap.Takes)), Tables: make([][]*progressive.Table, len(snap.Takes)),
 	}
 	if len(snap.Takes) > 0 {
 		rec.StartedAt = snap.Takes[0].StartedAt
