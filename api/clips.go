@@ -41,6 +41,9 @@ func newClip(r media.Recording) *Clip {
 	return &Clip{Of: r.ClipOf, StartMS: r.ClipStart.Milliseconds(), EndMS: r.ClipEnd.Milliseconds()}
 }
 
+const wantBound = "use seconds from the recording's start, like 12.5, or a time of day with its offset, like " +
+	"2026-11-20T10:38:00Z"
+
 // clipBound is one end of a clip: seconds from the recording's start, or a time of day.
 type clipBound struct {
 	seconds float64
@@ -86,8 +89,7 @@ func (b *clipBound) after(field string, start time.Time) (time.Duration, error) 
 	case !b.at.IsZero():
 		return b.at.Truncate(time.Millisecond).Sub(start), nil
 	case !(b.seconds >= 0 && b.seconds <= most): // NaN too
-		return 0, &media.FieldError{Field: field, Want: "use seconds from the recording's start, like 12.5, or a time of " +
-			"day with its offset, like 2026-11-20T10:38:00Z"}
+		return 0, &media.FieldError{Field: field, Want: wantBound}
 	}
 	return time.Duration(math.Round(b.seconds*1000)) * time.Millisecond, nil
 }

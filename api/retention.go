@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -243,7 +244,11 @@ func (s *Server) deleteRecordings(ctx context.Context, in *deleteRecordingsInput
 	}
 	out.Body.Left = make([]deletedRow, 0, len(done.Left))
 	for _, l := range done.Left {
-		out.Body.Left = append(out.Body.Left, newDeletedRow(l.Recording, l.Err.Error()))
+		_, reason, ok := strings.Cut(l.Err.Error(), media.ErrConflict.Error()+": ") // the row says which recording
+		if !ok {
+			reason = l.Err.Error()
+		}
+		out.Body.Left = append(out.Body.Left, newDeletedRow(l.Recording, reason))
 	}
 	return out, nil
 }

@@ -175,6 +175,7 @@ type Archiver struct {
 	asking   outage
 	verified verified
 	growths  growths
+	since    time.Time // it was made
 
 	storing, removing *lane
 	// news is sent to when the state of an archive has changed.
@@ -190,7 +191,7 @@ func New(
 	_, _ = local.Attached() // notes which directory it is; if that fails, who needs to know asks again
 	a := &Archiver{
 		config: c.withDefaults(), catalog: catalog, uploads: uploads, local: local, events: events,
-		logger: logger, metrics: newMetrics(registerer),
+		logger: logger, metrics: newMetrics(registerer), since: time.Now(),
 		asking: outage{logger: logger, message: "archiver does not know what is due"},
 	}
 	a.storing, a.removing = newLanes()

@@ -19,8 +19,8 @@ const (
 	// decodeBatch is how many random access points one ffmpeg is given, so that others have their turn.
 	decodeBatch = 25
 	// pictureWait is how long after its due time a recording's archiving may wait for pictures, and continuousWait the
-	// same where the archive is to be complete seconds after the end. Counted from the due time, it delays many
-	// recordings that end at once no more than one.
+	// same where the archive is to be complete seconds after the end. Counted from the due time, or the archiver's start
+	// if that is later, it delays many recordings that end at once no more than one.
 	pictureWait    = 30 * time.Second
 	continuousWait = 4 * time.Second
 )
@@ -87,6 +87,9 @@ func (p *Pictures) Finish(ctx context.Context, rec *reclog.Recording) error {
 	defer release()
 	if _, err := p.root.PictureTime(rec.Path(), rec.ID, reclog.SpritesFile); err == nil {
 		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: it has been due for too long", thumbnail.ErrBusy)
 	}
 	interval, err := p.interval(ctx, rec.Path())
 	if err != nil {
@@ -249,6 +252,9 @@ func (j *job) awaitPictures(ctx context.Context, rec *reclog.Recording) {
 	}
 	if due.IsZero() {
 		due = time.Now()
+	}
+	if due.Before(j.since) { // while no archiver ran nobody could make them
+		due = j.since
 	}
 	limited, cancel := context.WithDeadline(ctx, due.Add(wait))
 	defer cancel()

@@ -49,6 +49,7 @@ type archive struct {
 		since time.Time
 		// wrote says that the state is from a write, which a read tells nothing about; failedAt is when that was last.
 		wrote    bool
+		told     bool
 		failedAt time.Time
 		// note is what is amiss with a store that works.
 		note string
@@ -74,7 +75,8 @@ func (s *archive) set(state string, err error, write bool) {
 	}
 	// A read tells as much of the way to the store, but not of what it takes.
 	s.mu.wrote, s.mu.failedAt = write && state != media.ArchiveOK && state != stateUnreachable, now
-	before := s.mu.state
+	before, first := s.mu.state, !s.mu.told // who starts anew wants to see that it fails still
+	s.mu.told = true
 	s.mu.err = ""
 	if err != nil {
 		s.mu.err = err.Error()
@@ -83,7 +85,7 @@ func (s *archive) set(state string, err error, write bool) {
 		s.mu.state, s.mu.since = state, now
 	}
 	s.mu.Unlock()
-	if before == state {
+	if before == state && !first {
 		return
 	}
 	switch {

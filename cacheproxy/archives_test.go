@@ -186,6 +186,7 @@ func TestRefusalsHaveOneForm(t *testing.T) {
 			{"an upstream's of the index", recBase + "/index.m3u8?start=7", "400 bad", 400, `"detail":"bad"`},
 			{"other text is not told", segPath, "403 secret", 403, ""},
 			{"a download's", recBase + "/recording.mp4", "400 start: too long", 400, "start: too long"},
+			{"a download's of what grows", recBase + "/recording.mp4", "409 it is still growing", 409, `"detail":"it is still growing"`},
 			{"much text", eventPath + "?start=8", "400 " + strings.Repeat("\xff", 2000), 400, ""},
 		} {
 			upstream(c.status, c.text)

@@ -81,13 +81,13 @@ func problem(status int, detail string) []byte {
 // maxDetail bounds what is told of an upstream's text.
 const maxDetail = 512
 
-// refusal gives a refusal of an upstream the form that the edge's own have. The text of a 400 is kept: it tells of the
-// request only.
+// refusal gives a refusal of an upstream the form that the edge's own have. The text of a 400 and of a 409 is kept: it
+// tells of the request only.
 func refusal(o *object) *object {
 	detail := ""
-	if text := o.bytes(); o.status == http.StatusBadRequest && o.header.Get("Content-Encoding") == "" &&
-		strings.HasPrefix(o.header.Get("Content-Type"), "text/plain") {
-		detail = strings.TrimPrefix(strings.TrimSpace(string(text[:min(len(text), maxDetail)])), "400 ")
+	if text := o.bytes(); (o.status == http.StatusBadRequest || o.status == http.StatusConflict) &&
+		o.header.Get("Content-Encoding") == "" && strings.HasPrefix(o.header.Get("Content-Type"), "text/plain") {
+		detail = strings.TrimPrefix(strings.TrimSpace(string(text[:min(len(text), maxDetail)])), strconv.Itoa(o.status)+" ")
 	}
 	c := o.with(o)
 	for _, name := range []string{"Content-Encoding", "Etag", "Last-Modified"} {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -167,10 +168,14 @@ func (f *follower) handle(e streamEvent) error {
 	switch e.name {
 	case "reset":
 		p.metrics.eventResets.Inc()
+		level := slog.LevelInfo
+		if f.last < 0 { // the first time
+			level = slog.LevelDebug
+		}
 		f.last = id
 		p.locator.forgetAll()
 		p.setTrust(true, true)
-		p.logger.Info("events of the directory are followed anew", "id", id)
+		p.logger.Log(context.Background(), level, "events of the directory are followed anew", "id", id)
 		return nil
 	case "sure":
 		p.setTrust(true, false)

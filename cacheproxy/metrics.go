@@ -33,6 +33,7 @@ type metrics struct {
 
 	directoryRequests prometheus.Counter
 	mirrorAnswers     prometheus.Counter
+	continued         prometheus.Counter
 
 	eventsConnected, eventsSure prometheus.Gauge
 	events                      *prometheus.CounterVec
@@ -68,6 +69,10 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	m.mirrorAnswers = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_mirror_answers_total",
 		Help: "Answers that a recording's mirror gave because its archive did not.",
+	})
+	m.continued = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_continued_downloads_total",
+		Help: "Times that a download went on from another place than the one that broke it off.",
 	})
 	m.upstreamErrors = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_upstream_errors_total",

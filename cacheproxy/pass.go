@@ -31,7 +31,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 			s.ask.header[name] = values
 		}
 	}
-	resp, _, err := s.next(r.Context())
+	resp, up, err := s.next(r.Context())
 	p.left() // a body may take hours, and waits for nobody
 	if err != nil {
 		return err
@@ -66,6 +66,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified {
 		return nil
+	}
+	if r.Method == http.MethodGet {
+		resp.Body = p.continueBody(r.Context(), rt, k, resp, up)
 	}
 	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, to: -1}
 	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()

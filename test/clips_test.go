@@ -110,6 +110,7 @@ func TestClipRecordings(t *testing.T) {
 		before[clip.ID] = watch.digests()
 		files[clip.ID] = download(*clip)
 		checked("the bucket's playlist", bucket(*clip), part[0], part[1])
+		checked("the MP4", server.url("/acme/show/"+clip.ID+"/recording.mp4"), part[0], part[1])
 	}
 	if status := server.api(http.MethodDelete, "/v1/recordings/"+id, nil, nil); status >= 300 {
 		t.Fatalf("delete: %d", status)

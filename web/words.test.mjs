@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leadsTo } from './src/listing.js';
-import { ago, behind, clock, refusal, size } from './src/words.js';
+import { ago, behind, clock, fate, refusal, size, troubles } from './src/words.js';
 
 test('a length of time reads like a clock', () => {
   for (const [ms, want] of [[-5, '0:00'], [999, '0:01'], [65_000, '1:05'], [3_600_000, '1:00:00'], [3_723_000, '1:02:03']]) {
@@ -25,6 +25,23 @@ test('sizes and latencies', () => {
   assert.equal(size(5e15), '5000 TB');
   assert.equal(behind(2.04), '2.0 s behind live');
   assert.equal(behind(90), '1:30 behind live');
+});
+
+test('who runs the server sees what becomes of a recording', () => {
+  assert.equal(fate({ state: 'archived' }), '');
+  assert.equal(fate({ state: 'archived', kept: true }), 'kept');
+  assert.equal(fate({ state: 'ended', attempts: 0 }), 'not archived yet');
+  assert.equal(fate({ state: 'ended', attempts: 1 }), 'not archived yet, 1 failed try');
+  assert.equal(fate({ state: 'ended', attempts: 2 }), 'not archived yet, 2 failed tries');
+  assert.equal(fate({ state: 'archiving' }), 'being archived');
+  const progress = { done_bytes: 5e8, total_bytes: 1e9, rate_bps: 1e7, eta_s: 50 };
+  assert.equal(fate({ state: 'archiving', progress }), 'being archived · 50 % · 10.0 MB/s · 0:50 to go');
+  const now = Date.UTC(2026, 10, 20, 12);
+  const archives = [
+    { name: 'default', state: 'ok', last_error: '', since: '2026-11-20T11:00:00Z' },
+    { name: 'cold', state: 'denied', last_error: 'stat object x: temporarily unavailable: the store refuses access', since: '2026-11-20T11:50:00Z' },
+  ];
+  assert.deepEqual(troubles(archives, now), ['Archive cold: denied, since 10 min ago: the store refuses access']);
 });
 
 test('a refusal says what to expect', () => {

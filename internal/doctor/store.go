@@ -67,7 +67,7 @@ func (a Archive) check(ctx context.Context, r *Report) {
 		run      func(context.Context) error
 		text     string
 	}{
-		{"put", "check endpoint, region, bucket and keys, and allow s3:PutObject", c.put, "an object is put"},
+		{"put", "check endpoint, bucket and keys; the key needs s3:PutObject", c.put, "an object is put"},
 		{"get", "allow s3:GetObject", c.get, "a range of it is read"},
 		{"list", "allow s3:ListBucket", c.list, "it is listed: reindex needs that"},
 		{"multipart", "allow s3:PutObject for parts, or make room", c.upload, "an object is put in parts"},

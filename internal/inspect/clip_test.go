@@ -54,3 +54,23 @@ func TestClipIsClean(t *testing.T) {
 		t.Errorf("told %v", got)
 	}
 }
+
+func TestAClipsPlaylistHasTheNumbersOfItsSource(t *testing.T) {
+	for _, c := range []struct {
+		name, head, uri, end string
+		want                 int64
+	}{
+		{"a clip", "#EXT-X-MEDIA-SEQUENCE:1\n", "1/video/3.m4s", "#EXT-X-ENDLIST\n", 3},
+		{"a whole recording", "#EXT-X-MEDIA-SEQUENCE:1\n", "1/video/1.m4s", "#EXT-X-ENDLIST\n", 1},
+		{"live ones are held to their word", "#EXT-X-MEDIA-SEQUENCE:1\n", "1/video/3.m4s", "", 1},
+		{"names without numbers", "#EXT-X-MEDIA-SEQUENCE:1\n", "1/video.mp4", "#EXT-X-ENDLIST\n", 1},
+	} {
+		p, err := parsePlaylist([]byte("#EXTM3U\n#EXT-X-TARGETDURATION:2\n" + c.head + "#EXTINF:2,\n" + c.uri + "\n" + c.end))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.entries) != 1 || p.entries[0].msn != c.want {
+			t.Errorf("%s: %+v", c.name, p.entries)
+		}
+	}
+}

@@ -123,7 +123,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 		name := object.Key
 		base, playlist := strings.CutSuffix(name, ".m3u8")
 		base, _ = strings.CutSuffix(base, ".iframes")
-		if known[name] || reclog.IsPicture(name) || playlist && tracks[base] {
+		if known[name] || playlist && tracks[base] || name == "subtitles.vtt" || reclog.IsPicture(name) {
 			continue
 		}
 		c.leftover(name, object.Size)

@@ -106,7 +106,24 @@ func parsePlaylist(data []byte) (*playlist, error) {
 	if len(p.uris)+len(p.iframes) > maxRenditions {
 		return nil, fmt.Errorf("%w: %d renditions", media.ErrTooLarge, len(p.uris))
 	}
+	p.renumber()
 	return p, nil
+}
+
+// renumber gives the entries of a clip the numbers that its source gave to them, by the name of the first: a finished
+// playlist begins with 1 whatever those are.
+func (p *playlist) renumber() {
+	if !p.ended || p.frames || len(p.entries) == 0 {
+		return
+	}
+	name, ok := strings.CutSuffix(path.Base(p.entries[0].uri), ".m4s")
+	first, err := strconv.ParseInt(name, 10, 32)
+	if !ok || err != nil || first <= p.entries[0].msn {
+		return
+	}
+	for i, shift := 0, first-p.entries[0].msn; i < len(p.entries); i++ {
+		p.entries[i].msn += shift
+	}
 }
 
 func (p *playlist) tag(name, value string, next *entry) (err error) {

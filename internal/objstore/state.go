@@ -108,7 +108,7 @@ type stateError struct {
 	err   error
 }
 
-func (e *stateError) Error() string   { return e.state + ": " + advice(e.state) + ": " + e.err.Error() }
+func (e *stateError) Error() string   { return e.state + ": " + advice(e.state) + ": " + told(e.err) }
 func (e *stateError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // sourceError is of what was to be put, not of the store.

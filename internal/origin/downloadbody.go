@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -133,8 +134,12 @@ func (d *download) send(t target, file *progressive.File, from, length int64) er
 	x.h.metrics.count(x.kind, d.status, sent)
 	if err != nil && d.failed == nil && x.r.Context().Err() == nil && !errors.Is(err, http.ErrHandlerTimeout) {
 		x.h.metrics.broken.Inc()
-		x.h.logger.Warn("download not sent whole", "publisher", t.path.Publisher, "stream", t.path.Stream,
-			"recording", t.id, "from", from, "sent", sent, "size", length, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, media.ErrNotFound) { // its local copy went, or it was deleted: edges know where to go on
+			level = slog.LevelDebug
+		}
+		x.h.logger.Log(x.r.Context(), level, "download not sent whole", "publisher", t.path.Publisher,
+			"stream", t.path.Stream, "recording", t.id, "from", from, "sent", sent, "size", length, "err", err)
 	}
 	return nil
 }

@@ -1,7 +1,7 @@
 // The page: what the path asks for, the lists, and the player between them.
 import { Player } from './player.js';
 import { Unauthorized, list, token } from './listing.js';
-import { ago, behind, clock, size } from './words.js';
+import { ago, behind, clock, fate, plain, size, troubles } from './words.js';
 
 const pollLists = 3000; // ms
 const pollPictures = 10_000; // ms between two pictures of what is live
@@ -18,7 +18,7 @@ const alone = watch === 'watch';
 
 let base = ''; // what goes before media paths
 let chosen = null; // {publisher, stream, recording}: no recording is the stream itself
-let listed = { live: [], recordings: [] };
+let listed = { live: [], recordings: [], archives: [] };
 
 const player = new Player($('video'), render);
 window.oxbow = { player }; // for the browser's console, and for tests
@@ -60,6 +60,10 @@ function render(state) {
   const back = (live || phase === 'over') && !chosen?.recording && player.recording;
   $('rewind').hidden = !back;
   if (back) $('rewind').href = `/watch/${path({ ...chosen, recording: player.recording })}?from=start`;
+  const recording = chosen?.recording ?? player.recording;
+  const whole = recording && !live && ['playing', 'paused', 'waiting', 'over'].includes(phase);
+  $('download').hidden = !whole;
+  if (whole) $('download').href = `${base}/${path({ ...chosen, recording })}/recording.mp4`;
   $('unmute').hidden = !($('video').muted && phase === 'playing');
 }
 
@@ -94,14 +98,27 @@ function fill(ul, rows, make, describe) {
         picture.loading = 'eager'; // a lazy one that is hidden would never come
       });
       a.append(document.createElement('strong'), picture, document.createElement('span'));
-      li.append(a);
+      const trouble = document.createElement('p');
+      trouble.className = 'trouble';
+      li.append(a, trouble);
+      if (row.ended) {
+        const file = document.createElement('a');
+        file.className = 'file';
+        file.textContent = 'MP4';
+        file.title = 'Download as one MP4 file';
+        file.download = '';
+        li.append(file);
+      }
     }
     if (ul.children[i] !== li) ul.insertBefore(li, ul.children[i] ?? null);
     const a = li.firstChild;
-    a.firstChild.textContent = `${row.publisher}/${row.stream}`;
+    a.firstChild.textContent = `${row.publisher}/${row.stream}${row.name ? `: ${row.name}` : ''}`;
     picture(a.children[1], row);
     a.title = `Began ${new Date(row.started).toLocaleString()}`;
     if (a.lastChild.textContent !== describe(row)) a.lastChild.textContent = describe(row);
+    show(a.nextSibling, plain(row.error));
+    a.nextSibling.title = row.error;
+    if (row.ended) li.lastChild.href = `${base}/${path(row)}/recording.mp4`;
     li.dataset.state = row.state;
     if (chosen && path(chosen) === key) a.setAttribute('aria-current', 'true');
     else a.removeAttribute('aria-current');
@@ -114,8 +131,7 @@ function renderLists() {
   fill($('live'), live, ({ publisher, stream }) => `${publisher}/${stream}`,
     (r) => (r.state === 'interrupted' ? 'interrupted, ' : '') + `began ${ago(r.started)}`);
   fill($('recordings'), recordings, path, (r) => [
-    ago(r.started), clock(r.duration), r.bytes ? size(r.bytes) : '', r.state === 'archived' || !token.value ? '' : r.state,
-    r.error,
+    ago(r.started), clock(r.duration), r.bytes ? size(r.bytes) : '', token.value ? fate(r) : '',
   ].filter(Boolean).join(' · '));
 }
 
@@ -127,6 +143,9 @@ async function refresh() {
       + 'Set “listed” for a publisher or a stream, or give the admin token, to see it here.';
     show($('live-none'), listed.live.length ? '' : none);
     $('recordings-none').hidden = listed.recordings.length > 0;
+    const trouble = troubles(listed.archives).join('\n');
+    show($('archives'), trouble);
+    $('archives').title = trouble;
     renderLists();
     render(player.state);
   } catch (err) {
@@ -148,7 +167,7 @@ function note(text, bad = false) {
 function wire() {
   $('lists').addEventListener('click', (event) => {
     const a = event.target.closest('a');
-    if (!a || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    if (!a || a.className === 'file' || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     const [publisher, stream, recording] = a.parentElement.dataset.key.split('/');
     choose({ publisher, stream, recording });

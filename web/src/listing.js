@@ -23,22 +23,24 @@ async function get(path, headers = {}) {
 }
 
 /**
- * Gives {live, recordings, base}: rows of {publisher, stream, recording, state, started, ended, duration, bytes}, newest
- * first, and what goes before media paths.
+ * Gives {live, recordings, archives, base}: rows of {publisher, stream, recording, state, started, ended, duration, bytes}, newest
+ * first, and what goes before media paths. With the token rows have {name, kept, attempts, error, progress} too,
+ * and archives are the stores as the archivers see them.
  */
 export async function list() {
   const open = get('/v1/listing');
   if (!token.value) {
     const { live, recordings, playback_url: base } = await open;
-    return { live: live.map(row), recordings: recordings.map(row), base };
+    return { live: live.map(row), recordings: recordings.map(row), archives: [], base };
   }
   const headers = { Authorization: `Bearer ${token.value}` };
-  const [{ playback_url: base }, live, recordings] = await Promise.all([
+  const [{ playback_url: base }, live, recordings, archives] = await Promise.all([
     open,
     get('/v1/recordings?limit=200&state=live&state=interrupted', headers),
     get('/v1/recordings?limit=200&state=ended&state=archiving&state=archived', headers),
+    get('/v1/archives', headers),
   ]);
-  return { live: live.items.map(row), recordings: recordings.items.map(row), base };
+  return { live: live.items.map(row), recordings: recordings.items.map(row), archives: archives.items, base };
 }
 
 function row(r) {
@@ -51,7 +53,11 @@ function row(r) {
     ended: r.ended_at ? Date.parse(r.ended_at) : 0,
     duration: r.duration_ms,
     bytes: r.bytes ?? 0,
+    name: r.name ?? '',
+    kept: Boolean(r.keep || r.held),
+    attempts: r.attempts ?? 0,
     error: r.last_error ?? '',
+    progress: r.progress ?? null,
   };
 }
 

@@ -25,6 +25,30 @@ export function size(bytes) {
   return `${bytes >= 99.5 || unit === 0 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`;
 }
 
+/** What becomes of a finished recording, to who runs the server. Of what the archive has there is nothing to say. */
+export function fate({ state, attempts, progress, kept }) {
+  const words = kept ? ['kept'] : [];
+  if (state === 'ended') words.push(attempts ? `not archived yet, ${attempts} failed ${attempts === 1 ? 'try' : 'tries'}` : 'not archived yet');
+  if (state === 'archiving') {
+    words.push('being archived');
+    if (progress?.total_bytes) words.push(`${Math.floor((100 * progress.done_bytes) / progress.total_bytes)} %`);
+    if (progress?.rate_bps) words.push(`${size(progress.rate_bps)}/s`);
+    if (progress?.eta_s) words.push(`${clock(1000 * progress.eta_s)} to go`);
+  }
+  return words.join(' · ');
+}
+
+/** What of a server's error matters to people: what is wrong and what to do, without the steps that led there. */
+export function plain(error) {
+  return error.split('temporarily unavailable: ').at(-1);
+}
+
+/** Which archives are in trouble, a line each. */
+export function troubles(archives, now = Date.now()) {
+  return archives.filter((a) => a.state !== 'ok')
+    .map((a) => `Archive ${a.name}: ${a.state}, since ${ago(Date.parse(a.since), now)}: ${plain(a.last_error)}`);
+}
+
 /** How far behind live a player is. */
 export function behind(seconds) {
   return seconds < 60 ? `${seconds.toFixed(1)} s behind live` : `${clock(seconds * 1000)} behind live`;
