@@ -111,9 +111,9 @@ const judgedDrop = `
 		LEFT JOIN retention_bounds s ON s.publisher = $1 AND s.stream = ranked.stream
 	) `
 
-// What follows from a verdict: whether anything does, and the four changes. $3 is how many, the oldest first. Conditions
-// are repeated outside, because PostgreSQL looks again at a row that was changed meanwhile, and at the outer conditions
-// only: so a hold that comes in between wins.
+// What follows from a verdict: whether anything does, and the four changes. $3 is how many, the oldest first.
+// Conditions are repeated outside, because PostgreSQL looks again at a row that was changed meanwhile, and at the outer
+// conditions only: so a hold that comes in between wins.
 const (
 	someDelete = judgedDelete + `
 		SELECT 1 FROM judged WHERE
