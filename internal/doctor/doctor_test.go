@@ -349,7 +349,7 @@ func TestDirStore(t *testing.T) {
 		t.Errorf("%+v", r.Checks)
 	}
 	must(t, os.RemoveAll(dir))
-	wantCheck(t, Run(t.Context(), Config{Archives: []Archive{{Store: store}}}), "archive put", Fail, "allow")
+	wantCheck(t, Run(t.Context(), Config{Archives: []Archive{{Store: store}}}), "archive put", Fail, "s3:PutObject")
 }
 
 func TestBucket(t *testing.T) {
