@@ -79,7 +79,7 @@
 // sprite sheets with thumbnails.vtt. It reads the random access points near the wanted times and nothing else, so that
 // a day costs what an hour does. What was written a moment ago, by whichever process, is left as it is.
 //
-//  14. Archiving waits for the last pictures until half a minute after its due time (4 s in continuous mode), however
+//  18. Archiving waits for the last pictures until half a minute after its due time (4 s in continuous mode), however
 //     many recordings wait, and goes on without. What is archived gets no other pictures. A clip that is made on the
 //     cluster's storage gets pictures of its own, one that is made in the archive none.
 //
@@ -88,17 +88,19 @@
 // How a store fares is learned from every operation on it, and by a look at it every 30 s. The catalog has it for the
 // API: ok, slow (it takes less than SlowRate), or what Config.StateOf makes of an error. What a write meets, such as a
 // full store, is not taken back by a read that succeeds, but by the next write, or when none has failed for a while.
+//
 // # Retention
 //
 // Retention has the bounds of count and bytes judged every few seconds (the catalog looks only where something
 // changed), and copies dropped where a policy wants more of the volume free. Like Pressure it only moves dues.
+//
 // # Clips
 //
 // A clip is a recording whose media is that of another, its source, until that is to go. Its row is there first; who
 // asked waits for it, so it is claimed apart from all else. One of a recording that the archive has is made there, any
 // other on the cluster's storage, and archived behind its source.
 //
-//  14. Media goes after every clip that needs it: before a recording is deleted, and before its local copy is dropped,
+//  19. Media goes after every clip that needs it: before a recording is deleted, and before its local copy is dropped,
 //     each clip that stays has its own media there, or is archived itself. The removal waits for that, and asks for it
 //     (ReleaseClips). It makes no difference whether the source, or the clip, is held.
 //
@@ -118,11 +120,11 @@
 // or Bound is over. So the loss is an interval for shows of many bits, and Bound at most; each interval
 // costs a request for each track and two for the description.
 //
-//  14. Only bytes of listed segments are uploaded: what lies behind may still be cut off.
-//  15. recording.growing.json names what the archive has when it is stored, and stays until the manifest is there.
-//  16. The row says uploaded before the first byte is sent, so that what there is will be salvaged or removed.
-//  17. A salvage changes nothing that it could not do again from: the description, made whole, outlives its objects.
-//  18. What this process read for an upload is not read again to archive it; another one sums the local bytes anew.
+//  20. Only bytes of listed segments are uploaded: what lies behind may still be cut off.
+//  21. recording.growing.json names what the archive has when it is stored, and stays until the manifest is there.
+//  22. The row says uploaded before the first byte is sent, so that what there is will be salvaged or removed.
+//  23. A salvage changes nothing that it could not do again from: the description, made whole, outlives its objects.
+//  24. What this process read for an upload is not read again to archive it; another one sums the local bytes anew.
 //
 // # Metrics
 //

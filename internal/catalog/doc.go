@@ -36,7 +36,7 @@
 //  14. A hold that stands before a deletion is claimed wins over it; one that comes later is told so (media.ErrGone).
 //     To stop recording deletes nothing whose archiving has begun.
 //  15. A preview is the change itself, rolled back.
-//  11. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
+//  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
