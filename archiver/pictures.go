@@ -164,11 +164,8 @@ func (p *Pictures) Step(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(due, func(a, b *pictured) int { return a.due.Compare(b.due) })
-	for _, show := range due {
-		if ctx.Err() != nil {
-			break
-		}
-		if show.ended {
+	for i := 0; i < len(due) && ctx.Err() == nil; i++ {
+		if show := due[i]; show.ended {
 			p.end(ctx, show)
 		} else {
 			p.live(ctx, show)
