@@ -116,9 +116,8 @@ func (j *job) makeClip(ctx context.Context) error {
 	archived := source.State == media.Archived || !source.Local && !source.State.Growing()
 	var targets []*target
 	if archived { // it refers to the media there, so it is to be wherever that is
-		j.claim.Recording.Archive, j.claim.Recording.Mirror = source.Archive, source.Mirror
 		row.Archive, row.Mirror = source.Archive, source.Mirror
-		if targets, err = j.targets(); err != nil {
+		if targets, err = j.all(storesOf(row)); err != nil {
 			return err
 		}
 		files = targets[0].objects
@@ -253,8 +252,7 @@ func (j *job) withSource(ctx context.Context, rec *reclog.Recording) (*reclog.Re
 
 // beside says that the clip is to be in no store but those that its source is in.
 func (j *job) beside(source media.Recording) bool {
-	at := &job{Archiver: j.Archiver, claim: media.Claim{Recording: source}}
-	has := at.names()
+	has := storesOf(source)
 	return !slices.ContainsFunc(j.names(), func(name string) bool { return !slices.Contains(has, name) })
 }
 

@@ -28,9 +28,12 @@ func (e unknownArchiveError) Error() string {
 // Unwrap makes errors.Is(err, media.ErrUnavailable) true.
 func (unknownArchiveError) Unwrap() error { return media.ErrUnavailable }
 
-// names gives the stores of the recording: its archive, and then its mirror.
-func (j *job) names() []string {
-	first, mirror := media.ArchiveName(j.claim.Recording.Archive), j.claim.Recording.Mirror
+// names gives the stores of the recording.
+func (j *job) names() []string { return storesOf(j.claim.Recording) }
+
+// storesOf names the stores of a recording: its archive, and then its mirror.
+func storesOf(r media.Recording) []string {
+	first, mirror := media.ArchiveName(r.Archive), r.Mirror
 	if mirror == "" || media.ArchiveName(mirror) == first {
 		return []string{first}
 	}
@@ -47,9 +50,12 @@ func (j *job) in(name string) (*target, error) {
 }
 
 // targets gives the stores that the recording is to be in, the archive before its mirror.
-func (j *job) targets() ([]*target, error) {
+func (j *job) targets() ([]*target, error) { return j.all(j.names()) }
+
+// all gives the named stores.
+func (j *job) all(names []string) ([]*target, error) {
 	var targets []*target
-	for _, name := range j.names() {
+	for _, name := range names {
 		t, err := j.in(name)
 		if err != nil {
 			return nil, err

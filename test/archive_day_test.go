@@ -54,14 +54,11 @@ func (w *memoryWatch) String() string {
 	return fmt.Sprintf("%d MiB idle, %d MiB at most", w.idle>>20, atomic.LoadInt64(&w.peak)>>20)
 }
 
-// TestArchiveDay archives a recording of a day (an hour in make test), plays it from the archive, seeks, downloads parts
-// of it as MP4, and deletes it.
+// TestArchiveDay archives a recording of a day, plays it from the archive, seeks, downloads parts of it as MP4, and
+// deletes it.
 func TestArchiveDay(t *testing.T) {
-	t.Parallel()
-	length := time.Hour
-	if full() {
-		length = 24 * time.Hour
-	}
+	onlyFull(t)
+	const length = 24 * time.Hour
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
 	f.api.createStream("acme", "day", map[string]any{"archive_delay": "0s", "thumbnail_interval": "0s"})
 	film := shootFilm(t, "256x144", "120k")

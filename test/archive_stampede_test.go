@@ -12,16 +12,11 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// TestArchiveStampede lets 500 recordings (100 in make test) of ten publishers be due in the same second, more than half
-// of them one publisher's: memory and connections stay bounded, and the nine others do not wait for the one.
+// TestArchiveStampede lets 500 recordings of ten publishers be due in the same second, more than half of them one
+// publisher's: memory and connections stay bounded, and the nine others do not wait for the one.
 func TestArchiveStampede(t *testing.T) {
-	t.Parallel()
-	const publishers = 10
-	others := 5
-	if full() {
-		others = 25
-	}
-	most, all := 11*others, 20*others
+	onlyFull(t)
+	const publishers, others, most, all = 10, 25, 275, 500
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
 	film := shootFilm(t, "128x72", "40k")
 	root := openRecordings(t, f.recordings("a"))

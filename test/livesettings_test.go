@@ -364,7 +364,7 @@ func tryKeep(t *testing.T, w settingsWorld) {
 // TestSettingsOutliveTheirNode changes the window of a show, then kills its node: who adopts the show, or ends it,
 // follows the change, and one that comes when no node has the show.
 func TestSettingsOutliveTheirNode(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 2, edges: 1})
 	key := f.api.createStream("acme", "show", map[string]any{
 		"reconnect_window": "20m", "archive_delay": "1h", "end_on_unpublish": false, "segment_duration": "1s",
