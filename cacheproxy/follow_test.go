@@ -370,13 +370,17 @@ func TestArchivingIsFollowedAtOnce(t *testing.T) {
 		wantStatus(t, w.get(t, segPath), http.StatusOK)
 		w.directory.change(func(d *directory) { d.location.State, d.location.Archived = media.Archived, true })
 		s.say(eventText(11, media.EventArchived))
-		// The node has not looked yet.
+		// While the archive is away the node answers, which remembers the show as it ended.
+		w.archive.set(failing(http.StatusBadGateway))
 		rec := w.get(t, eventPath)
 		if !strings.Contains(rec.Body.String(), "EVENT") || rec.Header().Get("Cache-Control") != brief {
 			t.Errorf("%v %s", rec.Header(), rec.Body)
 		}
-		node("VOD", "public, max-age=60")
-		time.Sleep(time.Second)
+		w.archive.set(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Cache-Control", "public, max-age=60")
+			writePlaylist(rw, r, text("VOD"))
+		})
+		time.Sleep(2 * restTime)
 		if rec := w.get(t, eventPath); !strings.Contains(rec.Body.String(), "VOD") {
 			t.Errorf("%v %s", rec.Header(), rec.Body)
 		}

@@ -56,7 +56,7 @@ type sickStore struct {
 // API tells what, in a word and with what to do; the healthy ones wait for nobody; nothing is lost, and what is mended
 // is archived.
 func TestArchiveStates(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
 	gateway, endpoint := f.s3, f.s3.Endpoint
 	small := mustMountVolume(t, "-t", "tmpfs", "-o", "size=16m", "tmpfs")

@@ -103,8 +103,12 @@ func newOxbow(tb testing.TB, extra ...string) *oxbow {
 
 // command prepares the binary's command with the server's flags.
 func (o *oxbow) command(command string) *exec.Cmd {
-	args := append([]string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--srt", o.srt, "--admin", o.admin,
-		"--log-level", "debug"}, o.extra...)
+	args := []string{command, "--data", o.data, "--http", o.http, "--rtmp", o.rtmp, "--srt", o.srt, "--admin", o.admin,
+		"--log-level", "debug"}
+	if command == "serve" { // else every test has thumbnails made beside it
+		args = append(args, "--ffmpeg", "none")
+	}
+	args = append(args, o.extra...)
 	cmd := exec.Command(oxbowBinary, args...)
 	cmd.Env = append(append(os.Environ(), "OXBOW_ADMIN_TOKEN="+adminToken), o.env...)
 	return cmd

@@ -28,7 +28,7 @@ func middle(tb testing.TB, file []byte) (r, g, b uint32, size string) {
 // sprite sheets and their track are there, the same bytes from the archive as from the cluster.
 func TestThumbnails(t *testing.T) {
 	t.Parallel()
-	server := newOxbow(t)
+	server := newOxbow(t, "--ffmpeg", needTool(t, "ffmpeg"))
 	server.start("serve")
 	key := server.createStream("acme", "show", map[string]any{
 		"archive_delay": "20s", "thumbnail_interval": "2s", "segment_duration": "1s",
@@ -137,7 +137,7 @@ func checkTrack(t *testing.T, server *oxbow, folder, track string) {
 // TestWithoutFFmpeg says once that there are no thumbnails; all else goes on.
 func TestWithoutFFmpeg(t *testing.T) {
 	t.Parallel()
-	server := newOxbow(t)
+	server := newOxbow(t, "--ffmpeg=")
 	server.env = append(server.env, "PATH="+t.TempDir())
 	server.start("serve")
 	key := server.createStream("acme", "show", map[string]any{"archive_delay": "0s", "thumbnail_interval": "2s"})

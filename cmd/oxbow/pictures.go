@@ -13,17 +13,23 @@ import (
 
 // pictureFlags say what makes thumbnails.
 type pictureFlags struct {
-	FFmpeg string `name:"ffmpeg" placeholder:"FILE" help:"The ffmpeg that makes thumbnails, with a tenth of one core at the most (default: the one in PATH; without it there are no thumbnails)."`
+	FFmpeg string `name:"ffmpeg" placeholder:"FILE" help:"The ffmpeg that makes thumbnails, with a tenth of one core at the most (default: the one in PATH); \"none\" makes no thumbnails."`
 }
+
+// noFFmpeg is the --ffmpeg of who wants no thumbnails.
+const noFFmpeg = "none"
 
 // newPictures makes what makes thumbnails. That there is no ffmpeg is said once, here; one that was asked for must be
 // there.
 func (n *node) newPictures() (*archiver.Pictures, error) {
 	config := archiver.PicturesConfig{Cluster: n.Cluster}
+	if n.FFmpeg == noFFmpeg {
+		return archiver.NewPictures(config, n.catalog, n.root, nil, n.logger, n.metrics), nil
+	}
 	path, err := thumbnail.Find(n.FFmpeg)
 	if err != nil {
 		if n.FFmpeg != "" {
-			return nil, fmt.Errorf("--ffmpeg %s: %w: name a program, or leave the flag out", n.FFmpeg, err)
+			return nil, fmt.Errorf("--ffmpeg %s: %w: name a program, or none, or leave the flag out", n.FFmpeg, err)
 		}
 		n.logger.Warn("no ffmpeg in PATH: there are no thumbnails; install it, or name one by --ffmpeg", "err", err)
 		return archiver.NewPictures(config, n.catalog, n.root, nil, n.logger, n.metrics), nil
