@@ -1,19 +1,29 @@
 package api
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"strings"
 
-// advise adds to what is wrong with a value's type what to do.
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// advise says what to do where huma says what is wrong in the words of its library.
 func advise(e *huma.ErrorDetail) {
 	if _, ok := e.Value.(null); ok {
 		e.Message = "null is no value: leave it out, and it stays as it is"
 		return
 	}
-	switch e.Message {
-	case "expected string":
+	switch {
+	case e.Message == "expected string":
 		e.Message += `: write it in quotes, a duration like "90s"`
-	case "expected integer":
+	case e.Message == "expected integer":
 		e.Message += ": write a whole number without quotes"
-	case "expected boolean":
+	case e.Message == "expected boolean":
 		e.Message += ": write true or false without quotes"
+	case e.Message == "invalid boolean":
+		e.Message = "use true or false"
+	case strings.HasPrefix(e.Message, "invalid date/time"):
+		e.Message = "use a date and time with its offset, like 2026-11-20T10:38:00Z"
+	case strings.HasPrefix(e.Message, "expected value to match exactly one schema"): // the bounds of a clip
+		e.Message = wantBound
 	}
 }

@@ -168,7 +168,6 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 	}
 	var texts []string
 	for _, e := range p.Errors {
-		e.Message = kinder(e.Message)
 		bound(e)
 		if len(texts) < 3 {
 			texts = append(texts, strings.TrimPrefix(e.Location+": "+e.Message, "body."))
@@ -178,19 +177,6 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 		p.Detail = strings.Join(texts, "; ")
 	}
 	return p, nil
-}
-
-// kinder says what to write where huma says what is wrong in the words of its library.
-func kinder(message string) string {
-	switch {
-	case message == "invalid boolean":
-		return "use true or false"
-	case strings.HasPrefix(message, "invalid date/time"):
-		return "use a date and time with its offset, like 2026-11-20T10:38:00Z"
-	case strings.HasPrefix(message, "expected value to match exactly one schema"): // the bounds of a clip
-		return wantBound
-	}
-	return message
 }
 
 // bound cuts what an error echoes of the request.
