@@ -245,7 +245,7 @@ func texts(rec *reclog.Recording) (manifest []byte, playlists map[string][]byte,
 	if err := s.Check(); err != nil {
 		return nil, nil, fmt.Errorf("playlists: %w", err)
 	}
-	return manifest, hls.StaticOf(s, mediaBase(rec)), nil
+	return manifest, hls.Static(s, mediaBase(rec)), nil
 }
 
 // checkAll is checkArchive of each target.

@@ -75,7 +75,7 @@ func TestGoldenPlaylists(t *testing.T) {
 	golden(t, "vod_audio.m3u8", render(&archived, 1, Whole, SkipNone))
 	golden(t, "standard_video.m3u8", render(plain, 0, Sliding, SkipNone))
 	golden(t, "index_live.m3u8", AppendMultivariant(nil, live, "01m9zv8q0000000000000000aa/live/"))
-	for name, text := range Static(&archived) {
+	for name, text := range Static(&archived, "") {
 		golden(t, "static_"+name, text)
 	}
 	audio := newSim(lowConstants(), audioTrack())
@@ -159,7 +159,7 @@ func TestLIF5_SYN5_VODLeavesFillersOut(t *testing.T) {
 	v.State = media.Archived
 	for r := range v.Renditions {
 		for name, text := range map[string][]byte{
-			"vod": AppendMedia(nil, &v, Playlist{Rendition: r, Kind: Whole}, SkipYes, nil), "static": Static(&v)[v.Renditions[r].Name+".m3u8"],
+			"vod": AppendMedia(nil, &v, Playlist{Rendition: r, Kind: Whole}, SkipYes, nil), "static": Static(&v, "")[v.Renditions[r].Name+".m3u8"],
 		} {
 			p := parse(t, text)
 			if p.version != 6 || p.kind != "VOD" || !p.endlist || len(p.control) > 0 || p.partInf != "" || p.skipped > 0 {

@@ -238,7 +238,7 @@ func TestDEF1_NoVariablesInAnyPlaylist(t *testing.T) {
 	s := ladder()
 	s.snap.Subtitles = "en"
 	v := s.publish()
-	texts := Static(v)
+	texts := Static(v, "")
 	texts["index"] = AppendMultivariant(nil, v, "")
 	texts["live"] = AppendMedia(nil, v, Playlist{Kind: Sliding}, SkipNone, nil)
 	for name, text := range texts {

@@ -39,7 +39,7 @@ func everyText(t *testing.T, f func(t *testing.T, name string, text []byte)) {
 		})
 	}
 	for r := range archived.Renditions {
-		f(t, "static", Static(&archived)[archived.Renditions[r].Name+".m3u8"])
+		f(t, "static", Static(&archived, "")[archived.Renditions[r].Name+".m3u8"])
 	}
 }
 

@@ -12,11 +12,8 @@ const subtitlesFile = "subtitles.vtt"
 
 // Static gives the name and text of every playlist that stands beside a recording's files in a bucket: index.m3u8 and
 // those that it names, per rendition and, for video, of its I-frames; with subtitles, subtitles.m3u8 and the file that
-// its byte ranges are of.
-func Static(s *Snapshot) map[string][]byte { return StaticOf(s, "") }
-
-// StaticOf is Static of a recording whose tracks' files lie elsewhere: base, with a slash, leads to their folder.
-func StaticOf(s *Snapshot, base string) map[string][]byte {
+// its byte ranges are of. Where the tracks' files lie elsewhere, base, with a slash, leads to their folder.
+func Static(s *Snapshot, base string) map[string][]byte {
 	files := map[string][]byte{"index.m3u8": AppendMultivariant(nil, s, "")}
 	cache := NewCache(&Compressor{})
 	list := func(r int, form Form) ([]byte, *bucket) {

@@ -57,7 +57,7 @@ func seconds(t *testing.T, infs []string) float64 {
 
 func TestIFR1_LIF5_SYN5_StaticIFramePlaylist(t *testing.T) {
 	v := archive(lowConstants(), videoTrack(), audioTrack())
-	files := Static(v)
+	files := Static(v, "")
 	text, all := files["video.iframes.m3u8"], files["video.m3u8"]
 	if got := string(text); !strings.HasPrefix(got, "#EXTM3U\n#EXT-X-VERSION:5\n#EXT-X-TARGETDURATION:2\n"+
 		"#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n#EXT-X-MEDIA-SEQUENCE:1\n") || !strings.HasSuffix(got, "#EXT-X-ENDLIST\n") {
@@ -104,7 +104,7 @@ func TestIFR1_LIF5_SYN5_StaticIFramePlaylist(t *testing.T) {
 
 func TestSUB1_DR1_StaticSubtitlesHaveASegmentForEachOfVideo(t *testing.T) {
 	v := archive(lowConstants(), videoTrack(), audioTrack())
-	files := Static(v)
+	files := Static(v, "")
 	text, all := files["subtitles.m3u8"], files["video.m3u8"]
 	for _, tag := range []string{
 		"#EXTINF", "#EXT-X-PROGRAM-DATE-TIME", "#EXT-X-TARGETDURATION", "#EXT-X-DISCONTINUITY", "#EXT-X-DATERANGE",
@@ -128,7 +128,7 @@ func TestSUB1_DR1_StaticSubtitlesHaveASegmentForEachOfVideo(t *testing.T) {
 		t.Errorf("%d bytes of %d are listed", at, len(files["subtitles.vtt"]))
 	}
 	v.Subtitles = ""
-	if files = Static(v); files["subtitles.m3u8"] != nil || files["subtitles.vtt"] != nil {
+	if files = Static(v, ""); files["subtitles.m3u8"] != nil || files["subtitles.vtt"] != nil {
 		t.Error("subtitles of a show without")
 	}
 }

@@ -23,7 +23,7 @@ func (r *testRecording) archive() {
 	for _, track := range rec.Tracks {
 		renditions = append(renditions, hls.Rendition{Name: track.Name, Segments: track.Segments})
 	}
-	for name, text := range hls.Static(hls.Stored(media.Archived, rec.Constants, 0, rec.Takes, renditions)) {
+	for name, text := range hls.Static(hls.Stored(media.Archived, rec.Constants, 0, rec.Takes, renditions), "") {
 		must(r.tb, os.WriteFile(filepath.Join(r.dir, name), text, 0o600))
 	}
 	r.replace("recording.json", `"state": "ended"`, `"state": "archived"`)
