@@ -230,20 +230,33 @@ func (a *Archiver) Run(ctx context.Context) error {
 }
 
 func (a *Archiver) loop(ctx context.Context, l *lane) {
+	// An outage is all loops'.
+	a.repeat(ctx, &a.asking, a.config.Poll, func(ctx context.Context) (bool, error) { return a.step(ctx, l) })
+}
+
+// repeat does a step again and again until the context ends: at once when it did something, after idle when there was
+// nothing to do, and after Poll when it failed.
+func (a *Archiver) repeat(
+	ctx context.Context, asking *outage, idle time.Duration, step func(ctx context.Context) (did bool, err error),
+) {
 	for ctx.Err() == nil {
-		did, err := a.step(ctx, l)
+		did, err := step(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case !did:
-			a.asking.tell(err) // an outage is all loops'
+			asking.tell(err)
 		case err != nil:
 			a.logger.Error("archiver action failed", "err", err)
 		}
 		if did && err == nil {
 			continue
 		}
+		poll := idle
+		if err != nil {
+			poll = a.config.Poll
+		}
 		// With jitter, so that the loops of several nodes come one after another.
-		wait := time.NewTimer(a.config.Poll/2 + rand.N(a.config.Poll))
+		wait := time.NewTimer(poll/2 + rand.N(poll))
 		select {
 		case <-ctx.Done():
 			wait.Stop()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -50,29 +49,7 @@ type clipDone struct {
 
 func (a *Archiver) clipLoop(ctx context.Context, made bool) {
 	asking := outage{logger: a.logger, message: "archiver does not know which clips are due"}
-	for ctx.Err() == nil {
-		did, err := a.StepClip(ctx, made)
-		switch {
-		case ctx.Err() != nil:
-		case !did:
-			asking.tell(err)
-		case err != nil:
-			a.logger.Error("archiver action failed", "err", err)
-		}
-		if did && err == nil {
-			continue
-		}
-		poll := clipPoll
-		if err != nil {
-			poll = a.config.Poll
-		}
-		wait := time.NewTimer(poll/2 + rand.N(poll))
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-		case <-wait.C:
-		}
-	}
+	a.repeat(ctx, &asking, clipPoll, func(ctx context.Context) (bool, error) { return a.StepClip(ctx, made) })
 }
 
 // StepClip is Step for clips alone: it makes one, or, for made, copies the media of one.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -81,15 +80,8 @@ func (t *target) copyArchived(ctx context.Context) error {
 
 // removeReferring removes the indexes of the time when the clip had no media of its own.
 func (t *target) removeReferring(ctx context.Context) error {
-	for object, err := range t.objects.List(ctx, t.dir()) {
-		if err == nil && strings.HasSuffix(object.Key, reclog.SourceIndexSuffix) {
-			err = t.objects.Delete(ctx, object.Key)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := t.deleteObjects(ctx, reclog.SourceIndexSuffix)
+	return err
 }
 
 const (

@@ -165,14 +165,8 @@ func (t *target) tidy(ctx context.Context) error {
 	if !t.claim.Recording.Uploaded {
 		return nil
 	}
-	noted, err := t.noted(ctx)
-	if err != nil {
+	if err := t.forgetAll(ctx); err != nil {
 		return err
-	}
-	for object, ids := range noted {
-		if err := t.forget(ctx, object, ids); err != nil {
-			return err
-		}
 	}
 	return t.objects.Delete(ctx, t.growingKey())
 }

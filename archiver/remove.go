@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -136,16 +137,26 @@ func (t *target) empty(ctx context.Context) error {
 	} else if n > 0 {
 		t.logger.Info("aborted uploads that nobody had noted", "archive", t.objects.name, "uploads", n)
 	}
+	n, err := t.deleteObjects(ctx, "")
+	t.metrics.deleted.Add(float64(n))
+	return err
+}
+
+// deleteObjects deletes the recording's objects whose keys end so, and gives the number of those that went.
+func (t *target) deleteObjects(ctx context.Context, suffix string) (n int, err error) {
 	for object, err := range t.objects.List(ctx, t.dir()) {
+		if err == nil && !strings.HasSuffix(object.Key, suffix) {
+			continue
+		}
 		if err == nil {
 			err = t.objects.Delete(ctx, object.Key)
 		}
 		if err != nil {
-			return err
+			return n, err
 		}
-		t.metrics.deleted.Inc()
+		n++
 	}
-	return nil
+	return n, nil
 }
 
 // removeLocal removes the cluster's copy. That there is none is believed of a directory that has its volume: from

@@ -98,22 +98,11 @@ func (t *target) lost(saved *reclog.Salvaged) string {
 
 // abandon forgets uploads that nothing can be made of.
 func (t *target) abandon(ctx context.Context) error {
-	noted, err := t.noted(ctx)
-	if err != nil {
+	if err := t.forgetAll(ctx); err != nil {
 		return err
 	}
-	for object, ids := range noted {
-		if err := t.forget(ctx, object, ids); err != nil {
-			return err
-		}
-	}
-	for object, err := range t.objects.List(ctx, t.dir()) {
-		if err == nil {
-			err = t.objects.Delete(ctx, object.Key)
-		}
-		if err != nil {
-			return err
-		}
+	if _, err := t.deleteObjects(ctx, ""); err != nil {
+		return err
 	}
 	t.logger.Error("recording is lost: the cluster's copy is gone, and what was uploaded shows no segment")
 	t.rescue = &rescue{notice: "the cluster's copy was lost before a segment of it was uploaded"}

@@ -264,25 +264,14 @@ func (s *show) lagLocked(now time.Time) time.Duration {
 
 // drop removes all that was uploaded: the recording is not to be archived any more.
 func (s *show) drop(ctx context.Context) error {
-	noted, err := s.noted(ctx)
-	if err != nil {
+	if err := s.forgetAll(ctx); err != nil {
 		return err
-	}
-	for object, ids := range noted {
-		if err := s.forget(ctx, object, ids); err != nil {
-			return err
-		}
 	}
 	if err := s.objects.Delete(ctx, s.growingKey()); err != nil {
 		return err
 	}
-	for object, err := range s.objects.List(ctx, s.dir()) {
-		if err == nil {
-			err = s.objects.Delete(ctx, object.Key)
-		}
-		if err != nil {
-			return err
-		}
+	if _, err := s.deleteObjects(ctx, ""); err != nil {
+		return err
 	}
 	s.uploaded = false
 	return nil

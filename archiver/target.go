@@ -111,6 +111,20 @@ func (t *target) forget(ctx context.Context, object string, uploads []string) er
 	return nil
 }
 
+// forgetAll is forget of all uploads to this store that the catalog knows of.
+func (t *target) forgetAll(ctx context.Context) error {
+	noted, err := t.noted(ctx)
+	if err != nil {
+		return err
+	}
+	for object, ids := range noted {
+		if err := t.forget(ctx, object, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forgetElsewhere aborts uploads to stores that the recording is not to be in any more.
 func (j *job) forgetElsewhere(ctx context.Context, targets []*target) error {
 	list, err := j.uploads.Uploads(ctx, j.id)
