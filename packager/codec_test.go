@@ -193,7 +193,7 @@ func mustPlaylists(tb testing.TB, st *studio, show *Show) string {
 	tb.Helper()
 	snap, _ := show.Snapshot()
 	dir := filepath.Dir(filepath.Dir(st.file(show, 1, snap.Renditions[0].Name)))
-	for name, text := range hls.Static(snap) {
+	for name, text := range hls.Static(snap, "") {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			tb.Fatal(err)
 		}
