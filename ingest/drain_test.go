@@ -32,6 +32,7 @@ func TestDrainEndsAtASegment(t *testing.T) {
 			t.Error("it drains")
 		}
 		done := drain(t.Context(), w.testServer, "")
+		synctest.Wait() // it has asked, before the next frame
 		run(500*time.Millisecond, live, standby)
 		if told, gone := standby.ended(); !gone || !strings.Contains(told, "publish to another") {
 			t.Errorf("the standby was told %q, gone %v", told, gone)
@@ -54,7 +55,7 @@ func TestDrainEndsAtASegment(t *testing.T) {
 			t.Errorf("it was told %q, gone %v", told, gone)
 		}
 		p := w.rec.publs[0]
-		if len(p.frames) != 50 || p.clean || !p.closed || p.left != 26+1 {
+		if len(p.frames) != 50 || p.clean || !p.closed || p.left != 25+1 {
 			t.Errorf("%d frames, clean %v, asked at frame %d", len(p.frames), p.clean, p.left-1)
 		}
 		w.log.await(t, "publisher left", "how=stopping")
