@@ -34,7 +34,7 @@ func (s *Server) authorize(ctx huma.Context, next func(huma.Context)) {
 	}
 	switch {
 	case err == nil:
-		next(ctx)
+		next(huma.WithContext(ctx, withCaller(ctx.Context(), media.Token{Scopes: []string{media.ScopeAdmin}})))
 	case errors.Is(err, media.ErrDenied):
 		s.unauthorised(w, `, error="invalid_token"`,
 			"this server does not know the token: use the one that its first start printed, or took from OXBOW_ADMIN_TOKEN")

@@ -31,6 +31,7 @@ func statusOf(err error) int {
 		{media.ErrExists, http.StatusConflict},
 		{media.ErrConflict, http.StatusConflict},
 		{media.ErrLimit, http.StatusConflict},
+		{media.ErrPrecondition, http.StatusPreconditionFailed},
 		{media.ErrBadName, http.StatusUnprocessableEntity},
 		{media.ErrInvalid, http.StatusUnprocessableEntity},
 		{media.ErrUnsupported, http.StatusUnprocessableEntity},

@@ -64,6 +64,7 @@ type SettingsPatch struct {
 	SegmentDuration *span   `json:"segment_duration,omitempty" doc:"Least duration of segments, 1s to 10s"`
 	Interruption    *string `json:"interruption,omitempty" doc:"Playlists while the publisher is away: gap or hold"`
 	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
+	Playback        *string `json:"playback,omitempty" doc:"public, or signed: only with a playback token"`
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"For hls.js before 1.7"`
 
@@ -103,6 +104,7 @@ func newPatch(p media.SettingsPatch) SettingsPatch {
 		SegmentDuration: (*span)(p.SegmentDuration),
 		Interruption:    p.Interruption,
 		Listed:          p.Listed,
+		Playback:        p.Playback,
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
 
@@ -143,6 +145,7 @@ func (p SettingsPatch) media() media.SettingsPatch {
 		SegmentDuration: (*media.Span)(p.SegmentDuration),
 		Interruption:    p.Interruption,
 		Listed:          p.Listed,
+		Playback:        p.Playback,
 
 		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
 
@@ -183,6 +186,7 @@ type Settings struct {
 	SegmentDuration span   `json:"segment_duration"`
 	Interruption    string `json:"interruption"`
 	Listed          bool   `json:"listed"`
+	Playback        string `json:"playback"`
 
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
 
@@ -222,6 +226,7 @@ func newSettings(s media.Settings) Settings {
 		SegmentDuration: span(s.SegmentDuration),
 		Interruption:    s.Interruption,
 		Listed:          s.Listed,
+		Playback:        s.Playback,
 
 		WholeAfterDiscontinuity: s.WholeAfterDiscontinuity,
 

@@ -58,6 +58,12 @@ const (
 	RecordOff = "off" // it is never archived, and deleted once viewers have seen its end
 )
 
+// Playback policies: who may watch.
+const (
+	PlaybackPublic = "public" // everybody
+	PlaybackSigned = "signed" // who has a playback token
+)
+
 // Settings are a publisher's, each of which a stream may override. A recording keeps a snapshot of those in force when
 // it began.
 type Settings struct {
@@ -106,6 +112,8 @@ type Settings struct {
 	Interruption string `json:"interruption"`
 	// Listed shows the publisher's streams and recordings on the start page to everybody.
 	Listed bool `json:"listed"`
+	// Playback is "public" or "signed".
+	Playback string `json:"playback"`
 	// WholeAfterDiscontinuity lists gaps and a take's first segment without parts, that segment when it is finished, for
 	// players that fail on parts of gaps or behind a discontinuity, as hls.js before 1.7 does.
 	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
@@ -139,6 +147,7 @@ func DefaultSettings() Settings {
 		PartDuration:    Span(500 * time.Millisecond),
 		SegmentDuration: Span(2 * time.Second),
 		Interruption:    InterruptionGap,
+		Playback:        PlaybackPublic,
 
 		ThumbnailInterval: Span(10 * time.Second),
 	}
@@ -171,6 +180,7 @@ type SettingsPatch struct {
 	SegmentDuration *Span   `json:"segment_duration,omitempty"`
 	Interruption    *string `json:"interruption,omitempty"`
 	Listed          *bool   `json:"listed,omitempty"`
+	Playback        *string `json:"playback,omitempty"`
 
 	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty"`
 
@@ -209,6 +219,7 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	set(&s.Interruption, p.Interruption)
 	set(&s.WholeAfterDiscontinuity, p.WholeAfterDiscontinuity)
 	set(&s.Listed, p.Listed)
+	set(&s.Playback, p.Playback)
 	set(&s.Subtitles, p.Subtitles)
 	set(&s.Captions, p.Captions)
 	set(&s.Group, p.Group)
@@ -290,6 +301,7 @@ func (p SettingsPatch) Check() error {
 		{"interruption", p.Interruption, InterruptionGap, InterruptionHold},
 		{"archive_mode", p.ArchiveMode, ArchiveAfterEnd, ArchiveContinuous},
 		{"record", p.Record, RecordOn, RecordOff},
+		{"playback", p.Playback, PlaybackPublic, PlaybackSigned},
 	}
 	for _, w := range words {
 		if w.value != nil && *w.value != w.one && *w.value != w.other {

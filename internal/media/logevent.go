@@ -1,0 +1,59 @@
+package media
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// LogEvent is an event as the catalog keeps it: what webhooks, server-sent events and the archive tell. It is durable,
+// unlike Event, which edges follow.
+type LogEvent struct {
+	// ID counts up in the order in which events became durable.
+	ID   int64     `json:"id" doc:"Counts up: whoever follows reads on after the last one"`
+	Type string    `json:"type" doc:"What happened, like recording.ended"`
+	Time time.Time `json:"time" doc:"When it happened"`
+	// Publisher and those below are empty where it is of none.
+	Publisher string      `json:"publisher"`
+	Stream    string      `json:"stream"`
+	Recording RecordingID `json:"recording"`
+	Cluster   string      `json:"cluster"`
+	// Data is what else is told of it: a JSON object, whose fields follow from the type.
+	Data json.RawMessage `json:"data"`
+}
+
+// Subject names what the order of events matters for: the recording, else the stream, publisher or cluster.
+func (e LogEvent) Subject() string {
+	switch {
+	case e.Recording != "":
+		return string(e.Recording)
+	case e.Stream != "":
+		return e.Publisher + "/" + e.Stream
+	case e.Publisher != "":
+		return e.Publisher
+	}
+	return "cluster:" + e.Cluster
+}
+
+// The types of event that only the log has, beside those of Event.
+const (
+	EventExpired       = "recording.expired" // retention, or somebody, deleted it; all of its bytes are gone
+	EventIngestWarning = "ingest.warning"    // raised, or over
+	EventPressure      = "storage.pressure"  // the level of a cluster's volume changed
+)
+
+// LogEventTypes lists every type of event that the log may have.
+func LogEventTypes() []string {
+	return []string{
+		EventLive, EventInterrupted, EventEnded, EventArchived, EventFailed, EventExpired, EventIngestWarning, EventPressure,
+	}
+}
+
+// LogFilter selects events of the log; what is empty selects all.
+type LogFilter struct {
+	Publisher string
+	Stream    string
+	Recording RecordingID
+	Types     []string
+	Since     time.Time
+	Until     time.Time
+}
