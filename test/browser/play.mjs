@@ -34,7 +34,10 @@ try {
   const errors = [];
   page.on("pageerror", (error) => errors.push(`page: ${error.message}`));
   page.on("console", (message) => {
-    if (message.type() === "error") errors.push(`console: ${message.text()}`);
+    const { url } = message.location();
+    // A show has no picture in its first seconds: the page asks again.
+    if (message.type() !== "error" || (/thumbnail\.jpg/.test(url) && / 404 /.test(message.text()))) return;
+    errors.push(`console: ${message.text()} ${url}`);
   });
   await page.addInitScript(observe);
   await page.goto(url);
