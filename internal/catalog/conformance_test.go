@@ -32,6 +32,8 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"keys authorize their stream only", s.testKeys},
 		{"keys are bounded and kept as hashes", s.testKeyRefusals},
 		{"tokens are checked and replaced", s.testTokens},
+		{"tokens have scopes, a publisher and an end", s.testTokenRecords},
+		{"tokens that break a rule are refused", s.testTokenRefusals},
 		{"the audit log is paged, filtered and pruned", s.testAudit},
 		{"one of several processes makes the first token", s.testFirstTokenRace},
 		{"a recording is saved and read back whole", s.testSaveRoundTrip},

@@ -51,6 +51,7 @@ func TestSQLitePlans(t *testing.T) {
 		{"plan", planOf(t, media.PlanFilter{Limit: 50}), []string{
 			"recordings_to_archive", "recordings_to_drop", "recordings_to_expire"}},
 		{"plan of a publisher", planOf(t, media.PlanFilter{Publisher: "acme"}), []string{"recordings_by"}},
+		{"tokens of a publisher", tokensOfQuery, []string{"tokens_of_publisher"}},
 		{"audit log", auditOf(t, media.AuditFilter{}), []string{"audit_by_time"}},
 		{"audit log of a publisher", auditOf(t, media.AuditFilter{Publisher: "a"}), []string{"audit_of_publisher"}},
 		{"audit log of a token", auditOf(t, media.AuditFilter{TokenID: "a"}), []string{"audit_of_token"}},
