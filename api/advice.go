@@ -21,7 +21,7 @@ func advise(e *huma.ErrorDetail) {
 		e.Message += ": write true or false without quotes"
 	case e.Message == "invalid boolean":
 		e.Message = "use true or false"
-	case strings.HasPrefix(e.Message, "invalid date/time"):
+	case strings.HasPrefix(e.Message, "invalid date/time"), strings.HasPrefix(e.Message, "expected string to be RFC 3339"):
 		e.Message = "use a date and time with its offset, like 2026-11-20T10:38:00Z"
 	case strings.HasPrefix(e.Message, "expected value to match exactly one schema"): // the bounds of a clip
 		e.Message = wantBound

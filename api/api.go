@@ -59,9 +59,14 @@ type Sources interface {
 	DeleteSource(ctx context.Context, path media.StreamPath) error
 }
 
-// Tokens checks the bearer tokens of the API. A wrong one is media.ErrDenied.
+// Tokens keeps the bearer tokens of the API. CheckToken's media.ErrDenied is of an unknown one without, of an expired
+// one with its record. CreateToken's *media.FieldError is of the record; media.ErrLimit when there are too many.
 type Tokens interface {
-	CheckToken(ctx context.Context, token string) error
+	CheckToken(ctx context.Context, token string) (media.Token, error)
+	CreateToken(ctx context.Context, record media.Token, token string) (media.Token, error)
+	Token(ctx context.Context, id string) (media.Token, error)
+	Tokens(ctx context.Context, publisher, after string, limit int) ([]media.Token, error)
+	DeleteToken(ctx context.Context, id string) error
 }
 
 // Deps is what the server works with. The first seven are needed; the catalog is all of them.
@@ -74,6 +79,8 @@ type Deps struct {
 	Sources    Sources
 	Retention  Retention
 
+	// Audit keeps who changed what; nil keeps nothing.
+	Audit AuditLog
 	// Archives lists the stores that archivers told of; nil is none, and settings may then name any.
 	Archives func(ctx context.Context) ([]media.ArchiveStatus, error)
 	// Publish tells the other nodes of what a request did; nil does nothing.
@@ -138,6 +145,8 @@ type Config struct {
 	ListingItems int
 	// EventStreams bounds the edges that follow events here at a time; zero is 1,024.
 	EventStreams int
+	// AuditKeep is how long the audit log is kept; zero is 400 days.
+	AuditKeep time.Duration
 	// Version is told in the OpenAPI document; empty is "dev".
 	Version string
 }
@@ -151,6 +160,7 @@ type Server struct {
 	assets  *assets
 	builtin *template.Template
 	listing listing
+	known   *knownTokens
 	feed    *feed // nil without an EventLog
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
@@ -168,9 +178,13 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
 	cfg.EventStreams = cmp.Or(cfg.EventStreams, 1024)
+	cfg.AuditKeep = cmp.Or(cfg.AuditKeep, 400*24*time.Hour)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
+	}
+	if deps.Audit == nil {
+		deps.Audit = noAudit{}
 	}
 	if deps.Events == nil {
 		deps.Events = noEvents{}
@@ -188,6 +202,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 		deps.Drain = noDrain
 	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
+	s.known = newKnownTokens()
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}

@@ -30,6 +30,7 @@ type archivesOutput struct {
 
 func (s *Server) archiveRoutes(v1 huma.API) {
 	route(s, v1, http.MethodGet, "/v1/archives", "list-archives", "List the archives and how they fare", s.listArchives,
+		scope(media.ScopeAdmin),
 		func(op *huma.Operation) {
 			op.Description = "The stores that the archivers of each cluster were given, by name. Publishers and streams " +
 				"choose among them by the settings archive and mirror. Archivers tell of each at least every 30 s."
@@ -58,9 +59,12 @@ func (s *Server) listArchives(ctx context.Context, _ *struct{}) (*archivesOutput
 	return out, nil
 }
 
-// checkSettings says which setting is out of its range, or names an archive that no archiver has. Before any archiver
-// has told of its archives, every name is taken.
+// checkSettings says which setting is out of its range, is not the caller's to set, or names an archive that there is
+// not. Before any archiver has told of its archives, every name is taken.
 func (s *Server) checkSettings(ctx context.Context, p media.SettingsPatch) error {
+	if err := checkLimits(ctx, p); err != nil {
+		return err
+	}
 	if err := p.Check(); err != nil || (p.Archive == nil && p.Mirror == nil) {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -48,9 +49,11 @@ func TestToken(t *testing.T) {
 }
 
 // awayTokens can not check.
-type awayTokens struct{}
+type awayTokens struct{ *catalog.DB }
 
-func (awayTokens) CheckToken(context.Context, string) error { return media.ErrUnavailable }
+func (awayTokens) CheckToken(context.Context, string) (media.Token, error) {
+	return media.Token{}, media.ErrUnavailable
+}
 
 func TestTokenThatCanNotBeCheckedIsNotDenied(t *testing.T) {
 	f := newFixture(t, func(_ *Config, d *Deps) { d.Tokens = awayTokens{} })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -38,8 +39,8 @@ func restrict(ctx context.Context, publisher *string, location string) error {
 	return nil
 }
 
-// scope says which scope an operation needs, beside what its method does: GET needs media.ScopeRead, all else
-// media.ScopeWrite.
+// scope says which scope an operation needs, in place of what its method does: GET needs media.ScopeRead, all else
+// media.ScopeWrite. Empty is that every token will do.
 func scope(name string) func(*huma.Operation) {
 	return func(op *huma.Operation) { setScope(op, name) }
 }
@@ -63,4 +64,20 @@ func scopeOf(op *huma.Operation) string {
 		return media.ScopeRead
 	}
 	return media.ScopeWrite
+}
+
+// tellScope puts the scope that an operation needs into the OpenAPI document, as a role of its security requirement.
+func tellScope(op *huma.Operation) {
+	if len(op.Security) == 0 {
+		return
+	}
+	roles, text := []string{}, "Any token will do."
+	if need := scopeOf(op); need != "" {
+		roles, text = []string{need}, "Needs the scope "+need+"."
+		if need != media.ScopeAdmin && !forPublishers(op) {
+			text += " Tokens of one publisher will not do."
+		}
+	}
+	op.Security = []map[string][]string{{bearer: roles}}
+	op.Description = strings.TrimSpace(op.Description + " " + text)
 }

@@ -2,16 +2,20 @@
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
 // (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
-// (log, metrics, panics), then for /v1 the token check, then the
-// decoding and validation that huma does from the types in wire.go, then a handler that asks the catalog through small
-// interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem documents.
+// (log, metrics, panics), then for /v1 authorize, which knows the token, its scope and its publisher, and writes the
+// row of the audit log behind the answer, then the decoding and validation that huma does from the types in wire.go,
+// then a handler that asks the catalog through small interfaces. Errors go through one table (statusOf) and leave as
+// RFC 9457 problem documents.
 //
 // Invariants:
 //
 //  1. Every error is a problem document, and every 4xx that a value caused names the value in errors[].location
 //     ("body.archive_delay", "query.limit", "path.recording").
 //  2. What the client did not mean is refused, never ignored: unknown fields, unknown query parameters, null.
-//  3. Without a token only what its publisher lists is shown, and of that no more than a viewer needs.
+//  3. Without a token only what its publisher lists is shown, and of that no more than a viewer needs. With a token of
+//     one publisher only what that publisher has is seen and changed, and what others have is answered as what there is
+//     not. An operation that names neither publisher nor recording in its path, and is not known to restrict itself, is
+//     refused to such tokens.
 //  4. A key leaves the server once, in the answer to its creation.
 //  5. Every body, answer list and wait has a limit. The listing that everybody may ask for costs the catalog one look
 //     a second, whatever the number of viewers.
@@ -21,4 +25,9 @@
 //     One reader of the registry serves all of them, and a slow one is cut rather than waited for.
 //  8. The text of an error that is not one of media's sentinels is logged here and not told.
 //  9. A dry run changes nothing, and is refused for the reasons that the change would be.
+//  10. A token that was good is taken for good for tokenAge without a look at the catalog, never beyond its end, and
+//     not after it was revoked in this process.
+//  11. What came with a known token and is no GET leaves one row in the audit log, or an error in the server's log that
+//     has all of the row: refused or not, and also when the handler panics. The answer ends after the row is written.
+//     No secret is in it; only 429 leaves none.
 package api

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -19,8 +20,12 @@ const (
 	maxMissed = 16
 )
 
-// Run feeds the event stream until ctx ends, and then ends all streams. Without it, or Deps.EventLog, edges poll.
+// Run feeds the event stream until ctx ends, and then ends all streams; meanwhile it prunes the audit log. Without it,
+// or Deps.EventLog, edges poll.
 func (s *Server) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.pruneAudits(ctx) })
 	if s.feed == nil {
 		<-ctx.Done()
 		return nil

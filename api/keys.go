@@ -15,11 +15,14 @@ import (
 
 const firstKeyLabel = "first"
 
-// newKey makes a stream key: 128 random bits in 26 characters that survive URLs, voices and copying by hand.
-func newKey() string {
+// newKey makes a stream key.
+func newKey() string { return newSecret("ox_") }
+
+// newSecret makes a key or token: 128 random bits in 26 characters that survive URLs, voices and copying by hand.
+func newSecret(prefix string) string {
 	var bits [16]byte
 	_, _ = rand.Read(bits[:]) // never fails: crypto/rand ends the program instead
-	return "ox_" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(bits[:]))
+	return prefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(bits[:]))
 }
 
 // keyRow is a key in answers: all but the key.

@@ -8,6 +8,8 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	panics   prometheus.Counter
 
+	auditLost prometheus.Counter
+
 	streams    prometheus.Gauge
 	streamsCut prometheus.Counter
 }
@@ -28,6 +30,10 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Requests that ended in a panic.",
 		}),
 	}
+	m.auditLost = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_api_audit_lost_total", Help: "Requests whose row in the audit log could not be written.",
+	})
+	registerer.MustRegister(m.auditLost)
 	m.streams = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "oxbow_api_event_streams", Help: "Edges that follow the events of this process.",
 	})

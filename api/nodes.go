@@ -42,15 +42,17 @@ func (s *Server) nodeRoutes(v1 huma.API) {
 	describe := func(text string) func(*huma.Operation) {
 		return func(op *huma.Operation) { op.Description = text }
 	}
-	route(s, v1, http.MethodGet, all, "list-nodes", "List the nodes that are there, by id", s.listNodes, describe(
-		"A node that stops answering leaves the list after some seconds. While the registry is away, the list is as it was "+
-			"last."))
-	route(s, v1, http.MethodGet, one, "get-node", "Get a node and its load", s.getNode)
+	route(s, v1, http.MethodGet, all, "list-nodes", "List the nodes that are there, by id", s.listNodes,
+		scope(media.ScopeAdmin), describe(
+			"A node that stops answering leaves the list after some seconds. While the registry is away, the list is as it was "+
+				"last."))
+	route(s, v1, http.MethodGet, one, "get-node", "Get a node and its load", s.getNode,
+		scope(media.ScopeAdmin))
 	route(s, v1, http.MethodPost, one+"/drain", "drain-node", "Have an ingest node give its streams up and stop",
 		s.drainNode, describe("It takes no new publishers, asks its publishers to connect again, which they do to another "+
 			"node, and stops when they have, or after its drain timeout. Viewers see one discontinuity. The answer does not "+
 			"wait for that: the node reads draining, and then leaves the list. 409: only ingest nodes have publishers."),
-		func(op *huma.Operation) { op.DefaultStatus = http.StatusAccepted })
+		func(op *huma.Operation) { op.DefaultStatus = http.StatusAccepted }, scope(media.ScopeAdmin))
 }
 
 // nodeList gives the nodes by id.

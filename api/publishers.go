@@ -52,17 +52,22 @@ type patchPublisherInput struct {
 
 func (s *Server) publisherRoutes(v1 huma.API) {
 	const all, one = "/v1/publishers", "/v1/publishers/{publisher}"
-	route(s, v1, http.MethodPost, all, "create-publisher", "Create a publisher", s.createPublisher)
+	route(s, v1, http.MethodPost, all, "create-publisher", "Create a publisher", s.createPublisher,
+		scope(media.ScopeAdmin))
 	route(s, v1, http.MethodGet, all, "list-publishers", "List the publishers", s.listPublishers)
 	route(s, v1, http.MethodGet, one, "get-publisher", "Get a publisher", s.getPublisher)
 	route(s, v1, http.MethodPatch, one, "change-publisher", "Change a publisher's settings", s.patchPublisher)
-	route(s, v1, http.MethodDelete, one, "delete-publisher", "Delete a publisher without streams", s.deletePublisher)
+	route(s, v1, http.MethodDelete, one, "delete-publisher", "Delete a publisher without streams", s.deletePublisher,
+		scope(media.ScopeAdmin), func(op *huma.Operation) {
+			op.Description = "Its API tokens go with it. 409 while it has streams or recordings."
+		})
 }
 
 func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) (*publisherOutput, error) {
 	if err := media.CheckPublisherName(in.Body.Name); err != nil {
 		return nil, at("body.name", err)
 	}
+	concerns(ctx, in.Body.Name)
 	patch := in.Body.media()
 	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
@@ -81,12 +86,29 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 }
 
 func (s *Server) listPublishers(ctx context.Context, in *Page) (*publishersOutput, error) {
+	if own := caller(ctx).Publisher; own != "" {
+		return s.ownPublisher(ctx, own, in.Cursor)
+	}
 	items, err := s.deps.Publishers.Publishers(ctx, in.Cursor, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
 	name := func(p media.Publisher) string { return p.Name }
 	return &publishersOutput{Body: paged(items, in.Limit, name, newPublisherRow)}, nil
+}
+
+// ownPublisher is the list for a token of one publisher.
+func (s *Server) ownPublisher(ctx context.Context, name, cursor string) (*publishersOutput, error) {
+	out := &publishersOutput{Body: list[publisherRow]{Items: []publisherRow{}}}
+	if name <= cursor {
+		return out, nil
+	}
+	p, err := s.deps.Publishers.Publisher(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Items = append(out.Body.Items, newPublisherRow(p))
+	return out, nil
 }
 
 func (s *Server) getPublisher(ctx context.Context, in *PublisherPath) (*publisherOutput, error) {
@@ -137,5 +159,6 @@ func (s *Server) deletePublisher(ctx context.Context, in *PublisherPath) (*nothi
 	if err := s.deps.Publishers.DeletePublisher(ctx, name); err != nil {
 		return nil, at("path.publisher", err)
 	}
+	s.known.forget(func(t media.Token) bool { return t.Publisher == name })
 	return &nothing{}, nil
 }

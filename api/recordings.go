@@ -143,6 +143,9 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 	if err := checkFilter(filter); err != nil {
 		return nil, err
 	}
+	if err := restrict(ctx, &filter.Publisher, "query.publisher"); err != nil {
+		return nil, err
+	}
 	return s.rows(ctx, filter)
 }
 

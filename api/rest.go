@@ -48,6 +48,8 @@ func (s *Server) rest(router chi.Router) {
 	s.eventRoutes(v1)
 	s.nodeRoutes(v1)
 	s.archiveRoutes(v1)
+	s.tokenRoutes(v1)
+	s.auditRoutes(v1)
 	s.listingRoute(v1)
 
 	doc, err := json.Marshal(v1.OpenAPI())
@@ -81,6 +83,7 @@ func route[I, O any](
 	for _, c := range change {
 		c(&op)
 	}
+	tellScope(&op)
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -137,6 +137,12 @@ type deleteRecordingsInput struct {
 	Cursor    string        `query:"cursor" maxLength:"200" doc:"The next of the answer before"`
 }
 
+// selects says whether the filter leaves anything out, as the catalog wants it to.
+func (in *deleteRecordingsInput) selects() bool {
+	return in.Publisher != "" || in.Stream != "" || len(in.State) > 0 || !in.Since.IsZero() || !in.Until.IsZero() ||
+		!in.Before.IsZero()
+}
+
 // deletedRow is one recording in the answer to a deletion of many.
 type deletedRow struct {
 	Recording media.RecordingID `json:"recording"`
@@ -181,6 +187,9 @@ func (s *Server) listPlan(ctx context.Context, in *planInput) (*planOutput, erro
 	if err := checkFilter(media.RecordingFilter{Publisher: in.Publisher, Stream: in.Stream}); err != nil {
 		return nil, err
 	}
+	if err := restrict(ctx, &in.Publisher, "query.publisher"); err != nil {
+		return nil, err
+	}
 	items, next, err := s.deps.Retention.Plan(ctx, media.PlanFilter{
 		Publisher: in.Publisher, Stream: in.Stream, Until: in.Until, Limit: in.Limit, Cursor: in.Cursor,
 	})
@@ -223,6 +232,14 @@ func (s *Server) deleteRecordings(ctx context.Context, in *deleteRecordingsInput
 		Limit: in.Limit, Cursor: in.Cursor,
 	}
 	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	if caller(ctx).Publisher != "" && !in.selects() { // the token's publisher is no choice of what to delete
+		return nil, at("query.publisher", &media.FieldError{
+			Field: "publisher", Want: "it would delete every recording: say publisher, stream, state, since, until or before",
+		})
+	}
+	if err := restrict(ctx, &filter.Publisher, "query.publisher"); err != nil {
 		return nil, err
 	}
 	done, err := s.deps.Retention.DeleteRecordings(ctx, filter, in.Before, in.DryRun.DryRun)

@@ -75,6 +75,9 @@ func (s *Server) listSessions(ctx context.Context, in *listSessionsInput) (*sess
 	if err := checkFilter(filter); err != nil {
 		return nil, err
 	}
+	if err := restrict(ctx, &in.Publisher, "query.publisher"); err != nil {
+		return nil, err
+	}
 	var after media.StreamPath
 	if in.Cursor != "" {
 		var err error

@@ -47,7 +47,8 @@ func (s *Server) sourceRoutes(v1 huma.API) {
 		op.Description = "The server connects to the URL, and to what its playlists and redirects name, from where it " +
 			"stands, private networks included: only administrators set sources."
 	}
-	route(s, v1, http.MethodPut, path, "put-source", "Fetch a stream from a URL", s.putSource, admin)
+	route(s, v1, http.MethodPut, path, "put-source", "Fetch a stream from a URL", s.putSource, admin,
+		scope(media.ScopeAdmin))
 	route(s, v1, http.MethodGet, path, "get-source", "Get a stream's source and what it does", s.getSource)
 	route(s, v1, http.MethodDelete, path, "delete-source", "Remove a stream's source and end its show", s.deleteSource)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,21 @@ import (
 // apiFlags are what the API has beside its port.
 type apiFlags struct {
 	AdminToken string `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
+
+	AuditKeep keepTime `default:"9600h" placeholder:"DURATION" help:"How long the audit log is kept (default: ${default}, 400 days)."`
+}
+
+// keepTime is a flag's duration that something is kept for.
+type keepTime time.Duration
+
+// UnmarshalText reads the duration.
+func (k *keepTime) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is no time to keep something for: use a duration like 720h", text)
+	}
+	*k = keepTime(d)
+	return nil
 }
 
 // apiCommand is `oxbow api`.
@@ -54,7 +70,9 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout, sync.OnceFunc(func() { close(looked) }))
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, api.Config{
+		PlaybackURL: string(c.PlaybackURL), AuditKeep: time.Duration(c.AuditKeep),
+	}, c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "event stream", server.Run) // stops before the server that would wait for its streams
@@ -97,6 +115,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 	n.onClose(nodes.Close)
 	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
+		Audit:    n.catalog,
 		Archives: n.catalog.Archives, Publish: n.registry.Publish,
 		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },

@@ -83,7 +83,7 @@ func (n *node) firstToken(ctx context.Context, token string) (made string, err e
 		return "", n.ensureToken(ctx, token)
 	}
 	made = newSecret("oxt_")
-	added, err := n.catalog.AddFirstToken(ctx, "admin", made)
+	added, err := n.catalog.AddFirstToken(ctx, media.StartTokenLabel, made)
 	if err != nil || !added { // another process may be starting, too
 		return "", err
 	}
@@ -91,9 +91,12 @@ func (n *node) firstToken(ctx context.Context, token string) (made string, err e
 }
 
 func (n *node) ensureToken(ctx context.Context, token string) error {
-	err := n.catalog.CheckToken(ctx, token)
-	if errors.Is(err, media.ErrDenied) {
-		_, err = n.catalog.ReplaceToken(ctx, "admin", token)
+	known, err := n.catalog.CheckToken(ctx, token)
+	if errors.Is(err, media.ErrDenied) || err == nil && !known.Admin() {
+		_, err = n.catalog.ReplaceToken(ctx, media.StartTokenLabel, token)
+	}
+	if errors.Is(err, media.ErrConflict) {
+		return fmt.Errorf("OXBOW_ADMIN_TOKEN: %w", err)
 	}
 	return err
 }

@@ -307,33 +307,3 @@ func (s suite) testKeyRefusals(t *testing.T) {
 	noError(t, db.reads.QueryRowContext(ctx, `SELECT COUNT(*) FROM stream_keys WHERE hash LIKE '%key%'`).Scan(&stored))
 	same(t, "keys in clear", int64(0), stored)
 }
-
-func (s suite) testTokens(t *testing.T) {
-	ctx := t.Context()
-	db := s.fresh(t)
-	has, err := db.HasTokens(ctx)
-	noError(t, err)
-	same(t, "has tokens", false, has)
-	wantError(t, db.CheckToken(ctx, ""), media.ErrDenied)
-
-	id, err := db.AddToken(ctx, "admin", "token-1")
-	noError(t, err)
-	again, err := db.AddToken(ctx, "other label", "token-1")
-	noError(t, err)
-	same(t, "id of the same token", id, again)
-	has, err = db.HasTokens(ctx)
-	noError(t, err)
-	same(t, "has tokens", true, has)
-	noError(t, db.CheckToken(ctx, "token-1"))
-	wantError(t, db.CheckToken(ctx, "token-2"), media.ErrDenied)
-
-	_, err = db.AddToken(ctx, "robot", "token-3")
-	noError(t, err)
-	_, err = db.ReplaceToken(ctx, "admin", "token-2")
-	noError(t, err)
-	wantError(t, db.CheckToken(ctx, "token-1"), media.ErrDenied)
-	noError(t, db.CheckToken(ctx, "token-2"))
-	noError(t, db.CheckToken(ctx, "token-3"))
-	_, err = db.AddToken(ctx, "", "")
-	wantField(t, err, "token")
-}

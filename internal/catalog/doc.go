@@ -38,6 +38,9 @@
 //  15. A preview is the change itself, rolled back.
 //  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
+//  17. A token that is less than an administrator's for ever is not found by a version that knows no scopes. Tokens of
+//     a publisher go with it.
+//  18. The audit log refers to nothing and is changed by nothing but its pruning by age.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -51,6 +51,11 @@ func TestSQLitePlans(t *testing.T) {
 		{"plan", planOf(t, media.PlanFilter{Limit: 50}), []string{
 			"recordings_to_archive", "recordings_to_drop", "recordings_to_expire"}},
 		{"plan of a publisher", planOf(t, media.PlanFilter{Publisher: "acme"}), []string{"recordings_by"}},
+		{"tokens of a publisher", tokensOfQuery, []string{"tokens_of_publisher"}},
+		{"audit log", auditOf(t, media.AuditFilter{}), []string{"audit_by_time"}},
+		{"audit log of a publisher", auditOf(t, media.AuditFilter{Publisher: "a"}), []string{"audit_of_publisher"}},
+		{"audit log of a token", auditOf(t, media.AuditFilter{TokenID: "a"}), []string{"audit_of_token"}},
+		{"old audit log", pruneAuditQuery, []string{"audit_by_time"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
@@ -105,6 +110,12 @@ func TestSQLitePlans(t *testing.T) {
 
 func planOf(tb testing.TB, f media.PlanFilter) string {
 	query, _, err := planQuery(f, 51)
+	noError(tb, err)
+	return query
+}
+
+func auditOf(tb testing.TB, f media.AuditFilter) string {
+	query, _, err := auditQuery(f, 51)
 	noError(tb, err)
 	return query
 }
