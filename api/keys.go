@@ -39,7 +39,7 @@ type keysOutput struct {
 
 type createdKeyOutput struct {
 	Body struct {
-		keyRow
+		KeyRow
 		Key string `json:"key" doc:"The stream key. It is shown this once"`
 	}
 }
@@ -78,7 +78,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*createdKey
 		return nil, at("path.stream", err)
 	}
 	out := &createdKeyOutput{}
-	out.Body.keyRow = newKeyRow(row)
+	out.Body.KeyRow = newKeyRow(row)
 	out.Body.Key = key
 	return out, nil
 }

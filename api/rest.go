@@ -50,6 +50,7 @@ func (s *Server) rest(router chi.Router) {
 	s.archiveRoutes(v1)
 	s.listingRoute(v1)
 
+	complete(v1.OpenAPI())
 	doc, err := json.Marshal(v1.OpenAPI())
 	if err != nil {
 		panic("BUG: OpenAPI document: " + err.Error())
@@ -84,7 +85,7 @@ func route[I, O any](
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, s.problem(ctx, err)
+			return nil, s.problem(ctx, s.blame(ctx, in, err))
 		}
 		return out, nil
 	})

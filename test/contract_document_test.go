@@ -48,9 +48,14 @@ func parseDocument(text []byte) (*document, error) {
 	if !parsed.IsOpenAPI31OrLater() {
 		return nil, fmt.Errorf("OpenAPI document of version %s, want 3.1", parsed.OpenAPI)
 	}
-	if err := parsed.Validate(context.Background(), openapi3.EnableExamplesValidation(),
-		openapi3.EnableSchemaDefaultsValidation(), openapi3.EnableMultiError()); err != nil {
+	// JSON Schema (2020-12, 6.5) lets a schema have keywords of its own; the validator asks to be told of them.
+	if err := parsed.Validate(context.Background(), openapi3.AllowExtraSiblingFields("patternDescription"),
+		openapi3.EnableExamplesValidation(), openapi3.EnableSchemaDefaultsValidation(),
+		openapi3.EnableMultiError()); err != nil {
 		return nil, fmt.Errorf("OpenAPI document: %w", err)
+	}
+	for _, schema := range parsed.Components.Schemas {
+		permitNull(schema.Value, make(map[*openapi3.Schema]bool))
 	}
 	doc := &document{T: parsed}
 	for path, item := range parsed.Paths.Map() {
@@ -62,6 +67,26 @@ func parseDocument(text []byte) (*document, error) {
 		return strings.Compare(a.path+" "+a.method, b.path+" "+b.method)
 	})
 	return doc, nil
+}
+
+// permitNull has the validator let a null pass a schema without a type, as JSON Schema does; by itself it holds such a
+// schema to be one of OpenAPI 3.0.
+func permitNull(schema *openapi3.Schema, seen map[*openapi3.Schema]bool) {
+	if schema == nil || seen[schema] {
+		return
+	}
+	seen[schema] = true
+	if schema.Type == nil && len(schema.Enum)+len(schema.OneOf)+len(schema.AnyOf)+len(schema.AllOf) == 0 {
+		schema.Type = &openapi3.Types{"null", "boolean", "object", "array", "number", "string", "integer"}
+	}
+	for _, property := range schema.Properties {
+		permitNull(property.Value, seen)
+	}
+	for _, of := range []*openapi3.SchemaRef{schema.Items, schema.AdditionalProperties.Schema} {
+		if of != nil {
+			permitNull(of.Value, seen)
+		}
+	}
 }
 
 // operation gives the one of the id, nil when the document has none.

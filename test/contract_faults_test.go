@@ -140,6 +140,7 @@ func (op *operation) bodyFaults(base request) (list []fault) {
 	raw("JSON that breaks off", `{"a":`, "body")
 	raw("no JSON", "name=show", "body")
 	raw("JSON with more behind it", `{} {}`, "body")
+	raw("a number past all", `{"a":1e400}`, "body")
 	raw("a list", "[]", "body")
 	raw("a text", `"text"`, "body")
 	raw("null", "null", "body")
@@ -198,8 +199,8 @@ func objectFaults(schema *openapi3.Schema, value map[string]any) (list []wrongVa
 			"." + unknownProperty + ": of no meaning", "." + unknownProperty, false, changed(unknownProperty, 1),
 		})
 	} else if extra.Schema != nil {
-		for _, f := range valueFaults(extra.Schema.Value, nil) {
-			list = append(list, wrongValue{".name" + f.what, ".name" + f.location, f.odd, changed("name", f.value)})
+		for _, f := range valueFaults(extra.Schema.Value, nil) { // the name may be at fault too
+			list = append(list, wrongValue{".name" + f.what, "", f.odd, changed("name", f.value)})
 		}
 	}
 	for _, name := range schema.Required {
@@ -243,7 +244,7 @@ func candidates(schema *openapi3.Schema) map[string]any {
 		"a word": "no-such-word", "an empty text": "", "blanks": "  ", "control characters": "\x01\x00\n",
 		"other signs": "ünbekannt 💥", "SQL": "' OR 1=1 --", "long text": strings.Repeat("x", 3000),
 		"a huge number": json.Number("99999999999999999999"), "a negative number": -7,
-		"a day that there is not": "2026-02-30T10:00:00Z", "a number past all": json.Number("1e400"),
+		"a day that there is not": "2026-02-30T10:00:00Z",
 	}
 	if schema.Min != nil {
 		list["below the least"] = *schema.Min - 1

@@ -23,6 +23,8 @@ type request struct {
 	header http.Header
 	body   any // nil is none; []byte goes as it is
 	want   int // the status; zero is any success
+	// patient: the answer is right once what it is about is ready; till then it is a conflict.
+	patient bool
 }
 
 // on makes a request with the path's parameters, names and values in turn.

@@ -61,7 +61,7 @@ func streamRows() map[string]func(w *world) []request {
 			return []request{
 				w.on("stream", stream).send(settingsBody()),
 				w.on("stream", stream).send(map[string]any{"srt_passphrase": ""}),
-				w.on("stream", w.past).with("dry_run", "true").send(map[string]any{"retention": "1ms"}),
+				w.on("stream", w.past).with("dry_run", "true").send(map[string]any{"retention": "1s"}),
 			}
 		},
 		"delete-stream": func(w *world) []request { return one(w.on("stream", w.freshStream())) },
@@ -103,12 +103,20 @@ func liveRows() map[string]func(w *world) []request {
 		},
 		"get-session": func(w *world) []request { return one(w.on("stream", w.live)) },
 		"end-session": func(w *world) []request {
-			return one(w.on("stream", w.kicked).with("reason", "the hall closes"))
+			stream := w.name()
+			w.publishLive(w.newStream(stream, nil))
+			awaitLive(w.tb, w.oxbow, w.publisher, stream)
+			return one(w.on("stream", stream).with("reason", "the hall closes"))
 		},
 		"switch-feed": func(w *world) []request {
-			return one(w.on("stream", w.live).send(map[string]any{"feed": "primary"}))
+			w.switchToBackup()
+			r := w.on("stream", w.live).send(map[string]any{"feed": "primary"})
+			r.patient = true // the primary stands by when it has sent a key frame
+			return one(r)
 		},
-		"list-events": func(w *world) []request { return []request{w.on("stream", w.live), w.on("stream", w.live).with("limit", "1")} },
+		"list-events": func(w *world) []request {
+			return []request{w.on("stream", w.live), w.on("stream", w.live).with("limit", "1")}
+		},
 		"add-event": func(w *world) []request {
 			return []request{
 				w.on("stream", w.live).send(map[string]any{
@@ -182,7 +190,7 @@ func changeRecording(w *world) []request {
 
 func clusterRows() map[string]func(w *world) []request {
 	return map[string]func(w *world) []request{
-		"list-nodes":    func(*world) []request { return []request{on(), on().with("role", "ingest")} },
+		"list-nodes": func(*world) []request { return []request{on(), on().with("role", "ingest")} },
 		// One process that does everything is no node: there is none to get, and none to drain.
 		"get-node":      func(*world) []request { return one(on("id", "nobody").answered(http.StatusNotFound)) },
 		"drain-node":    func(*world) []request { return one(on("id", "nobody").answered(http.StatusNotFound)) },

@@ -13,8 +13,9 @@ type world struct {
 	tb        testing.TB
 	doc       *document
 	publisher string
-	// Streams: two are live, two have a show that is over.
-	live, kicked, past, ended string
+	source    string // what its encoders send
+	// Streams: one is live, by a primary and a backup feed; two have a show that is over.
+	live, past, ended string
 	// Recordings: of live, of past (archived), and of ended (it waits for its archiving).
 	liveID, archivedID, endedID string
 	count                       int
@@ -30,13 +31,13 @@ func worldSource(tb testing.TB) string {
 	return file
 }
 
-// newWorld makes the publisher and its streams, and has two of them live. The shows of the two others are sent at once;
+// newWorld makes the publisher and its streams, and has one of them live. The shows of the two others are sent at once;
 // settle waits for them.
 func newWorld(tb testing.TB, server *oxbow, doc *document, publisher, source string) *world {
 	tb.Helper()
 	w := &world{
-		tb: tb, doc: doc, publisher: publisher, live: publisher + "-live", kicked: publisher + "-kicked",
-		past: publisher + "-past", ended: publisher + "-ended",
+		tb: tb, doc: doc, source: source, publisher: publisher, live: publisher + "-live", past: publisher + "-past",
+		ended: publisher + "-ended",
 	}
 	w.oxbow = &oxbow{tb: tb, data: server.data, http: server.http, rtmp: server.rtmp, admin: server.admin, out: server.out}
 	w.must(http.MethodPost, "/v1/publishers", map[string]any{
@@ -50,19 +51,22 @@ func newWorld(tb testing.TB, server *oxbow, doc *document, publisher, source str
 		}
 		publish(tb, "-i", source, "-c", "copy", "-f", "flv", "rtmp://"+w.rtmp+"/live/"+w.newStream(stream, settings))
 	}
-	for _, stream := range []string{w.live, w.kicked} {
-		publish(tb, "-re", "-stream_loop", "-1", "-i", source, "-c", "copy", "-f", "flv",
-			"rtmp://"+w.rtmp+"/live/"+w.newStream(stream, nil))
-	}
+	key := w.newStream(w.live, map[string]any{"backup_after": "1m"})
+	w.publishLive(key)
+	w.publishLive(key + "?backup=1")
 	return w
+}
+
+// publishLive sends a show without an end, until the test's.
+func (w *world) publishLive(key string) {
+	w.tb.Helper()
+	publish(w.tb, "-re", "-stream_loop", "-1", "-i", w.source, "-c", "copy", "-f", "flv", "rtmp://"+w.rtmp+"/live/"+key)
 }
 
 // settle waits until all of the world is there.
 func (w *world) settle() {
 	w.tb.Helper()
-	for _, stream := range []string{w.live, w.kicked} {
-		awaitLive(w.tb, w.oxbow, w.publisher, stream)
-	}
+	awaitLive(w.tb, w.oxbow, w.publisher, w.live)
 	w.liveID = w.recordings(w.publisher, w.live)[0].ID
 	over := func(stream, state string) (id string) {
 		eventually(w.tb, 20*time.Second, "the show of "+stream+" is "+state, func() bool {
@@ -140,6 +144,19 @@ func (w *world) newClip() (id string) {
 func (w *world) newEvent() (id string) {
 	w.tb.Helper()
 	return w.made(w.streamPath(w.live)+"/events", "id", map[string]any{"id": w.name()})
+}
+
+// switchToBackup waits until the live stream's backup feed is live.
+func (w *world) switchToBackup() {
+	w.tb.Helper()
+	eventually(w.tb, contractWait, "the backup feed is live", func() bool {
+		var session struct{ Feed string }
+		w.must(http.MethodGet, w.streamPath(w.live)+"/session", nil, &session)
+		if session.Feed != "backup" {
+			w.call(http.MethodPost, w.streamPath(w.live)+"/switch", map[string]any{"feed": "backup"})
+		}
+		return session.Feed == "backup"
+	})
 }
 
 // newSource sets a source that is off, on a stream of its own.
