@@ -103,15 +103,11 @@ func liveRows() map[string]func(w *world) []request {
 		},
 		"get-session": func(w *world) []request { return one(w.on("stream", w.live)) },
 		"end-session": func(w *world) []request {
-			stream := w.name()
-			w.publishLive(w.newStream(stream, nil))
-			awaitLive(w.tb, w.oxbow, w.publisher, stream)
-			return one(w.on("stream", stream).with("reason", "the hall closes"))
+			return one(w.on("stream", w.liveStream()).with("reason", "the hall closes"))
 		},
 		"switch-feed": func(w *world) []request {
-			w.switchToBackup()
-			r := w.on("stream", w.live).send(map[string]any{"feed": "primary"})
-			r.patient = true // the primary stands by when it has sent a key frame
+			r := w.on("stream", w.liveStream("?backup=1")).send(map[string]any{"feed": "backup"})
+			r.patient = true // the backup stands by when it has sent a key frame
 			return one(r)
 		},
 		"list-events": func(w *world) []request {

@@ -14,7 +14,7 @@ type world struct {
 	doc       *document
 	publisher string
 	source    string // what its encoders send
-	// Streams: one is live, by a primary and a backup feed; two have a show that is over.
+	// Streams: one is live, two have a show that is over.
 	live, past, ended string
 	// Recordings: of live, of past (archived), and of ended (it waits for its archiving).
 	liveID, archivedID, endedID string
@@ -51,9 +51,7 @@ func newWorld(tb testing.TB, server *oxbow, doc *document, publisher, source str
 		}
 		publish(tb, "-i", source, "-c", "copy", "-f", "flv", "rtmp://"+w.rtmp+"/live/"+w.newStream(stream, settings))
 	}
-	key := w.newStream(w.live, map[string]any{"backup_after": "1m"})
-	w.publishLive(key)
-	w.publishLive(key + "?backup=1")
+	w.publishLive(w.newStream(w.live, nil))
 	return w
 }
 
@@ -61,6 +59,19 @@ func newWorld(tb testing.TB, server *oxbow, doc *document, publisher, source str
 func (w *world) publishLive(key string) {
 	w.tb.Helper()
 	publish(w.tb, "-re", "-stream_loop", "-1", "-i", w.source, "-c", "copy", "-f", "flv", "rtmp://"+w.rtmp+"/live/"+key)
+}
+
+// liveStream makes a stream that is live, by a feed for each suffix of its key beside the primary one.
+func (w *world) liveStream(feeds ...string) (stream string) {
+	w.tb.Helper()
+	stream = w.name()
+	key := w.newStream(stream, map[string]any{"backup_after": "1m"})
+	w.publishLive(key)
+	awaitLive(w.tb, w.oxbow, w.publisher, stream)
+	for _, feed := range feeds {
+		w.publishLive(key + feed)
+	}
+	return stream
 }
 
 // settle waits until all of the world is there.
@@ -144,19 +155,6 @@ func (w *world) newClip() (id string) {
 func (w *world) newEvent() (id string) {
 	w.tb.Helper()
 	return w.made(w.streamPath(w.live)+"/events", "id", map[string]any{"id": w.name()})
-}
-
-// switchToBackup waits until the live stream's backup feed is live.
-func (w *world) switchToBackup() {
-	w.tb.Helper()
-	eventually(w.tb, contractWait, "the backup feed is live", func() bool {
-		var session struct{ Feed string }
-		w.must(http.MethodGet, w.streamPath(w.live)+"/session", nil, &session)
-		if session.Feed != "backup" {
-			w.call(http.MethodPost, w.streamPath(w.live)+"/switch", map[string]any{"feed": "backup"})
-		}
-		return session.Feed == "backup"
-	})
 }
 
 // newSource sets a source that is off, on a stream of its own.
