@@ -17,8 +17,7 @@ func accessRows() map[string]func(w *world) []request {
 		"list-tokens":  func(w *world) []request { w.newToken("read"); return []request{on(), on().with("limit", "1")} },
 		"get-token":    func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
 		"revoke-token": func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
-		"delete-token": func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
-		"get-caller":   func(*world) []request { return one(on()) },
+		"get-own-token": func(*world) []request { return one(on()) },
 		"list-audit": func(w *world) []request {
 			return []request{
 				on(), on().with("publisher", w.publisher).with("operation", "create-stream").with("limit", "1"),
@@ -28,15 +27,13 @@ func accessRows() map[string]func(w *world) []request {
 
 		"create-playback-key": func(w *world) []request {
 			return []request{
-				w.on().send(map[string]any{"alg": "HS256"}), w.on().send(map[string]any{"alg": "EdDSA"}),
+				w.on().send(map[string]any{"algorithm": "HS256", "label": "site", "expires_at": "2036-01-01T00:00:00Z"}),
+				w.on().send(map[string]any{"algorithm": "EdDSA"}), w.on(),
 			}
 		},
 		"list-playback-keys": func(w *world) []request { w.newPlaybackKey(); return one(w.on()) },
 		"get-playback-key":   func(w *world) []request { return one(w.on("kid", w.newPlaybackKey())) },
 		"revoke-playback-key": func(w *world) []request {
-			return one(w.on("kid", w.newPlaybackKey()))
-		},
-		"delete-playback-key": func(w *world) []request {
 			return one(w.on("kid", w.newPlaybackKey()))
 		},
 		"create-playback-token": func(w *world) []request {
@@ -64,36 +61,44 @@ func (w *world) newToken(scopes ...string) (token, id string) {
 // newPlaybackKey makes a key whose secret the server has.
 func (w *world) newPlaybackKey() (kid string) {
 	w.tb.Helper()
-	return w.made("/v1/publishers/"+w.publisher+"/playback-keys", "kid", map[string]any{"alg": "HS256"})
+	return w.made("/v1/publishers/"+w.publisher+"/playback-keys", "kid", map[string]any{"algorithm": "HS256"})
 }
 
 // outboxRows are those about the log of events, and those who are told of them.
 func outboxRows() map[string]func(w *world) []request {
-	webhook := func(w *world) map[string]any {
+	webhook := func(w *world, url string) map[string]any {
 		return map[string]any{
-			"publisher": w.publisher, "url": "https://receiver.example/" + w.publisher, "events": []string{"recording.ended"},
-			"label": w.name(), "enabled": false,
+			"publisher": w.publisher, "url": url, "events": []string{"recording.ended"}, "label": w.name(), "enabled": false,
 		}
 	}
-	made := func(w *world) string { return w.made("/v1/webhooks", "id", webhook(w)) }
+	one := func(w *world) request { // nobody listens there
+		return on("webhook", w.made("/v1/webhooks", "id", webhook(w, "http://127.0.0.1:9/")))
+	}
 	return map[string]func(w *world) []request{
-		"list-event-log": func(w *world) []request {
-			return []request{on(), on().with("publisher", w.publisher).with("limit", "1")}
+		"list-log": func(w *world) []request {
+			return []request{
+				on().with("publisher", w.publisher).with("order", "asc").with("after", "1").with("limit", "5"), on(),
+				on().with("type", "recording.ended").with("since", "2026-01-01T00:00:00Z"),
+			}
 		},
-		"stream-event-log": func(w *world) []request {
-			return []request{on(), on().with("publisher", w.publisher)}
+		"follow-log": func(w *world) []request { return []request{on(), on().with("publisher", w.publisher)} },
+
+		"create-webhook": func(w *world) []request {
+			return []request{on().send(webhook(w, "https://receiver.example/"+w.publisher))}
 		},
-		"create-webhook": func(w *world) []request { return one(on().send(webhook(w))) },
-		"list-webhooks":  func(w *world) []request { made(w); return []request{on(), on().with("limit", "1")} },
-		"get-webhook":    func(w *world) []request { return one(on("id", made(w))) },
-		"change-webhook": func(w *world) []request {
-			return one(on("id", made(w)).send(map[string]any{"label": w.name(), "events": []string{"recording.archived"}}))
+		"list-webhooks": func(w *world) []request { one(w); return []request{on(), on().with("limit", "1")} },
+		"get-webhook":   func(w *world) []request { return []request{one(w)} },
+		"update-webhook": func(w *world) []request {
+			return []request{one(w).send(map[string]any{"label": w.name(), "events": []string{"recording.archived"}})}
 		},
-		"delete-webhook":  func(w *world) []request { return one(on("id", made(w))) },
-		"list-deliveries": func(w *world) []request { return one(on("id", made(w))) },
-		"replay-webhook": func(w *world) []request {
-			return one(on("id", made(w)).send(map[string]any{"since": "2026-01-01T00:00:00Z"}))
+		"rotate-webhook": func(w *world) []request {
+			return []request{one(w).send(map[string]any{"overlap": "1h"}), one(w)}
 		},
-		"test-webhook": func(w *world) []request { return one(on("id", made(w))) },
+		"delete-webhook":  func(w *world) []request { return []request{one(w)} },
+		"list-deliveries": func(w *world) []request { return []request{one(w)} },
+		"replay-events": func(w *world) []request {
+			return []request{one(w).send(map[string]any{"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"})}
+		},
+		"test-webhook": func(w *world) []request { return []request{one(w)} },
 	}
 }
