@@ -14,9 +14,9 @@ func accessRows() map[string]func(w *world) []request {
 				on().send(map[string]any{"label": w.name(), "scopes": []string{"admin"}}),
 			}
 		},
-		"list-tokens":  func(w *world) []request { w.newToken("read"); return []request{on(), on().with("limit", "1")} },
-		"get-token":    func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
-		"revoke-token": func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
+		"list-tokens":   func(w *world) []request { w.newToken("read"); return []request{on(), on().with("limit", "1")} },
+		"get-token":     func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
+		"revoke-token":  func(w *world) []request { _, id := w.newToken("read"); return one(on("id", id)) },
 		"get-own-token": func(*world) []request { return one(on()) },
 		"list-audit": func(w *world) []request {
 			return []request{
