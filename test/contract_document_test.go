@@ -205,7 +205,9 @@ func bodyConforms(response *openapi3.Response, a answer) error {
 // allows says why a schema refuses a value, nil when it does not.
 func allows(schema *openapi3.Schema, value any) error {
 	return schema.VisitJSON(value, openapi3.EnableJSONSchema2020(), openapi3.EnableFormatValidation(),
-		openapi3.MultiErrors())
+		openapi3.MultiErrors(), openapi3.SetSchemaErrorMessageCustomizer(func(e *openapi3.SchemaError) string {
+			return fmt.Sprintf("at /%s: %s", strings.Join(e.JSONPointer(), "/"), e.Reason) // without the schema's text
+		}))
 }
 
 // fromText reads a header's or parameter's text as its schema's type.
