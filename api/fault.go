@@ -24,24 +24,28 @@ func nameMissing(e *huma.ErrorDetail) {
 // there is no stream, and without the stream no key.
 func (s *Server) blame(ctx context.Context, in any, err error) error {
 	var located *locatedError
-	if !errors.Is(err, media.ErrNotFound) || !errors.As(err, &located) || !strings.HasPrefix(located.location, "path.") {
+	if !errors.Is(err, media.ErrNotFound) || !errors.As(err, &located) {
 		return err
 	}
-	of, ok := in.(interface {
+	if of, ok := in.(interface{ publisher() (string, error) }); ok {
+		name, bad := of.publisher()
+		if bad != nil {
+			return err // it is of this one already
+		}
+		if _, missing := s.deps.Publishers.Publisher(ctx, name); errors.Is(missing, media.ErrNotFound) {
+			return at("path.publisher", missing)
+		}
+	}
+	if of, ok := in.(interface {
 		path() (media.StreamPath, error)
-	})
-	if !ok {
-		return err
-	}
-	path, bad := of.path()
-	if bad != nil {
-		return err // it is of the first already
-	}
-	if _, missing := s.deps.Publishers.Publisher(ctx, path.Publisher); errors.Is(missing, media.ErrNotFound) {
-		return at("path.publisher", missing)
-	}
-	if _, missing := s.deps.Streams.Stream(ctx, path); errors.Is(missing, media.ErrNotFound) {
-		return at("path.stream", missing)
+	}); ok {
+		path, bad := of.path()
+		if bad != nil {
+			return err
+		}
+		if _, missing := s.deps.Streams.Stream(ctx, path); errors.Is(missing, media.ErrNotFound) {
+			return at("path.stream", missing)
+		}
 	}
 	return err
 }

@@ -133,7 +133,7 @@ func (d *document) check(op *operation) error {
 func everyAnswer(header string) bool {
 	return slices.Contains([]string{
 		"Content-Type", "Content-Length", "Date", "Connection", "Transfer-Encoding", "Cache-Control", "Vary",
-		"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Www-Authenticate", "Retry-After",
+		"Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "X-Accel-Buffering",
 	}, header) || strings.HasPrefix(header, "Access-Control-") || strings.HasPrefix(strings.ToLower(header), "ratelimit") ||
 		strings.HasPrefix(strings.ToLower(header), "x-ratelimit")
 }

@@ -92,8 +92,8 @@ func queryFaults(p *openapi3.Parameter) (list []fault) {
 func headerFaults(p *openapi3.Parameter) (list []fault) {
 	location := "header." + p.Name
 	for what, text := range texts(p.Schema.Value) {
-		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-			continue // no client sends it
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(text) == "" {
+			continue // no client sends it, or none can tell it from nothing
 		}
 		list = append(list, fault{
 			what: location + ": " + what, location: location,

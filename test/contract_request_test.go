@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -80,11 +81,8 @@ type answer struct {
 	sent   string // the request, for people
 }
 
-// maxAnswer bounds what is read of an answer, and streamWait how long one without an end is read.
-const (
-	maxAnswer  = 4 << 20
-	streamWait = 200 * time.Millisecond
-)
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 4 << 20
 
 // do sends a request to an operation. An empty token is none.
 func (op *operation) do(tb testing.TB, server *oxbow, token string, r request) answer {
@@ -136,8 +134,9 @@ func (op *operation) do(tb testing.TB, server *oxbow, token string, r request) a
 		a.sent += fmt.Sprintf("\n\t\t%.600s", text)
 	}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		time.AfterFunc(streamWait, cancel)
-		a.body, _ = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // it ends by the cancel alone
+		if a.body, err = bufio.NewReader(resp.Body).ReadBytes('\n'); err != nil { // it has no end
+			tb.Fatalf("%s: %s: %v", op.OperationID, a.sent, err)
+		}
 		return a
 	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
