@@ -33,9 +33,9 @@ func mayBeNull(s *huma.Schema, properties ...string) *huma.Schema {
 	return s
 }
 
-// complete adds to the document what the routes do not tell of themselves: the answers to a dry run, where the work
-// itself is answered otherwise, and the headers of refusals.
-func complete(doc *huma.OpenAPI) {
+// documentAnswers adds to the document the answers that the routes do not tell of themselves: to a dry run, where the
+// work itself is answered otherwise, and the headers of refusals.
+func documentAnswers(doc *huma.OpenAPI) {
 	for _, path := range doc.Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
 			if op == nil {
@@ -78,7 +78,8 @@ func documentRefusal(status string, r *huma.Response) {
 	}{
 		{"Retry-After", "Seconds to wait before the next try", huma.TypeInteger,
 			[]int{http.StatusTooManyRequests, http.StatusServiceUnavailable}},
-		{"WWW-Authenticate", "How to prove who asks (RFC 9110, 11.6.1)", huma.TypeString, []int{http.StatusUnauthorized}},
+		{"WWW-Authenticate", "How to prove who asks (RFC 9110, 11.6.1)", huma.TypeString,
+			[]int{http.StatusUnauthorized, http.StatusForbidden}},
 	} {
 		for _, of := range header.of {
 			if _, has := headers[header.name]; !has && (status == "default" || status == strconv.Itoa(of)) {
