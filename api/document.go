@@ -8,13 +8,15 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// StreamRow, PublisherRow and KeyRow are the rows under names that huma sees where a larger answer embeds one: of an
-// embedded type without a capital it documents nothing.
-type (
-	StreamRow    = streamRow
-	PublisherRow = publisherRow
-	KeyRow       = keyRow
-)
+// StreamRow is streamRow under a name that huma sees where a larger answer embeds it: of an embedded type without a
+// capital it documents nothing.
+type StreamRow = streamRow
+
+// PublisherRow is publisherRow for larger answers, as StreamRow is.
+type PublisherRow = publisherRow
+
+// KeyRow is keyRow for larger answers, as StreamRow is.
+type KeyRow = keyRow
 
 // TransformSchema says what huma can't say of a pointer to an object: that it may be null.
 func (*recordingRow) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
