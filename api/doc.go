@@ -10,7 +10,7 @@
 //
 //  1. Every error is a problem document, and every 4xx that a value caused names the value in errors[].location
 //     ("body.archive_delay", "query.limit", "path.recording"): of a path the first that is not there, of what is
-//     missing its name. The OpenAPI document tells every status, header and property of the answers (test/contract_test.go).
+//     missing its name. The OpenAPI document tells every status, header and property of the answers.
 //  2. What the client did not mean is refused, never ignored: unknown fields, unknown query parameters, null.
 //  3. Without a token only what its publisher lists is shown, and of that no more than a viewer needs.
 //  4. A key leaves the server once, in the answer to its creation.
