@@ -71,7 +71,7 @@ func TestClipBoundsAreChecked(t *testing.T) {
 		`{"start":5,"end":"2026-11-01T00:01:04Z"}`:                      "body.end",
 		`{"start":5,"end":70}`:                                          "body.end",
 		`{"start":5,"end":1e300}`:                                       "body.end",
-		`{"start":5}`:                                                   "body",
+		`{"start":5}`:                                                   "body.end",
 		`{"start":5,"end":true}`:                                        "body.end",
 		`{"start":5,"end":9,"name":"` + strings.Repeat("x", 201) + `"}`: "body.name",
 		`{"start":5,"end":9,"name":"a\u0000b"}`:                         "body.name",

@@ -119,8 +119,11 @@ func (s *Server) liveStream(ctx context.Context, in StreamPath) (media.Stream, e
 // ofGroup says where the events of a stream are that has no recording of its own.
 func ofGroup(st media.Stream, err error) error {
 	if group := st.Settings.Group; group != "" && errors.Is(err, media.ErrConflict) {
-		return fmt.Errorf("%w; %s is in group %q, whose recording it is a rendition of: use that stream's events", err,
+		err = fmt.Errorf("%w; %s is in group %q, whose recording it is a rendition of: use that stream's events", err,
 			st.Path, group)
+	}
+	if errors.Is(err, media.ErrConflict) {
+		return at("path.stream", err) // it is not live; a FieldError names its own
 	}
 	return err
 }
@@ -142,7 +145,10 @@ func (s *Server) addEvent(ctx context.Context, in *addEventInput) (*eventOutput,
 		e.StartDate = *in.Body.StartDate
 	}
 	added, err := s.deps.Events.AddEvent(ctx, st.Path, e)
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrExists):
+		return nil, at("body.id", err)
+	case err != nil:
 		return nil, ofGroup(st, err)
 	}
 	return &eventOutput{
@@ -157,7 +163,10 @@ func (s *Server) completeEvent(ctx context.Context, in *completeEventInput) (*ev
 		return nil, err
 	}
 	whole, err := s.deps.Events.CompleteEvent(ctx, st.Path, in.Body.event(in.ID))
-	if err != nil {
+	switch {
+	case errors.Is(err, media.ErrNotFound):
+		return nil, at("path.id", err)
+	case err != nil:
 		return nil, ofGroup(st, err)
 	}
 	return &eventOutput{Body: whole}, nil

@@ -27,9 +27,9 @@ func (s *Server) feedRoutes(v1 huma.API) {
 	route(s, v1, http.MethodPost, path, "switch-feed", "Make the other of a stream's two publishers live", s.switchFeed,
 		func(op *huma.Operation) {
 			op.DefaultStatus = http.StatusNoContent
-			op.Description = "Viewers see one discontinuity. The feed that is live stays so if it is asked for. A backup that " +
-				"took over by itself stays live until this asks for the primary. 404: nobody publishes the stream; 409: that " +
-				"feed is not connected, or sends nothing."
+			op.Description = "Viewers see one discontinuity. A backup that took over by itself stays live until this asks " +
+				"for the primary. 404: nobody publishes the stream; 409: that feed is live already, is not connected, or sends " +
+				"nothing."
 		})
 }
 

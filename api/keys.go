@@ -42,7 +42,7 @@ type keysOutput struct {
 
 type createdKeyOutput struct {
 	Body struct {
-		keyRow
+		KeyRow
 		Key string `json:"key" doc:"The stream key. It is shown this once"`
 	}
 }
@@ -81,7 +81,7 @@ func (s *Server) createKey(ctx context.Context, in *createKeyInput) (*createdKey
 		return nil, at("path.stream", err)
 	}
 	out := &createdKeyOutput{}
-	out.Body.keyRow = newKeyRow(row)
+	out.Body.KeyRow = newKeyRow(row)
 	out.Body.Key = key
 	return out, nil
 }

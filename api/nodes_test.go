@@ -123,6 +123,7 @@ func TestSwitchFeed(t *testing.T) {
 			return nil
 		}
 	})
+	f.stream(live, false)
 	for _, c := range []struct {
 		status       int
 		stream, body string

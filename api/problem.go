@@ -94,7 +94,7 @@ func (s *Server) problem(ctx context.Context, err error) *huma.ErrorModel {
 	if errors.As(err, &field) {
 		detail.Location, detail.Message = "body."+field.Field, field.Want
 	}
-	if errors.As(err, &located) {
+	if errors.As(err, &located) && (field == nil || !strings.HasPrefix(located.location, "path.")) {
 		detail.Location = located.location
 	}
 	if detail.Location != "" {
@@ -162,6 +162,7 @@ func explain(ctx huma.Context, _ string, v any) (any, error) {
 		}
 	}
 	for _, e := range p.Errors {
+		nameMissing(e)
 		advise(e)
 	}
 	if len(p.Errors) > maxDetails {

@@ -147,7 +147,7 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 	case err != nil:
 		return nil, at("path.publisher", err)
 	}
-	out.Body.publisherRow = newPublisherRow(p)
+	out.Body.PublisherRow = newPublisherRow(p)
 	return out, nil
 }
 

@@ -52,6 +52,7 @@ func (s *Server) rest(router chi.Router) {
 	s.auditRoutes(v1)
 	s.listingRoute(v1)
 
+	documentAnswers(v1.OpenAPI())
 	doc, err := json.Marshal(v1.OpenAPI())
 	if err != nil {
 		panic("BUG: OpenAPI document: " + err.Error())
@@ -87,7 +88,7 @@ func route[I, O any](
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, s.problem(ctx, err)
+			return nil, s.problem(ctx, s.blame(ctx, in, err))
 		}
 		return out, nil
 	})

@@ -90,14 +90,14 @@ func newPreviewRow(v media.Preview) *previewRow {
 // changedPublisher is the answer to a change of settings: those in force then, and what a dry run shows.
 type changedPublisher struct {
 	Body struct {
-		publisherRow
+		PublisherRow
 		DryRun *previewRow `json:"dry_run,omitempty" doc:"What the change would make due; only of a dry run"`
 	}
 }
 
 type changedStream struct {
 	Body struct {
-		streamRow
+		StreamRow
 		DryRun *previewRow `json:"dry_run,omitempty" doc:"What the change would make due; only of a dry run"`
 	}
 }

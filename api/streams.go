@@ -48,7 +48,7 @@ type streamsOutput struct {
 type createdStreamOutput struct {
 	Location string `header:"Location"`
 	Body     struct {
-		streamRow
+		StreamRow
 		Key string `json:"key" doc:"The first stream key. It is shown this once"`
 	}
 }
@@ -130,7 +130,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		return nil, err
 	}
 	out := &createdStreamOutput{Location: "/v1/publishers/" + publisher + "/streams/" + in.Body.Name}
-	out.Body.streamRow = s.newStreamRow(st)
+	out.Body.StreamRow = s.newStreamRow(st)
 	out.Body.Key = key
 	return out, nil
 }
@@ -186,7 +186,7 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 	case err != nil:
 		return nil, at("path.stream", err)
 	}
-	out.Body.streamRow = s.newStreamRow(st)
+	out.Body.StreamRow = s.newStreamRow(st)
 	return out, nil
 }
 
