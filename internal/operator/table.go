@@ -172,18 +172,19 @@ func (r *rows) show(objects []object) error {
 		}
 		cells := make([]string, len(r.paths))
 		for i, path := range r.paths {
-			cells[i] = r.cell(o, path)
+			limit := 60
+			if r.call.Wide || i == len(r.paths)-1 {
+				limit = maxCell
+			}
+			cells[i] = cell(o, path, limit)
 		}
 		_, _ = fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 	}
 	return w.Flush()
 }
 
-func (r *rows) cell(o object, path string) string {
-	limit := 60
-	if r.call.Wide {
-		limit = maxCell
-	}
+// cell gives what a column shows of a thing, in at most limit bytes.
+func cell(o object, path string, limit int) string {
 	var parts []string
 	for name := range strings.SplitSeq(path, "/") {
 		if value := o.get(name); value != nil && value != "" || !strings.Contains(path, "/") {
@@ -218,9 +219,19 @@ func showAll(out io.Writer, o object) error {
 func writeFields(w io.Writer, prefix string, o object) {
 	for _, f := range o {
 		name := prefix + clean(f.name, maxCell)
-		if inner, ok := f.value.(object); ok && len(inner) > 0 {
-			writeFields(w, name+".", inner)
-			continue
+		switch v := f.value.(type) {
+		case object:
+			if len(v) > 0 {
+				writeFields(w, name+".", v)
+				continue
+			}
+		case []any:
+			if things, ok := objects(v); ok {
+				for i, thing := range things {
+					writeFields(w, name+"."+strconv.Itoa(i)+".", thing)
+				}
+				continue
+			}
 		}
 		text := human(name, f.value)
 		if moment, ok := f.value.(string); ok && isMoment(name) {
@@ -228,6 +239,19 @@ func writeFields(w io.Writer, prefix string, o object) {
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, text) // Flush gives the error
 	}
+}
+
+// objects gives a list that has objects alone, and at least one.
+func objects(list []any) ([]object, bool) {
+	var all []object
+	for _, item := range list {
+		o, ok := item.(object)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, o)
+	}
+	return all, len(all) > 0
 }
 
 // relative says how far from now a time is, with a blank before; nothing where the text is no time.
@@ -240,6 +264,8 @@ func relative(text string) string {
 	switch {
 	case d.Abs() > 10000*time.Hour:
 		return ""
+	case d.Abs() < time.Second:
+		return " (now)"
 	case d < 0:
 		return " (in " + humanSpan(-d) + ")"
 	}
