@@ -26,7 +26,7 @@ import (
 //	publish NAME KEY        starts an encoder with the key
 //	gone NAME               waits until that encoder has ended
 //	restart                 waits until the server has ended, and starts it again
-//	[api:ID]                the server has the operation of this id
+//	[api:NAME]              the server's OpenAPI document has the operation, by its id, or the path
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/cli/*.txtar")
@@ -75,6 +75,9 @@ func (s *cliScript) condition(name string) (bool, error) {
 	}
 	if err := json.Unmarshal(s.o.get("/v1/openapi.json"), &doc); err != nil {
 		return false, err
+	}
+	if _, ok := doc.Paths[id]; ok {
+		return true, nil
 	}
 	for _, path := range doc.Paths {
 		for _, text := range path {

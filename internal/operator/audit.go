@@ -25,7 +25,7 @@ func (l *ListAudit) Run(c *Call) error {
 	return c.list("/v1/audit", url.Values(q), l.Paging, table{
 		columns: []string{
 			"AT=at", "TOKEN=token_label", "PUBLISHER=publisher", "OPERATION=operation", "STATUS=status", "REMOTE=remote",
-			"PATH=path", "+FIELDS=fields", "+TOKEN ID=token", "+METHOD=method",
+			"PATH=path", "+FIELDS=fields", "+TOKEN ID=token_id", "+METHOD=method",
 		},
 		id: by("id"),
 	})

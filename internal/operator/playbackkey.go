@@ -26,7 +26,7 @@ type ListPlaybackKeys struct {
 func (l *ListPlaybackKeys) Run(c *Call) error {
 	return c.list(place("/v1/publishers/", l.Publisher, "/playback-keys"), nil, l.Paging, table{
 		columns: []string{
-			"KID=kid", "ALG=alg", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "SIGNS HERE=signs",
+			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "SIGNS HERE=signs",
 		},
 		id: by("kid"),
 	})
@@ -47,22 +47,20 @@ func (s *ShowPlaybackKey) Run(c *Call) error {
 type CreatePlaybackKey struct {
 	Publisher string `arg:"" help:"Whose key."`
 	KID       string `name:"kid" placeholder:"ID" help:"Its id. Default: the server makes one."`
-	Alg       string `name:"alg" enum:"HS256,EdDSA" default:"HS256" placeholder:"ALG" help:"${enum} (default: ${default})."`
-	PublicKey string `name:"public-key" placeholder:"FILE" help:"EdDSA: the public key, as PEM or JWK, of a pair whose private key only you have; - is stdin."`
+	Alg       string `name:"alg" placeholder:"ALG" help:"HS256 or EdDSA. Default: HS256, with --public-key EdDSA."`
+	PublicKey string `name:"public-key" placeholder:"FILE" help:"EdDSA: the public key, as PEM or the x of its JWK, of a pair whose private key only you have; - is stdin."`
 	Label     string `name:"label" placeholder:"TEXT" help:"Who has the key: for people."`
 	Expires   ahead  `name:"expires" placeholder:"WHEN" help:"When its tokens end: a duration from now like 720h, or a time. Default: never."`
 }
 
 // Run makes it.
 func (k *CreatePlaybackKey) Run(c *Call) error {
-	body := fields{"alg": k.Alg}
+	body := fields{}
+	body.text("algorithm", k.Alg)
 	body.text("kid", k.KID)
 	body.text("label", k.Label)
 	body.text("expires_at", rfc3339(k.Expires.Time))
 	if k.PublicKey != "" {
-		if k.Alg != "EdDSA" {
-			return usage("--public-key goes with --alg EdDSA")
-		}
 		text, err := c.readFile(k.PublicKey, maxKeyFile)
 		if err != nil {
 			return fmt.Errorf("--public-key: %w", err)

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// maxToken bounds what is shown of a playback token, and of a URL with one, in bytes.
+const maxToken = 8192
+
 // PlayToken is `oxbow token play`.
 type PlayToken struct {
 	Scope     scopeName `arg:"" name:"publisher[/stream]" help:"What may be watched: one stream, or all of a publisher."`
@@ -50,7 +53,10 @@ func (p *PlayToken) Run(c *Call) error {
 		return err
 	}
 	return c.print(answer, by("token"), func(out io.Writer, o object) error {
-		_, err := fmt.Fprintln(out, clean(o.text("token"), maxAnswer))
+		if url := o.text("url"); url != "" {
+			c.note("Players open %s", clean(url, maxToken))
+		}
+		_, err := fmt.Fprintln(out, clean(o.text("token"), maxToken))
 		return err
 	})
 }

@@ -66,7 +66,7 @@ func (p *CreatePublisher) Run(c *Call) error {
 // SetPublisher is `oxbow publisher set`.
 type SetPublisher struct {
 	Publisher string   `arg:"" help:"Its name."`
-	Settings  []string `arg:"" name:"setting" sep:"none" help:"NAME=VALUE, like retention=24h; NAME=@FILE takes the value from a file."`
+	Settings  []string `arg:"" name:"setting" optional:"" sep:"none" help:"NAME=VALUE, like retention=24h; NAME=@FILE takes the value from a file."`
 	Change    `embed:""`
 }
 
@@ -95,7 +95,8 @@ type Match struct {
 // Change is the flags of a change of settings.
 type Change struct {
 	Match  `embed:""`
-	DryRun bool `name:"dry-run" help:"Change nothing: say which recordings the change would have deleted, dropped or spared."`
+	Reset  []string `name:"reset" placeholder:"NAME" help:"Take a setting back: a stream gets its publisher's, a publisher the default; may be repeated."`
+	DryRun bool     `name:"dry-run" help:"Change nothing: say which recordings the change would have deleted, dropped or spared."`
 }
 
 // change sets settings of a publisher or stream, and prints those that were set, and what a dry run shows.
@@ -106,6 +107,15 @@ func (c *Call) change(
 	if err != nil {
 		return err
 	}
+	if len(body) == 0 && len(how.Reset) == 0 {
+		return usage("nothing to set: give NAME=VALUE or --reset NAME")
+	}
+	for _, name := range how.Reset {
+		if known := knownSettings(); known[name] == nil {
+			return usage("--reset: setting %.80q is unknown: %s", name, suggest(name, known))
+		}
+	}
+	fields(body).texts("reset", how.Reset)
 	r := Request{Method: http.MethodPatch, Path: path, Body: body, IfMatch: how.IfMatch}
 	if how.DryRun {
 		r.Query = url.Values{"dry_run": {"true"}}
@@ -122,7 +132,7 @@ func (c *Call) change(
 			_, _ = fmt.Fprintf(w, "%s has\n", what)
 		}
 		for _, f := range o {
-			if _, set := body[f.name]; set {
+			if _, set := body[f.name]; set || slices.Contains(how.Reset, f.name) {
 				_, _ = fmt.Fprintf(w, "  %s\t%s\n", f.name, human(f.name, f.value))
 			}
 		}

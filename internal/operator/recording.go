@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -69,7 +70,7 @@ func (l *ListRecordings) Run(c *Call) error {
 	q.texts("label", l.Label)
 	q.text("name", l.Name)
 	if l.Kind != "all" {
-		q.text("kind", l.Kind)
+		q.text("clips", strconv.FormatBool(l.Kind == "clips"))
 	}
 	if l.MinDuration > 0 {
 		q.text("min_duration", l.MinDuration.String())

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
@@ -63,8 +64,8 @@ func readSigningKey(text []byte, alg, kid string) (signingKey, error) {
 func readKeyDocument(text []byte) (signingKey, error) {
 	var doc struct {
 		KID     string `json:"kid"`
-		Alg     string `json:"alg"`
-		Kind    string `json:"kty"`
+		Alg     string `json:"alg"`       // of a JWK
+		Algo    string `json:"algorithm"` // of the API
 		Secret  string `json:"secret"`
 		K       string `json:"k"`
 		Private string `json:"private_key"`
@@ -92,8 +93,8 @@ func readKeyDocument(text []byte) (signingKey, error) {
 	default:
 		err = errors.New("it has no secret and no private key: only what create printed has them")
 	}
-	if err == nil && doc.Alg != "" && doc.Alg != key.alg {
-		err = fmt.Errorf("alg says %.20q, and the key is one of %s", doc.Alg, key.alg)
+	if said := cmp.Or(doc.Alg, doc.Algo); err == nil && said != "" && said != key.alg {
+		err = fmt.Errorf("it says that its algorithm is %.20q, and it is a key of %s", said, key.alg)
 	}
 	key.id = doc.KID
 	return key, err

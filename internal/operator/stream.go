@@ -62,7 +62,7 @@ func (s *CreateStream) Run(c *Call) error {
 // SetStream is `oxbow stream set`.
 type SetStream struct {
 	Stream   streamName `arg:"" help:"PUBLISHER/STREAM."`
-	Settings []string   `arg:"" name:"setting" sep:"none" help:"NAME=VALUE, like retention=24h; NAME=@FILE takes the value from a file."`
+	Settings []string   `arg:"" name:"setting" optional:"" sep:"none" help:"NAME=VALUE, like retention=24h; NAME=@FILE takes the value from a file."`
 	Change   `embed:""`
 }
 
