@@ -41,21 +41,21 @@ func helpGroups() kong.Option {
 // OXBOW_CLUSTER must not silently narrow a list. The configuration file does not set them either.
 func noEnvars() kong.Option {
 	settings := []string{"api", "token", "token-file", "timeout"}
-	var clear func(*kong.Node)
-	clear = func(n *kong.Node) {
+	var ofOneCall func(*kong.Node)
+	ofOneCall = func(n *kong.Node) {
 		for _, flag := range n.Flags {
 			if !slices.Contains(settings, flag.Name) {
 				flag.Envs, flag.Tag.Envs = nil, nil
 			}
 		}
 		for _, child := range n.Children {
-			clear(child)
+			ofOneCall(child)
 		}
 	}
 	return kong.PostBuild(func(k *kong.Kong) error {
 		for _, command := range k.Model.Children {
 			if command.Group != nil && command.Group.Key == "operate" {
-				clear(command)
+				ofOneCall(command)
 			}
 		}
 		return nil

@@ -56,7 +56,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	cfg.URL = strings.TrimSuffix(strings.TrimSuffix(cfg.URL, "/"), "/v1")
 	if cfg.Token == "" {
-		return nil, UsageError{errors.New("no token: put it into OXBOW_TOKEN, or into a file for --token-file; " + tokenAdvice)}
+		return nil, usage("no token: put it into OXBOW_TOKEN, or into a file for --token-file; %s", tokenAdvice)
 	}
 	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, UsageError{errors.New("the token has characters that no token has: is it the whole of its line?")}
@@ -77,7 +77,7 @@ type Request struct {
 	Creates bool
 }
 
-// Do sends a request and gives the JSON of the answer, nil if that has none. An answer that is an error is an *APIError.
+// Do sends a request and gives the JSON of the answer, nil if that has none. What the API says is wrong is an *APIError.
 func (c *Client) Do(ctx context.Context, r Request) (json.RawMessage, error) {
 	var body []byte
 	if r.Body != nil {

@@ -11,13 +11,15 @@
 //
 // # Invariants
 //
-//  1. Data goes to stdout, and all else to stderr. With --json stdout has JSON only: an object as the API gave it, a list
-//     as one array of the API's items, a stream as one object a line. With --quiet it has one id a line; of what is made
-//     with a secret, the secret.
+//  1. Data goes to stdout, and all else to stderr. With --json stdout has JSON only: an object as the API gave it, a
+//     list as one array of the API's items, a stream as one object a line. With --quiet it has one id a line; of what
+//     is made with a secret, the secret.
 //  2. A list prints at most --limit items, and says on stderr that there are more; --all prints all. It holds one page
 //     in memory.
-//  3. What comes from the API is bounded before it is read, and nothing of it reaches a terminal as a control character.
+//  3. What comes from the API is bounded before it is read, and nothing of it reaches a terminal as a control
+//     character.
 //  4. The token goes to the host of --api only: redirects are not followed.
-//  5. An error names the field at fault, and says what to do. Usage errors are UsageError, found before anything is sent.
+//  5. An error names the field at fault, and says what to do. Usage errors are UsageError, found before anything is
+//     sent.
 //  6. A request is sent again only where that changes nothing: after 429, and a GET also after 503.
 package operator

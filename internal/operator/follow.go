@@ -68,7 +68,7 @@ func (c *Client) Follow(ctx context.Context, f Feed) error {
 		case errors.As(err, &taken):
 			return taken.error
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end that was asked for
 		case errors.As(err, &told) && told.Status < 500 && told.Status != http.StatusTooManyRequests, !worked && told == nil:
 			return err
 		}

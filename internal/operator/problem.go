@@ -68,7 +68,8 @@ func (e *APIError) again(method string) bool {
 func (c *Client) problem(method, path string, resp *http.Response) error {
 	e := &APIError{Status: resp.StatusCode}
 	told := false
-	if text, err := readAtMost(resp.Body, maxProblem); err == nil && contentType(resp.Header) == "application/problem+json" {
+	text, err := readAtMost(resp.Body, maxProblem)
+	if err == nil && contentType(resp.Header) == "application/problem+json" {
 		told = e.read(text)
 	}
 	if e.Detail == "" {

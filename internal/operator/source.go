@@ -65,5 +65,6 @@ type DeleteSource struct {
 
 // Run deletes it.
 func (d *DeleteSource) Run(c *Call) error {
-	return c.act(Request{Method: http.MethodDelete, Path: d.Stream.path("/source")}, "the source of %s is deleted", d.Stream)
+	return c.act(Request{Method: http.MethodDelete, Path: d.Stream.path("/source")},
+		"the source of %s is deleted", d.Stream)
 }
