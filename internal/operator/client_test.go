@@ -214,7 +214,7 @@ func TestFollowGoesOnBehindTheLastEvent(t *testing.T) {
 			header := http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}}
 			switch len(asked) {
 			case 1:
-				return answered(200, header, io.NopCloser(strings.NewReader(
+				return answered(200, header, io.NopCloser(strings.NewReader("event: lost\nid: 6\ndata: {}\n\n"+
 					": beat\n\nid: 7\nevent: a\ndata: {\"n\":7}\n\nid: 8\ndata: {\"n\":8}\ndata:  \n\nid: 9\ndata: cut"))), nil
 			case 2:
 				return nil, errors.New("away")
@@ -228,6 +228,7 @@ func TestFollowGoesOnBehindTheLastEvent(t *testing.T) {
 		})
 		var got []string
 		var lost []error
+		gaps := 0
 		err := client.Follow(t.Context(), Feed{
 			Path: "/v1/events/stream",
 			Take: func(e ServerEvent) error {
@@ -237,6 +238,7 @@ func TestFollowGoesOnBehindTheLastEvent(t *testing.T) {
 				}
 				return nil
 			},
+			Gap:  func() { gaps++ },
 			Lost: func(err error) { lost = append(lost, err) },
 		})
 		if err != nil {
@@ -248,7 +250,7 @@ func TestFollowGoesOnBehindTheLastEvent(t *testing.T) {
 		if want := "[ 8 8 8]"; fmt.Sprint(asked) != want {
 			t.Errorf("resumed behind %v, want %v", asked, want)
 		}
-		if len(lost) != 3 || !errors.Is(lost[0], errStreamEnded) || !errors.Is(lost[2], errTimeout) {
+		if gaps != 1 || len(lost) != 3 || !errors.Is(lost[0], errStreamEnded) || !errors.Is(lost[2], errTimeout) {
 			t.Errorf("lost: %v", lost)
 		}
 	})

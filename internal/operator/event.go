@@ -74,6 +74,7 @@ func (f *FollowEvents) Run(c *Call) error {
 	printed := 0
 	return client.Follow(c.process.Context, Feed{
 		Path: "/v1/events/stream", Query: url.Values(f.query()), After: f.After,
+		Gap:  func() { c.warn("the log does not go back to where this was to begin: events are missing") },
 		Lost: func(err error) { c.warn("event stream: %v: trying again", err) },
 		Take: func(e ServerEvent) error {
 			if err := c.event(e.Data); err != nil {

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 )
+
+// eventGap is the name of the event that tells of the log's bounds.
+const eventGap = "lost"
 
 const (
 	// maxEvent bounds one event of a stream, in bytes.
@@ -41,6 +45,8 @@ type Feed struct {
 	After string
 	// Take gets the events that carry data and an id. Its error ends all.
 	Take func(ServerEvent) error
+	// Gap is told that the log does not go back to where it was asked to begin.
+	Gap func()
 	// Lost is told of each time that the stream broke and is opened again.
 	Lost func(error)
 }
@@ -95,12 +101,17 @@ func (c *Client) follow(ctx context.Context, f *Feed) (opened bool, err error) {
 	// Until the answer's head comes the usual timeout counts, and from then on each line.
 	silence := time.AfterFunc(c.cfg.Timeout, func() { cancel(errTimeout) })
 	defer silence.Stop()
-	req, err := c.request(ctx, http.MethodGet, f.Path, f.Query)
+	query := url.Values{}
+	maps.Copy(query, f.Query)
+	if f.After != "" { // also 0, which as a header is none
+		query.Set("after", f.After)
+	}
+	req, err := c.request(ctx, http.MethodGet, f.Path, query)
 	if err != nil {
 		return false, err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	if f.After != "" {
+	if f.After != "" && f.After != "0" {
 		req.Header.Set("Last-Event-ID", f.After)
 	}
 	resp, err := c.http.Do(req)
@@ -117,7 +128,10 @@ func (c *Client) follow(ctx context.Context, f *Feed) (opened bool, err error) {
 			clean(kind, 60), c.cfg.URL)}
 	}
 	err = readEvents(resp.Body, func() { silence.Reset(followSilence) }, func(e ServerEvent) error {
-		if len(e.Data) > 0 && e.ID != "" {
+		switch {
+		case e.Name == eventGap:
+			f.Gap()
+		case len(e.Data) > 0 && e.ID != "":
 			if err := f.Take(e); err != nil {
 				return takeError{err}
 			}

@@ -25,7 +25,7 @@ type ListKeys struct {
 func (l *ListKeys) Run(c *Call) error {
 	return c.list(l.Stream.path("/keys"), nil, l.Paging, table{
 		columns: []string{
-			"ID=id", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "LAST USED=last_used_at",
+			"ID=id", "LABEL=label", "IN USE=in_use", "CREATED=created_at", "EXPIRES=expires_at", "LAST USED=last_used_at",
 		},
 		id: by("id"), whole: true,
 	})
@@ -48,9 +48,11 @@ func (k *CreateKey) Run(c *Call) error {
 
 // RotateKey is `oxbow key rotate`.
 type RotateKey struct {
-	Stream streamName     `arg:"" help:"PUBLISHER/STREAM."`
-	ID     string         `arg:"" help:"The old key's id, as list tells it."`
-	Grace  *time.Duration `name:"grace" placeholder:"DURATION" help:"How long the old key works on, like 1h. Default: the server's."`
+	Stream  streamName     `arg:"" help:"PUBLISHER/STREAM."`
+	ID      string         `arg:"" help:"The old key's id, as list tells it."`
+	Grace   *time.Duration `name:"grace" placeholder:"DURATION" help:"How long the old key works on, like 1h. Default: not at all; who publishes with it is cut off."`
+	Label   string         `name:"label" placeholder:"TEXT" help:"Who has the new key. Default: the old one's."`
+	Expires ahead          `name:"expires" placeholder:"WHEN" help:"When the new key stops to work: a duration from now, or a time. Default: never."`
 }
 
 // Run makes the new one.
@@ -59,6 +61,8 @@ func (k *RotateKey) Run(c *Call) error {
 	if k.Grace != nil {
 		body["grace"] = k.Grace.String()
 	}
+	body.text("label", k.Label)
+	body.text("expires_at", rfc3339(k.Expires.Time))
 	return c.create(k.Stream.path(place("/keys/", k.ID, "/rotate")), body, "key", by("id"))
 }
 

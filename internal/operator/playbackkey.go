@@ -28,7 +28,7 @@ func (l *ListPlaybackKeys) Run(c *Call) error {
 		columns: []string{
 			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "SIGNS HERE=signs",
 		},
-		id: by("kid"),
+		id: by("kid"), whole: true,
 	})
 }
 

@@ -156,7 +156,12 @@ func isMoment(name string) bool {
 	case "at", "time", "since", "until", "due", "not_before", "next_retry":
 		return true
 	}
-	return strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "_due")
+	for _, suffix := range []string{"_at", "_due", "_since", "_until", "_success", "_failure"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 func humanNumber(name string, n json.Number) string {

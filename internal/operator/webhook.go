@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -34,8 +35,8 @@ func (l *ListWebhooks) Run(c *Call) error {
 	q.text("publisher", l.Publisher)
 	return c.list("/v1/webhooks", url.Values(q), l.Paging, table{
 		columns: []string{
-			"ID=id", "PUBLISHER=publisher", "URL=url", "EVENTS=events", "ENABLED=enabled", "LABEL=label",
-			"+FAILING SINCE=health.failing_since", "+LAST ERROR=health.last_error", "+WAITING=health.waiting",
+			"ID=id", "PUBLISHER=publisher", "URL=url", "EVENTS=events", "STATE=state", "WAITING=waiting", "LABEL=label",
+			"+LAST SUCCESS=last_success", "+FAILING SINCE=failing_since", "+LAST ERROR=last_error",
 		},
 		id: by("id"),
 	})
@@ -160,7 +161,9 @@ func (w *ReplayWebhook) Run(c *Call) error {
 	}
 	body.text("since", rfc3339(w.Since.Time))
 	body.text("until", rfc3339(w.Until.Time))
-	return c.create(place("/v1/webhooks/", w.ID, "/replay"), body, "", by("id"))
+	return c.create(place("/v1/webhooks/", w.ID, "/replay"), body, "", func(o object) string {
+		return human("enqueued", o.get("enqueued"))
+	})
 }
 
 // ListDeliveries is `oxbow webhook deliveries`.
@@ -188,7 +191,22 @@ type TestWebhook struct {
 	ID string `arg:"" help:"The webhook's id."`
 }
 
-// Run tests it.
+// Run tests it, and fails where the receiver did not take the event.
 func (w *TestWebhook) Run(c *Call) error {
-	return c.create(place("/v1/webhooks/", w.ID, "/test"), nil, "", by("id"))
+	answer, err := c.do(Request{Method: http.MethodPost, Path: place("/v1/webhooks/", w.ID, "/test")})
+	if err != nil {
+		return err
+	}
+	var result struct {
+		OK    bool
+		Error string
+	}
+	if err := json.Unmarshal(answer, &result); err != nil {
+		return fmt.Errorf("%w: %w", errShape, err)
+	}
+	err = c.print(answer, func(o object) string { return human("status", o.get("status")) }, showAll)
+	if err == nil && !result.OK {
+		err = fmt.Errorf("the receiver of webhook %s did not take the event: %s", w.ID, clean(result.Error, maxText))
+	}
+	return err
 }
