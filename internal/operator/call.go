@@ -115,7 +115,7 @@ func (c *Call) print(answer json.RawMessage, id func(object) string, show func(i
 		return errors.Join(errShape, err)
 	}
 	if c.Quiet {
-		_, err = fmt.Fprintln(c.process.Stdout, clean(id(o), maxText))
+		_, err = fmt.Fprintln(c.process.Stdout, lines(id(o)))
 		return err
 	}
 	return show(c.process.Stdout, o)

@@ -266,6 +266,18 @@ func TestValuesForPeople(t *testing.T) {
 	}
 }
 
+func TestKeysCanBeCopied(t *testing.T) {
+	o := object{{"kid", "k"}, {"private_key", "-----BEGIN PRIVATE KEY-----\nAA\x1b\n-----END PRIVATE KEY-----\n"}}
+	var out bytes.Buffer
+	if err := showAll(&out, o); err != nil {
+		t.Fatal(err)
+	}
+	want := "kid  k\nprivate_key\n-----BEGIN PRIVATE KEY-----\nAA\ufffd\n-----END PRIVATE KEY-----\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func FuzzShow(f *testing.F) {
 	f.Add([]byte(`{"items":[{"a":{"b":[1,null,"x",{"c":true}]}}],"at":"2026-11-20T10:38:00Z"}`))
 	f.Fuzz(func(t *testing.T, text []byte) {

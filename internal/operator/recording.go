@@ -59,7 +59,7 @@ type ListRecordings struct {
 	Kind        string        `name:"kind" enum:"all,shows,clips" default:"all" help:"Only shows, or only clips: ${enum}."`
 	MinDuration time.Duration `name:"min-duration" placeholder:"DURATION" help:"Only those at least this long."`
 	MaxDuration time.Duration `name:"max-duration" placeholder:"DURATION" help:"Only those at most this long."`
-	Sort        string        `name:"sort" placeholder:"FIELD" help:"started_at, ended_at, duration or bytes; with - before it the largest first."`
+	Sort        string        `name:"sort" placeholder:"FIELD" help:"started_at, ended_at, duration or bytes; the largest first with - before it: --sort=-bytes."`
 	Paging      `embed:""`
 }
 

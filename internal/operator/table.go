@@ -233,6 +233,10 @@ func writeFields(w io.Writer, prefix string, o object) {
 				continue
 			}
 		}
+		if text, ok := f.value.(string); ok && strings.HasPrefix(text, "-----BEGIN ") {
+			_, _ = fmt.Fprintf(w, "%s\n%s\n", name, lines(text)) // to be copied as it is
+			continue
+		}
 		text := human(name, f.value)
 		if moment, ok := f.value.(string); ok && isMoment(name) {
 			text += relative(moment)

@@ -213,6 +213,15 @@ func scaled(n float64, decimal bool) string {
 	return strconv.FormatFloat(n, 'f', 0, 64)
 }
 
+// lines gives a text of more than one line, like PEM, for a terminal.
+func lines(text string) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	for i := range all {
+		all[i] = clean(all[i], maxText)
+	}
+	return strings.Join(all, "\n")
+}
+
 // clean gives a text for a terminal: without control characters, which could move its cursor or set its title, and with
 // at most limit bytes. Encoders choose some of what is shown.
 func clean(text string, limit int) string {
