@@ -125,7 +125,7 @@ func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Name("oxbow"),
 		kong.Description("Live video CDN with server-side recording: RTMP in, HLS and Low-Latency HLS out, every show "+
 			"kept.\n\n"+
-			"Every flag is also an environment variable (--http is OXBOW_HTTP) and a key of the configuration file "+
+			"Every flag of servers and tools is also an environment variable (--http is OXBOW_HTTP) and a key of the file "+
 			"(http: \":8080\"). A flag wins over the environment, that over the file, that over the default."),
 		kong.Vars{"version": version},
 		kong.DefaultEnvars("OXBOW"),
