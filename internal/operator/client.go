@@ -77,7 +77,7 @@ type Request struct {
 	Creates bool
 }
 
-// Do sends a request and gives the JSON of the answer, nil if that has none. What the API says is wrong is an *APIError.
+// Do sends a request and gives the JSON of the answer, nil if that has none. What the API refuses is an *APIError.
 func (c *Client) Do(ctx context.Context, r Request) (json.RawMessage, error) {
 	var body []byte
 	if r.Body != nil {
