@@ -139,6 +139,7 @@ func TestErrorsNameTheFieldAndSayWhatToDo(t *testing.T) {
 		{412, `{"detail":"changed"}`, "changed\n  it was changed since: look at it again, and give its new revision to --if-match"},
 		{429, `{"detail":"slowly"}`, "slowly\n  try again in 1m40s"},
 		{409, `{"title":"Conflict"}`, "Conflict"},
+		{404, `{"detail":"no","errors":[{"location":"path.id","message":"no"}]}`, "no\n  at fault: path.id"},
 		{409, `{"detail":"\u001b[2J\u0007red"}`, "\ufffd[2J\ufffdred"},
 	} {
 		_, err := server(t, problem(c.status, c.document)).Do(t.Context(), Request{Method: http.MethodPost, Path: "/v1/x"})

@@ -85,7 +85,7 @@ func (c *Client) problem(method, path string, resp *http.Response) error {
 		e.Advice = "`oxbow token show` tells what the token may; one with wider scopes is made by `oxbow token create`"
 	case e.Status == http.StatusPreconditionFailed:
 		e.Advice = "it was changed since: look at it again, and give its new revision to --if-match"
-	case !told:
+	case !told, e.Status == http.StatusNotFound && len(e.Fields) == 0: // the API has no such path
 		e.Advice = fmt.Sprintf("is %s the address of Oxbow's API (--api URL), and as new as this command?", c.cfg.URL)
 	}
 	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
