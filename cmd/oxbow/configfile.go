@@ -62,7 +62,7 @@ func (f *fileValues) Validate(app *kong.Application) error {
 	var collect func(*kong.Node)
 	collect = func(n *kong.Node) {
 		for _, flag := range n.Flags {
-			known[flag.Name] = true
+			known[flag.Name] = known[flag.Name] || len(flag.Envs) > 0 // else it is of one call alone
 		}
 		for _, child := range n.Children {
 			collect(child)
@@ -83,8 +83,12 @@ func (f *fileValues) Validate(app *kong.Application) error {
 	return nil
 }
 
-// Resolve gives the file's value for a flag unless the environment sets it: the environment wins.
+// Resolve gives the file's value for a flag unless the environment sets it: the environment wins. A flag that the
+// environment can't set the file can't either.
 func (f *fileValues) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if len(flag.Envs) == 0 {
+		return nil, nil
+	}
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {
 			return nil, nil

@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/oxbow-video/oxbow/internal/operator"
 )
 
 // version is set by the Makefile's build.
@@ -24,21 +26,23 @@ var version = "dev"
 
 // commands is the command line.
 type commands struct {
-	Config configFile   `name:"config" placeholder:"FILE" help:"Configuration file: YAML with the flags' names as keys."`
-	Log    logFlags     `embed:"" prefix:"log-"`
-	Serve  serveCommand `cmd:"" help:"Run everything in one process: ingest, archiver, edge, API."`
-	Demo   demoCommand  `cmd:"" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+	Config configFile `name:"config" placeholder:"FILE" help:"Configuration file: YAML with the flags' names as keys."`
+	Log    logFlags   `embed:"" prefix:"log-"`
 
-	Ingest   ingestCommand   `cmd:"" help:"A cluster's node: take publishers, package, record, serve edges."`
-	Archiver archiverCommand `cmd:"" help:"Archive, expire and recover the recordings of a cluster."`
-	Edge     edgeCommand     `cmd:"" help:"Cache and serve viewers."`
-	API      apiCommand      `cmd:"" name:"api" help:"REST API, web page and directory service."`
+	Serve    serveCommand    `cmd:"" group:"servers" help:"Run everything in one process: ingest, archiver, edge, API."`
+	Demo     demoCommand     `cmd:"" group:"servers" help:"Run serve with a built-in publisher, so that there is a live picture at once."`
+	Ingest   ingestCommand   `cmd:"" group:"servers" help:"A cluster's node: take publishers, package, record, serve edges."`
+	Archiver archiverCommand `cmd:"" group:"servers" help:"Archive, expire and recover the recordings of a cluster."`
+	Edge     edgeCommand     `cmd:"" group:"servers" help:"Cache and serve viewers."`
+	API      apiCommand      `cmd:"" group:"servers" name:"api" help:"REST API, web page and directory service."`
 
-	Bench   benchCommand     `cmd:"" help:"Measure a server."`
-	Inspect inspectCommand   `cmd:"" help:"Check a recording, wherever it lies."`
-	Reindex reindexCommand   `cmd:"" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
-	Doctor  doctorCommand    `cmd:"" help:"Check this machine and the services for running a role, and say what to do."`
-	Migrate migrateCommand   `cmd:"" help:"Bring the catalog's schema up to date."`
+	Operator operatorCommands `embed:""`
+
+	Bench   benchCommand     `cmd:"" group:"tools" help:"Measure a server."`
+	Inspect inspectCommand   `cmd:"" group:"tools" help:"Check a recording, wherever it lies."`
+	Reindex reindexCommand   `cmd:"" group:"tools" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
+	Doctor  doctorCommand    `cmd:"" group:"tools" help:"Check this machine and the services for running a role, and say what to do."`
+	Migrate migrateCommand   `cmd:"" group:"tools" help:"Bring the catalog's schema up to date."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
 }
 
@@ -91,10 +95,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	// A second signal ends the process at once: the first may wait for a slow disk.
 	context.AfterFunc(ctx, stop)
-	if err := parsed.Run(runContext{Context: ctx, stdout: stdout, logger: cli.Log.logger(stderr)}); err != nil {
+	call := runContext{Context: ctx, stdout: stdout, stderr: stderr, logger: cli.Log.logger(stderr)}
+	if err := parsed.Run(call, call.process()); err != nil {
 		_, _ = fmt.Fprintf(stderr, "oxbow: %v\n", err)
 		var usage usageError
-		if errors.As(err, &usage) {
+		if errors.As(err, &usage) || errors.As(err, new(operator.UsageError)) {
 			return 2
 		}
 		return 1
@@ -111,6 +116,7 @@ func (e usageError) Unwrap() error { return e.error }
 type runContext struct {
 	context.Context //nolint:containedctx // it lives as long as the one call of Run
 	stdout          io.Writer
+	stderr          io.Writer
 	logger          *slog.Logger
 }
 
@@ -119,12 +125,14 @@ func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Name("oxbow"),
 		kong.Description("Live video CDN with server-side recording: RTMP in, HLS and Low-Latency HLS out, every show "+
 			"kept.\n\n"+
-			"Every flag is also an environment variable (--http is OXBOW_HTTP) and a key of the configuration file "+
+			"Every flag of servers and tools is also an environment variable (--http is OXBOW_HTTP) and a key of the file "+
 			"(http: \":8080\"). A flag wins over the environment, that over the file, that over the default."),
 		kong.Vars{"version": version},
 		kong.DefaultEnvars("OXBOW"),
+		noEnvars(),
+		helpGroups(),
 		kong.Writers(stdout, stderr),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
 	)
 }
 
