@@ -15,15 +15,17 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Publishers keeps the publishers. What is not there is media.ErrNotFound, CreatePublisher's error media.ErrExists,
+// Publishers keeps the publishers. Of revisions, where a method takes them, the thing must be at one, else the error is
+// media.ErrPrecondition; given none, any will do. What is not there is media.ErrNotFound, CreatePublisher's error media.ErrExists,
 // DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name,
 // from the first after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
 type Publishers interface {
 	CreatePublisher(ctx context.Context, p media.Publisher) error
 	Publisher(ctx context.Context, name string) (media.Publisher, error)
 	Publishers(ctx context.Context, after string, limit int) ([]media.Publisher, error)
-	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error)
-	DeletePublisher(ctx context.Context, name string) error
+	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64) (
+		media.Publisher, error)
+	DeletePublisher(ctx context.Context, name string, revisions ...int64) error
 }
 
 // Streams keeps the streams, with errors as Publishers has them.
@@ -31,9 +33,9 @@ type Streams interface {
 	CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (media.Stream, error)
 	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
 	Streams(ctx context.Context, publisher string, after string, limit int) ([]media.Stream, error)
-	UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (media.Stream, error)
-	SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error)
-	DeleteStream(ctx context.Context, path media.StreamPath) error
+	ChangeStream(ctx context.Context, path media.StreamPath, change media.StreamChange, revisions ...int64) (
+		media.Stream, error)
+	DeleteStream(ctx context.Context, path media.StreamPath, revisions ...int64) error
 }
 
 // Keys keeps the hashes of stream keys.
@@ -44,12 +46,13 @@ type Keys interface {
 }
 
 // Recordings keeps the rows of recordings. Recording gives a deleted one's row too, or media.ErrGone.
-// SetKeep and RequestDelete answer media.ErrConflict with the reason, or media.ErrGone.
+// ChangeRecording and RequestDelete answer media.ErrConflict with the reason, or media.ErrGone.
 type Recordings interface {
 	Recording(ctx context.Context, id media.RecordingID) (media.Recording, error)
 	Recordings(ctx context.Context, filter media.RecordingFilter) (items []media.Recording, next string, err error)
-	SetKeep(ctx context.Context, id media.RecordingID, keep bool) (media.Recording, error)
-	RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error)
+	ChangeRecording(ctx context.Context, id media.RecordingID, change media.RecordingChange, revisions ...int64) (
+		media.Recording, error)
+	RequestDelete(ctx context.Context, id media.RecordingID, revisions ...int64) (media.Recording, error)
 }
 
 // Sources keeps where streams are fetched from, one per stream; what is not there is media.ErrNotFound.

@@ -172,11 +172,13 @@ func (c awayCatalog) Recordings(context.Context, media.RecordingFilter) ([]media
 	return nil, "", c.err
 }
 
-func (c awayCatalog) SetKeep(context.Context, media.RecordingID, bool) (media.Recording, error) {
+func (c awayCatalog) ChangeRecording(
+	context.Context, media.RecordingID, media.RecordingChange, ...int64,
+) (media.Recording, error) {
 	return media.Recording{}, c.err
 }
 
-func (c awayCatalog) RequestDelete(context.Context, media.RecordingID) (media.Recording, error) {
+func (c awayCatalog) RequestDelete(context.Context, media.RecordingID, ...int64) (media.Recording, error) {
 	return media.Recording{}, c.err
 }
 

@@ -215,7 +215,7 @@ func TestRecordings(t *testing.T) {
 		"keep": false, "archived_at": nil, "archive_due": "2026-11-01T00:07:00Z", "expire_due": nil,
 		"held": false, "expire_reason": "", "drop_due": nil, "archive": "", "mirror": "", "progress": nil,
 		"attempts": 0.0, "last_error": "", "url": "/acme/show/" + string(ended) + "/index.m3u8", "continues": "",
-		"name": "", "clip": nil,
+		"name": "", "clip": nil, "labels": map[string]any{}, "revision": 1.0,
 	}
 	if !reflect.DeepEqual(a.json, want) {
 		t.Errorf("got  %v\nwant %v", a.json, want)
