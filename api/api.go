@@ -84,6 +84,8 @@ type Deps struct {
 
 	// Clips makes clips; it is needed.
 	Clips Clips
+	// Replies keeps answers to requests with an Idempotency-Key; it is needed.
+	Replies Replies
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.

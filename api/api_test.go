@@ -52,7 +52,7 @@ func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 	f := &fixture{t: t, db: db}
 	cfg := Config{ListingAge: time.Nanosecond}
 	deps := Deps{
-		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Sources: db, Clips: db,
+		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Sources: db, Clips: db, Replies: db,
 		Retention: db,
 		Kick:      func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -21,6 +22,11 @@ const (
 
 // Run feeds the event stream until ctx ends, and then ends all streams. Without it, or Deps.EventLog, edges poll.
 func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { s.runReplies(ctx) })
 	if s.feed == nil {
 		<-ctx.Done()
 		return nil

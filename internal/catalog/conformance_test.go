@@ -92,6 +92,8 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"names and labels are bounded", s.testChangeRefusals},
 		{"every order is paged exactly", s.testSortedPages},
 		{"a cursor is of its order alone", s.testCursorsOfOrders},
+		{"a request is answered once", s.testReplies},
+		{"of claims of one answer one is given", s.testReplyRace},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {
