@@ -131,6 +131,9 @@ type Config struct {
 	PlaybackURL string
 	// AllowOrigins lists the origins whose pages may call /v1 from a browser; "*" is all, empty only our own.
 	AllowOrigins []string
+	// Rate is how many requests a second one token may make, and twice that at once; wrong tokens of one address are
+	// bounded to a tenth. Zero is no bound.
+	Rate float64
 	// Timeout bounds the work for one request; zero is 10 s.
 	Timeout time.Duration
 	// MaxBody is the most bytes of a request's body; zero is 64 KiB.
@@ -157,6 +160,7 @@ type Server struct {
 	builtin *template.Template
 	listing listing
 	feed    *feed // nil without an EventLog
+	limits  *limits
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -196,6 +200,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}
+	s.limits = newLimits(cfg.Rate)
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()
 	s.inner = s.internalRoutes()

@@ -35,6 +35,7 @@ func (s *Server) rest(router chi.Router) {
 		Transformers:                 []huma.Transformer{explain},
 	}
 	v1 := humachi.New(router, config)
+	v1.UseMiddleware(s.limit)
 	v1.UseMiddleware(s.authorize)
 	v1.UseMiddleware(s.idempotent)
 	s.publisherRoutes(v1)

@@ -31,8 +31,8 @@ func (s *Server) publicRoutes() http.Handler {
 				AllowedMethods: []string{
 					http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 				},
-				AllowedHeaders: []string{"Authorization", "Content-Type"},
-				ExposedHeaders: []string{"Location"},
+				AllowedHeaders: allowedHeaders(),
+				ExposedHeaders: exposedHeaders(),
 				MaxAge:         86400,
 			}))
 			r.Options("/v1/*", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })

@@ -16,6 +16,14 @@ import (
 // apiFlags are what the API has beside its port.
 type apiFlags struct {
 	AdminToken string `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
+
+	APIRate    apiRate    `name:"api-rate" default:"500" placeholder:"N" help:"Requests a second of one API token, and twice that at once; 0 is no limit (default: ${default})."`
+	APIOrigins apiOrigins `name:"api-origins" placeholder:"ORIGIN,..." help:"Origins whose pages may call the API from a browser, like https://studio.example.com; * is all (default: this host's own)."`
+}
+
+// config is the API's.
+func (f *apiFlags) config(playback string) api.Config {
+	return api.Config{PlaybackURL: playback, AllowOrigins: f.APIOrigins, Rate: float64(f.APIRate)}
 }
 
 // apiCommand is `oxbow api`.
@@ -54,7 +62,7 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout, sync.OnceFunc(func() { close(looked) }))
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, api.Config{PlaybackURL: string(c.PlaybackURL)}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, c.config(string(c.PlaybackURL)), c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "event stream", server.Run) // stops before the server that would wait for its streams
