@@ -52,6 +52,7 @@ func (s *Server) rest(router chi.Router) {
 	s.archiveRoutes(v1)
 	s.listingRoute(v1)
 
+	complete(v1.OpenAPI())
 	doc, err := json.Marshal(v1.OpenAPI())
 	if err != nil {
 		panic("BUG: OpenAPI document: " + err.Error())
