@@ -158,9 +158,11 @@ type Server struct {
 	metrics *metrics
 	assets  *assets
 	builtin *template.Template
-	listing listing
-	feed    *feed // nil without an EventLog
-	limits  *limits
+	// plainDocs is the page about the API that is served without a built one.
+	plainDocs *asset
+	listing   listing
+	feed      *feed // nil without an EventLog
+	limits    *limits
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.

@@ -53,6 +53,7 @@ func (s *Server) rest(router chi.Router) {
 	s.listingRoute(v1)
 
 	complete(v1.OpenAPI())
+	s.plainDocs = newPlainDocs(v1.OpenAPI())
 	doc, err := json.Marshal(v1.OpenAPI())
 	if err != nil {
 		panic("BUG: OpenAPI document: " + err.Error())

@@ -40,6 +40,8 @@ func (s *Server) publicRoutes() http.Handler {
 		s.rest(r)
 	})
 	r.Get("/assets/*", s.serveAsset)
+	r.Get("/docs", s.serveDocs)
+	r.Get("/docs/", s.serveDocs)
 	r.Group(func(r chi.Router) {
 		r.Use(s.bounded)
 		r.Get("/", s.servePage)
