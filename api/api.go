@@ -16,9 +16,9 @@ import (
 )
 
 // Publishers keeps the publishers. Of revisions, where a method takes them, the thing must be at one, else the error is
-// media.ErrPrecondition; given none, any will do. What is not there is media.ErrNotFound, CreatePublisher's error media.ErrExists,
-// DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name,
-// from the first after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
+// media.ErrPrecondition; given none, any will do. What is not there is media.ErrNotFound, CreatePublisher's error
+// media.ErrExists, DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name, from the first
+// after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
 type Publishers interface {
 	CreatePublisher(ctx context.Context, p media.Publisher) error
 	Publisher(ctx context.Context, name string) (media.Publisher, error)

@@ -2,9 +2,10 @@
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
 // (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
-// (log, metrics, panics), then for /v1 the token check, then the
-// decoding and validation that huma does from the types in wire.go, then a handler that asks the catalog through small
-// interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem documents.
+// (log, metrics, panics), then for /v1 the limit of its token or address, the token check, the look for an answer under
+// its Idempotency-Key, then the decoding and validation that huma does from the types in wire.go, then a handler that
+// asks the catalog through small interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem
+// documents.
 //
 // Invariants:
 //
@@ -21,4 +22,7 @@
 //     One reader of the registry serves all of them, and a slow one is cut rather than waited for.
 //  8. The text of an error that is not one of media's sentinels is logged here and not told.
 //  9. A dry run changes nothing, and is refused for the reasons that the change would be.
+//  10. A condition of If-Match is judged where the change is made, never before it.
+//  11. Under one Idempotency-Key of one token one request succeeds, once. Its answer can be read with that key alone.
+//  12. The OpenAPI document has a text for everything, and the pages load nothing from elsewhere.
 package api

@@ -46,7 +46,8 @@ func (s *Server) idempotent(ctx huma.Context, next func(huma.Context)) {
 	_, w := humachi.Unwrap(ctx)
 	if !replyKeyOK(key) {
 		writeProblem(w, keyProblem(http.StatusUnprocessableEntity, fmt.Sprintf(
-			"use %d to %d printable ASCII characters without spaces: a random UUID for each creation", minReplyKey, maxReplyKey)))
+			"use %d to %d printable ASCII characters without spaces: a random UUID for each creation",
+			minReplyKey, maxReplyKey)))
 		return
 	}
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyWait)) // not every writer can; huma does the same
@@ -68,7 +69,8 @@ func (s *Server) idempotent(ctx huma.Context, next func(huma.Context)) {
 	switch {
 	case errors.Is(err, media.ErrConflict):
 		w.Header().Set("Retry-After", "1")
-		writeProblem(w, keyProblem(http.StatusConflict, "the request under this key is being answered: ask again in a moment"))
+		writeProblem(w, keyProblem(http.StatusConflict,
+			"the request under this key is being answered: ask again in a moment"))
 	case errors.Is(err, media.ErrExists):
 		writeProblem(w, keyProblem(http.StatusUnprocessableEntity,
 			"another request came under this key before: use a new key for a new request"))

@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-const apiDescription = `Publishers, streams, keys, recordings, clips, live sessions and nodes of an Oxbow live video CDN.
+const apiDescription = `Publishers, streams, keys, recordings, clips, live sessions and nodes of an Oxbow video CDN.
 
 **Errors** are problem documents (RFC 9457). Every 4xx names in ` + "`errors[].location`" + ` the value at fault, like
 ` + "`body.archive_delay`, `query.limit`, `path.recording` or `header.If-Match`" + `. Unknown fields, unknown query

@@ -6,8 +6,8 @@ func operationTexts() map[string]string {
 		"create-publisher": "Makes a tenant. Settings that are not given are the defaults.",
 		"list-publishers":  "In order of name, with the settings in force.",
 		"get-publisher":    "With the settings in force; the ETag is for If-Match.",
-		"change-publisher": "Sets what is given and leaves the rest. It is in force for streams that do not set it themselves, " +
-			"also for what is recorded already. dry_run shows what would become due.",
+		"change-publisher": "Sets what is given and leaves the rest. It is in force for streams that do not set it " +
+			"themselves, also for what is recorded already. dry_run shows what would become due.",
 		"delete-publisher": "Only one without streams and recordings; 409 says what it has.",
 		"create-stream": "The answer holds the first stream key, this once. Settings that are not given are the " +
 			"publisher's.",
@@ -62,8 +62,9 @@ func propertyTexts() map[string]string {
 		"total_bytes": "Bytes that the archive will have", "duration_ms": "Its length in milliseconds",
 		"items": "The page", "next": "The cursor of the page that follows; empty on the last", "url": "Where it is",
 		"dry_run": "Whether nothing was changed", "live": "Shows that are live", "mode": "When it is fetched",
-		"enabled": "Whether it is in use", "kind": "What it is", "codec": "What it is coded with", "frames": "How many frames came",
-		"count": "How many there were", "transport": "How it is published", "draining": "Whether it gives its streams up",
+		"enabled": "Whether it is in use", "kind": "What it is", "codec": "What it is coded with",
+		"frames": "How many frames came",
+		"count":  "How many there were", "transport": "How it is published", "draining": "Whether it gives its streams up",
 		"load": "What it does, between 0 and 1 where that can be said", "version": "Its Oxbow version",
 		"received_packets": "Packets that came", "undecrypted_packets": "Packets that could not be decrypted",
 		"delete_bytes": "Their size", "drop_bytes": "Their size", "idle_timeout": "How long it goes on unwatched",

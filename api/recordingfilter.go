@@ -25,15 +25,27 @@ func (labelsSetter) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
+// order is a media.Sort in a request. Default is that of the listing's summary.
+type order media.Sort
+
+// Schema lists the orders.
+func (order) Schema(huma.Registry) *huma.Schema {
+	schema := &huma.Schema{Type: huma.TypeString}
+	for _, sort := range media.Sorts() {
+		schema.Enum = append(schema.Enum, string(sort))
+	}
+	return schema
+}
+
 // RecordingFilter is what a listing of recordings may be narrowed to beside what a deletion may, and its order.
 type RecordingFilter struct {
-	Label []string `query:"label,explode" maxItems:"8" doc:"Only those with the label: NAME, or NAME=VALUE; may be repeated"`
+	Label []string `query:"label,explode" maxItems:"8" doc:"Only those with it: NAME, or NAME=VALUE; may be repeated"`
 	Name  string   `query:"name" maxLength:"200" doc:"Only those whose name contains this, in capitals or not"`
 
 	MinDuration string `query:"min_duration" maxLength:"40" doc:"Only those of at least this length, like 90s or 1h30m"`
 	MaxDuration string `query:"max_duration" maxLength:"40" doc:"Only those of at most this length, like 90s or 1h30m"`
 	Clips       string `query:"clips" enum:"true,false" doc:"true: only clips; false: only what is no clip"`
-	Sort        string `query:"sort" enum:"-started_at,started_at,-ended_at,ended_at,-duration,duration,-bytes,bytes" doc:"The order, with - from the greatest down. Default: -started_at. All but started_at list what has ended only, since what grows would move between the pages"`
+	Sort        order  `query:"sort" doc:"The order; - is from the greatest down. All but started_at list what has ended"`
 }
 
 // apply adds it to a filter.

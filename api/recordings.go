@@ -42,7 +42,7 @@ type recordingRow struct {
 	Continues media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
 	Name      string            `json:"name" doc:"What people call it"`
 	Labels    media.Labels      `json:"labels" nullable:"false" doc:"What people sort it by: values by name"`
-	Revision  int64             `json:"revision" doc:"Grows with every change of keep, name and labels; its ETag without the quotes"`
+	Revision  int64             `json:"revision" doc:"Grows with every change of what can be set; its ETag"`
 	Clip      *Clip             `json:"clip" doc:"Of a clip, what it shows; else null. It started when that did"`
 }
 

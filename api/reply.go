@@ -36,7 +36,7 @@ func (r *reply) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sealed has what follows from an idempotency key. Who reads the catalog has the hash alone, from which nothing follows.
+// sealed has what follows from an idempotency key. Who reads the catalog has the hash alone: nothing follows from it.
 type sealed struct {
 	hash string
 	key  []byte

@@ -18,7 +18,7 @@ const (
 // IfMatch is a request's condition that what it changes is as its caller saw it: one of the entity tags of If-Match,
 // compared strongly (RFC 9110, 13.1.1).
 type IfMatch struct {
-	Tags      string `header:"If-Match" doc:"Change it only if it is as it was when one of these ETags was given, else 412; * is any"`
+	Tags      string `header:"If-Match" doc:"Do it only if its ETag is still one of these, else 412; * is any"`
 	revisions []int64
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -262,7 +263,7 @@ func TestForgetGivesTheShowUpAtOnce(t *testing.T) {
 		c.a.wait(time.Minute + backoffHigh)
 		c.a.sink.mu.Lock()
 		defer c.a.sink.mu.Unlock()
-		if len(c.a.sink.events) != events || c.a.sink.rows[show.ID()] != row {
+		if len(c.a.sink.events) != events || !reflect.DeepEqual(c.a.sink.rows[show.ID()], row) {
 			t.Errorf("told behind the loss: %+v, row %+v", c.a.sink.events[events:], c.a.sink.rows[show.ID()])
 		}
 		select {

@@ -22,8 +22,9 @@ const (
 	clipRefers = `clip_of = $1 AND clip_of <> '' AND NOT clip_own AND state <> 'deleted' AND state <> 'deleting'`
 )
 
-// CreateClip adds the row of a clip: r tells what it is of, from where to where, its name and labels. A clip of a clip is one
-// of that one's source, as long as that is there. The row is ended and on no storage, until an archiver has made it.
+// CreateClip adds the row of a clip: r tells what it is of, from where to where, its name and labels. A clip of a clip
+// is one of that one's source, as long as that is there. The row is ended and on no storage, until an archiver has made
+// it.
 // What can't be is a *media.FieldError of start or end; media.ErrNotFound, media.ErrGone and media.ErrConflict are of
 // the source.
 func (db *DB) CreateClip(ctx context.Context, r media.Recording) (media.Recording, error) {

@@ -18,8 +18,8 @@ func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool, revi
 }
 
 // ChangeRecording sets what people may of a recording: its name, its labels, and whether it is held against retention
-// and deletion. What had expired while it was held is due at once when it is let go. media.ErrGone when it is deleted or
-// being deleted, a *media.FieldError for what is out of form.
+// and deletion. What had expired while it was held is due at once when it is let go. media.ErrGone when it is deleted
+// or being deleted, a *media.FieldError for what is out of form.
 func (db *DB) ChangeRecording(
 	ctx context.Context, id media.RecordingID, change media.RecordingChange, revisions ...int64,
 ) (media.Recording, error) {

@@ -12,9 +12,9 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Recordings lists recordings, newest first or in the filter's order, and gives the cursor of the next page, empty on the last. Deleted ones
-// are listed only when the filter's states ask for them. A page neither skips nor repeats what was there when the
-// listing began, whatever is added meanwhile.
+// Recordings lists recordings, newest first or in the filter's order, and gives the cursor of the next page, empty on
+// the last. Deleted ones are listed only when the filter's states ask for them. A page neither skips nor repeats what
+// was there when the listing began, whatever is added meanwhile.
 func (db *DB) Recordings(ctx context.Context, f media.RecordingFilter) (
 	items []media.Recording, next string, err error,
 ) {

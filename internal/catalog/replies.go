@@ -13,9 +13,9 @@ import (
 // prunedReplies is how many answers that have expired go with one that is claimed.
 const prunedReplies = 100
 
-// ClaimReply has a request be answered once: with an empty answer it is the caller's to answer until the lease ends, and
-// then SaveReply or DropReply follows; else it is the answer that was given to the same request before. Hash tells who
-// asked under which key. media.ErrConflict while another answers it, media.ErrExists if the key came with another
+// ClaimReply has a request be answered once: with an empty answer it is the caller's to answer until the lease ends,
+// and then SaveReply or DropReply follows; else it is the answer that was given to the same request before. Hash tells
+// who asked under which key. media.ErrConflict while another answers it, media.ErrExists if the key came with another
 // request before.
 func (db *DB) ClaimReply(ctx context.Context, c media.ReplyClaim) (answer string, err error) {
 	now := db.now()

@@ -96,7 +96,7 @@ func parseSortCursor(sort media.Sort, cursor string) (value int64, id media.Reco
 		return parseCursor(cursor)
 	}
 	bad := &media.FieldError{
-		Field: "cursor", Want: "it is damaged, or of a listing in another order: use the next value of the last page as it came",
+		Field: "cursor", Want: "it is damaged, or of another order: use the next value of the last page as it came",
 	}
 	const most = 120
 	if len(cursor) > most {

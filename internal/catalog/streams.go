@@ -102,8 +102,8 @@ func (db *DB) UpdateStream(
 	return db.ChangeStream(ctx, path, media.StreamChange{Settings: patch}, revisions...)
 }
 
-// ChangeStream is UpdateStream that may also set what the stream's SRT publishers encrypt with, from the next connection
-// on.
+// ChangeStream is UpdateStream that may also set what the stream's SRT publishers encrypt with, from the next
+// connection on.
 func (db *DB) ChangeStream(
 	ctx context.Context, path media.StreamPath, change media.StreamChange, revisions ...int64,
 ) (media.Stream, error) {
