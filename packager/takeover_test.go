@@ -337,7 +337,7 @@ func TestHandOverDoesNotWaitForTheCatalog(t *testing.T) {
 		if row := c.b.sink.rows[id]; row.State != media.Interrupted || row.Duration < 5*time.Second {
 			t.Errorf("the next owner's row %+v", row)
 		}
-		if row := c.a.sink.rows[id]; row != before {
+		if row := c.a.sink.rows[id]; !reflect.DeepEqual(row, before) {
 			t.Errorf("a late row %+v", row)
 		}
 	})
