@@ -43,7 +43,8 @@ func (l *limiter) ask(key string, take bool) allowance {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	used, whole := l.used[key], l.every*time.Duration(l.burst)
+	used, old := l.used[key]
+	whole := l.every * time.Duration(l.burst)
 	if used.Before(now) {
 		used = now
 	}
@@ -51,8 +52,10 @@ func (l *limiter) ask(key string, take bool) allowance {
 	if over := next.Sub(now) - whole; over > 0 {
 		return allowance{reset: used.Sub(now), retry: over}
 	}
-	if take {
+	if take && !old {
 		l.forget(now)
+	}
+	if take {
 		l.used[key] = next
 		used = next
 	}
