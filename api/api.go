@@ -15,15 +15,17 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Publishers keeps the publishers. What is not there is media.ErrNotFound, CreatePublisher's error media.ErrExists,
-// DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name,
-// from the first after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
+// Publishers keeps the publishers. Of revisions, where a method takes them, the thing must be at one, else the error is
+// media.ErrPrecondition; given none, any will do. What is not there is media.ErrNotFound, CreatePublisher's error
+// media.ErrExists, DeletePublisher's media.ErrConflict while it has streams. Lists are in order of name, from the first
+// after the given, and of at most 501 items; Streams without the publisher is media.ErrNotFound.
 type Publishers interface {
 	CreatePublisher(ctx context.Context, p media.Publisher) error
 	Publisher(ctx context.Context, name string) (media.Publisher, error)
 	Publishers(ctx context.Context, after string, limit int) ([]media.Publisher, error)
-	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error)
-	DeletePublisher(ctx context.Context, name string) error
+	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64) (
+		media.Publisher, error)
+	DeletePublisher(ctx context.Context, name string, revisions ...int64) error
 }
 
 // Streams keeps the streams, with errors as Publishers has them.
@@ -31,9 +33,9 @@ type Streams interface {
 	CreateStream(ctx context.Context, path media.StreamPath, overrides media.SettingsPatch) (media.Stream, error)
 	Stream(ctx context.Context, path media.StreamPath) (media.Stream, error)
 	Streams(ctx context.Context, publisher string, after string, limit int) ([]media.Stream, error)
-	UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (media.Stream, error)
-	SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error)
-	DeleteStream(ctx context.Context, path media.StreamPath) error
+	ChangeStream(ctx context.Context, path media.StreamPath, change media.StreamChange, revisions ...int64) (
+		media.Stream, error)
+	DeleteStream(ctx context.Context, path media.StreamPath, revisions ...int64) error
 }
 
 // Keys keeps the hashes of stream keys.
@@ -44,12 +46,13 @@ type Keys interface {
 }
 
 // Recordings keeps the rows of recordings. Recording gives a deleted one's row too, or media.ErrGone.
-// SetKeep and RequestDelete answer media.ErrConflict with the reason, or media.ErrGone.
+// ChangeRecording and RequestDelete answer media.ErrConflict with the reason, or media.ErrGone.
 type Recordings interface {
 	Recording(ctx context.Context, id media.RecordingID) (media.Recording, error)
 	Recordings(ctx context.Context, filter media.RecordingFilter) (items []media.Recording, next string, err error)
-	SetKeep(ctx context.Context, id media.RecordingID, keep bool) (media.Recording, error)
-	RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error)
+	ChangeRecording(ctx context.Context, id media.RecordingID, change media.RecordingChange, revisions ...int64) (
+		media.Recording, error)
+	RequestDelete(ctx context.Context, id media.RecordingID, revisions ...int64) (media.Recording, error)
 }
 
 // Sources keeps where streams are fetched from, one per stream; what is not there is media.ErrNotFound.
@@ -88,6 +91,8 @@ type Deps struct {
 
 	// Clips makes clips; it is needed.
 	Clips Clips
+	// Replies keeps answers to requests with an Idempotency-Key; it is needed.
+	Replies Replies
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.
@@ -133,6 +138,9 @@ type Config struct {
 	PlaybackURL string
 	// AllowOrigins lists the origins whose pages may call /v1 from a browser; "*" is all, empty only our own.
 	AllowOrigins []string
+	// Rate is how many requests a second one token may make, and twice that at once; wrong tokens of one address are
+	// bounded to a tenth. Zero is no bound.
+	Rate float64
 	// Timeout bounds the work for one request; zero is 10 s.
 	Timeout time.Duration
 	// MaxBody is the most bytes of a request's body; zero is 64 KiB.
@@ -159,9 +167,12 @@ type Server struct {
 	metrics *metrics
 	assets  *assets
 	builtin *template.Template
-	listing listing
-	known   *knownTokens
-	feed    *feed // nil without an EventLog
+	// plainDocs is the page about the API that is served without a built one.
+	plainDocs *asset
+	listing   listing
+	known     *knownTokens
+	feed      *feed // nil without an EventLog
+	limits    *limits
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -206,6 +217,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}
+	s.limits = newLimits(cfg.Rate)
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()
 	s.inner = s.internalRoutes()

@@ -52,7 +52,7 @@ func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 	f := &fixture{t: t, db: db}
 	cfg := Config{ListingAge: time.Nanosecond}
 	deps := Deps{
-		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Audit: db, Sources: db, Clips: db,
+		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Audit: db, Sources: db, Clips: db, Replies: db,
 		Retention: db,
 		Kick:      func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
 	}
@@ -172,11 +172,13 @@ func (c awayCatalog) Recordings(context.Context, media.RecordingFilter) ([]media
 	return nil, "", c.err
 }
 
-func (c awayCatalog) SetKeep(context.Context, media.RecordingID, bool) (media.Recording, error) {
+func (c awayCatalog) ChangeRecording(
+	context.Context, media.RecordingID, media.RecordingChange, ...int64,
+) (media.Recording, error) {
 	return media.Recording{}, c.err
 }
 
-func (c awayCatalog) RequestDelete(context.Context, media.RecordingID) (media.Recording, error) {
+func (c awayCatalog) RequestDelete(context.Context, media.RecordingID, ...int64) (media.Recording, error) {
 	return media.Recording{}, c.err
 }
 

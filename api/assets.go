@@ -12,15 +12,16 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed builtin
 var builtin embed.FS
 
-// asset is a file of the web page, in memory: a few hundred kilobytes in all.
+// asset is a file of the web pages, in memory: some megabytes in all.
 type asset struct {
 	body        []byte
-	zipped      []byte // empty when gzip does not help
+	zipped      func() []byte // empty when gzip does not help; made when it is asked for
 	etag        string
 	contentType string
 }
@@ -28,6 +29,7 @@ type asset struct {
 // assets are the files by their path under /assets/, and the page.
 type assets struct {
 	page  *asset // nil without a built page
+	docs  *asset // of the API; nil without a built one
 	files map[string]*asset
 }
 
@@ -64,12 +66,21 @@ func (s *Server) loadAssets() *assets {
 		return a
 	}
 	a.page = newAsset("index.html", page)
+	if docs, err := fs.ReadFile(s.deps.Assets, "docs.html"); err == nil {
+		a.docs = newAsset("docs.html", docs)
+	}
 	return a
 }
 
 func newAsset(name string, body []byte) *asset {
 	sum := sha256.Sum256(body)
-	a := &asset{body: body, etag: hex.EncodeToString(sum[:12]), contentType: contentType(name)}
+	return &asset{
+		body: body, etag: hex.EncodeToString(sum[:12]), contentType: contentType(name),
+		zipped: sync.OnceValue(func() []byte { return zip(body) }),
+	}
+}
+
+func zip(body []byte) []byte {
 	var zipped bytes.Buffer
 	zw, err := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
 	if err == nil {
@@ -82,9 +93,9 @@ func newAsset(name string, body []byte) *asset {
 		panic("BUG: gzip to memory: " + err.Error())
 	}
 	if zipped.Len() < len(body)*9/10 {
-		a.zipped = zipped.Bytes()
+		return zipped.Bytes()
 	}
-	return a
+	return nil
 }
 
 func contentType(name string) string {
@@ -111,10 +122,10 @@ func contentType(name string) string {
 func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	body, etag := a.body, `"`+a.etag+`"`
-	if a.zipped != nil {
+	if zipped := a.zipped(); zipped != nil {
 		h.Set("Vary", "Accept-Encoding")
 		if acceptsGzip(r) {
-			body, etag = a.zipped, `"`+a.etag+`-gzip"`
+			body, etag = zipped, `"`+a.etag+`-gzip"`
 			h.Set("Content-Encoding", "gzip")
 		}
 	}

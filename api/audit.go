@@ -121,23 +121,12 @@ func (s *Server) listAudit(ctx context.Context, v1 huma.API, in *listAuditInput)
 	return out, nil
 }
 
-// operations lists what the document has, in no order.
-func operations(doc *huma.OpenAPI) []*huma.Operation {
-	var list []*huma.Operation
-	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op != nil {
-				list = append(list, op)
-			}
-		}
-	}
-	return list
-}
-
 func operationIDs(doc *huma.OpenAPI) []string {
 	var ids []string
-	for _, op := range operations(doc) {
-		ids = append(ids, op.OperationID)
+	for _, item := range doc.Paths {
+		for _, op := range operations(item) {
+			ids = append(ids, op.OperationID)
+		}
 	}
 	return ids
 }

@@ -8,9 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -100,11 +98,14 @@ type createClipInput struct {
 		Start clipBound `json:"start"`
 		End   clipBound `json:"end"`
 		Name  string    `json:"name,omitempty" maxLength:"200" doc:"What people call it"`
+
+		Labels labelsSetter `json:"labels,omitempty" doc:"What people sort it by: values by name"`
 	}
 }
 
 type createdClipOutput struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     recordingRow
 }
 
@@ -129,13 +130,9 @@ func (s *Server) createClip(ctx context.Context, in *createClipInput) (*createdC
 	if err != nil {
 		return nil, at("path.recording", err)
 	}
-	clip := media.Recording{ClipOf: id, Name: in.Body.Name}
-	if len(clip.Name) > media.MaxClipName {
-		return nil, &media.FieldError{Field: "name", Want: fmt.Sprintf("it has %d bytes: use %d at most", len(clip.Name),
-			media.MaxClipName)}
-	}
-	if strings.ContainsFunc(clip.Name, unicode.IsControl) {
-		return nil, &media.FieldError{Field: "name", Want: "use text without control characters"}
+	clip := media.Recording{ClipOf: id, Name: in.Body.Name, Labels: media.Labels(in.Body.Labels)}
+	if err := (media.RecordingChange{Name: &clip.Name, Labels: clip.Labels}).Check(); err != nil {
+		return nil, err
 	}
 	if clip.ClipStart, err = in.Body.Start.after("start", source.StartedAt); err != nil {
 		return nil, err
@@ -151,7 +148,9 @@ func (s *Server) createClip(ctx context.Context, in *createClipInput) (*createdC
 	case err != nil:
 		return nil, at("path.recording", err)
 	}
-	return &createdClipOutput{Location: "/v1/recordings/" + string(made.ID), Body: s.newRecordingRow(made)}, nil
+	return &createdClipOutput{
+		Location: "/v1/recordings/" + string(made.ID), ETag: etag(made.Revision), Body: s.newRecordingRow(made),
+	}, nil
 }
 
 func (s *Server) listClips(ctx context.Context, in *listClipsInput) (*recordingsOutput, error) {

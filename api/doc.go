@@ -2,10 +2,10 @@
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
 // (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
-// (log, metrics, panics), then for /v1 authorize, which knows the token, its scope and its publisher, and writes the
-// row of the audit log behind the answer, then the decoding and validation that huma does from the types in wire.go,
-// then a handler that asks the catalog through small interfaces. Errors go through one table (statusOf) and leave as
-// RFC 9457 problem documents.
+// (log, metrics, panics), then for /v1 the limit of its token or address, then authorize, which knows the token, its
+// scope and its publisher, and writes the row of the audit log behind the answer, then the look for an answer under its
+// Idempotency-Key, then the decoding and validation that huma does from the types in wire.go, then a handler that asks
+// the catalog through small interfaces. Errors go through one table (statusOf) and leave as RFC 9457 problem documents.
 //
 // Invariants:
 //
@@ -31,4 +31,7 @@
 //  11. What came with a known token and is no GET leaves one row in the audit log, or an error in the server's log that
 //     has all of the row: refused or not, and also when the handler panics. The answer ends after the row is written.
 //     No secret is in it; only 429 leaves none.
+//  12. A condition of If-Match is judged where the change is made, never before it.
+//  13. Under one Idempotency-Key of one token one request succeeds, once. Its answer can be read with that key alone.
+//  14. The OpenAPI document has a text for everything, and the pages load nothing from elsewhere.
 package api

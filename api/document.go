@@ -39,10 +39,7 @@ func mayBeNull(s *huma.Schema, properties ...string) *huma.Schema {
 // work itself is answered otherwise, and the headers of refusals.
 func documentAnswers(doc *huma.OpenAPI) {
 	for _, path := range doc.Paths {
-		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
-			if op == nil {
-				continue
-			}
+		for _, op := range operations(path) {
 			documentDryRun(op)
 			for status, response := range op.Responses {
 				documentRefusal(status, response)

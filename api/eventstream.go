@@ -23,9 +23,12 @@ const (
 // Run feeds the event stream until ctx ends, and then ends all streams; meanwhile it prunes the audit log. Without it,
 // or Deps.EventLog, edges poll.
 func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
 	wg.Go(func() { s.pruneAudits(ctx) })
+	wg.Go(func() { s.runReplies(ctx) })
 	if s.feed == nil {
 		<-ctx.Done()
 		return nil

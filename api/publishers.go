@@ -16,6 +16,7 @@ type publisherRow struct {
 	Name      string     `json:"name"`
 	CreatedAt *time.Time `json:"created_at"`
 	UpdatedAt *time.Time `json:"updated_at"`
+	Revision  int64      `json:"revision" doc:"Grows with every change; its ETag without the quotes"`
 	Settings
 }
 
@@ -24,12 +25,14 @@ func newPublisherRow(p media.Publisher) publisherRow {
 		Name:      p.Name,
 		CreatedAt: moment(p.CreatedAt),
 		UpdatedAt: moment(p.UpdatedAt),
+		Revision:  p.Revision,
 		Settings:  newSettings(media.DefaultSettings().Apply(p.Settings)),
 	}
 }
 
 type publisherOutput struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     publisherRow
 }
 
@@ -46,8 +49,14 @@ type createPublisherInput struct {
 
 type patchPublisherInput struct {
 	PublisherPath
+	IfMatch
 	DryRun
 	Body SettingsPatch
+}
+
+type deletePublisherInput struct {
+	PublisherPath
+	IfMatch
 }
 
 func (s *Server) publisherRoutes(v1 huma.API) {
@@ -82,7 +91,9 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 	if err != nil {
 		return nil, err
 	}
-	return &publisherOutput{Location: "/v1/publishers/" + p.Name, Body: newPublisherRow(p)}, nil
+	return &publisherOutput{
+		Location: "/v1/publishers/" + p.Name, ETag: etag(p.Revision), Body: newPublisherRow(p),
+	}, nil
 }
 
 func (s *Server) listPublishers(ctx context.Context, in *Page) (*publishersOutput, error) {
@@ -120,7 +131,7 @@ func (s *Server) getPublisher(ctx context.Context, in *PublisherPath) (*publishe
 	if err != nil {
 		return nil, at("path.publisher", err)
 	}
-	return &publisherOutput{Body: newPublisherRow(p)}, nil
+	return &publisherOutput{ETag: etag(p.Revision), Body: newPublisherRow(p)}, nil
 }
 
 func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*changedPublisher, error) {
@@ -136,28 +147,31 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 	var p media.Publisher
 	if in.DryRun.DryRun {
 		var preview media.Preview
-		p, preview, err = s.deps.Retention.PreviewPublisher(ctx, name, patch)
+		p, preview, err = s.deps.Retention.PreviewPublisher(ctx, name, patch, in.revisions...)
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
-		p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch)
+		p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch, in.revisions...)
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):
 		return nil, err // it names its field
 	case err != nil:
-		return nil, at("path.publisher", err)
+		return nil, located("path.publisher", err)
+	}
+	if !in.DryRun.DryRun {
+		out.ETag = etag(p.Revision)
 	}
 	out.Body.PublisherRow = newPublisherRow(p)
 	return out, nil
 }
 
-func (s *Server) deletePublisher(ctx context.Context, in *PublisherPath) (*nothing, error) {
+func (s *Server) deletePublisher(ctx context.Context, in *deletePublisherInput) (*nothing, error) {
 	name, err := in.publisher()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deps.Publishers.DeletePublisher(ctx, name); err != nil {
-		return nil, at("path.publisher", err)
+	if err := s.deps.Publishers.DeletePublisher(ctx, name, in.revisions...); err != nil {
+		return nil, located("path.publisher", err)
 	}
 	s.known.forget(func(t media.Token) bool { return t.Publisher == name })
 	return &nothing{}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -40,6 +41,8 @@ type recordingRow struct {
 	URL       string            `json:"url" doc:"What players open"`
 	Continues media.RecordingID `json:"continues" doc:"The recording that this one follows without a pause"`
 	Name      string            `json:"name" doc:"What people call it"`
+	Labels    media.Labels      `json:"labels" nullable:"false" doc:"What people sort it by: values by name"`
+	Revision  int64             `json:"revision" doc:"Grows with every change of what can be set; its ETag"`
 	Clip      *Clip             `json:"clip" doc:"Of a clip, what it shows; else null. It started when that did"`
 }
 
@@ -71,6 +74,8 @@ func (s *Server) newRecordingRow(r media.Recording) recordingRow {
 		URL:       s.recordingURL(r.Path, r.ID),
 		Continues: r.Continues,
 		Name:      r.Name,
+		Labels:    maps.Collect(maps.All(r.Labels)), // never nil
+		Revision:  r.Revision,
 		Clip:      newClip(r),
 	}
 }
@@ -84,6 +89,7 @@ func (s *Server) recordingURL(path media.StreamPath, id media.RecordingID) strin
 }
 
 type recordingOutput struct {
+	ETag string `header:"ETag"`
 	Body recordingRow
 }
 
@@ -98,8 +104,9 @@ type listRecordingsInput struct {
 	State     []media.State `query:"state,explode" doc:"Only these states; may be repeated. Default: all but deleted"`
 	Since     time.Time     `query:"since" doc:"Only those that started at or after"`
 	Until     time.Time     `query:"until" doc:"Only those that started before"`
-	Limit     int           `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Most items to return"`
-	Cursor    string        `query:"cursor" maxLength:"200" doc:"The next of the page before"`
+	RecordingFilter
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"Most items to return"`
+	Cursor string `query:"cursor" maxLength:"200" doc:"The next of the page before"`
 }
 
 // RecordingPath is the id in a recording's path.
@@ -109,8 +116,11 @@ type RecordingPath struct {
 
 type patchRecordingInput struct {
 	RecordingPath
+	IfMatch
 	Body struct {
-		Keep bool `json:"keep" doc:"Hold it against retention and deletion"`
+		Keep   *bool        `json:"keep,omitempty" doc:"Hold it against retention and deletion"`
+		Name   *string      `json:"name,omitempty" maxLength:"200" doc:"What people call it"`
+		Labels labelsSetter `json:"labels,omitempty" doc:"All of its labels: those that are not given go"`
 	}
 }
 
@@ -126,7 +136,8 @@ func (s *Server) recordingRoutes(v1 huma.API) {
 	const all, one = "/v1/recordings", "/v1/recordings/{recording}"
 	route(s, v1, http.MethodGet, all, "list-recordings", "List recordings, newest first", s.listRecordings)
 	route(s, v1, http.MethodGet, one, "get-recording", "Get a recording", s.getRecording)
-	route(s, v1, http.MethodPatch, one, "keep-recording", "Hold a recording, or let it go", s.patchRecording)
+	route(s, v1, http.MethodPatch, one, "change-recording",
+		"Name and label a recording, hold it or let it go", s.patchRecording)
 }
 
 func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*recordingsOutput, error) {
@@ -140,7 +151,7 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 		Limit:     in.Limit,
 		Cursor:    in.Cursor,
 	}
-	if err := checkFilter(filter); err != nil {
+	if err := errors.Join(in.apply(&filter), checkFilter(filter)); err != nil {
 		return nil, err
 	}
 	if err := restrict(ctx, &filter.Publisher, "query.publisher"); err != nil {
@@ -152,9 +163,10 @@ func (s *Server) listRecordings(ctx context.Context, in *listRecordingsInput) (*
 // rows answers with a page of recordings.
 func (s *Server) rows(ctx context.Context, filter media.RecordingFilter) (*recordingsOutput, error) {
 	items, next, err := s.deps.Recordings.Recordings(ctx, filter)
+	var field *media.FieldError
 	switch {
-	case errors.Is(err, media.ErrInvalid): // all else is checked above
-		return nil, at("query.cursor", err)
+	case errors.As(err, &field):
+		return nil, at("query."+field.Field, err)
 	case err != nil:
 		return nil, err
 	}
@@ -207,7 +219,14 @@ func (s *Server) patchRecording(ctx context.Context, in *patchRecordingInput) (*
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.deps.Recordings.SetKeep(ctx, id, in.Body.Keep)
+	change := media.RecordingChange{Keep: in.Body.Keep, Name: in.Body.Name, Labels: media.Labels(in.Body.Labels)}
+	if change.Keep == nil && change.Name == nil && change.Labels == nil {
+		return nil, at("body", fmt.Errorf("%w: there is nothing to change: give keep, name or labels", media.ErrInvalid))
+	}
+	if err := change.Check(); err != nil {
+		return nil, err
+	}
+	r, err := s.deps.Recordings.ChangeRecording(ctx, id, change, in.revisions...)
 	return s.recording(r, err)
 }
 
@@ -217,7 +236,7 @@ func (s *Server) recording(r media.Recording, err error) (*recordingOutput, erro
 		err = fmt.Errorf("recording %s: %w", r.ID, media.ErrGone)
 	}
 	if err != nil {
-		return nil, at("path.recording", err)
+		return nil, located("path.recording", err)
 	}
-	return &recordingOutput{Body: s.newRecordingRow(r)}, nil
+	return &recordingOutput{ETag: etag(r.Revision), Body: s.newRecordingRow(r)}, nil
 }

@@ -35,7 +35,9 @@ func (s *Server) rest(router chi.Router) {
 		Transformers:                 []huma.Transformer{explain},
 	}
 	v1 := humachi.New(router, config)
+	v1.UseMiddleware(s.limit)
 	v1.UseMiddleware(s.authorize)
+	v1.UseMiddleware(s.idempotent)
 	s.publisherRoutes(v1)
 	s.streamRoutes(v1)
 	s.keyRoutes(v1)
@@ -52,7 +54,9 @@ func (s *Server) rest(router chi.Router) {
 	s.auditRoutes(v1)
 	s.listingRoute(v1)
 
+	complete(v1.OpenAPI())
 	documentAnswers(v1.OpenAPI())
+	s.plainDocs = newPlainDocs(v1.OpenAPI())
 	doc, err := json.Marshal(v1.OpenAPI())
 	if err != nil {
 		panic("BUG: OpenAPI document: " + err.Error())

@@ -215,7 +215,7 @@ func TestRecordings(t *testing.T) {
 		"keep": false, "archived_at": nil, "archive_due": "2026-11-01T00:07:00Z", "expire_due": nil,
 		"held": false, "expire_reason": "", "drop_due": nil, "archive": "", "mirror": "", "progress": nil,
 		"attempts": 0.0, "last_error": "", "url": "/acme/show/" + string(ended) + "/index.m3u8", "continues": "",
-		"name": "", "clip": nil,
+		"name": "", "clip": nil, "labels": map[string]any{}, "revision": 1.0,
 	}
 	if !reflect.DeepEqual(a.json, want) {
 		t.Errorf("got  %v\nwant %v", a.json, want)
@@ -260,9 +260,16 @@ func TestCrossOrigin(t *testing.T) {
 		"https://studio.example": "https://studio.example", "https://other.example": "",
 	} {
 		a := f.send(f.Public(), "OPTIONS", "/v1/publishers", "", "Origin", origin,
-			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type")
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type,if-match,idempotency-key")
 		if got := a.Header().Get("Access-Control-Allow-Origin"); got != want {
 			t.Errorf("%s may call from %q", origin, got)
+		}
+		a = f.do("GET", "/v1/publishers", "", "Origin", origin)
+		for _, header := range []string{"ETag", "Retry-After", "Location", "Idempotent-Replayed"} {
+			if got := a.Header().Get("Access-Control-Expose-Headers"); strings.Contains(strings.ToLower(got),
+				strings.ToLower(header)) != (want != "") {
+				t.Errorf("%s may read %s", origin, got)
+			}
 		}
 	}
 }

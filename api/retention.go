@@ -17,10 +17,11 @@ import (
 // zero, bounds the end; its error for a filter that selects nothing is a *media.FieldError.
 type Retention interface {
 	Plan(ctx context.Context, filter media.PlanFilter) (items []media.Planned, next string, err error)
-	PreviewPublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, media.Preview, error)
-	PreviewStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (
+	PreviewPublisher(ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64) (
+		media.Publisher, media.Preview, error)
+	PreviewStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch, revisions ...int64) (
 		media.Stream, media.Preview, error)
-	PreviewDelete(ctx context.Context, id media.RecordingID) (media.Recording, error)
+	PreviewDelete(ctx context.Context, id media.RecordingID, revisions ...int64) (media.Recording, error)
 	DeleteRecordings(ctx context.Context, filter media.RecordingFilter, before time.Time, dry bool) (
 		media.DeletedRecordings, error)
 }
@@ -89,6 +90,7 @@ func newPreviewRow(v media.Preview) *previewRow {
 
 // changedPublisher is the answer to a change of settings: those in force then, and what a dry run shows.
 type changedPublisher struct {
+	ETag string `header:"ETag"`
 	Body struct {
 		PublisherRow
 		DryRun *previewRow `json:"dry_run,omitempty" doc:"What the change would make due; only of a dry run"`
@@ -96,6 +98,7 @@ type changedPublisher struct {
 }
 
 type changedStream struct {
+	ETag string `header:"ETag"`
 	Body struct {
 		StreamRow
 		DryRun *previewRow `json:"dry_run,omitempty" doc:"What the change would make due; only of a dry run"`
@@ -116,6 +119,7 @@ type planOutput struct {
 
 type deleteRecordingInput struct {
 	RecordingPath
+	IfMatch
 	DryRun
 }
 
@@ -215,7 +219,7 @@ func (s *Server) deleteRecording(ctx context.Context, in *deleteRecordingInput) 
 	if in.DryRun.DryRun {
 		ask = s.deps.Retention.PreviewDelete
 	}
-	r, err := ask(ctx, id)
+	r, err := ask(ctx, id, in.revisions...)
 	if err == nil && r.State == media.Deleting && !in.DryRun.DryRun {
 		s.tellDeleted(ctx, r)
 	}

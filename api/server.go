@@ -31,8 +31,8 @@ func (s *Server) publicRoutes() http.Handler {
 				AllowedMethods: []string{
 					http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 				},
-				AllowedHeaders: []string{"Authorization", "Content-Type"},
-				ExposedHeaders: []string{"Location"},
+				AllowedHeaders: allowedHeaders(),
+				ExposedHeaders: exposedHeaders(),
 				MaxAge:         86400,
 			}))
 			r.Options("/v1/*", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -40,6 +40,8 @@ func (s *Server) publicRoutes() http.Handler {
 		s.rest(r)
 	})
 	r.Get("/assets/*", s.serveAsset)
+	r.Get("/docs", s.serveDocs)
+	r.Get("/docs/", s.serveDocs)
 	r.Group(func(r chi.Router) {
 		r.Use(s.bounded)
 		r.Get("/", s.servePage)

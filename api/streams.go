@@ -19,6 +19,7 @@ type streamRow struct {
 	URL       string        `json:"url" doc:"What players open: the show that is live, else the latest recording"`
 	CreatedAt *time.Time    `json:"created_at"`
 	UpdatedAt *time.Time    `json:"updated_at"`
+	Revision  int64         `json:"revision" doc:"Grows with every change of its own; its ETag without the quotes"`
 	Overrides SettingsPatch `json:"overrides" doc:"The settings that are the stream's own, not its publisher's"`
 	Encrypted bool          `json:"srt_encrypted" doc:"SRT publishers need the stream's own passphrase"`
 	Settings
@@ -31,6 +32,7 @@ func (s *Server) newStreamRow(st media.Stream) streamRow {
 		URL:       s.streamURL(st.Path),
 		CreatedAt: moment(st.CreatedAt),
 		UpdatedAt: moment(st.UpdatedAt),
+		Revision:  st.Revision,
 		Overrides: newPatch(st.Overrides),
 		Encrypted: st.SRTPassphrase != "",
 		Settings:  newSettings(st.Settings),
@@ -38,6 +40,7 @@ func (s *Server) newStreamRow(st media.Stream) streamRow {
 }
 
 type streamOutput struct {
+	ETag string `header:"ETag"`
 	Body streamRow
 }
 
@@ -47,6 +50,7 @@ type streamsOutput struct {
 
 type createdStreamOutput struct {
 	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
 	Body     struct {
 		StreamRow
 		Key string `json:"key" doc:"The first stream key. It is shown this once"`
@@ -84,8 +88,14 @@ type listStreamsInput struct {
 
 type patchStreamInput struct {
 	StreamPath
+	IfMatch
 	DryRun
 	Body StreamPatch
+}
+
+type deleteStreamInput struct {
+	StreamPath
+	IfMatch
 }
 
 func (s *Server) streamRoutes(v1 huma.API) {
@@ -120,7 +130,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 	}
 	key := newKey()
 	if _, err = s.deps.Keys.AddKey(ctx, path, firstKeyLabel, key); err == nil && in.Body.SRTPassphrase != nil {
-		st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
+		st, err = s.deps.Streams.ChangeStream(ctx, path, media.StreamChange{SRTPassphrase: in.Body.SRTPassphrase})
 	}
 	if err != nil {
 		// A stream without its promised key would make the client's next try an "already exists".
@@ -130,6 +140,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		return nil, err
 	}
 	out := &createdStreamOutput{Location: "/v1/publishers/" + publisher + "/streams/" + in.Body.Name}
+	out.ETag = etag(st.Revision)
 	out.Body.StreamRow = s.newStreamRow(st)
 	out.Body.Key = key
 	return out, nil
@@ -157,7 +168,7 @@ func (s *Server) getStream(ctx context.Context, in *StreamPath) (*streamOutput, 
 	if err != nil {
 		return nil, at("path.stream", err)
 	}
-	return &streamOutput{Body: s.newStreamRow(st)}, nil
+	return &streamOutput{ETag: etag(st.Revision), Body: s.newStreamRow(st)}, nil
 }
 
 func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*changedStream, error) {
@@ -172,31 +183,32 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 	var st media.Stream
 	if in.DryRun.DryRun {
 		var preview media.Preview
-		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, in.Body.media())
+		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, in.Body.media(), in.revisions...)
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
-		st, err = s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
-		if err == nil && in.Body.SRTPassphrase != nil {
-			st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
-		}
+		change := media.StreamChange{Settings: in.Body.media(), SRTPassphrase: in.Body.SRTPassphrase}
+		st, err = s.deps.Streams.ChangeStream(ctx, path, change, in.revisions...)
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):
 		return nil, err // it names its field
 	case err != nil:
-		return nil, at("path.stream", err)
+		return nil, located("path.stream", err)
+	}
+	if !in.DryRun.DryRun {
+		out.ETag = etag(st.Revision)
 	}
 	out.Body.StreamRow = s.newStreamRow(st)
 	return out, nil
 }
 
-func (s *Server) deleteStream(ctx context.Context, in *StreamPath) (*nothing, error) {
+func (s *Server) deleteStream(ctx context.Context, in *deleteStreamInput) (*nothing, error) {
 	path, err := in.path()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deps.Streams.DeleteStream(ctx, path); err != nil {
-		return nil, at("path.stream", err)
+	if err := s.deps.Streams.DeleteStream(ctx, path, in.revisions...); err != nil {
+		return nil, located("path.stream", err)
 	}
 	s.kick(path)
 	s.sourcesChanged()

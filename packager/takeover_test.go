@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -262,7 +263,7 @@ func TestForgetGivesTheShowUpAtOnce(t *testing.T) {
 		c.a.wait(time.Minute + backoffHigh)
 		c.a.sink.mu.Lock()
 		defer c.a.sink.mu.Unlock()
-		if len(c.a.sink.events) != events || c.a.sink.rows[show.ID()] != row {
+		if len(c.a.sink.events) != events || !reflect.DeepEqual(c.a.sink.rows[show.ID()], row) {
 			t.Errorf("told behind the loss: %+v, row %+v", c.a.sink.events[events:], c.a.sink.rows[show.ID()])
 		}
 		select {
@@ -336,7 +337,7 @@ func TestHandOverDoesNotWaitForTheCatalog(t *testing.T) {
 		if row := c.b.sink.rows[id]; row.State != media.Interrupted || row.Duration < 5*time.Second {
 			t.Errorf("the next owner's row %+v", row)
 		}
-		if row := c.a.sink.rows[id]; row != before {
+		if row := c.a.sink.rows[id]; !reflect.DeepEqual(row, before) {
 			t.Errorf("a late row %+v", row)
 		}
 	})

@@ -18,7 +18,17 @@ import (
 type apiFlags struct {
 	AdminToken string `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
 
+	APIRate    apiRate    `name:"api-rate" default:"500" placeholder:"N" help:"Requests a second of one API token, and twice that at once; 0 is no limit (default: ${default})."`
+	APIOrigins apiOrigins `name:"api-origins" placeholder:"ORIGIN,..." help:"Origins whose pages may call the API from a browser, like https://studio.example.com; * is all (default: this host's own)."`
+
 	AuditKeep keepTime `default:"9600h" placeholder:"DURATION" help:"How long the audit log is kept (default: ${default}, 400 days)."`
+}
+
+// config is the API's.
+func (f *apiFlags) config(playback string) api.Config {
+	return api.Config{
+		PlaybackURL: playback, AllowOrigins: f.APIOrigins, Rate: float64(f.APIRate), AuditKeep: time.Duration(f.AuditKeep),
+	}
 }
 
 // keepTime is a flag's duration that something is kept for.
@@ -70,9 +80,7 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout, sync.OnceFunc(func() { close(looked) }))
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, api.Config{
-		PlaybackURL: string(c.PlaybackURL), AuditKeep: time.Duration(c.AuditKeep),
-	}, c.ClusterToken)
+	server := n.newAPI(ctx, fromCatalog{n}, c.config(string(c.PlaybackURL)), c.ClusterToken)
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
 	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
 	n.services.add(ctx, "event stream", server.Run) // stops before the server that would wait for its streams
@@ -117,7 +125,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
 		Audit:    n.catalog,
 		Archives: n.catalog.Archives, Publish: n.registry.Publish,
-		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Wanted: sources.Wanted,
+		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Replies: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
 		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,6 +128,42 @@ func (p *playbackURL) UnmarshalText(text []byte) error {
 	}
 	*p = playbackURL(base)
 	return err
+}
+
+// apiRate is a flag's requests a second.
+type apiRate float64
+
+// UnmarshalText reads it.
+func (r *apiRate) UnmarshalText(text []byte) error {
+	const most = 1_000_000
+	rate, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(rate >= 0 && rate <= most) { // NaN too
+		return fmt.Errorf("%.40q is out of range: use up to %d requests a second, or 0 for no limit", text, most)
+	}
+	*r = apiRate(rate)
+	return nil
+}
+
+// apiOrigins is a flag's list of origins, or "*".
+type apiOrigins []string
+
+// UnmarshalText reads it.
+func (o *apiOrigins) UnmarshalText(text []byte) error {
+	*o = nil
+	for item := range strings.SplitSeq(string(text), ",") {
+		origin := strings.TrimSpace(item)
+		if origin != "*" {
+			var base playbackURL
+			if err := base.UnmarshalText([]byte(origin)); err != nil {
+				return err
+			}
+			if string(base) != origin || strings.Contains(origin, "*") {
+				return fmt.Errorf("%.200q is no origin: use one like %s, or * for all", origin, "https://studio.example.com")
+			}
+		}
+		*o = append(*o, origin)
+	}
+	return nil
 }
 
 // advertised is the base URL at which others reach what listens on the address: as given, or by this host's name.

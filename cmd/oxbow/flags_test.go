@@ -217,3 +217,21 @@ func TestPlaybackURL(t *testing.T) {
 		}
 	}
 }
+
+func TestAPIFlags(t *testing.T) {
+	for text, want := range map[string]float64{"0": 0, "0.5": 0.5, "500": 500, "-1": -1, "NaN": -1, "x": -1, "1e9": -1} {
+		var r apiRate
+		if err := r.UnmarshalText([]byte(text)); (err == nil) != (want >= 0) || err == nil && float64(r) != want {
+			t.Errorf("--api-rate=%s is %v, %v", text, r, err)
+		}
+	}
+	for text, want := range map[string]int{
+		"*": 1, "https://studio.example": 1, "https://a.example, http://b.example:8080": 2, "": 0, "studio.example": 0,
+		"https://a.example/": 0, "https://*.example": 0, "https://a.example,": 0,
+	} {
+		var o apiOrigins
+		if err := o.UnmarshalText([]byte(text)); (err == nil) != (want > 0) || err == nil && len(o) != want {
+			t.Errorf("--api-origins=%s is %v, %v", text, o, err)
+		}
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/oxbow-video/oxbow/api"
 	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -104,8 +103,7 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	rest := n.newAPI(ctx, n.sources, api.Config{AuditKeep: time.Duration(f.AuditKeep)}, "")
-	edge := n.startEdge(ctx, []string{inside}, f.edgeFlags)
+	rest, edge := n.newAPI(ctx, n.sources, f.config(""), ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
 	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), rest.Internal(), n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	n.services.add(ctx, "event stream", rest.Run)

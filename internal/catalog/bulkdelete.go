@@ -50,10 +50,13 @@ func (db *DB) DeleteRecordings(ctx context.Context, f media.RecordingFilter, bef
 }
 
 // PreviewDelete says what RequestDelete would: its errors, and the row as it is.
-func (db *DB) PreviewDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
+func (db *DB) PreviewDelete(ctx context.Context, id media.RecordingID, revisions ...int64) (media.Recording, error) {
 	r, err := db.Recording(ctx, id)
 	if err == nil && (r.Keep || r.Held || r.State != media.Ended && r.State != media.Archived) {
-		err = deletable(r)
+		err = deletable(r, revisions)
+	}
+	if err == nil && r.State != media.Deleting && r.State != media.Deleted {
+		err = checkRevision(r.Revision, revisions)
 	}
 	if err != nil {
 		return media.Recording{}, db.failed("delete recording "+shown(string(id)), err)

@@ -22,12 +22,16 @@ const (
 	clipRefers = `clip_of = $1 AND clip_of <> '' AND NOT clip_own AND state <> 'deleted' AND state <> 'deleting'`
 )
 
-// CreateClip adds the row of a clip: r tells what it is of, from where to where, and its name. A clip of a clip is one
-// of that one's source, as long as that is there. The row is ended and on no storage, until an archiver has made it.
+// CreateClip adds the row of a clip: r tells what it is of, from where to where, its name and labels. A clip of a clip
+// is one of that one's source, as long as that is there. The row is ended and on no storage, until an archiver has made
+// it.
 // What can't be is a *media.FieldError of start or end; media.ErrNotFound, media.ErrGone and media.ErrConflict are of
 // the source.
 func (db *DB) CreateClip(ctx context.Context, r media.Recording) (media.Recording, error) {
 	of := r.ClipOf
+	if err := (media.RecordingChange{Name: &r.Name, Labels: r.Labels}).Check(); err != nil {
+		return media.Recording{}, fmt.Errorf("clip recording %s: %w", shown(string(of)), err)
+	}
 	err := db.write(ctx, func(tx *sql.Tx) error {
 		source, err := recording(ctx, tx, of)
 		if err != nil {
@@ -53,8 +57,10 @@ func (db *DB) CreateClip(ctx context.Context, r media.Recording) (media.Recordin
 				return err
 			}
 		}
-		r, err = db.insertClip(ctx, tx, r, source, settings)
-		return err
+		if r, err = db.insertClip(ctx, tx, r, source, settings); err != nil {
+			return err
+		}
+		return saveLabels(ctx, tx, r.ID, r.Labels)
 	})
 	if err != nil {
 		return media.Recording{}, db.failed("clip recording "+shown(string(of)), err)
@@ -99,14 +105,15 @@ func (db *DB) insertClip(
 		INSERT INTO recordings (
 			id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues, local, archive_due,
 			expire_due, expire_reason, updated_at, held, archive, mirror, archive_begun,
-			clip_of, clip_start_ms, clip_end_ms, clip_due, name,
+			clip_of, clip_start_ms, clip_end_ms, clip_due, name, name_folded, labels,
 			keep, attempts, last_error, claim_action, claim_owner, claim_epoch
 		) VALUES ($1, $2, $3, $4, 'ended', $5, $6, $7, 0, '', FALSE, $8, $9, $10, $6, $11, $12, $13, $14,
-			$15, $16, $17, $6, $18, FALSE, 0, '', '', '', 0)
+			$15, $16, $17, $6, $18, $19, $20, FALSE, 0, '', '', '', 0)
 		RETURNING `+recordingColumns,
 		r.ID, r.Path.Publisher, r.Path.Stream, r.Cluster, millis(r.StartedAt), millis(now), r.Duration.Milliseconds(),
 		millis(r.ArchiveDue), millis(r.ExpireDue), r.ExpireReason, r.Held, r.Archive, r.Mirror, begun,
-		r.ClipOf, r.ClipStart.Milliseconds(), r.ClipEnd.Milliseconds(), r.Name))
+		r.ClipOf, r.ClipStart.Milliseconds(), r.ClipEnd.Milliseconds(), r.Name,
+		folded(r.Name), encodeLabels(r.Labels)))
 }
 
 // claimClip takes the clip that has been due for longest, as claimDue does.

@@ -49,7 +49,7 @@ func (s suite) testClips(t *testing.T) {
 		ID: made.ID, Path: show, Cluster: media.DefaultCluster, State: media.Ended, Name: "goal",
 		StartedAt: source.StartedAt.Add(time.Minute), EndedAt: start, Duration: time.Minute,
 		ArchiveDue: start.Add(5 * time.Minute), ExpireDue: start.Add(time.Hour), ExpireReason: media.ReasonAge,
-		ClipOf: source.ID, ClipStart: time.Minute, ClipEnd: 2 * time.Minute,
+		ClipOf: source.ID, ClipStart: time.Minute, ClipEnd: 2 * time.Minute, Revision: 1,
 	}
 	same(t, "created", want, made)
 	same(t, "read", want, read(t, db, made.ID))

@@ -13,13 +13,13 @@ func (s suite) testSaveRoundTrip(t *testing.T) {
 	want.Continues = recordingID(-1)
 	want.StartedAt = want.StartedAt.Add(123 * time.Millisecond)
 	got := save(t, db, want)
-	want.Local = true
+	want.Local, want.Revision = true, 1
 	want.ArchiveDue = start.Add(5 * time.Minute)
 	same(t, "ended recording", want, got)
 
 	live := growing(ended(1), media.Live)
 	got = save(t, db, live)
-	live.Local = true
+	live.Local, live.Revision = true, 1
 	same(t, "live recording", live, got)
 
 	_, err := db.Recording(t.Context(), recordingID(2))

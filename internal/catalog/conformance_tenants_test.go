@@ -17,7 +17,7 @@ func (s suite) testPublishers(t *testing.T) {
 	same(t, "list of none", 0, len(none))
 
 	want := media.Publisher{
-		Name: "acme", CreatedAt: start, UpdatedAt: start,
+		Name: "acme", CreatedAt: start, UpdatedAt: start, Revision: start.UnixMilli(),
 		Settings: media.SettingsPatch{ArchiveDelay: span(time.Second), Listed: new(true)},
 	}
 	noError(t, db.CreatePublisher(ctx, want))
@@ -80,7 +80,9 @@ func (s suite) testStreams(t *testing.T) {
 	settings.ArchiveDelay = media.Span(time.Minute)
 	settings.Retention = media.Span(2 * time.Hour)
 	settings.EndOnUnpublish = false
-	want := media.Stream{Path: show, CreatedAt: start, UpdatedAt: start, Overrides: overrides, Settings: settings}
+	want := media.Stream{
+		Path: show, CreatedAt: start, UpdatedAt: start, Revision: start.UnixMilli(), Overrides: overrides, Settings: settings,
+	}
 
 	created, err := db.CreateStream(ctx, show, overrides)
 	noError(t, err)
@@ -146,7 +148,7 @@ func (s suite) testUpdateMerges(t *testing.T) {
 	p, err := db.UpdatePublisher(ctx, "acme", media.SettingsPatch{Retention: span(0)})
 	noError(t, err)
 	want := media.Publisher{
-		Name: "acme", CreatedAt: start, UpdatedAt: start.Add(time.Minute),
+		Name: "acme", CreatedAt: start, UpdatedAt: start.Add(time.Minute), Revision: start.UnixMilli() + 2,
 		Settings: media.SettingsPatch{Listed: new(true), Retention: span(0)},
 	}
 	same(t, "returned publisher", want, p)

@@ -89,6 +89,14 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"holds against deletions at once", s.testHoldRace},
 		{"streams are found by name", s.testStreamsNamed},
 		{"sources are kept with their streams", s.testSources},
+		{"changes are made on conditions", s.testRevisions},
+		{"of changes on one condition one is made", s.testRevisionRace},
+		{"recordings are named and labelled, and found by it", s.testChangeRecording},
+		{"names and labels are bounded", s.testChangeRefusals},
+		{"every order is paged exactly", s.testSortedPages},
+		{"a cursor is of its order alone", s.testCursorsOfOrders},
+		{"a request is answered once", s.testReplies},
+		{"of claims of one answer one is given", s.testReplyRace},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {

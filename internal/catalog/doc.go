@@ -22,7 +22,8 @@
 //  6. Nothing that has recordings is deleted with them unsaid: media.ErrConflict names what stands in the way.
 //  7. Keys and tokens are stored as SHA-256 only, and found by it: the look-up's time tells nothing of the secret.
 //     They are random and long, so a slow hash would protect nothing.
-//  8. A write is one statement that carries its conditions, or a transaction that first locks its publisher's row. So
+//  8. A write is one statement that carries its conditions, or a transaction that first locks its publisher's row, or,
+//     for name and labels, the recording's. So
 //     READ COMMITTED is enough, nothing is run again for having lost a race, and no two writers wait for each other.
 //  9. Times are kept to the millisecond, in UTC; a duration is cut to the millisecond.
 //  10. A recording belongs to one cluster for ever, and only an archiver of that cluster claims it.
@@ -41,6 +42,12 @@
 //  17. A token that is less than an administrator's for ever is not found by a version that knows no scopes. Tokens of
 //     a publisher go with it.
 //  18. The audit log refers to nothing and is changed by nothing but its pruning by age.
+//  19. A change on the condition of a revision is made at that one or not at all: they are compared in the transaction,
+//     or the statement, that changes it.
+//  20. A page of recordings is exact in every order: the id breaks ties, a cursor serves the order that it came from,
+//     and what grows is in no order but that of its start.
+//  21. Of the answers that are kept for repeated requests neither what they hold nor the keys that give them back can
+//     be read from the database.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -12,9 +12,9 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// Recordings lists recordings, newest first, and gives the cursor of the next page, empty on the last. Deleted ones
-// are listed only when the filter's states ask for them. A page neither skips nor repeats what was there when the
-// listing began, whatever is added meanwhile.
+// Recordings lists recordings, newest first or in the filter's order, and gives the cursor of the next page, empty on
+// the last. Deleted ones are listed only when the filter's states ask for them. A page neither skips nor repeats what
+// was there when the listing began, whatever is added meanwhile.
 func (db *DB) Recordings(ctx context.Context, f media.RecordingFilter) (
 	items []media.Recording, next string, err error,
 ) {
@@ -22,18 +22,17 @@ func (db *DB) Recordings(ctx context.Context, f media.RecordingFilter) (
 	if err != nil {
 		return nil, "", fmt.Errorf("list recordings: %w", err)
 	}
-	var where conditions
-	if err := where.filter(f); err != nil {
+	query, args, err := listingQuery(f, limit+1)
+	if err != nil {
 		return nil, "", fmt.Errorf("list recordings: %w", err)
 	}
-	items, err = all(ctx, db.reads, scanRecording, `SELECT `+recordingColumns+` FROM recordings r WHERE `+
-		strings.Join(where.terms, " AND ")+` ORDER BY started_at DESC, id DESC LIMIT `+strconv.Itoa(limit+1), where.args...)
+	items, err = all(ctx, db.reads, scanRecording, query, args...)
 	if err != nil {
 		return nil, "", db.failed("list recordings", err)
 	}
 	if len(items) > limit {
 		items = items[:limit]
-		next = cursorAfter(items[limit-1])
+		next = sortCursor(f.Sort, items[limit-1])
 	}
 	return items, next, nil
 }
@@ -73,6 +72,10 @@ func (c *conditions) filter(f media.RecordingFilter) error {
 	if f.Shows {
 		c.add(`clip_of = ''`)
 	}
+	if f.Clips {
+		c.add(`clip_of <> ''`)
+	}
+	c.named(f)
 	if f.Listed {
 		c.add(`EXISTS (SELECT 1 FROM streams s WHERE s.publisher = r.publisher AND s.name = r.stream AND s.listed)`)
 	}
@@ -82,15 +85,11 @@ func (c *conditions) filter(f media.RecordingFilter) error {
 	if !f.Until.IsZero() {
 		c.add(`started_at < ` + c.arg(f.Until.UnixMilli()))
 	}
-	if f.Cursor != "" {
-		started, id, err := parseCursor(f.Cursor)
-		if err != nil {
-			return err
-		}
-		c.add(`(started_at, id) < (` + c.arg(started) + `, ` + c.arg(id) + `)`)
-	}
 	return nil
 }
+
+// where gives the terms.
+func (c *conditions) where() string { return strings.Join(c.terms, " AND ") }
 
 // states spells the states out, in the order of a recording's life: the index of growing recordings has them so. That
 // one is the smallest, and no other is offered beside it.

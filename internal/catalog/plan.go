@@ -138,15 +138,15 @@ var errPreviewed = errors.New("previewed")
 
 // PreviewPublisher gives what UpdatePublisher would, and what it would make due at once. It changes nothing: the change
 // is made and taken back. media's errors are those of the change.
-func (db *DB) PreviewPublisher(ctx context.Context, name string, patch media.SettingsPatch) (
-	p media.Publisher, v media.Preview, err error,
-) {
+func (db *DB) PreviewPublisher(
+	ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64,
+) (p media.Publisher, v media.Preview, err error) {
 	if err := checkPublisherPatch(patch); err != nil {
 		return p, v, fmt.Errorf("preview of publisher %s: %w", shown(name), err)
 	}
 	v, err = db.preview(ctx, media.StreamPath{Publisher: name}, func(tx *sql.Tx) error {
 		var err error
-		p, err = db.updatePublisher(ctx, tx, name, patch)
+		p, err = db.updatePublisher(ctx, tx, name, patch, revisions)
 		return err
 	})
 	if err != nil {
@@ -156,15 +156,15 @@ func (db *DB) PreviewPublisher(ctx context.Context, name string, patch media.Set
 }
 
 // PreviewStream is PreviewPublisher for UpdateStream.
-func (db *DB) PreviewStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (
-	s media.Stream, v media.Preview, err error,
-) {
+func (db *DB) PreviewStream(
+	ctx context.Context, path media.StreamPath, patch media.SettingsPatch, revisions ...int64,
+) (s media.Stream, v media.Preview, err error) {
 	if err := patch.Check(); err != nil {
 		return s, v, fmt.Errorf("preview of stream %s: %w", shown(path.String()), err)
 	}
 	v, err = db.preview(ctx, path, func(tx *sql.Tx) error {
 		var err error
-		s, err = db.updateStream(ctx, tx, path, patch)
+		s, err = db.updateStream(ctx, tx, path, media.StreamChange{Settings: patch}, revisions)
 		return err
 	})
 	if err != nil {

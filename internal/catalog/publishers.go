@@ -11,7 +11,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-const publisherColumns = `name, settings, created_at, updated_at`
+const publisherColumns = `name, settings, created_at, updated_at, revision`
 
 // CreatePublisher adds a publisher: its name and what it sets over the defaults. media.ErrExists when it is there.
 func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
@@ -30,9 +30,9 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 	now := db.now().UnixMilli()
 	err := db.write(ctx, func(tx *sql.Tx) error {
 		n, err := changed(ctx, tx, `
-			INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ($1, $2, $3, $4)
+			INSERT INTO publishers (name, settings, created_at, updated_at, revision) VALUES ($1, $2, $3, $3, $3)
 			ON CONFLICT (name) DO NOTHING`,
-			p.Name, encodeSettings(p.Settings), now, now)
+			p.Name, encodeSettings(p.Settings), now)
 		if err == nil && n == 0 {
 			err = media.ErrExists
 		}
@@ -74,12 +74,15 @@ func (db *DB) Publishers(ctx context.Context, after string, limit int) ([]media.
 }
 
 // UpdatePublisher puts the patch's settings over the publisher's, and sets anew when its finished recordings are due.
-func (db *DB) UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch) (media.Publisher, error) {
+// Given revisions, it must be at one of them, else the error is media.ErrPrecondition; so it is of all that take them.
+func (db *DB) UpdatePublisher(
+	ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64,
+) (media.Publisher, error) {
 	var updated media.Publisher
 	err := checkPublisherPatch(patch)
 	if err == nil {
 		err = db.write(ctx, func(tx *sql.Tx) (err error) {
-			updated, err = db.updatePublisher(ctx, tx, name, patch)
+			updated, err = db.updatePublisher(ctx, tx, name, patch, revisions)
 			return err
 		})
 	}
@@ -97,17 +100,21 @@ func checkPublisherPatch(patch media.SettingsPatch) error {
 }
 
 // updatePublisher is UpdatePublisher in a transaction: all that follows from the change follows in it.
-func (db *DB) updatePublisher(ctx context.Context, tx *sql.Tx, name string, patch media.SettingsPatch) (
-	media.Publisher, error,
-) {
+func (db *DB) updatePublisher(
+	ctx context.Context, tx *sql.Tx, name string, patch media.SettingsPatch, revisions []int64,
+) (media.Publisher, error) {
 	p, err := lockPublisher(ctx, tx, name)
+	if err == nil {
+		err = checkRevision(p.Revision, revisions)
+	}
 	if err != nil {
 		return p, err
 	}
+	p.Revision++
 	p.Settings = p.Settings.Merge(patch)
 	p.UpdatedAt = db.clock()
-	if _, err := changed(ctx, tx, `UPDATE publishers SET settings = $1, updated_at = $2 WHERE name = $3`,
-		encodeSettings(p.Settings), p.UpdatedAt.UnixMilli(), name); err != nil {
+	if _, err := changed(ctx, tx, `UPDATE publishers SET settings = $1, updated_at = $2, revision = $4 WHERE name = $3`,
+		encodeSettings(p.Settings), p.UpdatedAt.UnixMilli(), name, p.Revision); err != nil {
 		return p, err
 	}
 	if err := saveBounds(ctx, tx, media.StreamPath{Publisher: name}, p.Settings); err != nil {
@@ -121,14 +128,18 @@ func (db *DB) updatePublisher(ctx context.Context, tx *sql.Tx, name string, patc
 }
 
 // DeletePublisher removes a publisher that has neither streams nor recordings; else media.ErrConflict says what it has.
-func (db *DB) DeletePublisher(ctx context.Context, name string) error {
+func (db *DB) DeletePublisher(ctx context.Context, name string, revisions ...int64) error {
 	err := db.write(ctx, func(tx *sql.Tx) error {
-		if _, err := lockPublisher(ctx, tx, name); err != nil {
+		p, err := lockPublisher(ctx, tx, name)
+		if err == nil {
+			err = checkRevision(p.Revision, revisions)
+		}
+		if err != nil {
 			return err
 		}
 		var streams int64
 		var first sql.Null[string]
-		err := tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(name) FROM streams WHERE publisher = $1`, name).
+		err = tx.QueryRowContext(ctx, `SELECT COUNT(*), MIN(name) FROM streams WHERE publisher = $1`, name).
 			Scan(&streams, &first)
 		if err != nil {
 			return err
@@ -203,7 +214,7 @@ func scanPublisher(row scanner) (media.Publisher, error) {
 	var p media.Publisher
 	var settings string
 	var created, updated int64
-	if err := row.Scan(&p.Name, &settings, &created, &updated); err != nil {
+	if err := row.Scan(&p.Name, &settings, &created, &updated, &p.Revision); err != nil {
 		return p, err
 	}
 	p.CreatedAt, p.UpdatedAt = time.UnixMilli(created).UTC(), time.UnixMilli(updated).UTC()

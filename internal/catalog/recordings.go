@@ -13,7 +13,7 @@ import (
 const recordingColumns = `id, publisher, stream, cluster, state, started_at, ended_at, duration_ms, bytes, continues,
 	keep, held, local, archive_due, expire_due, expire_reason, drop_due, archived_at, deleted_at, attempts, last_error,
 	archive, mirror, continuous, uploaded, progress_done, progress_total, progress_rate, progress_at,
-	clip_of, clip_start_ms, clip_end_ms, name`
+	clip_of, clip_start_ms, clip_end_ms, name, labels, revision`
 
 func scanRecording(row scanner) (media.Recording, error) {
 	var r media.Recording
@@ -29,7 +29,7 @@ func recordingFields(r *media.Recording) []any {
 		at{&r.ArchiveDue}, at{&r.ExpireDue}, &r.ExpireReason, at{&r.DropDue}, at{&r.ArchivedAt}, at{&r.DeletedAt},
 		&r.Attempts, &r.LastError, &r.Archive, &r.Mirror, &r.Continuous, &r.Uploaded,
 		&r.Progress.Done, &r.Progress.Total, &r.Progress.Rate, at{&r.Progress.At},
-		&r.ClipOf, inMillis{&r.ClipStart}, inMillis{&r.ClipEnd}, &r.Name,
+		&r.ClipOf, inMillis{&r.ClipStart}, inMillis{&r.ClipEnd}, &r.Name, inJSON{&r.Labels}, &r.Revision,
 	}
 }
 
@@ -249,35 +249,21 @@ func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string
 	return closed, nil
 }
 
-// SetKeep holds a recording against retention and deletion, or lets it go: what had expired meanwhile is due at once.
-// media.ErrGone when it is deleted or being deleted.
-func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool) (media.Recording, error) {
-	r, err := scanRecording(db.writes.QueryRowContext(ctx, `UPDATE recordings SET keep = $1, updated_at = $2
-		WHERE id = $3 AND state <> 'deleting' AND state <> 'deleted' RETURNING `+recordingColumns,
-		keep, db.now().UnixMilli(), id))
-	if errors.Is(err, sql.ErrNoRows) {
-		if r, err = recording(ctx, db.reads, id); err == nil {
-			err = fmt.Errorf("%w: its deletion has begun: it can be neither held nor brought back", media.ErrGone)
-		}
-	}
-	if err != nil {
-		return media.Recording{}, db.failed("keep recording "+shown(string(id)), err)
-	}
-	db.judgeLater(ctx, r.Path.Publisher)
-	return r, nil
-}
-
 // RequestDelete makes a finished recording answer "deleted" from now on and has the archiver remove it. It may be
 // repeated. media.ErrConflict, saying what to do, while the recording grows, is being archived, or is kept.
-func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Recording, error) {
-	now := db.now().UnixMilli()
+func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID, revisions ...int64) (media.Recording, error) {
+	var c conditions
+	now := c.arg(db.now().UnixMilli())
+	c.add(`id = ` + c.arg(id))
+	c.revisions(revisions)
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
-		UPDATE recordings SET state = 'deleting', expire_due = $1, expire_reason = 'deleted', retry_at = NULL,
-			attempts = 0, last_error = '', updated_at = $1
-		WHERE id = $2 AND state IN ('ended', 'archived') AND NOT keep AND NOT held RETURNING `+recordingColumns, now, id))
+		UPDATE recordings SET state = 'deleting', expire_due = `+now+`, expire_reason = 'deleted', retry_at = NULL,
+			attempts = 0, last_error = '', updated_at = `+now+`
+		WHERE `+c.where()+` AND state IN ('ended', 'archived') AND NOT keep AND NOT held
+		RETURNING `+recordingColumns, c.args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		if r, err = recording(ctx, db.writes, id); err == nil {
-			err = deletable(r)
+			err = deletable(r, revisions)
 		}
 	}
 	if err != nil {
@@ -288,10 +274,14 @@ func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID) (media.Re
 }
 
 // deletable says why a row was not moved to deleting; nil when it is there already.
-func deletable(r media.Recording) error {
-	switch {
-	case r.State == media.Deleting || r.State == media.Deleted:
+func deletable(r media.Recording, revisions []int64) error {
+	if r.State == media.Deleting || r.State == media.Deleted {
 		return nil
+	}
+	if err := checkRevision(r.Revision, revisions); err != nil {
+		return err
+	}
+	switch {
 	case r.State.Growing():
 		return fmt.Errorf("%w: it is %s: stop publishing, or wait until it has ended", media.ErrConflict, r.State)
 	case r.Held:

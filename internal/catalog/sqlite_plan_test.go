@@ -14,10 +14,8 @@ import (
 func TestSQLitePlans(t *testing.T) {
 	db := openFile(t, newFile(t))
 	listing := func(f media.RecordingFilter) string {
-		var where conditions
-		noError(t, where.filter(f))
-		query := `SELECT ` + recordingColumns + ` FROM recordings r WHERE ` + strings.Join(where.terms, " AND ") +
-			` ORDER BY started_at DESC, id DESC LIMIT 50`
+		query, _, err := listingQuery(f, 50)
+		noError(t, err)
 		return query
 	}
 	cursor := cursorAfter(ended(0))
@@ -57,6 +55,18 @@ func TestSQLitePlans(t *testing.T) {
 		{"audit log of a token", auditOf(t, media.AuditFilter{TokenID: "a"}), []string{"audit_of_token"}},
 		{"old audit log", pruneAuditQuery, []string{"audit_by_time"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
+		{"by label", listing(media.RecordingFilter{
+			Publisher: "acme", Labels: []media.LabelFilter{{Name: "season", Value: "2026"}},
+		}), []string{"recording_labels_value"}},
+		{"by name", listing(media.RecordingFilter{Name: "final"}), []string{"recordings_named"}},
+		{"longest", listing(media.RecordingFilter{Sort: media.SortLong}), []string{"recordings_by_duration"}},
+		{"last ended", listing(media.RecordingFilter{Sort: media.SortEndDown}), []string{"recordings_by_end"}},
+		{
+			"biggest of a publisher, archived", listing(media.RecordingFilter{
+				Publisher: "acme", Sort: media.SortBig, States: []media.State{media.Archived},
+				Cursor: sortCursor(media.SortBig, ended(0)),
+			}), []string{"recordings_by_bytes_of"},
+		},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
 		{

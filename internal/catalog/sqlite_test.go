@@ -174,7 +174,9 @@ func TestSQLiteMigratesTheFirstVersion(t *testing.T) {
 	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
 	_, err = old.migrateFrom(t.Context(), goose.DialectSQLite3, fstest.MapFS{name: {Data: text}})
 	noError(t, err)
-	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
+	_, err = raw.ExecContext(t.Context(), `
+		INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ('acme', '{}', 1, 1)`)
+	noError(t, err)
 	_, err = raw.ExecContext(t.Context(), `
 		INSERT INTO streams (publisher, name, settings, listed, created_at, updated_at)
 		VALUES ('acme', 'show', '{"latency":"standard"}', false, 1, 1)`)
@@ -201,7 +203,9 @@ func TestSQLiteMigratesStreamsThatWereInNoGroup(t *testing.T) {
 	old := &DB{writes: raw, reads: raw, logger: silentLogger(), now: time.Now}
 	_, err = old.migrateFrom(t.Context(), goose.DialectSQLite3, files)
 	noError(t, err)
-	noError(t, old.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))
+	_, err = raw.ExecContext(t.Context(), `
+		INSERT INTO publishers (name, settings, created_at, updated_at) VALUES ('acme', '{}', 1, 1)`)
+	noError(t, err)
 	_, err = raw.ExecContext(t.Context(), `
 		INSERT INTO streams (publisher, name, settings, listed, srt_passphrase, created_at, updated_at)
 		VALUES ('acme', 'show', '{"latency":"standard"}', true, 'a passphrase', 1, 1),

@@ -12,7 +12,8 @@ import (
 
 // streamQuery selects streams, as s, with what scanStream reads.
 const streamQuery = `
-	SELECT s.publisher, s.name, s.settings, s.srt_passphrase, s.created_at, s.updated_at, p.settings
+	SELECT s.publisher, s.name, s.settings, s.srt_passphrase, s.created_at, s.updated_at, s.revision,
+		p.settings
 	FROM streams s JOIN publishers p ON p.name = s.publisher `
 
 // CreateStream adds a stream to a publisher: media.ErrNotFound without the publisher, media.ErrExists when it is there,
@@ -44,14 +45,15 @@ func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides
 			Path:      path,
 			CreatedAt: now,
 			UpdatedAt: now,
+			Revision:  now.UnixMilli(),
 			Overrides: overrides,
 			Settings:  settings,
 		}
 		n, err := changed(ctx, tx, `
-			INSERT INTO streams (publisher, name, settings, listed, member_of, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (publisher, name) DO NOTHING`,
+			INSERT INTO streams (publisher, name, settings, listed, member_of, created_at, updated_at, revision)
+			VALUES ($1, $2, $3, $4, $5, $6, $6, $6) ON CONFLICT (publisher, name) DO NOTHING`,
 			path.Publisher, path.Stream, encodeSettings(overrides), created.Settings.Listed,
-			created.Settings.Group, now.UnixMilli(), now.UnixMilli())
+			created.Settings.Group, created.Revision)
 		if err == nil && n == 0 {
 			err = media.ErrExists
 		}
@@ -94,15 +96,27 @@ func (db *DB) Streams(ctx context.Context, publisherName, after string, limit in
 }
 
 // UpdateStream puts the patch's settings over the stream's own, and sets anew when its finished recordings are due.
-func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch media.SettingsPatch) (
-	media.Stream, error,
-) {
-	if err := patch.Check(); err != nil {
+func (db *DB) UpdateStream(
+	ctx context.Context, path media.StreamPath, patch media.SettingsPatch, revisions ...int64,
+) (media.Stream, error) {
+	return db.ChangeStream(ctx, path, media.StreamChange{Settings: patch}, revisions...)
+}
+
+// ChangeStream is UpdateStream that may also set what the stream's SRT publishers encrypt with, from the next
+// connection on.
+func (db *DB) ChangeStream(
+	ctx context.Context, path media.StreamPath, change media.StreamChange, revisions ...int64,
+) (media.Stream, error) {
+	err := change.Settings.Check()
+	if err == nil && change.SRTPassphrase != nil {
+		err = media.CheckSRTPassphrase(*change.SRTPassphrase)
+	}
+	if err != nil {
 		return media.Stream{}, fmt.Errorf("update stream %s: %w", shown(path.String()), err)
 	}
 	var updated media.Stream
-	err := db.write(ctx, func(tx *sql.Tx) (err error) {
-		updated, err = db.updateStream(ctx, tx, path, patch)
+	err = db.write(ctx, func(tx *sql.Tx) (err error) {
+		updated, err = db.updateStream(ctx, tx, path, change, revisions)
 		return err
 	})
 	if err != nil {
@@ -111,17 +125,25 @@ func (db *DB) UpdateStream(ctx context.Context, path media.StreamPath, patch med
 	return updated, nil
 }
 
-// updateStream is UpdateStream in a transaction: all that follows from the change follows in it.
-func (db *DB) updateStream(ctx context.Context, tx *sql.Tx, path media.StreamPath, patch media.SettingsPatch) (
-	media.Stream, error,
-) {
+// updateStream is ChangeStream in a transaction: all that follows from the change follows in it.
+func (db *DB) updateStream(
+	ctx context.Context, tx *sql.Tx, path media.StreamPath, change media.StreamChange, revisions []int64,
+) (media.Stream, error) {
+	patch := change.Settings
 	p, err := lockPublisher(ctx, tx, path.Publisher)
 	if err != nil {
 		return media.Stream{}, err
 	}
 	s, err := stream(ctx, tx, path)
+	if err == nil {
+		err = checkRevision(s.Revision, revisions)
+	}
 	if err != nil {
 		return s, err
+	}
+	s.Revision++
+	if change.SRTPassphrase != nil {
+		s.SRTPassphrase = *change.SRTPassphrase
 	}
 	s.Overrides = s.Overrides.Merge(patch)
 	s.Settings = s.Settings.Apply(patch)
@@ -135,10 +157,10 @@ func (db *DB) updateStream(ctx context.Context, tx *sql.Tx, path media.StreamPat
 		}
 	}
 	if _, err := changed(ctx, tx, `
-		UPDATE streams SET settings = $1, listed = $2, member_of = $3, updated_at = $4
+		UPDATE streams SET settings = $1, listed = $2, member_of = $3, updated_at = $4, revision = $7, srt_passphrase = $8
 		WHERE publisher = $5 AND name = $6`,
 		encodeSettings(s.Overrides), s.Settings.Listed, s.Settings.Group, s.UpdatedAt.UnixMilli(),
-		path.Publisher, path.Stream); err != nil {
+		path.Publisher, path.Stream, s.Revision, s.SRTPassphrase); err != nil {
 		return s, err
 	}
 	if err := saveBounds(ctx, tx, path, s.Overrides); err != nil {
@@ -157,30 +179,22 @@ func (db *DB) SetSRTPassphrase(ctx context.Context, path media.StreamPath, passp
 	if err := media.CheckSRTPassphrase(passphrase); err != nil {
 		return media.Stream{}, fmt.Errorf("set passphrase of stream %s: %w", shown(path.String()), err)
 	}
-	var updated media.Stream
-	err := db.write(ctx, func(tx *sql.Tx) error {
-		s, err := lockStream(ctx, tx, path)
-		if err != nil {
-			return err
-		}
-		s.SRTPassphrase, s.UpdatedAt = passphrase, db.clock()
-		updated = s
-		_, err = changed(ctx, tx, `
-			UPDATE streams SET srt_passphrase = $1, updated_at = $2 WHERE publisher = $3 AND name = $4`,
-			passphrase, s.UpdatedAt.UnixMilli(), path.Publisher, path.Stream)
-		return err
-	})
+	updated, err := db.ChangeStream(ctx, path, media.StreamChange{SRTPassphrase: &passphrase})
 	if err != nil {
-		return media.Stream{}, db.failed("set passphrase of stream "+shown(path.String()), err)
+		return media.Stream{}, fmt.Errorf("set passphrase: %w", err)
 	}
 	return updated, nil
 }
 
 // DeleteStream removes a stream and its keys, when it has no recordings but deleted ones and is no stream's group; else
 // media.ErrConflict says what it has.
-func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
+func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath, revisions ...int64) error {
 	err := db.write(ctx, func(tx *sql.Tx) error {
-		if _, err := lockStream(ctx, tx, path); err != nil {
+		s, err := lockStream(ctx, tx, path)
+		if err == nil {
+			err = checkRevision(s.Revision, revisions)
+		}
+		if err != nil {
 			return err
 		}
 		if err := noMembers(ctx, tx, path); err != nil {
@@ -192,7 +206,7 @@ func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath) error {
 		if err := removeBounds(ctx, tx, path); err != nil {
 			return err
 		}
-		_, err := changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,
+		_, err = changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,
 			path.Publisher, path.Stream)
 		return err
 	})
@@ -223,7 +237,8 @@ func scanStream(row scanner) (media.Stream, error) {
 	var s media.Stream
 	var own, publishers string
 	var created, updated int64
-	err := row.Scan(&s.Path.Publisher, &s.Path.Stream, &own, &s.SRTPassphrase, &created, &updated, &publishers)
+	err := row.Scan(&s.Path.Publisher, &s.Path.Stream, &own, &s.SRTPassphrase, &created, &updated, &s.Revision,
+		&publishers)
 	if err != nil {
 		return s, err
 	}

@@ -2,9 +2,13 @@ package catalog
 
 import (
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // at scans a time as millis stores it.
@@ -35,6 +39,36 @@ func (m inMillis) Scan(src any) error {
 // millis gives a time as the catalog stores it; the zero time is null.
 func millis(t time.Time) sql.Null[int64] {
 	return sql.Null[int64]{V: t.UnixMilli(), Valid: !t.IsZero()}
+}
+
+// inJSON scans labels as encodeLabels writes them; none are nil.
+type inJSON struct{ labels *media.Labels }
+
+// Scan implements sql.Scanner.
+func (j inJSON) Scan(src any) error {
+	var text sql.Null[string]
+	if err := text.Scan(src); err != nil {
+		return err
+	}
+	*j.labels = nil
+	if text.V == "{}" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text.V), j.labels); err != nil {
+		return fmt.Errorf("%w: labels %.80q: %w", media.ErrCorrupt, text.V, err)
+	}
+	return nil
+}
+
+func encodeLabels(l media.Labels) string {
+	if len(l) == 0 {
+		return "{}"
+	}
+	text, err := json.Marshal(l)
+	if err != nil {
+		panic("BUG: labels do not marshal: " + err.Error())
+	}
+	return string(text)
 }
 
 // shortened cuts the text of an error to what a row should hold.

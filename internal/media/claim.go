@@ -58,13 +58,22 @@ type RecordingFilter struct {
 	// ClipOf keeps the clips of that recording, and Shows those that are clips of none.
 	ClipOf RecordingID
 	Shows  bool
+	// Clips keeps those that are clips of any.
+	Clips bool
+	// Labels keeps those that have all of them, and Name those whose name contains it, in capitals or not.
+	Labels []LabelFilter
+	Name   string
+	// MinDuration and MaxDuration bound the length, both included; zero is open.
+	MinDuration time.Duration
+	MaxDuration time.Duration
 	// Listed keeps those whose publisher or stream is shown to everybody.
 	Listed bool
 	// Since and Until bound the start; zero is open.
 	Since time.Time
 	Until time.Time
+	Sort  Sort
 	// Limit is the most items to return, 1 to 1000; zero means 50.
 	Limit int
-	// Cursor continues a listing: the next value that the last page came with.
+	// Cursor continues a listing: the next value that the last page came with. It is of the listing's order alone.
 	Cursor string
 }

@@ -63,7 +63,11 @@ type Recording struct {
 	ClipStart time.Duration
 	ClipEnd   time.Duration
 	// Name is what people call it; clips may have one.
-	Name       string
+	Name string
+	// Labels are what people sort it by.
+	Labels Labels
+	// Revision grows with every change of keep, name and labels.
+	Revision   int64
 	ArchivedAt time.Time
 	DeletedAt  time.Time
 	// Attempts counts failed tries of the archiver and LastError tells of the last.
@@ -100,7 +104,9 @@ type Publisher struct {
 	Name      string
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	Settings  SettingsPatch
+	// Revision grows with every change of what can be set, also if the publisher is deleted and made again.
+	Revision int64
+	Settings SettingsPatch
 }
 
 // Stream is a named channel of a publisher.
@@ -108,11 +114,19 @@ type Stream struct {
 	Path      StreamPath
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// Revision grows with every change of the stream's own, also if it is deleted and made again.
+	Revision int64
 	// Overrides are the stream's own settings; Settings are those in force: defaults, publisher, overrides.
 	Overrides SettingsPatch
 	Settings  Settings
 	// SRTPassphrase is what the stream's SRT publishers encrypt with; empty is the server's. It is told to nobody.
 	SRTPassphrase string `json:"-"`
+}
+
+// StreamChange is what is to be set of a stream; a nil passphrase stays as it is.
+type StreamChange struct {
+	Settings      SettingsPatch
+	SRTPassphrase *string
 }
 
 // StreamKey is the record of a key; the key itself is kept only as a hash.
