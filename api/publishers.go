@@ -24,7 +24,7 @@ func newPublisherRow(p media.Publisher) publisherRow {
 		Name:      p.Name,
 		CreatedAt: moment(p.CreatedAt),
 		UpdatedAt: moment(p.UpdatedAt),
-		Settings:  newSettings(media.DefaultSettings().Apply(p.Settings)),
+		Settings:  Settings{media.DefaultSettings().Apply(p.Settings)},
 	}
 }
 
@@ -47,7 +47,7 @@ type createPublisherInput struct {
 type patchPublisherInput struct {
 	PublisherPath
 	DryRun
-	Body SettingsPatch
+	Body SettingsChange
 }
 
 func (s *Server) publisherRoutes(v1 huma.API) {
@@ -63,7 +63,7 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 	if err := media.CheckPublisherName(in.Body.Name); err != nil {
 		return nil, at("body.name", err)
 	}
-	patch := in.Body.media()
+	patch := in.Body.SettingsPatch.SettingsPatch
 	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
 	}

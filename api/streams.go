@@ -31,9 +31,9 @@ func (s *Server) newStreamRow(st media.Stream) streamRow {
 		URL:       s.streamURL(st.Path),
 		CreatedAt: moment(st.CreatedAt),
 		UpdatedAt: moment(st.UpdatedAt),
-		Overrides: newPatch(st.Overrides),
+		Overrides: SettingsPatch{st.Overrides},
 		Encrypted: st.SRTPassphrase != "",
-		Settings:  newSettings(st.Settings),
+		Settings:  Settings{st.Settings},
 	}
 }
 
@@ -67,6 +67,16 @@ type StreamPatch struct {
 	SettingsPatch
 }
 
+// StreamChange is what a request changes of a stream.
+type StreamChange struct {
+	Resets
+	StreamPatch
+}
+
+func (c StreamChange) media() media.SettingsPatch {
+	return SettingsChange{c.Resets, c.SettingsPatch}.media()
+}
+
 // checkStream says what is out of its range.
 func (s *Server) checkStream(ctx context.Context, p StreamPatch) error {
 	if p.SRTPassphrase != nil {
@@ -74,7 +84,7 @@ func (s *Server) checkStream(ctx context.Context, p StreamPatch) error {
 			return err
 		}
 	}
-	return s.checkSettings(ctx, p.media())
+	return s.checkSettings(ctx, p.SettingsPatch.SettingsPatch)
 }
 
 type listStreamsInput struct {
@@ -85,7 +95,7 @@ type listStreamsInput struct {
 type patchStreamInput struct {
 	StreamPath
 	DryRun
-	Body StreamPatch
+	Body StreamChange
 }
 
 func (s *Server) streamRoutes(v1 huma.API) {
@@ -109,7 +119,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		return nil, err
 	}
 	path := media.StreamPath{Publisher: publisher, Stream: in.Body.Name}
-	st, err := s.deps.Streams.CreateStream(ctx, path, in.Body.media())
+	st, err := s.deps.Streams.CreateStream(ctx, path, in.Body.SettingsPatch.SettingsPatch)
 	switch {
 	case errors.Is(err, media.ErrNotFound):
 		return nil, at("path.publisher", err)
@@ -165,17 +175,18 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkStream(ctx, in.Body); err != nil {
+	patch := in.Body.media()
+	if err := errors.Join(s.checkStream(ctx, in.Body.StreamPatch), patch.Check()); err != nil {
 		return nil, err
 	}
 	out := &changedStream{}
 	var st media.Stream
 	if in.DryRun.DryRun {
 		var preview media.Preview
-		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, in.Body.media())
+		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, patch)
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
-		st, err = s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
+		st, err = s.deps.Streams.UpdateStream(ctx, path, patch)
 		if err == nil && in.Body.SRTPassphrase != nil {
 			st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
 		}

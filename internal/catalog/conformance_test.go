@@ -26,6 +26,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"streams inherit settings", s.testStreams},
 		{"streams that break a rule are refused", s.testStreamRefusals},
 		{"settings merge on update", s.testUpdateMerges},
+		{"settings are reset", s.testReset},
 		{"groups have members and no chains", s.testGroups},
 		{"a stream may have an SRT passphrase of its own", s.testSRTPassphrase},
 		{"what has recordings is not deleted", s.testDeleteConflicts},
