@@ -38,6 +38,9 @@
 //  15. A preview is the change itself, rolled back.
 //  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
+//  17. A key that has expired is denied (media.ErrKeyExpired), with SQL or from memory, and stays listed until it is
+//     removed or its stream is full of keys. That a key was used is noted later, and at most once a minute: no publish
+//     waits for it.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -32,8 +32,8 @@ const SpanPattern = `^(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$`
 
 var spanForm = regexp.MustCompile(SpanPattern)
 
-// UnmarshalText reads a Go duration string. One that is too long becomes the longest that there is, for a range check to
-// refuse it by its field's name.
+// UnmarshalText reads a Go duration string. One that is too long becomes the longest that there is, for a range check
+// to refuse it by its field's name.
 func (s *Span) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil && spanForm.Match(text) {

@@ -116,12 +116,14 @@ func recordingSettings() []Setting {
 		durationSetting("archive_delay", 0, 10*year, "", "From a recording's end to its archiving"),
 		durationSetting("reconnect_window", 0, 30*time.Minute, "",
 			"How long players are kept waiting for a lost publisher, who then goes on with the recording"),
-		durationSetting("backup_after", 500*time.Millisecond, time.Minute, "", "Silence of the live feed until a standby takes over"),
+		durationSetting("backup_after", 500*time.Millisecond, time.Minute, "",
+			"Silence of the live feed until a standby takes over"),
 		durationSetting("dvr_window", time.Minute, 24*time.Hour, "", "Length of the sliding live playlists"),
 		durationSetting("retention", time.Second, 100*year, "for ever", "From a recording's end to its deletion everywhere"),
-		wordSetting("record", "off: nothing is archived, and a show is deleted once viewers have seen its end", RecordOn, RecordOff),
-		wordSetting("archive_mode", "When a recording is uploaded: after its end and the archive_delay, or while it is live, "+
-			"complete seconds after its end", ArchiveAfterEnd, ArchiveContinuous),
+		wordSetting("record", "off: nothing is archived, and a show is deleted once viewers have seen its end",
+			RecordOn, RecordOff),
+		wordSetting("archive_mode", "When a recording is uploaded: after its end and the archive_delay, or while it is "+
+			"live, complete seconds after its end", ArchiveAfterEnd, ArchiveContinuous),
 		textSetting("archive", "the default archive", "Name of the archive that recordings go to", checkArchive),
 		textSetting("mirror", "no copy", "Name of a second archive for a copy", checkArchive),
 		boolSetting("keep", "Hold all recordings against retention and deletion"),
@@ -155,8 +157,8 @@ func liveSettings() []Setting {
 			InterruptionGap, InterruptionHold).from(EffectNextShow),
 		boolSetting("listed", "Show streams and recordings on the start page to everybody"),
 		wordSetting("playback", "Who may watch: everybody, or who has a playback token", PlaybackPublic, PlaybackSigned),
-		boolSetting("whole_after_discontinuity", "List gaps, and the first segment after a reconnect, without parts, for players "+
-			"that fail on them, as hls.js before 1.7 does").from(EffectNextShow),
+		boolSetting("whole_after_discontinuity", "List gaps, and the first segment after a reconnect, without parts, for "+
+			"players that fail on them, as hls.js before 1.7 does").from(EffectNextShow),
 		textSetting("subtitles", "no subtitles", "Language of the publisher's text events as subtitles, like en or pt-BR",
 			checkSubtitles).from(EffectNextShow),
 		textSetting("captions", "none is told before it is seen", "Languages of CEA-608/708 captions in the pictures, like "+
@@ -165,8 +167,8 @@ func liveSettings() []Setting {
 			from(EffectNextConnection).of(LevelStream),
 		numberSetting("max_streams", KindInteger, 0, maxStreamsLimit, "streams", noLimit,
 			"The publisher's streams that may be live at once").from(EffectNextConnection).of(LevelPublisher),
-		numberSetting("max_bitrate", KindInteger, minBitrateLimit, maxBitrateLimit, bitsSecond, noLimit, "Most of a stream's "+
-			"media; 10 s of more than a tenth above it end the publish").from(EffectNextConnection),
+		numberSetting("max_bitrate", KindInteger, minBitrateLimit, maxBitrateLimit, bitsSecond, noLimit, "Most of a "+
+			"stream's media; 10 s of more than a tenth above it end the publish").from(EffectNextConnection),
 		textSetting("max_resolution", "no limit", "The largest picture, either way up, like 1920x1080", checkResolution).
 			from(EffectNextConnection),
 	}
