@@ -41,6 +41,11 @@ type Streams interface {
 // Keys keeps the hashes of stream keys.
 type Keys interface {
 	AddKey(ctx context.Context, path media.StreamPath, label, key string) (media.StreamKey, error)
+	// AddKeyUntil is AddKey of a key that expires; a zero time never comes.
+	AddKeyUntil(ctx context.Context, path media.StreamPath, label, key string, until time.Time) (media.StreamKey, error)
+	// RotateKey adds a key in the place of an old one, which goes on for the grace, or is removed without one.
+	RotateKey(ctx context.Context, path media.StreamPath, r media.KeyRotation, key string) (
+		added, old media.StreamKey, err error)
 	Keys(ctx context.Context, path media.StreamPath) ([]media.StreamKey, error)
 	RemoveKey(ctx context.Context, path media.StreamPath, id string) error
 }
@@ -118,8 +123,11 @@ type Deps struct {
 	Sessions Sessions
 	// Events keeps timed events with live recordings; nil is of no live ones.
 	Events Events
-	// Kick ends the stream's connection, because the key it came with may be void; it does not wait. Nil does nothing.
+	// Kick ends the connection of a stream that is gone; it does not wait. Nil does nothing.
 	Kick func(path media.StreamPath)
+	// RevokeKey drops who publishes a stream with the key of an id, live or standing by, on whichever node; it does not
+	// wait. Nil does nothing.
+	RevokeKey func(path media.StreamPath, id string)
 	// Ready says why the process can not do its work, nil when it can; a nil func is always ready.
 	Ready func(ctx context.Context) error
 	// Services are what answers come from, by name: the registry's and the catalog's Ping. The server is not ready before

@@ -31,6 +31,7 @@ type fixture struct {
 	t      *testing.T
 	db     *catalog.DB
 	kicked []media.StreamPath
+	voided []string // the ids of keys whose publishers were dropped
 }
 
 // newFixture makes a server; change, when not nil, changes what it is made of.
@@ -55,6 +56,7 @@ func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Audit: db, Sources: db, Clips: db, Replies: db,
 		Retention: db,
 		Kick:      func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
+		RevokeKey: func(_ media.StreamPath, id string) { f.voided = append(f.voided, id) },
 	}
 	if change != nil {
 		change(&cfg, &deps)

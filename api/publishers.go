@@ -26,7 +26,7 @@ func newPublisherRow(p media.Publisher) publisherRow {
 		CreatedAt: moment(p.CreatedAt),
 		UpdatedAt: moment(p.UpdatedAt),
 		Revision:  p.Revision,
-		Settings:  newSettings(media.DefaultSettings().Apply(p.Settings)),
+		Settings:  Settings{media.DefaultSettings().Apply(p.Settings)},
 	}
 }
 
@@ -51,7 +51,7 @@ type patchPublisherInput struct {
 	PublisherPath
 	IfMatch
 	DryRun
-	Body SettingsPatch
+	Body SettingsChange
 }
 
 type deletePublisherInput struct {
@@ -77,7 +77,7 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 		return nil, at("body.name", err)
 	}
 	concerns(ctx, in.Body.Name)
-	patch := in.Body.media()
+	patch := in.Body.SettingsPatch.SettingsPatch
 	if err := s.checkSettings(ctx, patch); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ func (s *Server) rest(router chi.Router) {
 				Description: "Publishers, streams, keys, recordings, live sessions and nodes of an Oxbow live video CDN.",
 			},
 			Components: &huma.Components{
+				Schemas:         newRegistry(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {Type: "http", Scheme: "bearer"}},
 			},
 		},

@@ -15,7 +15,7 @@ type sourceRow struct {
 	URL         string     `json:"url" doc:"Where the stream is fetched from; what may be secret in it reads redacted"`
 	Mode        string     `json:"mode" enum:"always,on_demand"`
 	Enabled     bool       `json:"enabled"`
-	IdleTimeout span       `json:"idle_timeout"`
+	IdleTimeout media.Span `json:"idle_timeout"`
 	CreatedAt   *time.Time `json:"created_at"`
 	UpdatedAt   *time.Time `json:"updated_at"`
 
@@ -33,10 +33,10 @@ type sourceOutput struct {
 type putSourceInput struct {
 	StreamPath
 	Body struct {
-		URL         string  `json:"url" doc:"http(s)://HOST/x.m3u8, rtmp(s)://HOST/APP/NAME or srt://HOST:PORT"`
-		Mode        *string `json:"mode,omitempty" doc:"always (the default), or on_demand: while somebody watches"`
-		Enabled     *bool   `json:"enabled,omitempty" doc:"false keeps it and fetches nothing"`
-		IdleTimeout *span   `json:"idle_timeout,omitempty" doc:"How long on_demand goes on unwatched; 1m if not set"`
+		URL         string      `json:"url" doc:"http(s)://HOST/x.m3u8, rtmp(s)://HOST/APP/NAME or srt://HOST:PORT"`
+		Mode        *string     `json:"mode,omitempty" doc:"always (the default), or on_demand: while somebody watches"`
+		Enabled     *bool       `json:"enabled,omitempty" doc:"false keeps it and fetches nothing"`
+		IdleTimeout *media.Span `json:"idle_timeout,omitempty" doc:"How long on_demand goes on unwatched; 1m if not set"`
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *Server) putSource(ctx context.Context, in *putSourceInput) (*sourceOutp
 		source.Enabled = *in.Body.Enabled
 	}
 	if in.Body.IdleTimeout != nil {
-		source.IdleTimeout = media.Span(*in.Body.IdleTimeout)
+		source.IdleTimeout = *in.Body.IdleTimeout
 	}
 	if err := source.Check(); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (s *Server) newSourceRow(source media.Source) sourceRow {
 		status = s.deps.SourceStatus(source.Path)
 	}
 	return sourceRow{
-		URL: source.Redacted(), Mode: source.Mode, Enabled: source.Enabled, IdleTimeout: span(source.IdleTimeout),
+		URL: source.Redacted(), Mode: source.Mode, Enabled: source.Enabled, IdleTimeout: source.IdleTimeout,
 		CreatedAt: moment(source.CreatedAt), UpdatedAt: moment(source.UpdatedAt),
 		State: string(status.State), Since: moment(status.Since), LastError: status.LastError,
 		NextRetry: moment(status.NextRetry), Retries: status.Retries,

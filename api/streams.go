@@ -33,9 +33,9 @@ func (s *Server) newStreamRow(st media.Stream) streamRow {
 		CreatedAt: moment(st.CreatedAt),
 		UpdatedAt: moment(st.UpdatedAt),
 		Revision:  st.Revision,
-		Overrides: newPatch(st.Overrides),
+		Overrides: SettingsPatch{st.Overrides},
 		Encrypted: st.SRTPassphrase != "",
-		Settings:  newSettings(st.Settings),
+		Settings:  Settings{st.Settings},
 	}
 }
 
@@ -71,6 +71,16 @@ type StreamPatch struct {
 	SettingsPatch
 }
 
+// StreamChange is what a request changes of a stream.
+type StreamChange struct {
+	Resets
+	StreamPatch
+}
+
+func (c StreamChange) media() media.SettingsPatch {
+	return SettingsChange{c.Resets, c.SettingsPatch}.media()
+}
+
 // checkStream says what is out of its range.
 func (s *Server) checkStream(ctx context.Context, p StreamPatch) error {
 	if p.SRTPassphrase != nil {
@@ -78,7 +88,7 @@ func (s *Server) checkStream(ctx context.Context, p StreamPatch) error {
 			return err
 		}
 	}
-	return s.checkSettings(ctx, p.media())
+	return s.checkSettings(ctx, p.SettingsPatch.SettingsPatch)
 }
 
 type listStreamsInput struct {
@@ -90,7 +100,7 @@ type patchStreamInput struct {
 	StreamPath
 	IfMatch
 	DryRun
-	Body StreamPatch
+	Body StreamChange
 }
 
 type deleteStreamInput struct {
@@ -119,7 +129,7 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		return nil, err
 	}
 	path := media.StreamPath{Publisher: publisher, Stream: in.Body.Name}
-	st, err := s.deps.Streams.CreateStream(ctx, path, in.Body.media())
+	st, err := s.deps.Streams.CreateStream(ctx, path, in.Body.SettingsPatch.SettingsPatch)
 	switch {
 	case errors.Is(err, media.ErrNotFound):
 		return nil, at("path.publisher", err)
@@ -176,17 +186,18 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkStream(ctx, in.Body); err != nil {
+	patch := in.Body.media()
+	if err := errors.Join(s.checkStream(ctx, in.Body.StreamPatch), patch.Check()); err != nil {
 		return nil, err
 	}
 	out := &changedStream{}
 	var st media.Stream
 	if in.DryRun.DryRun {
 		var preview media.Preview
-		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, in.Body.media(), in.revisions...)
+		st, preview, err = s.deps.Retention.PreviewStream(ctx, path, patch, in.revisions...)
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
-		change := media.StreamChange{Settings: in.Body.media(), SRTPassphrase: in.Body.SRTPassphrase}
+		change := media.StreamChange{Settings: patch, SRTPassphrase: in.Body.SRTPassphrase}
 		st, err = s.deps.Streams.ChangeStream(ctx, path, change, in.revisions...)
 	}
 	switch {

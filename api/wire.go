@@ -3,7 +3,8 @@ package api
 import (
 	"encoding/json"
 	"io"
-	"math"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -11,233 +12,97 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// span is a media.Span on the wire: a Go duration string, described as such in the OpenAPI document.
-type span media.Span
+// span describes a media.Span in the OpenAPI document: a Go duration string. ("format: duration" would mean ISO 8601.)
+type span struct{}
 
-// Schema describes a Go duration. ("format: duration" would mean ISO 8601.)
-func (*span) Schema(huma.Registry) *huma.Schema {
+// Schema describes it. Of what the pattern lets through nothing fails to parse.
+func (span) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Type:               huma.TypeString,
 		Description:        "A duration: decimal numbers, each with a unit (ns, us, ms, s, m, h).",
-		Pattern:            `^(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$`,
+		Pattern:            media.SpanPattern,
 		PatternDescription: "a duration like 90s, 5m or 1h30m",
 		Examples:           []any{"90s"},
 	}
 }
 
-// MarshalText writes as media.Span does.
-func (s span) MarshalText() ([]byte, error) { return media.Span(s).MarshalText() }
-
-// UnmarshalText reads what the schema's pattern lets through. Of that only what overflows fails to parse: it becomes
-// the longest duration, for the range check to refuse it by its field's name.
-func (s *span) UnmarshalText(text []byte) error {
-	if err := (*media.Span)(s).UnmarshalText(text); err != nil {
-		*s = math.MaxInt64
-	}
-	return nil
+// newRegistry makes the registry of schemas, which knows media's types that a schema can't be read from.
+func newRegistry() huma.Registry {
+	r := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	r.RegisterTypeAlias(reflect.TypeFor[media.Span](), reflect.TypeFor[span]())
+	return r
 }
 
-// SettingsPatch is media.SettingsPatch on the wire: the settings that a request sets.
-type SettingsPatch struct {
-	ArchiveDelay    *span   `json:"archive_delay,omitempty" doc:"From a recording's end to its archiving"`
-	ReconnectWindow *span   `json:"reconnect_window,omitempty" doc:"How long players wait for a lost publisher"`
-	BackupAfter     *span   `json:"backup_after,omitempty" doc:"Silence of the live feed until a standby takes over"`
-	DVRWindow       *span   `json:"dvr_window,omitempty" doc:"Length of the sliding live playlists"`
-	Retention       *span   `json:"retention,omitempty" doc:"From a recording's end to its deletion; 0 is never"`
-	Record          *string `json:"record,omitempty" doc:"on, or off: nothing is archived, or kept after the show"`
-	ArchiveMode     *string `json:"archive_mode,omitempty" doc:"after_end, or continuous: upload while live"`
-	Archive         *string `json:"archive,omitempty" doc:"Name of the archive; empty is the default one"`
-	Mirror          *string `json:"mirror,omitempty" doc:"Name of the archive for a copy; empty makes none"`
-	Keep            *bool   `json:"keep,omitempty" doc:"Hold all recordings against retention and deletion"`
-	RetentionCount  *int    `json:"retention_count,omitempty" doc:"Most finished recordings; 0 is no bound"`
-	RetentionBytes  *int64  `json:"retention_bytes,omitempty" doc:"Most bytes of finished recordings; 0 is no bound"`
-	LocalRetention  *span   `json:"local_retention,omitempty" doc:"From archiving to dropping the local copy; 0 is soon"`
-	LocalCount      *int    `json:"local_count,omitempty" doc:"Most local copies of archived recordings; 0 is no bound"`
-	LocalBytes      *int64  `json:"local_bytes,omitempty" doc:"Most bytes of such copies; 0 is no bound"`
-	LocalFree       *int    `json:"local_free,omitempty" doc:"Percent of the volume to keep free of such copies; 0: none"`
-
-	ThumbnailInterval *span `json:"thumbnail_interval,omitempty" doc:"Between pictures of a live show; 0 makes none"`
-
-	EndOnUnpublish  *bool   `json:"end_on_unpublish,omitempty" doc:"A publisher's goodbye ends the recording"`
-	Latency         *string `json:"latency,omitempty" doc:"low (parts) or standard (whole segments)"`
-	PartDuration    *span   `json:"part_duration,omitempty" doc:"Target duration of parts, 200ms to 1s"`
-	SegmentDuration *span   `json:"segment_duration,omitempty" doc:"Least duration of segments, 1s to 10s"`
-	Interruption    *string `json:"interruption,omitempty" doc:"Playlists while the publisher is away: gap or hold"`
-	Listed          *bool   `json:"listed,omitempty" doc:"Show it on the start page to everybody"`
-	Playback        *string `json:"playback,omitempty" doc:"public, or signed: only with a playback token"`
-
-	WholeAfterDiscontinuity *bool `json:"whole_after_discontinuity,omitempty" doc:"For hls.js before 1.7"`
-
-	Subtitles *string `json:"subtitles,omitempty" doc:"Language of the text events as subtitles, like en; empty is none"`
-	Captions  *string `json:"captions,omitempty" doc:"Languages of closed captions, like CC1=en SERVICE1=en"`
-	Group     *string `json:"group,omitempty" doc:"The stream whose show this one is a rendition of; a stream's alone"`
-
-	MaxStreams    *int    `json:"max_streams,omitempty" doc:"The publisher's streams live at once; 0 is no limit"`
-	MaxBitrate    *int64  `json:"max_bitrate,omitempty" doc:"Bits per second of a stream; 0 is no limit"`
-	MaxResolution *string `json:"max_resolution,omitempty" doc:"Picture, either way up, like 1920x1080; empty is no limit"`
-}
-
-func newPatch(p media.SettingsPatch) SettingsPatch {
-	return SettingsPatch{
-		ArchiveDelay:    (*span)(p.ArchiveDelay),
-		ReconnectWindow: (*span)(p.ReconnectWindow),
-		BackupAfter:     (*span)(p.BackupAfter),
-		DVRWindow:       (*span)(p.DVRWindow),
-		Retention:       (*span)(p.Retention),
-		Record:          p.Record,
-		ArchiveMode:     p.ArchiveMode,
-		Archive:         p.Archive,
-		Mirror:          p.Mirror,
-		Keep:            p.Keep,
-		RetentionCount:  p.RetentionCount,
-		RetentionBytes:  p.RetentionBytes,
-		LocalRetention:  (*span)(p.LocalRetention),
-		LocalCount:      p.LocalCount,
-		LocalBytes:      p.LocalBytes,
-		LocalFree:       p.LocalFree,
-
-		ThumbnailInterval: (*span)(p.ThumbnailInterval),
-
-		EndOnUnpublish:  p.EndOnUnpublish,
-		Latency:         p.Latency,
-		PartDuration:    (*span)(p.PartDuration),
-		SegmentDuration: (*span)(p.SegmentDuration),
-		Interruption:    p.Interruption,
-		Listed:          p.Listed,
-		Playback:        p.Playback,
-
-		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
-
-		Subtitles: p.Subtitles,
-		Captions:  p.Captions,
-		Group:     p.Group,
-
-		MaxStreams:    p.MaxStreams,
-		MaxBitrate:    p.MaxBitrate,
-		MaxResolution: p.MaxResolution,
-	}
-}
-
-func (p SettingsPatch) media() media.SettingsPatch {
-	return media.SettingsPatch{
-		ArchiveDelay:    (*media.Span)(p.ArchiveDelay),
-		ReconnectWindow: (*media.Span)(p.ReconnectWindow),
-		BackupAfter:     (*media.Span)(p.BackupAfter),
-		DVRWindow:       (*media.Span)(p.DVRWindow),
-		Retention:       (*media.Span)(p.Retention),
-		Record:          p.Record,
-		ArchiveMode:     p.ArchiveMode,
-		Archive:         p.Archive,
-		Mirror:          p.Mirror,
-		Keep:            p.Keep,
-		RetentionCount:  p.RetentionCount,
-		RetentionBytes:  p.RetentionBytes,
-		LocalRetention:  (*media.Span)(p.LocalRetention),
-		LocalCount:      p.LocalCount,
-		LocalBytes:      p.LocalBytes,
-		LocalFree:       p.LocalFree,
-
-		ThumbnailInterval: (*media.Span)(p.ThumbnailInterval),
-
-		EndOnUnpublish:  p.EndOnUnpublish,
-		Latency:         p.Latency,
-		PartDuration:    (*media.Span)(p.PartDuration),
-		SegmentDuration: (*media.Span)(p.SegmentDuration),
-		Interruption:    p.Interruption,
-		Listed:          p.Listed,
-		Playback:        p.Playback,
-
-		WholeAfterDiscontinuity: p.WholeAfterDiscontinuity,
-
-		Subtitles: p.Subtitles,
-		Captions:  p.Captions,
-		Group:     p.Group,
-
-		MaxStreams:    p.MaxStreams,
-		MaxBitrate:    p.MaxBitrate,
-		MaxResolution: p.MaxResolution,
-	}
-}
-
-// Settings are the effective settings on the wire.
+// Settings are the effective settings in answers.
 type Settings struct {
-	ArchiveDelay    span   `json:"archive_delay"`
-	ReconnectWindow span   `json:"reconnect_window"`
-	BackupAfter     span   `json:"backup_after"`
-	DVRWindow       span   `json:"dvr_window"`
-	Retention       span   `json:"retention"`
-	Record          string `json:"record"`
-	ArchiveMode     string `json:"archive_mode"`
-	Archive         string `json:"archive"`
-	Mirror          string `json:"mirror"`
-	Keep            bool   `json:"keep"`
-	RetentionCount  int    `json:"retention_count"`
-	RetentionBytes  int64  `json:"retention_bytes"`
-	LocalRetention  span   `json:"local_retention"`
-	LocalCount      int    `json:"local_count"`
-	LocalBytes      int64  `json:"local_bytes"`
-	LocalFree       int    `json:"local_free"`
-
-	ThumbnailInterval span `json:"thumbnail_interval"`
-
-	EndOnUnpublish  bool   `json:"end_on_unpublish"`
-	Latency         string `json:"latency"`
-	PartDuration    span   `json:"part_duration"`
-	SegmentDuration span   `json:"segment_duration"`
-	Interruption    string `json:"interruption"`
-	Listed          bool   `json:"listed"`
-	Playback        string `json:"playback"`
-
-	WholeAfterDiscontinuity bool `json:"whole_after_discontinuity"`
-
-	Subtitles string `json:"subtitles"`
-	Captions  string `json:"captions"`
-	Group     string `json:"group"`
-
-	MaxStreams    int    `json:"max_streams"`
-	MaxBitrate    int64  `json:"max_bitrate"`
-	MaxResolution string `json:"max_resolution"`
+	media.Settings
 }
 
-func newSettings(s media.Settings) Settings {
-	return Settings{
-		ArchiveDelay:    span(s.ArchiveDelay),
-		ReconnectWindow: span(s.ReconnectWindow),
-		BackupAfter:     span(s.BackupAfter),
-		DVRWindow:       span(s.DVRWindow),
-		Retention:       span(s.Retention),
-		Record:          s.Record,
-		ArchiveMode:     s.ArchiveMode,
-		Archive:         s.Archive,
-		Mirror:          s.Mirror,
-		Keep:            s.Keep,
-		RetentionCount:  s.RetentionCount,
-		RetentionBytes:  s.RetentionBytes,
-		LocalRetention:  span(s.LocalRetention),
-		LocalCount:      s.LocalCount,
-		LocalBytes:      s.LocalBytes,
-		LocalFree:       s.LocalFree,
+// TransformSchema puts in what media's table says of each setting.
+func (Settings) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	describe(s, true)
+	return s
+}
 
-		ThumbnailInterval: span(s.ThumbnailInterval),
+// SettingsPatch is the settings that a request sets, or that are a stream's own.
+type SettingsPatch struct {
+	media.SettingsPatch
+}
 
-		EndOnUnpublish:  s.EndOnUnpublish,
-		Latency:         s.Latency,
-		PartDuration:    span(s.PartDuration),
-		SegmentDuration: span(s.SegmentDuration),
-		Interruption:    s.Interruption,
-		Listed:          s.Listed,
-		Playback:        s.Playback,
+// TransformSchema puts in what media's table says of each setting. There are no defaults: what is left out of a change
+// stays as it is.
+func (SettingsPatch) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	describe(s, false)
+	return s
+}
 
-		WholeAfterDiscontinuity: s.WholeAfterDiscontinuity,
-
-		Subtitles: s.Subtitles,
-		Captions:  s.Captions,
-		Group:     s.Group,
-
-		MaxStreams:    s.MaxStreams,
-		MaxBitrate:    s.MaxBitrate,
-		MaxResolution: s.MaxResolution,
+// describe explains the settings among a schema's properties. Ranges are words, not keywords: media's check says more
+// of what would be right than a validator.
+func describe(schema *huma.Schema, defaults bool) {
+	if reset, ok := schema.Properties["reset"]; ok {
+		reset.Description += ": a stream's to its publisher's, a publisher's to the default"
+		for _, setting := range media.SettingsTable() {
+			reset.Items.Enum = append(reset.Items.Enum, setting.Name)
+		}
+		reset.Items.PrecomputeMessages()
 	}
+	for _, setting := range media.SettingsTable() {
+		property, ok := schema.Properties[setting.Name]
+		if !ok || property.Type == "" {
+			continue
+		}
+		text := []string{setting.Doc}
+		if use := setting.Range(); use != "" && setting.Kind != media.KindWord {
+			text = append(text, use)
+		} else if setting.Kind == media.KindText && setting.Zero != "" {
+			text = append(text, "empty: "+setting.Zero)
+		}
+		if defaults {
+			property.Default = setting.Default()
+		}
+		property.Description = strings.Join(text, ". ")
+		for _, w := range setting.Words {
+			property.Enum = append(property.Enum, w)
+		}
+		property.PrecomputeMessages()
+	}
+}
+
+// Resets names the settings that a change takes back.
+type Resets struct {
+	Names []string `json:"reset,omitempty" nullable:"false" maxItems:"100" doc:"Names of settings to take back"`
+}
+
+// SettingsChange is what a request changes of a publisher's settings.
+type SettingsChange struct {
+	Resets
+	SettingsPatch
+}
+
+func (c SettingsChange) media() media.SettingsPatch {
+	p := c.SettingsPatch.SettingsPatch
+	p.Reset = c.Names
+	return p
 }
 
 // moment is t for JSON: null when it is zero, else UTC to the millisecond.

@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
-	"reflect"
+	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,37 +40,86 @@ func TestOpenAPITellsDurationsAsStrings(t *testing.T) {
 	}
 }
 
-// TestEverySettingIsOnTheWire holds the wire's settings against media's: names, order, and none dropped between.
-func TestEverySettingIsOnTheWire(t *testing.T) {
-	names := func(typ reflect.Type) (list []string) {
-		for f := range typ.Fields() {
-			list = append(list, f.Tag.Get("json"))
+// TestOpenAPITellsOfEverySetting holds the schemas against media's table: each setting is there with its words, and
+// in answers with its default.
+func TestOpenAPITellsOfEverySetting(t *testing.T) {
+	doc := openAPI(t, newFixture(t, nil))
+	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	found := 0
+	for name, schema := range schemas {
+		properties, _ := schema.(map[string]any)["properties"].(map[string]any)
+		if properties["archive_delay"] == nil {
+			continue
 		}
-		return list
-	}
-	for ours, medias := range map[reflect.Type]reflect.Type{
-		reflect.TypeFor[SettingsPatch](): reflect.TypeFor[media.SettingsPatch](),
-		reflect.TypeFor[Settings]():      reflect.TypeFor[media.Settings](),
-	} {
-		if got, want := names(ours), names(medias); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %v, want %v", ours, got, want)
+		found++
+		required, _ := schema.(map[string]any)["required"].([]any)
+		answer := slices.Contains(required, any("archive_delay"))
+		for _, s := range media.SettingsTable() {
+			p, _ := properties[s.Name].(map[string]any)
+			text, _ := p["description"].(string)
+			words, _ := p["enum"].([]any)
+			if !strings.HasPrefix(text, s.Doc) || len(words) != len(s.Words) {
+				t.Errorf("%s: %s is %v", name, s.Name, p)
+			}
+			want := any(nil)
+			if answer {
+				want = s.Default()
+			}
+			if fmt.Sprint(p["default"]) != fmt.Sprint(want) {
+				t.Errorf("%s: the default of %s is %v, want %v", name, s.Name, p["default"], want)
+			}
 		}
 	}
-	var patch media.SettingsPatch
-	v := reflect.ValueOf(&patch).Elem()
-	for i := range v.NumField() {
-		v.Field(i).Set(reflect.New(v.Field(i).Type().Elem()))
+	if found < 7 { // to be created, to be changed, in answers; of publishers and of streams; and overrides
+		t.Errorf("only %d schemas have settings", found)
 	}
-	if got := newPatch(patch).media(); !reflect.DeepEqual(got, patch) {
-		t.Errorf("a set patch comes back as %+v", got)
+}
+
+// TestSettingsOnTheWireAreMedias sets every setting to its default and reads it back.
+func TestSettingsOnTheWireAreMedias(t *testing.T) {
+	f := newFixture(t, nil)
+	body := map[string]any{"name": "all"}
+	for _, s := range media.SettingsTable() {
+		body[s.Name] = s.Default()
 	}
-	text, err := json.Marshal(newPatch(patch))
+	text, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back SettingsPatch
-	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back.media(), patch) {
-		t.Errorf("%s comes back as %+v, %v", text, back, err)
+	a := f.must(201, "POST", "/v1/publishers", string(text))
+	for name, want := range body {
+		if got := a.json[name]; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestResetTakesSettingsBack(t *testing.T) {
+	f := newFixture(t, nil)
+	const one, stream = "/v1/publishers/acme", "/v1/publishers/acme/streams/show"
+	f.must(201, "POST", "/v1/publishers", `{"name":"acme"}`)
+	f.must(201, "POST", one+"/streams", `{"name":"show"}`)
+	f.must(200, "PATCH", one, `{"retention":"48h","latency":"standard"}`)
+	f.must(200, "PATCH", stream, `{"retention":"1h","keep":true,"dvr_window":"5m"}`)
+	a := f.must(200, "PATCH", stream+"?dry_run=true", `{"reset":["retention"]}`)
+	if a.json["retention"] != "48h" {
+		t.Errorf("a dry run shows retention %v", a.json["retention"])
+	}
+	if a := f.must(200, "GET", stream, ""); a.json["retention"] != "1h" {
+		t.Errorf("a dry run changed retention to %v", a.json["retention"])
+	}
+	a = f.must(200, "PATCH", stream, `{"reset":["retention","keep","archive"],"listed":true}`)
+	own := a.json["overrides"].(map[string]any)
+	if len(own) != 2 || own["dvr_window"] != "5m" || own["listed"] != true || a.json["retention"] != "48h" ||
+		a.json["keep"] != false {
+		t.Errorf("got %s", a.Body)
+	}
+	a = f.must(200, "PATCH", one, `{"reset":["retention"]}`)
+	if a.json["retention"] != "0s" || a.json["latency"] != "standard" {
+		t.Errorf("got %s", a.Body)
+	}
+	if a := f.must(200, "GET", stream, ""); a.json["retention"] != "0s" || a.json["latency"] != "standard" {
+		t.Errorf("got %s", a.Body)
 	}
 }
 
@@ -79,21 +130,21 @@ func FuzzSpan(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	pattern := regexp.MustCompile((*span)(nil).Schema(nil).Pattern)
+	pattern := regexp.MustCompile(span{}.Schema(nil).Pattern)
 	f.Fuzz(func(t *testing.T, text string) {
 		if !pattern.MatchString(text) {
 			return
 		}
-		var s span
+		var s media.Span
 		if err := s.UnmarshalText([]byte(text)); err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
 		want, err := time.ParseDuration(text)
-		if err == nil && time.Duration(s) != want {
-			t.Errorf("%q is %v, want %v", text, time.Duration(s), want)
+		if err == nil && s.D() != want {
+			t.Errorf("%q is %v, want %v", text, s.D(), want)
 		}
-		if err != nil && (media.SettingsPatch{Retention: (*media.Span)(&s)}).Check() == nil {
-			t.Errorf("%q passes as %v, but %v", text, time.Duration(s), err)
+		if err != nil && (media.SettingsPatch{Retention: &s}).Check() == nil {
+			t.Errorf("%q passes as %v, but %v", text, s.D(), err)
 		}
 	})
 }

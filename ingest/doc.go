@@ -15,6 +15,7 @@
 //	feed            a source that was reached: HLS (pull_hls*.go, fmp4*.go), RTMP (pull_rtmp.go), SRT (pull_srt.go)
 //	session         what every protocol shares: authorisation, lease, takeover, tracks, counts (session.go, lineup.go)
 //	standby         a publish of a stream's other feed, kept ready until it takes over (standby.go, gop.go, pulse.go)
+//	keyholders      sessions and the keys that they came with, whose end is theirs (keys.go)
 //	Server.Drain    has publishers leave where that costs viewers least (drain.go)
 //	quality         what a session's frames tell of encoder and network, and its warnings (quality*.go, sessions.go)
 //	door, damper    who may be connected, and who is answered late (door.go, damper.go, overrun.go)
@@ -51,4 +52,6 @@
 //     keeps is bounded in bytes and time.
 //  17. A drain ends no publish in the middle of a segment, unless it has been silent for a second or DrainTimeout has
 //     passed, and is no goodbye.
+//  18. A key's end, by time or revocation, is the end of the sessions that came with it, live or standing by, and of no
+//     other. It is no goodbye: the show waits for who comes with another key.
 package ingest

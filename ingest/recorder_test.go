@@ -25,6 +25,8 @@ type recorder struct {
 	// stream is what is said of every stream beside its path; others are streams with keys of their own.
 	stream media.Stream
 	others map[string]media.StreamPath
+	// grants are keys of the one stream that are known to have ids, and maybe expire.
+	grants map[string]media.KeyGrant
 	// onFrame, if set, is called with each frame.
 	onFrame func(*media.Frame) error
 	// onAcquire and onPublish, if set, may fail a publish.
@@ -68,6 +70,13 @@ func (r *recorder) noteLocked(format string, args ...any) {
 func (r *recorder) AuthorizeKey(_ context.Context, key string) (media.Stream, error) {
 	stream := r.stream
 	stream.Path = r.path
+	if grant, ok := r.grants[key]; ok {
+		if grant.Expired(time.Now()) {
+			return media.Stream{}, fmt.Errorf("find the stream of a key: %w", media.ErrKeyExpired)
+		}
+		stream.Key = grant
+		return stream, nil
+	}
 	if key != r.key {
 		other, ok := r.others[key]
 		if !ok {

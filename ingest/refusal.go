@@ -11,10 +11,12 @@ import (
 
 // Ends of a connection that are no errors of the packager or the services.
 var (
-	errNoKey   = errors.New("no stream key")
-	errPlay    = errors.New("playback over RTMP or SRT is not served")
-	errKicked  = errors.New("closed by the administrator")
-	errClosing = errors.New("server is stopping")
+	errNoKey  = errors.New("no stream key")
+	errPlay   = errors.New("playback over RTMP or SRT is not served")
+	errKicked = errors.New("closed by the administrator")
+	// errKeyRevoked ends a session whose key was taken from the stream.
+	errKeyRevoked = errors.New("the stream key was revoked")
+	errClosing    = errors.New("server is stopping")
 	// errDraining ends a connection since the server takes no more publishers.
 	errDraining = errors.New("this server is stopping: publish to another")
 	errSilent   = errors.New("no media came in time")
@@ -87,6 +89,10 @@ func refuse(err error) *refusal {
 		{errReconnect, "reconnect", srtDown, "the server asked to connect again"},
 		{errSilent, "silent", srtUnacceptable, "no audio or video came in time"},
 		{errTwice, "twice", srtConflict, "this connection publishes already: use one connection for each stream"},
+		{errKeyRevoked, "key revoked", srtUnauthorized,
+			"this stream key was revoked: copy a new key of your stream into the encoder"},
+		{media.ErrKeyExpired, "key expired", srtUnauthorized,
+			"this stream key has expired: copy a new key of your stream into the encoder"},
 		{media.ErrDenied, "wrong key", srtUnauthorized, wrongKey},
 		{media.ErrNotFound, "wrong key", srtNotFound, wrongKey},
 		{media.ErrGone, "wrong key", srtNotFound, wrongKey},

@@ -256,7 +256,8 @@ func (c *rtmpConn) end(ctx context.Context, err error) {
 func (c *rtmpConn) logUnpublished(err error, r *refusal) (tell bool) {
 	var asked *refusal
 	switch {
-	case errors.As(err, &asked), errors.Is(err, media.ErrTakenOver), errors.Is(err, errKicked):
+	case errors.As(err, &asked), errors.Is(err, media.ErrTakenOver), errors.Is(err, errKicked),
+		errors.Is(err, errKeyRevoked), errors.Is(err, media.ErrKeyExpired):
 		c.logRefusal(r)
 		return true
 	case errors.Is(err, errClosing):

@@ -21,19 +21,20 @@ import (
 
 // Server accepts publishers.
 type Server struct {
-	cfg      Config
-	auth     Authorizer
-	leases   Leases
-	packager Packager
-	logger   *slog.Logger
-	metrics  *metrics
-	seats    seats
-	sessions sessions
-	door     *door
-	damper   damper
-	overruns overruns
-	callers  callers
-	draining atomic.Bool
+	cfg        Config
+	auth       Authorizer
+	leases     Leases
+	packager   Packager
+	logger     *slog.Logger
+	metrics    *metrics
+	seats      seats
+	sessions   sessions
+	door       *door
+	damper     damper
+	overruns   overruns
+	callers    callers
+	keyholders keyholders
+	draining   atomic.Bool
 }
 
 // New makes a Server.

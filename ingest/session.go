@@ -81,6 +81,7 @@ type session struct {
 	figures []any // what its protocol adds to the last log line
 	bitrate bitrate
 	leaves  bool // it was asked to leave, and has told the publication
+	key     *keyholder
 }
 
 // open accepts a publisher: it checks the key, and admits it.
@@ -137,6 +138,7 @@ func (s *Server) admit(
 	s.metrics.publishers.Inc()
 	accepted.logger.Info("publisher came", "encoder", req.encoder, "epoch", epoch, "feed", mine.feed)
 	accepted.enter(stream, req)
+	accepted.key = s.keyholders.enter(path, stream.Key, stop)
 	return accepted, nil
 }
 
@@ -207,7 +209,7 @@ func (s *session) enter(stream media.Stream, req request) {
 	s.quality.begin(media.IngestReport{
 		Publisher: s.path.Publisher, Stream: s.path.Stream, Protocol: req.protocol, Remote: req.remote,
 		Encoder: req.encoder, Group: stream.Settings.Group, Epoch: s.epoch, Feed: req.target.feed(),
-		Standby: s.standby != nil, StartedAt: s.opened.UTC().Truncate(time.Millisecond),
+		Standby: s.standby != nil, KeyID: stream.Key.ID, StartedAt: s.opened.UTC().Truncate(time.Millisecond),
 	}, stream.Settings.MaxBitrate, s.logger)
 	s.server.sessions.enter(s.quality)
 }
@@ -296,6 +298,7 @@ func (s *Server) release(ctx context.Context, path media.StreamPath, epoch uint6
 func (s *session) close(ctx context.Context, cause error) {
 	clean := cause == nil
 	var failed error
+	s.server.keyholders.leave(s.key)
 	if s.standby != nil {
 		s.leaveStandby(ctx, cause)
 		return

@@ -247,6 +247,7 @@ func (s *Server) park(
 		replaced.stop(fmt.Errorf("stand by for %s: %w", b.path, media.ErrTakenOver))
 	}
 	parked.enter(stream, req)
+	parked.key = s.keyholders.enter(b.path, stream.Key, b.stop)
 	go b.watch(life)
 	if s.draining.Load() { // since it was vetted: nobody else would send it away
 		b.stop(errDraining)

@@ -30,8 +30,14 @@ type testFeed struct {
 // dialFeed begins a publish in a bubble, of the backup or the primary feed.
 func dialFeed(t *testing.T, s *testServer, feed string) *testFeed {
 	t.Helper()
+	return dialFeedWith(t, s, feed, s.rec.key)
+}
+
+// dialFeedWith is dialFeed with a key of its own.
+func dialFeedWith(t *testing.T, s *testServer, feed, key string) *testFeed {
+	t.Helper()
 	f := &testFeed{testClient: MustShakeHands(t, pipeTo(t, s)), mark: 0x10}
-	name := s.rec.key
+	name := key
 	if feed == media.FeedBackup {
 		name, f.mark = name+"?backup=1", 0x20
 	}

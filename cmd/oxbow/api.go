@@ -130,6 +130,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
 		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
+		RevokeKey: nodes.RevokeKey,
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {
 				return errors.New("starting")

@@ -18,6 +18,7 @@ func (r *ingestRole) control(drain func()) control.Deps {
 		SwitchFeed: func(_ context.Context, path media.StreamPath, feed string) error {
 			return r.publishers.SwitchFeed(path, feed)
 		},
+		RevokeKey:    func(path media.StreamPath, id string) { r.publishers.RevokeKey(path, id) },
 		SourceStatus: r.n.sources.Status, SourcesChanged: r.n.sources.Changed,
 		Drain: func(context.Context) error {
 			r.n.logger.Info("told to drain")

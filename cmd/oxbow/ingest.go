@@ -128,6 +128,10 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 		live:  []func() []media.StreamPath{p.Streams, r.publishers.Standbys},
 		apply: []func(media.StreamPath, media.Settings){p.Settings, r.publishers.Settings},
 	}
+	holds := &liveKeys{
+		expiries: n.catalog.KeyExpiries, live: r.publishers.Keys, apply: r.publishers.KeysNow, logger: n.logger,
+	}
+	n.services.add(ctx, "keys of live shows", holds.Run)
 	n.services.add(ctx, "settings of live shows", n.onVolume("settings of live shows", follows.Run))
 	if !adopts.alone() {
 		n.services.add(ctx, "adopter", n.onVolume("adopter", adopts.Run))

@@ -254,6 +254,10 @@ func (s suite) testKeys(t *testing.T) {
 		noError(t, err)
 		got, err := db.AuthorizeKey(ctx, key)
 		noError(t, err)
+		if got.Key.ID == "" {
+			t.Errorf("%s: its id is not told", key)
+		}
+		want.Key = media.KeyGrant{ID: got.Key.ID}
 		same(t, "stream of "+key, want, got)
 		got, err = db.AuthorizePath(ctx, path, key)
 		noError(t, err)

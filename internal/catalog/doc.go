@@ -48,6 +48,9 @@
 //     and what grows is in no order but that of its start.
 //  21. Of the answers that are kept for repeated requests neither what they hold nor the keys that give them back can
 //     be read from the database.
+//  22. A key that has expired is denied (media.ErrKeyExpired), with SQL or from memory, and stays listed until it is
+//     removed or its stream is full of keys. That a key was used is noted later, and at most once a minute: no publish
+//     waits for it.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -58,6 +58,8 @@ type KeyCache struct {
 		// late are the changes since a refresh began to read, to be made in what it reads too; nil between refreshes.
 		late    []func(*picture)
 		reading bool
+		// used are the publishes that were begun, by their keys' ids, and are not written yet.
+		used map[string]time.Time
 		// crowded says that the catalog has more keys than may be remembered.
 		crowded bool
 		// away is since when SQL does not answer; zero while it does.
@@ -107,32 +109,34 @@ func (c *KeyCache) Away() bool {
 // AuthorizeKey is DB.AuthorizeKey.
 func (c *KeyCache) AuthorizeKey(ctx context.Context, key string) (media.Stream, error) {
 	h := hash(key)
-	return answer(ctx, c, "authorize key", question[media.Stream]{
+	s, err := answer(ctx, c, "authorize key", question[media.Stream]{
 		ask: func(ctx context.Context) (media.Stream, error) { return c.db.AuthorizeKey(ctx, key) },
 		learn: func(s media.Stream) func(*picture) {
 			return func(p *picture) { p.setKey(h, s) }
 		},
 		forget: func(p *picture) { p.dropKey(h) },
 		recall: func(p *picture) (media.Stream, error) {
-			path, ok := p.keys[h]
+			known, ok := p.keys[h]
 			if !ok {
 				return media.Stream{}, errForgotten
 			}
-			return p.stream(path)
+			return p.granted(known)
 		},
 	})
+	c.noteUse(s.Key.ID)
+	return s, err
 }
 
 // AuthorizePath is DB.AuthorizePath.
 func (c *KeyCache) AuthorizePath(ctx context.Context, path media.StreamPath, key string) (media.Stream, error) {
 	h := hash(key)
-	return answer(ctx, c, "authorize key for stream "+shown(path.String()), question[media.Stream]{
+	s, err := answer(ctx, c, "authorize key for stream "+shown(path.String()), question[media.Stream]{
 		ask: func(ctx context.Context) (media.Stream, error) { return c.db.AuthorizePath(ctx, path, key) },
 		learn: func(s media.Stream) func(*picture) {
 			return func(p *picture) { p.setKey(h, s) }
 		},
 		forget: func(p *picture) {
-			if p.keys[h] == path { // else it may well be the key of another stream
+			if p.keys[h].path == path { // else it may well be the key of another stream
 				p.dropKey(h)
 			}
 		},
@@ -141,12 +145,14 @@ func (c *KeyCache) AuthorizePath(ctx context.Context, path media.StreamPath, key
 			switch {
 			case !ok:
 				return media.Stream{}, errForgotten
-			case known != path:
+			case known.path != path:
 				return media.Stream{}, media.ErrDenied
 			}
-			return p.stream(path)
+			return p.granted(known)
 		},
 	})
+	c.noteUse(s.Key.ID)
+	return s, err
 }
 
 // Stream is DB.Stream.
@@ -201,6 +207,9 @@ func answer[T any](ctx context.Context, c *KeyCache, act string, q question[T]) 
 		case err == nil:
 			c.came(q.learn(got))
 			return got, nil
+		case errors.Is(err, media.ErrKeyExpired): // which is known of it
+			c.came(nil)
+			return got, err
 		case errors.Is(err, media.ErrDenied) || errors.Is(err, media.ErrNotFound):
 			c.came(q.forget)
 			return got, err

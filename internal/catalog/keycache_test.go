@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,7 @@ func TestKeyCacheWithoutSQL(t *testing.T) {
 	noError(t, cluster.Kill())
 	got, err := cache.AuthorizeKey(ctx, "key-s2")
 	noError(t, err)
+	want.Key = media.KeyGrant{ID: got.Key.ID}
 	same(t, "stream", want, got)
 	same(t, "window", 90*time.Second, got.Settings.ReconnectWindow.D())
 	same(t, "passphrase", "a long passphrase", got.SRTPassphrase)
@@ -258,4 +260,56 @@ func BenchmarkKeyCacheAway(b *testing.B) {
 		_, err := cache.AuthorizeKey(b.Context(), "key")
 		noError(b, err)
 	}
+}
+
+// A key that expired is denied while SQL is away too, and those that were used meanwhile are noted when it is back.
+func TestKeyCacheKnowsExpiries(t *testing.T) {
+	cluster := newCluster(t)
+	cluster.fallen(t)
+	db := openURL(t, cluster.migrated(t))
+	ctx := t.Context()
+	tenants(t, db, 1)
+	yesterday := time.Now().Add(-24 * time.Hour)
+	db.now = func() time.Time { return yesterday }
+	_, err := db.AddKeyUntil(ctx, numbered(0), "", "expired", yesterday.Add(time.Hour))
+	noError(t, err)
+	_, err = db.AddKeyUntil(ctx, numbered(0), "", "learnt", yesterday.Add(2*time.Hour))
+	noError(t, err)
+	valid, err := db.AddKeyUntil(ctx, numbered(0), "", "valid", yesterday.Add(48*time.Hour))
+	noError(t, err)
+	cache, _ := quick(t, db, KeyCacheConfig{})
+	noError(t, cache.Refresh(ctx))
+	_, err = cache.AuthorizeKey(ctx, "learnt")
+	noError(t, err)
+	db.now = time.Now
+	_, err = cache.AuthorizeKey(ctx, "expired") // is no reason to forget it
+	wantError(t, err, media.ErrKeyExpired)
+
+	noError(t, cluster.Kill())
+	for _, key := range []string{"expired", "learnt"} {
+		_, err = cache.AuthorizeKey(ctx, key)
+		wantError(t, err, media.ErrKeyExpired)
+		wantError(t, err, media.ErrDenied)
+		_, err = cache.AuthorizePath(ctx, numbered(0), key)
+		wantError(t, err, media.ErrKeyExpired)
+	}
+	got, err := cache.AuthorizeKey(ctx, "valid")
+	noError(t, err)
+	same(t, "key", valid.ID, got.Key.ID)
+	plain, err := cache.Stream(ctx, numbered(0))
+	noError(t, err)
+	same(t, "key of a stream that nobody publishes", media.KeyGrant{}, plain.Key)
+	noError(t, cache.WriteUses(ctx)) // not before it is back
+
+	noError(t, cluster.Start(ctx))
+	eventually(t, "the use is noted", func() bool {
+		_ = cache.Refresh(ctx)
+		if cache.WriteUses(ctx) != nil {
+			return false
+		}
+		keys, err := db.Keys(ctx, numbered(0))
+		return err == nil && slices.ContainsFunc(keys, func(k media.StreamKey) bool {
+			return k.ID == valid.ID && time.Since(k.LastUsedAt) < time.Minute
+		})
+	})
 }

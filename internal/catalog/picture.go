@@ -12,7 +12,7 @@ import (
 // picture is what a KeyCache knows. Its maps are bounded: past the bound some entry makes room.
 type picture struct {
 	most    int
-	keys    map[string]media.StreamPath // by hash
+	keys    map[string]hashedKey // by hash
 	streams map[media.StreamPath]media.Stream
 	members map[media.StreamPath][]string
 	// whole says that everything was read: a group that is not there has no members.
@@ -24,15 +24,26 @@ type picture struct {
 
 func newPicture(most int) *picture {
 	return &picture{
-		most: most, keys: map[string]media.StreamPath{}, streams: map[media.StreamPath]media.Stream{},
+		most: most, keys: map[string]hashedKey{}, streams: map[media.StreamPath]media.Stream{},
 		members: map[media.StreamPath][]string{},
 	}
 }
 
 func (p *picture) setKey(hash string, s media.Stream) {
 	makeRoom(p.keys, hash, p.most)
-	p.keys[hash] = s.Path
+	p.keys[hash] = hashedKey{hash: hash, path: s.Path, key: s.Key}
+	s.Key = media.KeyGrant{}
 	p.setStream(s)
+}
+
+// granted gives the stream of a key that is known, unless that has expired.
+func (p *picture) granted(k hashedKey) (media.Stream, error) {
+	if k.key.Expired(time.Now()) {
+		return media.Stream{}, media.ErrKeyExpired
+	}
+	s, err := p.stream(k.path)
+	s.Key = k.key
+	return s, err
 }
 
 func (p *picture) dropKey(hash string) { delete(p.keys, hash) }
@@ -90,8 +101,12 @@ func (c *KeyCache) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			_ = c.WriteUses(context.WithoutCancel(ctx)) // uses that are lost are of no harm
 			return nil
 		case <-probe.C:
+			if err := c.WriteUses(ctx); err != nil {
+				c.logger.DebugContext(ctx, "uses of keys are not written", "err", err)
+			}
 			if known && !c.Away() {
 				continue
 			}
@@ -204,7 +219,7 @@ func (db *DB) picture(ctx context.Context, most int) (*picture, error) {
 	after := ""
 	for {
 		keys, err := readPage(ctx, db, scanHash, `
-			SELECT hash, publisher, stream FROM stream_keys WHERE hash > $1 ORDER BY hash LIMIT $2`, after, page)
+			SELECT `+hashColumns+` FROM stream_keys WHERE hash > $1 ORDER BY hash LIMIT $2`, after, page)
 		if err != nil {
 			return nil, db.failed("read keys", err)
 		}
@@ -212,23 +227,13 @@ func (db *DB) picture(ctx context.Context, most int) (*picture, error) {
 			return nil, errGrown
 		}
 		for _, k := range keys {
-			p.keys[k.hash] = k.path
+			p.keys[k.hash] = k
 			after = k.hash
 		}
 		if len(keys) < page {
 			return p, nil
 		}
 	}
-}
-
-type hashedKey struct {
-	hash string
-	path media.StreamPath
-}
-
-func scanHash(row scanner) (k hashedKey, err error) {
-	err = row.Scan(&k.hash, &k.path.Publisher, &k.path.Stream)
-	return k, err
 }
 
 func readPage[T any](ctx context.Context, db *DB, scan func(scanner) (T, error), query string, args ...any) (

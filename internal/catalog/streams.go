@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -146,13 +147,13 @@ func (db *DB) updateStream(
 		s.SRTPassphrase = *change.SRTPassphrase
 	}
 	s.Overrides = s.Overrides.Merge(patch)
-	s.Settings = s.Settings.Apply(patch)
+	s.Settings = inForce(p.Settings, s.Overrides)
 	s.UpdatedAt = db.clock()
 	if err := s.Settings.CheckMirror(); err != nil {
 		return s, err
 	}
-	if patch.Group != nil {
-		if err := checkGroup(ctx, tx, path, *patch.Group); err != nil {
+	if patch.Group != nil || slices.Contains(patch.Reset, "group") {
+		if err := checkGroup(ctx, tx, path, s.Settings.Group); err != nil {
 			return s, err
 		}
 	}

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +92,7 @@ func (n *ingest) handler(id, token string) http.Handler {
 		SwitchFeed: func(_ context.Context, path media.StreamPath, feed string) error {
 			return n.note("switch %s %s", path, feed)
 		},
+		RevokeKey:      func(path media.StreamPath, id string) { _ = n.note("revoke %s %s", path, id) },
 		SourceStatus:   func(media.StreamPath) media.SourceStatus { return n.source },
 		SourcesChanged: func() { _ = n.note("sources changed") },
 		Drain:          func(context.Context) error { return n.note("drain") },
@@ -328,6 +331,35 @@ func TestEveryNodeIsToldOfChangedSources(t *testing.T) {
 	nodes.SourcesChanged(t.Context())
 	for _, n := range []*ingest{a, b} {
 		if got := strings.Join(n.seen(), "|"); got != "sources changed" {
+			t.Errorf("asked %q", got)
+		}
+	}
+}
+
+// A key is revoked on every node, for a standby may be on any; one that fails is asked again, and no other.
+func TestRevokedKeysAreToldToEveryNode(t *testing.T) {
+	nodes, a, b := newCluster(t, Config{}), &ingest{}, &ingest{}
+	var failed, told atomic.Int32
+	nodes.add(t, "a", a.handler("a", ""))
+	nodes.add(t, "older", http.NotFoundHandler())
+	nodes.add(t, "busy", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if failed.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		told.Add(1)
+		b.handler("busy", "").ServeHTTP(w, r)
+	}))
+	began := time.Now()
+	nodes.RevokeKey(show, "key 1/2")
+	for told.Load() == 0 && time.Since(began) < 20*time.Second {
+		runtime.Gosched()
+	}
+	for len(b.seen()) == 0 && time.Since(began) < 20*time.Second {
+		runtime.Gosched()
+	}
+	for _, n := range []*ingest{a, b} {
+		if got := strings.Join(n.seen(), "|"); got != "revoke acme/show key 1/2" {
 			t.Errorf("asked %q", got)
 		}
 	}

@@ -7,6 +7,7 @@
 //	GET    /internal/v1/node/sessions                           []media.IngestReport
 //	GET    /internal/v1/node/streams/PUBLISHER/STREAM/session   media.IngestReport
 //	DELETE /internal/v1/node/streams/PUBLISHER/STREAM/session   {"reason": TEXT}; 204
+//	DELETE /internal/v1/node/streams/PUBLISHER/STREAM/keys/ID/session   204, also when nobody came with the key
 //	POST   /internal/v1/node/streams/PUBLISHER/STREAM/feed      {"feed": "primary" or "backup"}; 204
 //	GET    /internal/v1/node/streams/PUBLISHER/STREAM/events    []media.ShowEvent
 //	POST   /internal/v1/node/streams/PUBLISHER/STREAM/events    media.TimedEvent; the media.ShowEvent that it became

@@ -45,6 +45,8 @@ type Deps struct {
 	Events   Events
 	// SwitchFeed makes a stream's feed the live one. media.ErrNotFound, media.ErrConflict. Nil: there are no backups.
 	SwitchFeed func(ctx context.Context, path media.StreamPath, feed string) error
+	// RevokeKey drops who publishes a stream here with the key of an id. Nil: nobody comes with keys.
+	RevokeKey func(path media.StreamPath, id string)
 	// SourceStatus says what this node does with a stream's source. Nil: it fetches none.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged has the node read the sources anew. Nil: it fetches none.
@@ -83,17 +85,18 @@ func NewHandler(deps Deps, token string, logger *slog.Logger) http.Handler {
 	const stream = Prefix + "streams/{publisher}/{stream}/"
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]func(r *http.Request) (any, error){
-		"GET " + Prefix + "status":     h.status,
-		"POST " + Prefix + "drain":     h.drain,
-		"GET " + Prefix + "sessions":   h.sessions,
-		"POST " + Prefix + "sources":   h.sourcesChanged,
-		"GET " + stream + "session":    ofStream(h.session),
-		"DELETE " + stream + "session": ofStream(h.endSession),
-		"POST " + stream + "feed":      ofStream(h.switchFeed),
-		"GET " + stream + "source":     ofStream(h.sourceStatus),
-		"GET " + stream + "events":     ofStream(h.events),
-		"POST " + stream + "events":    ofStream(h.addEvent),
-		"PATCH " + stream + "events":   ofStream(h.completeEvent),
+		"GET " + Prefix + "status":                h.status,
+		"POST " + Prefix + "drain":                h.drain,
+		"GET " + Prefix + "sessions":              h.sessions,
+		"POST " + Prefix + "sources":              h.sourcesChanged,
+		"GET " + stream + "session":               ofStream(h.session),
+		"DELETE " + stream + "session":            ofStream(h.endSession),
+		"DELETE " + stream + "keys/{key}/session": ofStream(h.revokeKey),
+		"POST " + stream + "feed":                 ofStream(h.switchFeed),
+		"GET " + stream + "source":                ofStream(h.sourceStatus),
+		"GET " + stream + "events":                ofStream(h.events),
+		"POST " + stream + "events":               ofStream(h.addEvent),
+		"PATCH " + stream + "events":              ofStream(h.completeEvent),
 	} {
 		mux.Handle(pattern, h.answer(serve))
 	}
@@ -216,6 +219,13 @@ func (h *handler) endSession(r *http.Request, path media.StreamPath) (any, error
 		err = h.deps.Sessions.EndSession(r.Context(), path, in.Reason)
 	}
 	return done{}, err
+}
+
+func (h *handler) revokeKey(r *http.Request, path media.StreamPath) (any, error) {
+	if h.deps.RevokeKey != nil {
+		h.deps.RevokeKey(path, r.PathValue("key"))
+	}
+	return done{}, nil
 }
 
 func (h *handler) switchFeed(r *http.Request, path media.StreamPath) (any, error) {

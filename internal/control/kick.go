@@ -3,6 +3,9 @@ package control
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,9 +35,44 @@ func (k *kicks) start() {
 	}
 }
 
-// Kick ends the stream's connection, because the key that it came with may be void. It does not wait: a node that can't
+// Kick ends the stream's connection, because its stream is gone. It does not wait: a node that can't
 // be reached is tried again for a while, since a publisher must not stay for a lost packet.
 func (c *Client) Kick(path media.StreamPath) {
+	c.background(path, func(ctx context.Context) error {
+		err := c.EndSession(ctx, path, "")
+		if errors.Is(err, media.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// RevokeKey drops whoever publishes a stream with the key of an id, live or standing by, on whichever node. It does not
+// wait, and tries again as Kick does. A node that is not reached finds out by asking the catalog.
+func (c *Client) RevokeKey(path media.StreamPath, id string) {
+	told := map[string]bool{}
+	c.background(path, func(ctx context.Context) error {
+		nodes, err := c.directory.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n media.Node) bool {
+			return n.Role != media.RoleIngest || told[n.ID]
+		})
+		failures := make([]error, len(nodes))
+		c.each(nodes, func(i int) {
+			failures[i] = c.ask(ctx, nodes[i], http.MethodDelete,
+				"streams/"+path.String()+"/keys/"+url.PathEscape(id)+"/session", nil, nil)
+		})
+		for i, n := range nodes {
+			told[n.ID] = failures[i] == nil
+		}
+		return errors.Join(failures...)
+	})
+}
+
+// background tries to end sessions of a stream until that succeeds.
+func (c *Client) background(path media.StreamPath, try func(ctx context.Context) error) {
 	select {
 	case c.kicks.slots <- struct{}{}:
 	default:
@@ -43,17 +81,17 @@ func (c *Client) Kick(path media.StreamPath) {
 	}
 	c.kicks.run(func(ctx context.Context) {
 		defer func() { <-c.kicks.slots }()
-		c.kick(ctx, path)
+		c.kick(ctx, path, try)
 	})
 }
 
-func (c *Client) kick(ctx context.Context, path media.StreamPath) {
-	for try := 1; ; try++ {
-		err := c.EndSession(ctx, path, "")
-		if err == nil || errors.Is(err, media.ErrNotFound) || ctx.Err() != nil {
+func (c *Client) kick(ctx context.Context, path media.StreamPath, try func(ctx context.Context) error) {
+	for tries := 1; ; tries++ {
+		err := try(ctx)
+		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if try >= c.cfg.KickTries {
+		if tries >= c.cfg.KickTries {
 			c.logger.ErrorContext(ctx, "kick failed: the publisher may still be connected",
 				"publisher", path.Publisher, "stream", path.Stream, "err", err)
 			return

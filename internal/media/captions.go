@@ -95,19 +95,21 @@ func IsLanguage(tag string) bool { return len(tag) <= maxLanguage && languageFor
 // maxCaptionsText bounds the setting in bytes.
 const maxCaptionsText = 1024
 
-// checkText says what is wrong with the settings of subtitles and captions.
-func (p SettingsPatch) checkText() error {
-	if l := p.Subtitles; l != nil && *l != "" && !IsLanguage(*l) {
-		return &FieldError{Field: "subtitles", Want: fmt.Sprintf(
-			"%.40q is no language tag: write it like \"en\" or \"pt-BR\", or \"\" for no subtitles", *l)}
+// checkSubtitles says what is wrong with the setting of subtitles.
+func checkSubtitles(language string) string {
+	if !IsLanguage(language) {
+		return fmt.Sprintf("%.40q is no language tag: write it like \"en\" or \"pt-BR\", or \"\" for no subtitles", language)
 	}
-	if c := p.Captions; c != nil {
-		if len(*c) > maxCaptionsText {
-			return &FieldError{Field: "captions", Want: fmt.Sprintf("%d bytes: use %d or less", len(*c), maxCaptionsText)}
-		}
-		if _, err := ParseCaptions(*c); err != nil {
-			return &FieldError{Field: "captions", Want: err.Error()}
-		}
+	return ""
+}
+
+// checkCaptions says what is wrong with the setting of captions.
+func checkCaptions(text string) string {
+	if len(text) > maxCaptionsText {
+		return fmt.Sprintf("%d bytes: use %d or less", len(text), maxCaptionsText)
 	}
-	return nil
+	if _, err := ParseCaptions(text); err != nil {
+		return err.Error()
+	}
+	return ""
 }

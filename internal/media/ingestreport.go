@@ -15,6 +15,7 @@ type IngestReport struct {
 	Epoch     uint64    `json:"epoch" doc:"Of the stream's lease: the higher came later; 0 of a standby"`
 	Feed      string    `json:"feed" doc:"primary or backup"`
 	Standby   bool      `json:"standby" doc:"It is kept ready to take over; another publisher's feed is live"`
+	KeyID     string    `json:"key_id" doc:"Id of the stream key that it came with; empty of a source"`
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at" doc:"When this was measured: each second while data comes"`
 	SilentMS  int64     `json:"silent_ms" doc:"Since the last frame came, in milliseconds"`

@@ -62,20 +62,11 @@ func (s Settings) FitsResolution(width, height int) bool {
 	return !ok || w == 0 || max(width, height) <= max(w, h) && min(width, height) <= min(w, h)
 }
 
-func (p SettingsPatch) checkLimits() error {
-	if n := p.MaxStreams; n != nil && (*n < 0 || *n > maxStreamsLimit) {
-		return &FieldError{Field: "max_streams", Want: fmt.Sprintf("%d is out of range: use 1 to %d, or 0 for no limit",
-			*n, maxStreamsLimit)}
+// checkResolution says what is wrong with a setting's picture.
+func checkResolution(text string) string {
+	if _, _, ok := ParseResolution(text); !ok {
+		return fmt.Sprintf("%.40q is no resolution: write it like \"1920x1080\", up to %d each, or \"\" for no limit",
+			text, maxSide)
 	}
-	if n := p.MaxBitrate; n != nil && *n != 0 && (*n < minBitrateLimit || *n > maxBitrateLimit) {
-		return &FieldError{Field: "max_bitrate", Want: fmt.Sprintf(
-			"%d is out of range: use %d to %d bits per second, or 0 for no limit", *n, minBitrateLimit, maxBitrateLimit)}
-	}
-	if r := p.MaxResolution; r != nil {
-		if _, _, ok := ParseResolution(*r); !ok {
-			return &FieldError{Field: "max_resolution", Want: fmt.Sprintf(
-				"%.40q is no resolution: write it like \"1920x1080\", up to %d each, or \"\" for no limit", *r, maxSide)}
-		}
-	}
-	return nil
+	return ""
 }

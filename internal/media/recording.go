@@ -121,20 +121,14 @@ type Stream struct {
 	Settings  Settings
 	// SRTPassphrase is what the stream's SRT publishers encrypt with; empty is the server's. It is told to nobody.
 	SRTPassphrase string `json:"-"`
+	// Key is the one that its publish was authorised with; zero where none was.
+	Key KeyGrant `json:"-"`
 }
 
 // StreamChange is what is to be set of a stream; a nil passphrase stays as it is.
 type StreamChange struct {
 	Settings      SettingsPatch
 	SRTPassphrase *string
-}
-
-// StreamKey is the record of a key; the key itself is kept only as a hash.
-type StreamKey struct {
-	ID        string
-	Path      StreamPath
-	Label     string
-	CreatedAt time.Time
 }
 
 // Location says where a recording is served from: the directory service's answer.

@@ -23,48 +23,12 @@ func CheckArchiveName(name string) error {
 	return nil
 }
 
-// checkRetention says which bound, or which archive's name, is none.
-func (p SettingsPatch) checkRetention() error {
-	for _, c := range []struct {
-		field string
-		value *int
-		most  int
-	}{
-		{"retention_count", p.RetentionCount, maxRetentionCount},
-		{"local_count", p.LocalCount, maxRetentionCount},
-		{"local_free", p.LocalFree, 99},
-	} {
-		if c.value != nil && (*c.value < 0 || *c.value > c.most) {
-			return &FieldError{Field: c.field, Want: fmt.Sprintf("%d is out of range: use 1 to %d, or 0 for no bound",
-				*c.value, c.most)}
-		}
+// checkArchive says what is wrong with the name of an archive in a setting.
+func checkArchive(name string) string {
+	if err := CheckArchiveName(name); err != nil {
+		return err.Error()
 	}
-	for _, b := range []struct {
-		field string
-		value *int64
-	}{
-		{"retention_bytes", p.RetentionBytes},
-		{"local_bytes", p.LocalBytes},
-	} {
-		if b.value != nil && (*b.value < 0 || *b.value > maxRetentionBytes) {
-			return &FieldError{Field: b.field, Want: fmt.Sprintf("%d is out of range: use 1 to %d bytes, or 0 for no bound",
-				*b.value, int64(maxRetentionBytes))}
-		}
-	}
-	for _, n := range []struct {
-		field string
-		value *string
-	}{
-		{"archive", p.Archive},
-		{"mirror", p.Mirror},
-	} {
-		if n.value != nil && *n.value != "" {
-			if err := CheckArchiveName(*n.value); err != nil {
-				return &FieldError{Field: n.field, Want: err.Error()}
-			}
-		}
-	}
-	return nil
+	return ""
 }
 
 // ArchiveName gives the name of the store that a setting or a row means.

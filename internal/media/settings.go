@@ -3,6 +3,9 @@ package media
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"reflect"
+	"regexp"
 	"time"
 )
 
@@ -24,9 +27,18 @@ func (s Span) MarshalText() ([]byte, error) {
 	return []byte(d.String()), nil
 }
 
-// UnmarshalText reads a Go duration string.
+// SpanPattern is the form of a span that is not negative, as a regular expression of JSON schemas.
+const SpanPattern = `^(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+)$`
+
+var spanForm = regexp.MustCompile(SpanPattern)
+
+// UnmarshalText reads a Go duration string. One that is too long becomes the longest that there is, for a range check
+// to refuse it by its field's name.
 func (s *Span) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
+	if err != nil && spanForm.Match(text) {
+		d, err = math.MaxInt64, nil // of what has the form only what overflows fails
+	}
 	if err != nil {
 		return fmt.Errorf("%w duration %.40q: write it like 90s, 5m or 1h30m", ErrInvalid, text)
 	}
@@ -191,6 +203,9 @@ type SettingsPatch struct {
 	MaxStreams    *int    `json:"max_streams,omitempty"`
 	MaxBitrate    *int64  `json:"max_bitrate,omitempty"`
 	MaxResolution *string `json:"max_resolution,omitempty"`
+
+	// Reset names settings that Merge takes out of what it is merged over. It is part of a change alone, never stored.
+	Reset []string `json:"-"`
 }
 
 // Apply gives the settings with the patch's values over them.
@@ -229,8 +244,14 @@ func (s Settings) Apply(p SettingsPatch) Settings {
 	return s
 }
 
-// Merge gives the patch with another's values over its own.
+// Merge gives the patch with another's values over its own, and without those that the other resets.
 func (p SettingsPatch) Merge(over SettingsPatch) SettingsPatch {
+	fields := settingFields(reflect.ValueOf(&p).Elem())
+	for _, name := range over.Reset {
+		if field, ok := fields[name]; ok {
+			field.SetZero()
+		}
+	}
 	// The JSON form leaves out what is not set, so decoding one over the other is the merge.
 	text, err := json.Marshal(over)
 	if err == nil {
@@ -246,73 +267,4 @@ func set[T any](dst *T, src *T) {
 	if src != nil {
 		*dst = *src
 	}
-}
-
-// FieldError names the field whose value breaks a rule and says what would be right. It is an ErrInvalid.
-type FieldError struct {
-	Field string
-	Want  string
-}
-
-func (e *FieldError) Error() string { return e.Field + ": " + e.Want }
-
-// Unwrap makes errors.Is(err, ErrInvalid) true.
-func (e *FieldError) Unwrap() error { return ErrInvalid }
-
-// Check says which setting that the patch sets is out of its range, as a *FieldError.
-func (p SettingsPatch) Check() error {
-	spans := []struct {
-		field     string
-		value     *Span
-		low, high time.Duration
-		zero      string // what zero is, which is allowed beside the range
-	}{
-		{"archive_delay", p.ArchiveDelay, 0, 10 * 365 * 24 * time.Hour, ""},
-		{"reconnect_window", p.ReconnectWindow, 0, 30 * time.Minute, ""},
-		{"backup_after", p.BackupAfter, 500 * time.Millisecond, time.Minute, ""},
-		{"dvr_window", p.DVRWindow, time.Minute, 24 * time.Hour, ""},
-		{"retention", p.Retention, time.Second, 100 * 365 * 24 * time.Hour, "for ever"},
-		{"local_retention", p.LocalRetention, time.Second, 100 * 365 * 24 * time.Hour, "for the archiver's --archive-grace"},
-		{"thumbnail_interval", p.ThumbnailInterval, 2 * time.Second, time.Hour, "for no pictures"},
-		{"part_duration", p.PartDuration, 200 * time.Millisecond, time.Second, ""},
-		{"segment_duration", p.SegmentDuration, time.Second, 10 * time.Second, ""},
-	}
-	for _, s := range spans {
-		if s.value == nil || (s.zero != "" && *s.value == 0) {
-			continue
-		}
-		if d := s.value.D(); d < s.low || d > s.high {
-			low, _ := Span(s.low).MarshalText()
-			high, _ := Span(s.high).MarshalText()
-			want := fmt.Sprintf("%s is out of range: use %s to %s", d, low, high)
-			if s.zero != "" {
-				want += ", or 0s " + s.zero
-			}
-			return &FieldError{Field: s.field, Want: want}
-		}
-	}
-	words := []struct {
-		field string
-		value *string
-		one   string
-		other string
-	}{
-		{"latency", p.Latency, LatencyLow, LatencyStandard},
-		{"interruption", p.Interruption, InterruptionGap, InterruptionHold},
-		{"archive_mode", p.ArchiveMode, ArchiveAfterEnd, ArchiveContinuous},
-		{"record", p.Record, RecordOn, RecordOff},
-		{"playback", p.Playback, PlaybackPublic, PlaybackSigned},
-	}
-	for _, w := range words {
-		if w.value != nil && *w.value != w.one && *w.value != w.other {
-			return &FieldError{Field: w.field, Want: fmt.Sprintf("%.40q is unknown: use %q or %q", *w.value, w.one, w.other)}
-		}
-	}
-	if err := p.checkText(); err != nil {
-		return err
-	}
-	if err := p.checkRetention(); err != nil {
-		return err
-	}
-	return p.checkLimits()
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// liveKeys has publishers on this node go with their keys: one that was rotated or revoked while the API did not reach
+// the node is found out by asking. While the catalog is away they stay until the time that is known.
+type liveKeys struct {
+	expiries func(ctx context.Context, ids []string) (map[string]time.Time, error)
+	// live lists the keys in use, and apply takes what became of them.
+	live   func() []string
+	apply  func(asked []string, expiries map[string]time.Time)
+	logger *slog.Logger
+}
+
+// Run works until the context ends.
+func (l *liveKeys) Run(ctx context.Context) error {
+	tick := time.NewTicker(settingsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := l.Step(ctx); err != nil { // that the catalog is away is logged by who follows settings
+				l.logger.DebugContext(ctx, "keys of live shows are not known", "err", err)
+			}
+		}
+	}
+}
+
+// Step asks once.
+func (l *liveKeys) Step(ctx context.Context) error {
+	ids := l.live()
+	if len(ids) == 0 {
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, settingsTimeout)
+	defer cancel()
+	expiries, err := l.expiries(asking, ids)
+	if err == nil {
+		l.apply(ids, expiries)
+	}
+	return err
+}
