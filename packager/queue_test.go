@@ -55,11 +55,11 @@ type refusing struct {
 	id media.RecordingID
 }
 
-func (r refusing) SaveRecording(ctx context.Context, row media.Recording) error {
+func (r refusing) SaveRecording(ctx context.Context, row media.Recording, events ...media.LogEvent) error {
 	if row.ID == r.id {
 		return media.ErrConflict
 	}
-	return r.sink.SaveRecording(ctx, row)
+	return r.sink.SaveRecording(ctx, row, events...)
 }
 
 func TestRowThatIsRefusedKeepsNoOther(t *testing.T) {

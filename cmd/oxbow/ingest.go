@@ -109,7 +109,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	held := newLeases(n.registry, n.self, n.logger)
 	n.leases = held
 	p := packager.New(packager.Config{
-		Cluster: n.Cluster, Awake: held.Awake, Confirm: held.Confirm,
+		Cluster: n.Cluster, Node: n.self.ID, Awake: held.Awake, Confirm: held.Confirm,
 	}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
