@@ -160,6 +160,8 @@
 //	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 1/metadata.jsonl, 2/...
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/thumbnail.jpg, sprite-1.jpg, ..., thumbnails.vtt
+//	publisher/stream/recording/events.json          what was told of it, up to its archiving: {"publisher", "stream",
+//	                                                "recording", "events": [as the REST API gives them, by id]}
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
 //
 // A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its

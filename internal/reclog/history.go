@@ -6,6 +6,10 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
+// EventsFile is the name of the object, in an archived recording's folder, that has its events. The cluster's storage
+// has none; package archiver documents it.
+const EventsFile = "events.json"
+
 // maxHistory is how many takes a history goes back: what is older was told long ago.
 const maxHistory = 32
 
