@@ -95,6 +95,8 @@ type Deps struct {
 	// Owner gives the lease on a stream. An error along with a lease says that it is remembered: it may have ended.
 	// Nil: nobody owns anything.
 	Owner func(ctx context.Context, path media.StreamPath) (lease media.Lease, ok bool, err error)
+	// Log is the catalog's log of events; nil is none.
+	Log Log
 	// EventLog is the registry's log of events, which edges follow; nil is none, and edges poll.
 	EventLog EventLog
 	// Drain has an ingest node give its streams up and stop; it does not wait. Nil: no node can be told.
@@ -138,6 +140,10 @@ type Config struct {
 	ListingItems int
 	// EventStreams bounds the edges that follow events here at a time; zero is 1,024.
 	EventStreams int
+	// LogFollowers bounds who follows the log here at a time; zero is 256. Tokens of one publisher together get an eighth.
+	LogFollowers int
+	// EventKeep is how long the log keeps events; zero is 30 days, less than zero for ever.
+	EventKeep time.Duration
 	// Version is told in the OpenAPI document; empty is "dev".
 	Version string
 }
@@ -152,6 +158,7 @@ type Server struct {
 	builtin *template.Template
 	listing listing
 	feed    *feed // nil without an EventLog
+	follow  *logFeed
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -168,6 +175,8 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.ListingAge = cmp.Or(cfg.ListingAge, time.Second)
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
 	cfg.EventStreams = cmp.Or(cfg.EventStreams, 1024)
+	cfg.LogFollowers = cmp.Or(cfg.LogFollowers, 256)
+	cfg.EventKeep = cmp.Or(cfg.EventKeep, 30*24*time.Hour)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
@@ -190,6 +199,12 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
+	}
+	if deps.Log != nil {
+		s.follow = newLogFeed(deps.Log, cfg.LogFollowers, logger, registerer)
+		if s.feed != nil { // who tells the nodes of something has logged it before
+			s.feed.came = s.follow.look
+		}
 	}
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()

@@ -56,6 +56,8 @@ type feed struct {
 	logger  *slog.Logger
 	metrics *metrics
 	max     int
+	// came, if it is set, is called after events came.
+	came func()
 
 	mu struct {
 		sync.Mutex
@@ -128,6 +130,9 @@ func (f *feed) follow(ctx context.Context) error {
 		for i := range events {
 			after = events[i].ID
 			f.add(frameOf(after, eventName(&events[i]), &events[i]))
+		}
+		if f.came != nil {
+			f.came()
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -19,13 +21,19 @@ const (
 	maxMissed = 16
 )
 
-// Run feeds the event stream until ctx ends, and then ends all streams. Without it, or Deps.EventLog, edges poll.
+// Run feeds the event stream, and those who follow the log, until ctx ends, and then ends all streams. Without it, or
+// Deps.EventLog, edges poll. It prunes the log.
 func (s *Server) Run(ctx context.Context) error {
-	if s.feed == nil {
-		<-ctx.Done()
-		return nil
+	var group errgroup.Group
+	if s.feed != nil {
+		group.Go(func() error { return s.feed.run(ctx) })
 	}
-	return s.feed.run(ctx)
+	if s.follow != nil {
+		group.Go(func() error { return s.follow.run(ctx) })
+		group.Go(func() error { return s.pruneLog(ctx) })
+	}
+	<-ctx.Done()
+	return group.Wait()
 }
 
 // serveEventStream sends an edge the registry's events as they come, as server-sent events. Beside those, which carry

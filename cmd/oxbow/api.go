@@ -16,6 +16,16 @@ import (
 // apiFlags are what the API has beside its port.
 type apiFlags struct {
 	AdminToken string `placeholder:"TOKEN" help:"The REST API's admin token. Without it the first start makes one and prints it once."`
+
+	EventKeep time.Duration `default:"720h" placeholder:"DURATION" help:"How long the event log keeps events; 0 is for ever (default: ${default})."`
+}
+
+// eventKeep is --event-keep as the API takes it.
+func (f *apiFlags) eventKeep() time.Duration {
+	if f.EventKeep <= 0 {
+		return -1
+	}
+	return f.EventKeep
 }
 
 // apiCommand is `oxbow api`.
@@ -35,6 +45,7 @@ type apiCommand struct {
 // Run serves the API until the context ends.
 func (c *apiCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
+	n.eventKeep = c.eventKeep()
 	n.adapterFlags, n.adminFlags, n.Node = c.adapterFlags, c.adminFlags, c.Node
 	defer func() { err = errors.Join(err, n.close()) }()
 	public, err := n.listen(ctx, c.HTTP, "--http")
@@ -88,7 +99,7 @@ func (s fromCatalog) Wanted(path media.StreamPath) bool {
 
 // newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
 func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, token string) *api.Server {
-	cfg.Version = version
+	cfg.Version, cfg.EventKeep = version, n.eventKeep
 	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
 	n.services.add(ctx, "picture of the registry", memo.Run)
 	nodes := control.NewClient(control.Config{Token: token}, control.Directory{
@@ -101,7 +112,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
-		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,
+		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry, Log: n.catalog,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		Ready: func(context.Context) error {
 			if !n.ready.Load() {

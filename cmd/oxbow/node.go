@@ -44,6 +44,8 @@ type node struct {
 	ready    atomic.Bool
 	pictured bool        // there is an ffmpeg to make pictures with
 	full     atomic.Bool // new shows are refused for lack of room, as was told
+	// eventKeep is how long the log keeps events; less than zero is for ever.
+	eventKeep time.Duration
 	// self is how others find this process.
 	self media.Node
 

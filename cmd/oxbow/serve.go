@@ -57,6 +57,7 @@ func (f *serveFlags) node(ctx runContext) *node {
 	n := newNode(ctx)
 	n.Cluster = media.DefaultCluster
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
+	n.eventKeep = f.eventKeep()
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
 	n.publishFlags, n.storesFlags, n.archiveFlags = f.publishFlags, f.storesFlags, f.archiveFlags
 	n.pictureFlags, n.adminFlags = f.pictureFlags, f.adminFlags

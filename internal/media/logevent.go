@@ -14,12 +14,12 @@ type LogEvent struct {
 	Type string    `json:"type" doc:"What happened, like recording.ended"`
 	Time time.Time `json:"time" doc:"When it happened"`
 	// Publisher and those below are empty where it is of none.
-	Publisher string      `json:"publisher"`
-	Stream    string      `json:"stream"`
-	Recording RecordingID `json:"recording"`
-	Cluster   string      `json:"cluster"`
+	Publisher string      `json:"publisher" doc:"Whose it is; empty where it is of none"`
+	Stream    string      `json:"stream" doc:"The stream; empty where it is of none"`
+	Recording RecordingID `json:"recording" doc:"The recording; empty where it is of none"`
+	Cluster   string      `json:"cluster" doc:"Whose nodes it happened on"`
 	// Data is what else is told of it: a JSON object, whose fields follow from the type.
-	Data json.RawMessage `json:"data"`
+	Data json.RawMessage `json:"data" doc:"What else is told: an object, whose fields follow from the type (docs/events.md)"`
 	// Key, if it is set, is the event's own for as long as the log has it: what is told again under it is not logged.
 	Key string `json:"-"`
 }

@@ -117,7 +117,7 @@ func withSecondLanguage(tracks []media.Track, frames []media.Frame) ([]media.Tra
 type sink struct{}
 
 func (sink) SaveRecording(context.Context, media.Recording, ...media.LogEvent) error { return nil }
-func (sink) Publish(context.Context, media.Event) error           { return nil }
+func (sink) Publish(context.Context, media.Event) error                              { return nil }
 
 // record has the packager record clips, each in a take of its own, and gives what storage then has.
 func record(tb testing.TB, change func(*media.Settings), clips ...string) (*reclog.Root, *reclog.Recording) {
