@@ -86,6 +86,12 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"holds against deletions at once", s.testHoldRace},
 		{"streams are found by name", s.testStreamsNamed},
 		{"sources are kept with their streams", s.testSources},
+		{"events are logged with the rows that they tell of", s.testEventsWithRows},
+		{"what is lost is told", s.testEventsOfLoss},
+		{"failures are told once an hour", s.testEventsOfFailures},
+		{"who follows the log by id misses nothing", s.testEventOrder},
+		{"events are selected, paged and pruned", s.testEventPages},
+		{"events that can not be are refused", s.testEventRefusals},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {

@@ -183,27 +183,34 @@ func (db *DB) EventEnds(ctx context.Context) (media.LogEnds, error) {
 // prunable says of events which may go, beside their age: what no delivery needs.
 const prunable = `TRUE`
 
-// PruneEvents removes the oldest events of those before a time, limit of them at most, and gives their number.
+// PruneEvents removes the oldest events of those before a time, limit of them at most, and gives their number. They go in
+// the order of their ids: one that is told late, of an old time, waits until all before it are gone.
 func (db *DB) PruneEvents(ctx context.Context, before time.Time, limit int) (int, error) {
-	var ids []int64
+	var n int64
 	err := db.write(ctx, func(tx *sql.Tx) error {
-		var err error
-		ids, err = all(ctx, tx, func(row scanner) (id int64, err error) {
-			err = row.Scan(&id)
-			return id, err
-		}, `DELETE FROM events WHERE id IN (
-			SELECT id FROM events WHERE at < $1 AND `+prunable+` ORDER BY at LIMIT $2) RETURNING id`,
-			before.UnixMilli(), limit)
-		if err != nil || len(ids) == 0 {
+		oldest, err := all(ctx, tx, scanEvent, `SELECT `+eventColumns+` FROM events WHERE `+prunable+
+			` ORDER BY id LIMIT `+strconv.Itoa(limit))
+		if err != nil {
 			return err
 		}
-		_, err = changed(ctx, tx, `UPDATE event_counter SET last = $1 WHERE name = 'pruned' AND last < $1`, slices.Max(ids))
+		keep := slices.IndexFunc(oldest, func(e media.LogEvent) bool { return !e.Time.Before(before) })
+		if keep >= 0 {
+			oldest = oldest[:keep]
+		}
+		if len(oldest) == 0 {
+			return nil
+		}
+		last := oldest[len(oldest)-1].ID
+		if n, err = changed(ctx, tx, `DELETE FROM events WHERE id <= $1 AND `+prunable, last); err != nil {
+			return err
+		}
+		_, err = changed(ctx, tx, `UPDATE event_counter SET last = $1 WHERE name = 'pruned' AND last < $1`, last)
 		return err
 	})
 	if err != nil {
 		return 0, db.failed("prune events", err)
 	}
-	return len(ids), nil
+	return int(n), nil
 }
 
 // eventOf makes an event of a recording.
