@@ -121,24 +121,24 @@ func TestEventLogTellsAShowsLife(t *testing.T) {
 			t.Fatalf("told %v, want %v", got, want)
 		}
 	}
-	begin := func() *process {
-		return publish(t, "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10", "-t", "60", "-c:v", "libx264",
+	begin := func(seconds string) *process {
+		return publish(t, "-re", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=10", "-t", seconds, "-c:v", "libx264",
 			"-preset", "ultrafast", "-g", "10", "-f", "flv", "rtmp://"+server.rtmp+"/live/"+key)
 	}
-	p := begin()
+	p := begin("60")
 	expect(media.EventLive)
 	p.kill()
 	expect(media.EventInterrupted)
-	p = begin()
+	p = begin("60")
 	expect(media.EventLive)
 	server.stop(syscall.SIGKILL)
 	p.kill()
 	server.start("serve")
 	expect(media.EventInterrupted)
-	p = begin()
+	p = begin("3")
 	expect(media.EventLive)
-	if err := p.quit(); err != nil {
-		t.Log(err)
+	if err := p.wait(20 * time.Second); err != nil {
+		t.Fatal(err)
 	}
 	expect(media.EventEnded)
 	server.stop(syscall.SIGKILL) // while it is being archived, or before, or behind it
