@@ -85,7 +85,7 @@ func newFeed(log EventLog, most int, logger *slog.Logger, m *metrics) *feed {
 }
 
 // run reads events until ctx ends, which ends all streams.
-func (f *feed) run(ctx context.Context) error {
+func (f *feed) run(ctx context.Context) {
 	f.mu.Lock()
 	f.mu.open = true
 	f.mu.Unlock()
@@ -111,7 +111,6 @@ func (f *feed) run(ctx context.Context) error {
 		}
 		wait = min(2*wait, feedRetryMax)
 	}
-	return nil
 }
 
 // follow reads from the tail of the log on, until that fails. Whatever was published before may have been missed, so

@@ -117,15 +117,14 @@ const (
 )
 
 // pruneLog removes what is older than the log keeps, until ctx ends. What fails is tried again the next time.
-func (s *Server) pruneLog(ctx context.Context) error {
+func (s *Server) pruneLog(ctx context.Context) {
 	if s.cfg.EventKeep < 0 {
-		<-ctx.Done()
-		return nil
+		return
 	}
 	for wait := pruneFirst; ; wait = pruneEvery {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(wait):
 		}
 		for {

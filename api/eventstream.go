@@ -5,9 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -24,16 +23,17 @@ const (
 // Run feeds the event stream, and those who follow the log, until ctx ends, and then ends all streams. Without it, or
 // Deps.EventLog, edges poll. It prunes the log.
 func (s *Server) Run(ctx context.Context) error {
-	var group errgroup.Group
+	var running sync.WaitGroup
 	if s.feed != nil {
-		group.Go(func() error { return s.feed.run(ctx) })
+		running.Go(func() { s.feed.run(ctx) })
 	}
 	if s.follow != nil {
-		group.Go(func() error { return s.follow.run(ctx) })
-		group.Go(func() error { return s.pruneLog(ctx) })
+		running.Go(func() { s.follow.run(ctx) })
+		running.Go(func() { s.pruneLog(ctx) })
 	}
 	<-ctx.Done()
-	return group.Wait()
+	running.Wait()
+	return nil
 }
 
 // serveEventStream sends an edge the registry's events as they come, as server-sent events. Beside those, which carry

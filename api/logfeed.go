@@ -113,7 +113,7 @@ func (f *logFeed) look() {
 }
 
 // run reads the log until ctx ends, which ends all streams.
-func (f *logFeed) run(ctx context.Context) error {
+func (f *logFeed) run(ctx context.Context) {
 	defer f.close()
 	failing := false
 	for ctx.Err() == nil {
@@ -139,7 +139,6 @@ func (f *logFeed) run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
-	return nil
 }
 
 func (f *logFeed) pause() time.Duration {
@@ -226,8 +225,8 @@ func (f *logFeed) close() {
 	}
 }
 
-// subscribe begins a stream behind an id, less than zero is now, with what is remembered since. A nil follower says that
-// the id is older than that: the events are to be read, and then it may be tried again.
+// subscribe begins a stream behind an id, less than zero is now, with what is remembered since. A nil follower says
+// that the id is older than that: the events are to be read, and then it may be tried again.
 func (f *logFeed) subscribe(filter media.LogFilter, owner string, after int64) (*logFollower, []logItem, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -347,7 +347,7 @@ func TestLogStreamBeatsAndEndsWithItsToken(t *testing.T) {
 		s := New(Config{}, Deps{Log: quietLog{}, Tokens: tokens}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		running := make(chan struct{})
-		go func() { defer close(running); _ = s.follow.run(ctx) }()
+		go func() { defer close(running); s.follow.run(ctx) }()
 		synctest.Wait()
 		w := &lines{came: make(chan string, 100)}
 		r := httptest.NewRequest(http.MethodGet, logStreamPath, http.NoBody)

@@ -126,6 +126,13 @@
 //  23. A salvage changes nothing that it could not do again from: the description, made whole, outlives its objects.
 //  24. What this process read for an upload is not read again to archive it; another one sums the local bytes anew.
 //
+// # Events
+//
+// What becomes of a claim is logged by the catalog with its end (docs/events.md); Pressure logs its levels, and takes up
+// the one that was told last; Recovery tells with a row what the recording's owner did not come to tell.
+//
+//  25. events.json is stored before the manifest, and keeps what the log no longer has.
+//
 // # Metrics
 //
 //	oxbow_archiver_pictures_enabled                     1 if there is an ffmpeg

@@ -38,6 +38,9 @@
 //  15. A preview is the change itself, rolled back.
 //  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
+//  17. An event is logged in the transaction of what it tells of, as its last act: it draws the id from a counter whose
+//     row it locks until the commit. So ids are in the order in which events become visible, and who reads on from an
+//     id misses none. Who has the counter waits for nobody else's lock.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //
@@ -53,6 +56,8 @@
 //     and hastening. The first two wait for row locks, under the publisher's, so for one another before they have any;
 //     the third passes over them. So none waits for one who waits for it. All others change one row, or one after
 //     having locked the publisher.
+//   - Events take their ids under the lock of one row, by an update, after which a transaction waits for no lock.
+//     What is committed is visible before its lock is given up, so the next id is drawn behind it.
 //   - A stream can be deleted just when the first row of a show of it is saved. The row is right (recordings refer
 //     to no stream) and is archived by the default settings.
 //

@@ -183,8 +183,8 @@ func (db *DB) EventEnds(ctx context.Context) (media.LogEnds, error) {
 // prunable says of events which may go, beside their age: what no delivery needs.
 const prunable = `TRUE`
 
-// PruneEvents removes the oldest events of those before a time, limit of them at most, and gives their number. They go in
-// the order of their ids: one that is told late, of an old time, waits until all before it are gone.
+// PruneEvents removes the oldest events of those before a time, limit of them at most, and gives their number. They go
+// in the order of their ids: one that is told late, of an old time, waits until all before it are gone.
 func (db *DB) PruneEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int64
 	err := db.write(ctx, func(tx *sql.Tx) error {

@@ -97,8 +97,8 @@ func MarshalEventData(data any) json.RawMessage {
 	return text
 }
 
-// LiveEvent tells that a take of a recording began (EventLive), or was cut off (EventInterrupted). It has a key, so that
-// the next owner, who can't know whether it was told, may tell it again.
+// LiveEvent tells that a take of a recording began (EventLive), or was cut off (EventInterrupted). It has a key, so
+// that the next owner, who can't know whether it was told, may tell it again.
 func LiveEvent(kind string, path StreamPath, id RecordingID, cluster string, at time.Time, data LiveData) LogEvent {
 	return LogEvent{
 		Type: kind, Time: at.UTC(), Publisher: path.Publisher, Stream: path.Stream, Recording: id, Cluster: cluster,

@@ -19,7 +19,7 @@ type LogEvent struct {
 	Recording RecordingID `json:"recording" doc:"The recording; empty where it is of none"`
 	Cluster   string      `json:"cluster" doc:"Whose nodes it happened on"`
 	// Data is what else is told of it: a JSON object, whose fields follow from the type.
-	Data json.RawMessage `json:"data" doc:"What else is told: an object, whose fields follow from the type (docs/events.md)"`
+	Data json.RawMessage `json:"data" doc:"What else is told: an object whose fields follow from the type"`
 	// Key, if it is set, is the event's own for as long as the log has it: what is told again under it is not logged.
 	Key string `json:"-"`
 }
