@@ -128,8 +128,8 @@
 //
 // # Events
 //
-// What becomes of a claim is logged by the catalog with its end (docs/events.md); Pressure logs its levels, and takes up
-// the one that was told last; Recovery tells with a row what the recording's owner did not come to tell.
+// What becomes of a claim is logged by the catalog with its end (docs/events.md); Pressure logs its levels, and takes
+// up the one that was told last; Recovery tells with a row what the recording's owner did not come to tell.
 //
 //  25. events.json is stored before the manifest, and keeps what the log no longer has.
 //

@@ -52,7 +52,7 @@ func (p *Pressure) lastTold(ctx context.Context) (int, error) {
 	}
 	var data media.PressureData
 	if err := json.Unmarshal(last.Data, &data); err != nil {
-		return pressureNone, nil //nolint:nilerr // it says nothing; the next one will
+		return pressureNone, nil // it says nothing; the next one will
 	}
 	for level := pressureNone; level <= pressureRefuse; level++ {
 		if rungOf(level).name == data.Level {

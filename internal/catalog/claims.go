@@ -93,8 +93,8 @@ func (db *DB) SaveProgress(ctx context.Context, c media.Claim, p media.Progress)
 // again. Of a row of failures the first is told in the log, and then one an hour; media.ErrStopped is none.
 // media.ErrFenced when another claim has followed.
 func (db *DB) FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error {
-	err := db.failTold(ctx, c, cause, retryAt, `claim_until = NULL, attempts = attempts + 1, last_error = $3, retry_at = $4,
-		updated_at = $5, progress_rate = 0, state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END`,
+	err := db.failTold(ctx, c, cause, retryAt, `claim_until = NULL, attempts = attempts + 1, last_error = $3,
+		retry_at = $4, updated_at = $5, progress_rate = 0, state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END`,
 		shortened(cause.Error()), millis(retryAt), db.now().UnixMilli())
 	if err != nil {
 		return db.failed(fmt.Sprintf("fail claim to %s recording %s", c.Action, c.Recording.ID), err)

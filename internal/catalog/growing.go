@@ -86,7 +86,8 @@ func (db *DB) FinishSalvage(ctx context.Context, c media.Claim, saved *media.Rec
 	if c.Action != media.ActArchive {
 		return fmt.Errorf("finish salvage: %w: action %.20q", media.ErrInvalid, c.Action)
 	}
-	const lost = `claim_until = NULL, retry_at = NULL, attempts = 0, failure_told = NULL, last_error = $3, local = FALSE, drop_due = NULL,
+	const lost = `claim_until = NULL, retry_at = NULL, attempts = 0, failure_told = NULL, last_error = $3,
+		local = FALSE, drop_due = NULL,
 		updated_at = $4, mirror = '', progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 	now := db.now().UnixMilli()
 	if saved == nil {

@@ -14,8 +14,8 @@ const EventsFile = "events.json"
 const maxHistory = 32
 
 // History gives the events that follow from the recording: each time that its stream went live, and was interrupted,
-// the last time if it is so now. An owner that died may have told none of them, or some; they have the keys that its own
-// would have. A take without a new lease went on from the one before, so it is none.
+// the last time if it is so now. An owner that died may have told none of them, or some; they have the keys that its
+// own would have. A take without a new lease went on from the one before, so it is none.
 func (rec *Recording) History(cluster string) []media.LogEvent {
 	var events []media.LogEvent
 	tell := func(kind string, at time.Time, take int, continues media.RecordingID) {
