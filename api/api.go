@@ -112,6 +112,8 @@ type Deps struct {
 	// Owner gives the lease on a stream. An error along with a lease says that it is remembered: it may have ended.
 	// Nil: nobody owns anything.
 	Owner func(ctx context.Context, path media.StreamPath) (lease media.Lease, ok bool, err error)
+	// Log is the catalog's log of events; nil is none.
+	Log Log
 	// EventLog is the registry's log of events, which edges follow; nil is none, and edges poll.
 	EventLog EventLog
 	// Drain has an ingest node give its streams up and stop; it does not wait. Nil: no node can be told.
@@ -163,6 +165,10 @@ type Config struct {
 	EventStreams int
 	// AuditKeep is how long the audit log is kept; zero is 400 days.
 	AuditKeep time.Duration
+	// LogFollowers bounds who follows the log here at a time; zero is 256. Tokens of one publisher together get an eighth.
+	LogFollowers int
+	// EventKeep is how long the log keeps events; zero is 30 days, less than zero for ever.
+	EventKeep time.Duration
 	// Version is told in the OpenAPI document; empty is "dev".
 	Version string
 }
@@ -180,6 +186,7 @@ type Server struct {
 	listing   listing
 	known     *knownTokens
 	feed      *feed // nil without an EventLog
+	follow    *logFeed
 	limits    *limits
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
@@ -198,6 +205,8 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.ListingItems = cmp.Or(cfg.ListingItems, 100)
 	cfg.EventStreams = cmp.Or(cfg.EventStreams, 1024)
 	cfg.AuditKeep = cmp.Or(cfg.AuditKeep, 400*24*time.Hour)
+	cfg.LogFollowers = cmp.Or(cfg.LogFollowers, 256)
+	cfg.EventKeep = cmp.Or(cfg.EventKeep, 30*24*time.Hour)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
@@ -226,6 +235,12 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}
 	s.limits = newLimits(cfg.Rate)
+	if deps.Log != nil {
+		s.follow = newLogFeed(deps.Log, cfg.LogFollowers, logger, registerer)
+		if s.feed != nil { // who tells the nodes of something has logged it before
+			s.feed.came = s.follow.look
+		}
+	}
 	s.assets = s.loadAssets()
 	s.public = s.publicRoutes()
 	s.inner = s.internalRoutes()

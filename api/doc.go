@@ -24,6 +24,7 @@
 //     never denied.
 //  7. An edge that follows the events misses none without being told: by a reset, by unsure, or by the stream's end.
 //     One reader of the registry serves all of them, and a slow one is cut rather than waited for.
+//     So it is with who follows the log of events: one reader of the catalog, and an exact place to go on from.
 //  8. The text of an error that is not one of media's sentinels is logged here and not told.
 //  9. A dry run changes nothing, and is refused for the reasons that the change would be.
 //  10. A token that was good is taken for good for tokenAge without a look at the catalog, never beyond its end, and

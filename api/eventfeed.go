@@ -56,6 +56,8 @@ type feed struct {
 	logger  *slog.Logger
 	metrics *metrics
 	max     int
+	// came, if it is set, is called after events came.
+	came func()
 
 	mu struct {
 		sync.Mutex
@@ -83,7 +85,7 @@ func newFeed(log EventLog, most int, logger *slog.Logger, m *metrics) *feed {
 }
 
 // run reads events until ctx ends, which ends all streams.
-func (f *feed) run(ctx context.Context) error {
+func (f *feed) run(ctx context.Context) {
 	f.mu.Lock()
 	f.mu.open = true
 	f.mu.Unlock()
@@ -109,7 +111,6 @@ func (f *feed) run(ctx context.Context) error {
 		}
 		wait = min(2*wait, feedRetryMax)
 	}
-	return nil
 }
 
 // follow reads from the tail of the log on, until that fails. Whatever was published before may have been missed, so
@@ -128,6 +129,9 @@ func (f *feed) follow(ctx context.Context) error {
 		for i := range events {
 			after = events[i].ID
 			f.add(frameOf(after, eventName(&events[i]), &events[i]))
+		}
+		if f.came != nil {
+			f.came()
 		}
 	}
 }

@@ -20,20 +20,22 @@ const (
 	maxMissed = 16
 )
 
-// Run feeds the event stream until ctx ends, and then ends all streams; meanwhile it prunes the audit log. Without it,
-// or Deps.EventLog, edges poll.
+// Run feeds the event stream, and those who follow the log, until ctx ends, and then ends all streams. Without it, or
+// Deps.EventLog, edges poll. It prunes the log, the audit log and the answers that are kept for repeated requests.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() { s.pruneAudits(ctx) })
-	wg.Go(func() { s.runReplies(ctx) })
-	if s.feed == nil {
-		<-ctx.Done()
-		return nil
+	var running sync.WaitGroup
+	running.Go(func() { s.pruneAudits(ctx) })
+	running.Go(func() { s.runReplies(ctx) })
+	if s.feed != nil {
+		running.Go(func() { s.feed.run(ctx) })
 	}
-	return s.feed.run(ctx)
+	if s.follow != nil {
+		running.Go(func() { s.follow.run(ctx) })
+		running.Go(func() { s.pruneLog(ctx) })
+	}
+	<-ctx.Done()
+	running.Wait()
+	return nil
 }
 
 // serveEventStream sends an edge the registry's events as they come, as server-sent events. Beside those, which carry

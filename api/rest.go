@@ -49,6 +49,7 @@ func (s *Server) rest(router chi.Router) {
 	s.sessionRoutes(v1)
 	s.feedRoutes(v1)
 	s.eventRoutes(v1)
+	s.logRoutes(v1)
 	s.nodeRoutes(v1)
 	s.archiveRoutes(v1)
 	s.tokenRoutes(v1)

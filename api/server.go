@@ -85,6 +85,10 @@ func allowed(r chi.Router, path string) string {
 // bounded ends a request's work after the timeout.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == logStreamPath {
+			s.boundedUntilFree(next, w, r)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

@@ -194,6 +194,9 @@ func (t *target) store(ctx context.Context, p *parcel) error {
 			return err
 		}
 	}
+	if err := t.storeEvents(ctx, uploads[t.dir()+reclog.EventsFile]); err != nil {
+		return err
+	}
 	if bytes.Equal(finished, p.manifest) {
 		t.progress.present(int64(len(p.manifest)))
 		return nil

@@ -31,6 +31,8 @@ type Catalog interface {
 	Clips
 	// FinishSalvage: the local copy is gone, and what had been uploaded is archived; nil is that nothing was of use.
 	FinishSalvage(ctx context.Context, c media.Claim, saved *media.Recording, notice string) error
+	// RecordingEvents gives what was told of a recording, oldest first, as far as the log still has it.
+	RecordingEvents(ctx context.Context, id media.RecordingID) ([]media.LogEvent, error)
 	// LapseClaims has an owner's claims run out at once.
 	LapseClaims(ctx context.Context, owner string, now time.Time) (int64, error)
 	ArchiveNotes
@@ -160,7 +162,7 @@ const settleTimeout = 10 * time.Second
 var errLost = errors.New("lease lost")
 
 // errStopped is the cause in the row of a recording whose archiver was stopped.
-var errStopped = errors.New("the archiver was stopped in the middle")
+var errStopped = media.ErrStopped
 
 // Archiver works on what is due. Its methods may be called from any goroutine.
 type Archiver struct {

@@ -171,6 +171,9 @@ func (t *target) storeTexts(ctx context.Context, rec *reclog.Recording) error {
 			return err
 		}
 	}
+	if err := t.storeEvents(ctx, uploads[t.dir()+reclog.EventsFile]); err != nil {
+		return err
+	}
 	return t.storeText(ctx, file{key: t.manifestKey(), uploads: uploads[t.manifestKey()]}, manifest)
 }
 

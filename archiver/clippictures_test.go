@@ -85,7 +85,7 @@ func TestClipHasItsPicturesAndTheMirrorHasAll(t *testing.T) {
 	must(t, err)
 	until(func() bool { return w.row().State == media.Deleted })
 	keys = sameStores(t, w.objects, mirror)
-	if len(keys) != 10 || !slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, "1/video.samples") }) {
+	if len(keys) != 11 || !slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, "1/video.samples") }) {
 		t.Errorf("the clip is %v", keys)
 	}
 	_, err = w.catalog.RequestDelete(t.Context(), clip.ID)

@@ -126,6 +126,13 @@
 //  23. A salvage changes nothing that it could not do again from: the description, made whole, outlives its objects.
 //  24. What this process read for an upload is not read again to archive it; another one sums the local bytes anew.
 //
+// # Events
+//
+// What becomes of a claim is logged by the catalog with its end (docs/events.md); Pressure logs its levels, and takes
+// up the one that was told last; Recovery tells with a row what the recording's owner did not come to tell.
+//
+//  25. events.json is stored before the manifest, and keeps what the log no longer has.
+//
 // # Metrics
 //
 //	oxbow_archiver_pictures_enabled                     1 if there is an ffmpeg
@@ -160,6 +167,8 @@
 //	publisher/stream/recording/1/video.mp4, 1/video.idx, 1/audio.mp4, 1/audio.idx, 1/metadata.jsonl, 2/...
 //	publisher/stream/recording/index.m3u8, video.m3u8, audio.m3u8
 //	publisher/stream/recording/thumbnail.jpg, sprite-1.jpg, ..., thumbnails.vtt
+//	publisher/stream/recording/events.json          what was told of it, up to its archiving: {"publisher", "stream",
+//	                                                "recording", "events": [as the REST API gives them, by id]}
 //	publisher/stream/recording/recording.json       state archived; stored last, deleted first
 //
 // A clip that refers to its source has 1/video.source.idx in the place of 1/video.mp4 and 1/video.idx, and its

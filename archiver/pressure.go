@@ -22,6 +22,12 @@ type Hastener interface {
 	HastenDrop(ctx context.Context, cluster string, now time.Time, limit int) (int, error)
 }
 
+// EventLog keeps what happened. LastEvent gives media.ErrNotFound where nothing did.
+type EventLog interface {
+	AddEvents(ctx context.Context, events ...media.LogEvent) error
+	LastEvent(ctx context.Context, filter media.LogFilter) (media.LogEvent, error)
+}
+
 // PressureConfig is a Pressure's. The marks are used fractions of the volume, each above the one before.
 type PressureConfig struct {
 	// Cluster is whose recordings are hastened; empty means media.DefaultCluster.
@@ -38,6 +44,9 @@ type PressureConfig struct {
 	Every time.Duration
 	// Batch is how many recordings are hastened at a time; zero means 4.
 	Batch int
+	// Log, if it is set, is told the levels, and knows which was told last; Node names this process there.
+	Log  EventLog
+	Node string
 }
 
 func (c PressureConfig) withDefaults() PressureConfig {
@@ -100,6 +109,7 @@ type Pressure struct {
 
 	level   int
 	unknown bool
+	log     pressureLog
 	// hastenedAt is when recordings were last hastened into the archive on the rung that is in no hurry.
 	hastenedAt time.Time
 }
@@ -148,10 +158,11 @@ func (p *Pressure) Step(ctx context.Context) error {
 		return err
 	}
 	p.metrics.used.Set(u.Used())
+	p.learn(ctx)
 	if next := p.config.next(p.level, u.Used()); next != p.level {
 		p.change(next, u)
 	}
-	return p.hasten(ctx, time.Now())
+	return errors.Join(p.tell(ctx, u), p.hasten(ctx, time.Now()))
 }
 
 func (p *Pressure) stalled(unknown bool) {

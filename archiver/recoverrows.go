@@ -57,7 +57,7 @@ func (r *Recovery) checkRows(ctx context.Context, patience time.Duration) error 
 		r.metrics.closed.WithLabelValues("row").Inc()
 		r.logger.Info("recording had ended: saving its row", "publisher", row.Path.Publisher,
 			"stream", row.Path.Stream, "recording", row.ID, "ended_at", rec.EndedAt)
-		r.ended(rec)
+		r.ended(rec, rec.History(r.config.Cluster))
 	}
 	r.differ = differ
 	return errors.Join(errs...)
@@ -156,7 +156,7 @@ func (r *Recovery) adoptRow(ctx context.Context, ref reclog.Ref) error {
 	r.metrics.closed.WithLabelValues("unlisted").Inc()
 	r.logger.Warn("recording had no row: saving it", "publisher", ref.Path.Publisher, "stream", ref.Path.Stream,
 		"recording", ref.ID, "ended_at", rec.EndedAt)
-	r.ended(rec)
+	r.ended(rec, rec.History(r.config.Cluster))
 	return nil
 }
 

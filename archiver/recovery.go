@@ -18,7 +18,7 @@ import (
 // Rows are the catalog's recordings as recovery sees them.
 type Rows interface {
 	// SaveRecording may be repeated, and changes nothing that is past what it says.
-	SaveRecording(ctx context.Context, r media.Recording) error
+	SaveRecording(ctx context.Context, r media.Recording, events ...media.LogEvent) error
 	// Growing lists the cluster's rows that are live or interrupted.
 	Growing(ctx context.Context, cluster string) ([]media.Recording, error)
 	// CloseLost ends a growing row that has nothing on storage; media.ErrConflict if it does not grow.
@@ -85,7 +85,7 @@ type Recovery struct {
 	// retry is when to try again to close what failed.
 	retry map[reclog.Ref]time.Time
 	// unsaved are rows of recordings that ended, until the catalog has them.
-	unsaved map[media.RecordingID]media.Recording
+	unsaved map[media.RecordingID]unsaved
 	// differ is since when a growing row has disagreed with storage.
 	differ    map[media.RecordingID]time.Time
 	checkedAt time.Time
@@ -103,7 +103,7 @@ func NewRecovery(
 	return &Recovery{
 		config: c.withDefaults(), rows: rows, leases: leases, root: root, orphans: reclog.NewOrphans(root),
 		events: events, logger: logger, metrics: newRecoveryMetrics(registerer),
-		retry: make(map[reclog.Ref]time.Time), unsaved: make(map[media.RecordingID]media.Recording),
+		retry: make(map[reclog.Ref]time.Time), unsaved: make(map[media.RecordingID]unsaved),
 		differ: make(map[media.RecordingID]time.Time),
 		listed: make(map[media.RecordingID]bool), rowless: make(map[media.RecordingID]time.Time),
 	}
@@ -286,26 +286,33 @@ func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, epoch uint64, 
 	if err := writer.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, last }); err != nil {
 		return err
 	}
+	history := rec.History(r.config.Cluster) // while it says that it was interrupted
 	rec.State, rec.EndedAt = media.Ended, last
 	r.metrics.closed.WithLabelValues("orphan").Inc()
 	r.logger.Info("recording ended: its owner is gone", "publisher", orphan.Path.Publisher,
 		"stream", orphan.Path.Stream, "recording", orphan.ID, "idle", orphan.Idle, "ended_at", last)
-	r.ended(rec)
+	r.ended(rec, history)
 	return nil
 }
 
+// unsaved is a row, and what its owner may not have come to tell.
+type unsaved struct {
+	row     media.Recording
+	history []media.LogEvent
+}
+
 // ended notes the row of a recording that has ended on storage.
-func (r *Recovery) ended(rec *reclog.Recording) {
+func (r *Recovery) ended(rec *reclog.Recording, history []media.LogEvent) {
 	row := rec.Row()
 	row.State, row.Cluster = media.Ended, r.config.Cluster
-	r.unsaved[row.ID] = row
+	r.unsaved[row.ID] = unsaved{row, history}
 }
 
 // save brings the catalog what is noted, and tells of it. A row that the catalog refuses for good is given up.
 func (r *Recovery) save(ctx context.Context) error {
 	var errs []error
-	for id, row := range r.unsaved {
-		err := r.rows.SaveRecording(ctx, row)
+	for id, u := range r.unsaved {
+		err := r.rows.SaveRecording(ctx, u.row, u.history...)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -313,7 +320,7 @@ func (r *Recovery) save(ctx context.Context) error {
 			delete(r.unsaved, id)
 		}
 		if err == nil {
-			r.tell(ctx, row)
+			r.tell(ctx, u.row)
 		}
 	}
 	return errors.Join(errs...)

@@ -355,11 +355,11 @@ func (a *awayRows) Recording(ctx context.Context, id media.RecordingID) (media.R
 	return a.Rows.Recording(ctx, id)
 }
 
-func (a *awayRows) SaveRecording(ctx context.Context, row media.Recording) error {
+func (a *awayRows) SaveRecording(ctx context.Context, row media.Recording, events ...media.LogEvent) error {
 	if a.err != nil {
 		return a.err
 	}
-	return a.Rows.SaveRecording(ctx, row)
+	return a.Rows.SaveRecording(ctx, row, events...)
 }
 
 func (a *awayRows) Growing(ctx context.Context, cluster string) ([]media.Recording, error) {

@@ -220,6 +220,9 @@ func (s *salvaging) store(ctx context.Context, saved *reclog.Salvaged) error {
 			return err
 		}
 	}
+	if err := s.storeEvents(ctx, nil); err != nil {
+		return err
+	}
 	return s.storeText(ctx, file{key: s.manifestKey()}, manifest)
 }
 

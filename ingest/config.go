@@ -50,6 +50,9 @@ type Config struct {
 	// LiveElsewhere, if set, gives the streams of a publisher that are live on other nodes, which count for max_streams.
 	// Where it fails, this node's alone do.
 	LiveElsewhere func(ctx context.Context, publisher string) ([]media.StreamPath, error)
+	// Warned, if set, is told of every warning that is raised, and when it is over: also by the session's end. It does not
+	// wait.
+	Warned func(path media.StreamPath, warning media.IngestWarning, state string)
 	// MaxFrame is the largest access unit in bytes; zero is 16 MiB.
 	MaxFrame int
 	// MaxMemory bounds the message buffers of one connection in bytes; zero is 40 MiB, enough for one buffer to grow

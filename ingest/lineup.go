@@ -95,10 +95,12 @@ type heldFrame struct {
 }
 
 func newLineup(cfg Config, out Publication, metrics *metrics) lineup {
-	return lineup{
+	l := lineup{
 		cfg: cfg, out: out, metrics: metrics, expected: map[media.Kind]int{media.Video: 1, media.Audio: 1},
 		quality: newQuality(out, metrics),
 	}
+	l.quality.warned = cfg.Warned
+	return l
 }
 
 // slot finds a track's; nil if it is not configured.

@@ -30,6 +30,7 @@ type quality struct {
 	maxBitrate int64              // bits per second; zero is no limit
 	logger     *slog.Logger
 	metrics    *metrics
+	warned     func(path media.StreamPath, warning media.IngestWarning, state string)
 	// transport, if set, tells of the connection below.
 	transport func() media.IngestTransport
 	// corrections, if the publication has them, tells of the packager's repairs by track.

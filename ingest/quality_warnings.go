@@ -99,12 +99,23 @@ func (q *quality) raise(a *alarm, wall time.Time) {
 	q.metrics.warnings.WithLabelValues(a.code).Inc()
 	q.metrics.warningsTotal.WithLabelValues(a.code).Inc()
 	q.logger.Warn("ingest warning", "code", a.code, "severity", a.severity, "text", a.text)
+	q.tell(a, media.WarningRaised)
+}
+
+// tell has a warning of a stream told elsewhere.
+func (q *quality) tell(a *alarm, state string) {
+	if q.warned != nil {
+		q.warned(media.StreamPath{Publisher: q.identity.Publisher, Stream: q.identity.Stream}, media.IngestWarning{
+			Code: a.code, Severity: a.severity, Text: a.text, Since: a.since,
+		}, state)
+	}
 }
 
 func (q *quality) clear(a *alarm, wall time.Time) {
 	a.raised = false
 	q.metrics.warnings.WithLabelValues(a.code).Dec()
 	q.logger.Info("ingest warning over", "code", a.code, "dur", wall.Sub(a.since).Round(time.Second))
+	q.tell(a, media.WarningOver)
 }
 
 // end takes the session's warnings out of the metrics, and gives the figures for its last log line.
@@ -113,6 +124,7 @@ func (q *quality) end() []any {
 		if a := &q.alarms[i]; a.raised {
 			a.raised = false
 			q.metrics.warnings.WithLabelValues(a.code).Dec()
+			q.tell(a, media.WarningOver)
 		}
 	}
 	var repairs int64

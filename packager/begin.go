@@ -131,11 +131,13 @@ func (s *stream) beginTakeLocked(
 	s.pauseRetryLocked(broken)
 	s.show.repairs = p.repairs
 	s.take = newTake(s.show, formats, lead, base, start, plan)
+	var told []media.LogEvent
 	if len(s.show.takes) == 1 || s.show.state != media.Live {
 		s.show.setState(media.Live, time.Now(), nil)
 		s.eventLocked(media.EventLive)
+		told = append(told, s.logEvent(media.EventLive, time.Now(), nil))
 	}
-	s.saveLocked()
+	s.saveLocked(told...)
 	return nil
 }
 

@@ -70,7 +70,7 @@
 //     (65536 pieces, 16 MiB), what of it waits for a take (4096 pieces, 1 MiB), ID3 for the media (1024 tags, 1 MiB;
 //     64 KiB in a part), frames held for a member of a group (16 MiB), groups (one for a show that is live), parts in
 //     memory and on their way to storage (Config.Memory), storage work (8192 pieces; half of it for metadata), rows
-//     (65536), events (4096).
+//     (65536), events (4096), events for the log (256 with a row, 65536 in all).
 //  10. Storage that stalls holds up a frame of its stream once in an outage, for 200 ms (400 ms where a take ends), and
 //     no other stream. Nothing waits for it again until the queue is empty and no work was late for a target duration.
 //     A new recording is refused after five seconds for each of its two steps, the directory and the first take, and
@@ -82,6 +82,8 @@
 //  12. Storage before the catalog: the row and the event of a recording's end follow its manifest, however late.
 //  13. A show that another process has is told of no more: no version, row, event or filler follows, and its end is not
 //     told where the manifest was another's by then.
+//     Its row and the log's events wait together and are saved together: the newest row with all of its events. What a
+//     process did not come to save, the next one tells from the takes (reclog.Recording.History), under the same keys.
 //  14. Settings that change in mid-show hold where players need not have known them before (settings.go); a sliding
 //     playlist never goes back behind where it began, however long its window becomes (SEQ-1).
 //

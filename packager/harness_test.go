@@ -109,10 +109,11 @@ type sink struct {
 	rows   map[media.RecordingID]media.Recording
 	order  []media.RecordingID
 	events []media.Event
+	logged []media.LogEvent
 	fail   error
 }
 
-func (s *sink) SaveRecording(_ context.Context, r media.Recording) error {
+func (s *sink) SaveRecording(_ context.Context, r media.Recording, events ...media.LogEvent) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -122,6 +123,7 @@ func (s *sink) SaveRecording(_ context.Context, r media.Recording) error {
 		s.order = append(s.order, r.ID)
 	}
 	s.rows[r.ID] = r
+	s.logged = append(s.logged, events...)
 	return nil
 }
 

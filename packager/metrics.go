@@ -21,6 +21,7 @@ type metrics struct {
 	degraded      prometheus.Gauge
 	saveErrors    prometheus.Counter
 	eventsDropped prometheus.Counter
+	logDropped    prometheus.Counter
 	timedMetadata *prometheus.CounterVec // by kind
 
 	metadataDropped prometheus.Counter
@@ -58,6 +59,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		saveErrors:    counter("save_errors_total", "Failed writes of recordings' rows and events."),
 		eventsDropped: counter("events_dropped_total", "Events that a full queue dropped."),
+		logDropped: counter("log_events_dropped_total",
+			"Events of the log that were dropped because too many waited for the catalog."),
 		timedMetadata: vec("timed_metadata_total", "Pieces of timed metadata taken.", "kind"),
 
 		metadataDropped: counter("timed_metadata_dropped_total", "Pieces of timed metadata without room or time."),
@@ -71,8 +74,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		soundLeftOut: counter("group_sounds_left_out_total", "Members' tracks of sound that another member has too."),
 	}
 	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
-		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.timedMetadata, m.metadataDropped,
-		m.metadataLost, m.eventsRefused, m.unaligned, m.groupChanges, m.soundLeftOut)
+		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.logDropped, m.timedMetadata,
+		m.metadataDropped, m.metadataLost, m.eventsRefused, m.unaligned, m.groupChanges, m.soundLeftOut)
 	return m
 }
 

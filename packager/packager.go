@@ -24,6 +24,8 @@ type Config struct {
 	Tick time.Duration
 	// Cluster names the nodes that share the recordings; rows carry it.
 	Cluster string
+	// Node names this process in the log's events.
+	Node string
 	// Awake says that this process is known to run: it is false once it may have been stopped for so long that others
 	// took its streams over. It must be cheap. Nil is always.
 	Awake func() bool

@@ -14,8 +14,9 @@ import (
 
 // Catalog keeps the recordings' rows.
 type Catalog interface {
-	// SaveRecording creates or updates a row. It may fail; the newest row is tried again.
-	SaveRecording(ctx context.Context, r media.Recording) error
+	// SaveRecording creates or updates a row, and logs the events that go with it, all or nothing. It may fail; the newest
+	// row is tried again, with the events so far.
+	SaveRecording(ctx context.Context, r media.Recording, events ...media.LogEvent) error
 }
 
 // Events tells others what happened.
@@ -27,6 +28,10 @@ const (
 	// maxEvents and maxRows bound what waits while a database is away. Rows can be made again from storage.
 	maxEvents = 4096
 	maxRows   = 65536
+	// maxRowEvents and maxTold bound the log's events that wait with one row, and with all. Of those that are dropped
+	// storage tells most again, when the recording is next resumed.
+	maxRowEvents = 256
+	maxTold      = 65536
 	// saveTimeout bounds one call.
 	saveTimeout = 10 * time.Second
 	backoffLow  = 100 * time.Millisecond
@@ -34,7 +39,8 @@ const (
 )
 
 // queue carries rows and events from the live path to services that may be slow or away. Of a recording's rows only the
-// newest is kept. Putting never blocks and never fails.
+// newest is kept, with all events that the rows came with: they are logged when it is saved. Putting never blocks and
+// never fails.
 type queue struct {
 	cluster string // of every row
 	catalog Catalog
@@ -44,8 +50,9 @@ type queue struct {
 	wake    chan struct{}
 
 	mu      sync.Mutex
-	rows    map[media.RecordingID]media.Recording
+	rows    map[media.RecordingID]entry
 	order   []media.RecordingID
+	told    int // events in rows
 	waiting []media.Event
 	// saving is the recording whose row is being saved; void says that it is not to be tried again.
 	saving media.RecordingID
@@ -57,28 +64,49 @@ type queue struct {
 	failing string
 }
 
+// entry is a recording's row and what is to be told with it, oldest first.
+type entry struct {
+	row    media.Recording
+	events []media.LogEvent
+}
+
 func newQueue(cluster string, catalog Catalog, events Events, logger *slog.Logger, m *metrics) *queue {
 	return &queue{
 		cluster: cluster, catalog: catalog, events: events, logger: logger, metrics: m,
-		wake: make(chan struct{}, 1), rows: make(map[media.RecordingID]media.Recording), step: make(chan struct{}),
+		wake: make(chan struct{}, 1), rows: make(map[media.RecordingID]entry), step: make(chan struct{}),
 	}
 }
 
-// save takes a recording's newest row.
-func (q *queue) save(r media.Recording) {
+// save takes a recording's newest row, and what happened that it tells of.
+func (q *queue) save(r media.Recording, events ...media.LogEvent) {
 	r.Cluster = q.cluster
 	q.mu.Lock()
-	if _, ok := q.rows[r.ID]; !ok {
+	have, ok := q.rows[r.ID]
+	if !ok {
 		q.order = append(q.order, r.ID)
 	}
-	q.rows[r.ID] = r
+	q.putLocked(entry{row: r, events: append(have.events, events...)}, len(events))
 	if len(q.order) > maxRows {
+		q.told -= len(q.rows[q.order[0]].events)
 		delete(q.rows, q.order[0])
 		q.order = q.order[1:]
 		q.metrics.saveErrors.Inc()
 	}
 	q.mu.Unlock()
 	q.signal()
+}
+
+// putLocked puts an entry with some more events than there were, and drops the oldest of too many.
+func (q *queue) putLocked(e entry, more int) {
+	q.told += more
+	drop := max(len(e.events)-maxRowEvents, 0)
+	drop = min(max(drop, q.told-maxTold), len(e.events))
+	if drop > 0 {
+		e.events = slices.Clone(e.events[drop:])
+		q.told -= drop
+		q.metrics.logDropped.Add(float64(drop))
+	}
+	q.rows[e.row.ID] = e
 }
 
 // publish takes an event.
@@ -128,17 +156,19 @@ func (q *queue) run(ctx context.Context) {
 // nothing is left.
 func (q *queue) drain(ctx context.Context) bool {
 	for {
-		r, ok := q.nextRow()
+		e, ok := q.nextRow()
 		if !ok {
 			break
 		}
-		if err := q.call(ctx, func(ctx context.Context) error { return q.catalog.SaveRecording(ctx, r) }); err != nil {
+		err := q.call(ctx, func(ctx context.Context) error { return q.catalog.SaveRecording(ctx, e.row, e.events...) })
+		if err != nil {
 			if errors.Is(err, media.ErrConflict) || errors.Is(err, media.ErrInvalid) || errors.Is(err, media.ErrBadName) {
-				q.logger.Error("the catalog refuses a recording's row", "recording", string(r.ID), "err", err)
+				q.logger.Error("the catalog refuses a recording's row", "recording", string(e.row.ID),
+					"events", len(e.events), "err", err)
 				q.stepped() // it would for ever, and keep all others
 				continue
 			}
-			q.putBack(r)
+			q.putBack(e)
 			q.tell("save rows of recordings", err)
 			return false
 		}
@@ -186,18 +216,19 @@ func (q *queue) call(ctx context.Context, f func(context.Context) error) error {
 	return err
 }
 
-func (q *queue) nextRow() (media.Recording, bool) {
+func (q *queue) nextRow() (entry, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.order) == 0 {
-		return media.Recording{}, false
+		return entry{}, false
 	}
 	id := q.order[0]
 	q.order = q.order[1:]
-	r := q.rows[id]
+	e := q.rows[id]
 	delete(q.rows, id)
+	q.told -= len(e.events)
 	q.saving, q.void = id, false
-	return r, true
+	return e, true
 }
 
 // stepped tells that a row was saved.
@@ -232,7 +263,8 @@ func (q *queue) saved(ctx context.Context, id media.RecordingID) error {
 func (q *queue) forget(id media.RecordingID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.rows[id]; ok {
+	if e, ok := q.rows[id]; ok {
+		q.told -= len(e.events)
 		delete(q.rows, id)
 		q.order = slices.DeleteFunc(q.order, func(other media.RecordingID) bool { return other == id })
 	}
@@ -240,16 +272,22 @@ func (q *queue) forget(id media.RecordingID) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(e media.Event) bool { return e.Recording == id })
 }
 
-// putBack returns a row that could not be saved, unless a newer one has come.
-func (q *queue) putBack(r media.Recording) {
+// putBack returns a row that could not be saved: its events alone, before the others, if a newer one has come.
+func (q *queue) putBack(e entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	void := q.void
 	q.saving, q.void = "", false
-	if _, ok := q.rows[r.ID]; !ok && !void {
-		q.rows[r.ID] = r
-		q.order = append(q.order, r.ID)
+	if void {
+		return
 	}
+	more := len(e.events)
+	if newer, ok := q.rows[e.row.ID]; ok {
+		e.row, e.events = newer.row, slices.Concat(e.events, newer.events)
+	} else {
+		q.order = append(q.order, e.row.ID)
+	}
+	q.putLocked(e, more)
 }
 
 func (q *queue) firstEvent() (media.Event, bool) {

@@ -37,7 +37,7 @@ func (p *Packager) Resume(ctx context.Context, rec *reclog.Recording, w *reclog.
 		s.mu.Unlock()
 		// Nothing can follow it, or another show is the stream's by now, which must not wait for storage: what there is of
 		// it is final.
-		return errors.Join(err, p.end(show, w))
+		return errors.Join(err, p.end(show, w, rec.History(p.cfg.Cluster)))
 	}
 }
 
@@ -49,8 +49,8 @@ func (s *stream) resumeLocked(rec *reclog.Recording, show *Show) {
 	s.show = show
 	s.reindexLocked()
 	show.listedAt = time.Now()
+	s.saveLocked(rec.History(s.packager.cfg.Cluster)...) // this node's row, whatever it says
 	s.interruptLocked()
-	s.saveLocked() // this node's, whatever it says
 	s.waitLocked(time.Now())
 	show.publish()
 	show.logger.Info("recording resumed", "segments", len(show.renditions[0].segments), "takes", len(show.takes))
@@ -62,16 +62,16 @@ func (p *Packager) End(rec *reclog.Recording, w *reclog.Writer) error {
 	if err := show.restore(rec); err != nil {
 		p.logger.Warn("recording that ends", "recording", string(rec.ID), "err", err)
 	}
-	return p.end(show, w)
+	return p.end(show, w, rec.History(p.cfg.Cluster))
 }
 
-func (p *Packager) end(show *Show, w *reclog.Writer) error {
+func (p *Packager) end(show *Show, w *reclog.Writer, history []media.LogEvent) error {
 	ended := time.Now().UTC()
 	if err := w.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, ended }); err != nil {
 		return err
 	}
 	show.state, show.endedAt = media.Ended, ended
-	p.queue.save(show.row())
+	p.queue.save(show.row(), history...)
 	return nil
 }
 

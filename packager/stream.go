@@ -117,7 +117,8 @@ func (s *stream) interruptLocked() {
 	s.show.setState(media.Interrupted, now, nil)
 	s.waitLocked(now)
 	s.show.logger.Info("publisher left, waiting for its return", "window", s.show.settings.ReconnectWindow.D())
-	s.saveLocked()
+	until := s.deadline.UTC()
+	s.saveLocked(s.logEvent(media.EventInterrupted, now, &until))
 	s.eventLocked(media.EventInterrupted)
 }
 
@@ -220,10 +221,20 @@ func (s *stream) endShowLocked() {
 	s.reindexLocked()
 }
 
-// saveLocked queues the recording's row.
-func (s *stream) saveLocked() {
+// saveLocked queues the recording's row, with what happened.
+func (s *stream) saveLocked(events ...media.LogEvent) {
 	s.savedAt = time.Now()
-	s.packager.queue.save(s.show.row())
+	s.packager.queue.save(s.show.row(), events...)
+}
+
+// logEvent tells of the show's newest take: that it began, or was cut off and waits until a time.
+func (s *stream) logEvent(kind string, at time.Time, until *time.Time) media.LogEvent {
+	cfg := &s.packager.cfg
+	data := media.LiveData{Take: len(s.show.takes), Node: cfg.Node, Until: until}
+	if until == nil {
+		data.Continues = s.show.continues
+	}
+	return media.LiveEvent(kind, s.path, s.show.id, cfg.Cluster, at, data)
 }
 
 func (s *stream) eventLocked(kind string) {

@@ -21,13 +21,15 @@ type apiFlags struct {
 	APIRate    apiRate    `name:"api-rate" default:"500" placeholder:"N" help:"Requests a second of one API token, and twice that at once; 0 is no limit (default: ${default})."`
 	APIOrigins apiOrigins `name:"api-origins" placeholder:"ORIGIN,..." help:"Origins whose pages may call the API from a browser, like https://studio.example.com; * is all (default: this host's own)."`
 
-	AuditKeep keepTime `default:"9600h" placeholder:"DURATION" help:"How long the audit log is kept (default: ${default}, 400 days)."`
+	AuditKeep keepTime      `default:"9600h" placeholder:"DURATION" help:"How long the audit log is kept (default: ${default}, 400 days)."`
+	EventKeep time.Duration `default:"720h" placeholder:"DURATION" help:"How long the event log keeps events; 0 is for ever (default: ${default})."`
 }
 
 // config is the API's.
 func (f *apiFlags) config(playback string) api.Config {
 	return api.Config{
 		PlaybackURL: playback, AllowOrigins: f.APIOrigins, Rate: float64(f.APIRate), AuditKeep: time.Duration(f.AuditKeep),
+		EventKeep: f.eventKeep(),
 	}
 }
 
@@ -42,6 +44,14 @@ func (k *keepTime) UnmarshalText(text []byte) error {
 	}
 	*k = keepTime(d)
 	return nil
+}
+
+// eventKeep is --event-keep as the API takes it.
+func (f *apiFlags) eventKeep() time.Duration {
+	if f.EventKeep <= 0 {
+		return -1
+	}
+	return f.EventKeep
 }
 
 // apiCommand is `oxbow api`.
@@ -128,7 +138,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Replies: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
-		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,
+		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry, Log: n.catalog,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		RevokeKey: nodes.RevokeKey,
 		Ready: func(context.Context) error {

@@ -80,7 +80,7 @@ func (n *node) startArchiver(ctx context.Context) error {
 	continuous := archiver.NewContinuous(archiver.ContinuousConfig{Interval: n.UploadInterval}, a, n.catalog, n.metrics)
 	recovery := archiver.NewRecovery(archiver.RecoveryConfig{Owner: n.self.ID + "-archiver", Cluster: n.Cluster},
 		n.catalog, n.registry, n.root, n.registry, n.logger, n.metrics)
-	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster},
+	pressure, err := archiver.NewPressure(archiver.PressureConfig{Cluster: n.Cluster, Log: n.catalog, Node: n.self.ID},
 		n.root.Usage, n.catalog, n.logger, n.metrics)
 	if err != nil {
 		return err

@@ -101,6 +101,7 @@ type ingestRole struct {
 	leases     *leases
 	groups     *groups
 	takeover   *takeover
+	warned     func(path media.StreamPath, warning media.IngestWarning, state string)
 	busy       loadMeter
 }
 
@@ -109,14 +110,17 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	held := newLeases(n.registry, n.self, n.logger)
 	n.leases = held
 	p := packager.New(packager.Config{
-		Cluster: n.Cluster, Awake: held.Awake, Confirm: held.Confirm,
+		Cluster: n.Cluster, Node: n.self.ID, Awake: held.Awake, Confirm: held.Confirm,
 	}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
+	warnings := newWarningLog(n, p.Current)
+	n.services.add(ctx, "warnings", warnings.Run) // stops behind those that tell it
 	n.services.add(ctx, "packager", p.Run)
 	r := &ingestRole{n: n, packager: p, leases: held}
 	r.takeover = &takeover{root: n.root, packager: p, logger: n.logger}
 	held.stored = r.takeover.stored
 	held.growing = growingOf(p)
 	held.outdated = p.Forget
+	r.warned = warnings.warned
 	r.newPublishers(keys, drainTimeout)
 	adopts := &adopter{takeover: r.takeover, leases: held, orphans: reclog.NewOrphans(n.root)}
 	if err := n.meet(ctx, "take up recordings of before", func() error { return adopts.resumeOwn(ctx) }); err != nil {
@@ -173,6 +177,7 @@ func (r *ingestRole) newPublishers(keys authorizer, drainTimeout time.Duration) 
 	cfg := n.ingestConfig()
 	cfg.DrainTimeout = drainTimeout
 	cfg.Refuse = r.refuse
+	cfg.Warned = r.warned
 	cfg.CheckTracks = packager.CheckTracks
 	cfg.LiveElsewhere = r.liveElsewhere
 	r.publishers = ingest.New(cfg, keys, r.leases, r.groups, n.logger, n.metrics)

@@ -35,7 +35,7 @@ type owner struct {
 // rows takes what the catalog would.
 type rows struct{}
 
-func (rows) SaveRecording(context.Context, media.Recording) error { return nil }
+func (rows) SaveRecording(context.Context, media.Recording, ...media.LogEvent) error { return nil }
 
 // newOwner makes one on a directory that others may have too.
 func newOwner(t testing.TB, id, dir string, r registry.Registry) *owner {

@@ -68,13 +68,18 @@ func (db *DB) FinishClaim(ctx context.Context, c media.Claim, dropLocal time.Tim
 	case media.ActDropLocal:
 		return db.settle(ctx, "finish", c, done+`local = FALSE, drop_due = NULL, drop_reason = ''`, now)
 	case media.ActDelete:
-		return db.settle(ctx, "finish", c, done+`state = 'deleted', deleted_at = $3, local = FALSE, drop_due = NULL`, now)
+		r := c.Recording
+		expired := eventOf(r, media.EventExpired, time.Time{}, media.ExpiredData{
+			Reason: r.ExpireReason, DurationMS: r.Duration.Milliseconds(), Bytes: r.Bytes, ClipOf: r.ClipOf,
+		})
+		return db.settleTold(ctx, "finish", c, []media.LogEvent{expired},
+			done+`state = 'deleted', deleted_at = $3, local = FALSE, drop_due = NULL`, now)
 	}
 	return fmt.Errorf("finish claim: %w: action %.20q", media.ErrInvalid, c.Action)
 }
 
 // done is what every finished claim leaves behind.
-const done = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = '', updated_at = $3,
+const done = `claim_until = NULL, retry_at = NULL, attempts = 0, failure_told = NULL, last_error = '', updated_at = $3,
 	progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 
 // SaveProgress tells how far a claim's work is, until it is finished. media.ErrFenced when another claim has followed.
@@ -85,11 +90,16 @@ func (db *DB) SaveProgress(ctx context.Context, c media.Claim, p media.Progress)
 }
 
 // FailClaim gives a claim up: the row keeps the error and is not due before retryAt. What was being archived is ended
-// again. media.ErrFenced when another claim has followed.
+// again. Of a row of failures the first is told in the log, and then one an hour; media.ErrStopped is none.
+// media.ErrFenced when another claim has followed.
 func (db *DB) FailClaim(ctx context.Context, c media.Claim, cause error, retryAt time.Time) error {
-	return db.settle(ctx, "fail", c, `claim_until = NULL, attempts = attempts + 1, last_error = $3, retry_at = $4,
-		updated_at = $5, progress_rate = 0, state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END`,
+	err := db.failTold(ctx, c, cause, retryAt, `claim_until = NULL, attempts = attempts + 1, last_error = $3,
+		retry_at = $4, updated_at = $5, progress_rate = 0, state = CASE WHEN state = 'archiving' THEN 'ended' ELSE state END`,
 		shortened(cause.Error()), millis(retryAt), db.now().UnixMilli())
+	if err != nil {
+		return db.failed(fmt.Sprintf("fail claim to %s recording %s", c.Action, c.Recording.ID), err)
+	}
+	return nil
 }
 
 // settle changes the row that a claim still holds. In set, the arguments begin at $3.

@@ -165,12 +165,27 @@ func (db *DB) FinishClip(ctx context.Context, c media.Claim, r media.Recording, 
 	if !made {
 		r.ArchiveDue = time.Time{}
 	}
-	return db.settle(ctx, "finish", c, `claim_until = NULL, retry_at = NULL, attempts = 0, clip_due = NULL,
+	return db.settleTold(ctx, "finish", c, clipEvents(c, r), `claim_until = NULL, retry_at = NULL, attempts = 0,
+		failure_told = NULL, clip_due = NULL,
 		last_error = $3, updated_at = $4, state = $5, local = $6, archived_at = $7, archive_due = $8,
 		started_at = $9, duration_ms = $10, bytes = $11, clip_own = $12, archive = $13, mirror = $14,
 		archive_begun = CASE WHEN $5 = 'archived' THEN TRUE ELSE archive_begun END`,
 		shortened(r.LastError), db.now().UnixMilli(), r.State, r.Local, millis(r.ArchivedAt), millis(r.ArchiveDue),
 		millis(r.StartedAt), r.Duration.Milliseconds(), r.Bytes, own, r.Archive, r.Mirror)
+}
+
+// clipEvents tells what became of a clip. That it got a copy of its media is no event.
+func clipEvents(c media.Claim, r media.Recording) []media.LogEvent {
+	if c.Recording.Local || c.Recording.State == media.Archived {
+		return nil
+	}
+	switch {
+	case r.State == media.Archived:
+		return []media.LogEvent{endedEvent(r, ""), archivedEvent(r, "")}
+	case r.Local:
+		return []media.LogEvent{endedEvent(r, "")}
+	}
+	return []media.LogEvent{lostEvent(r, c.Action, shortened(r.LastError))}
 }
 
 // PostponeClaim gives a claim up without having failed: what it is about is due again at the time, and why is the row's

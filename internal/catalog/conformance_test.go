@@ -101,6 +101,12 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"a cursor is of its order alone", s.testCursorsOfOrders},
 		{"a request is answered once", s.testReplies},
 		{"of claims of one answer one is given", s.testReplyRace},
+		{"events are logged with the rows that they tell of", s.testEventsWithRows},
+		{"what is lost is told", s.testEventsOfLoss},
+		{"failures are told once an hour", s.testEventsOfFailures},
+		{"who follows the log by id misses nothing", s.testEventOrder},
+		{"events are selected, paged and pruned", s.testEventPages},
+		{"events that can not be are refused", s.testEventRefusals},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {

@@ -51,6 +51,9 @@
 //  22. A key that has expired is denied (media.ErrKeyExpired), with SQL or from memory, and stays listed until it is
 //     removed or its stream is full of keys. That a key was used is noted later, and at most once a minute: no publish
 //     waits for it.
+//  23. An event is logged in the transaction of what it tells of, as its last act: it draws the id from a counter whose
+//     row it locks until the commit. So ids are in the order in which events become visible, and who reads on from an
+//     id misses none. Who has the counter waits for nobody else's lock.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //
@@ -66,6 +69,8 @@
 //     and hastening. The first two wait for row locks, under the publisher's, so for one another before they have any;
 //     the third passes over them. So none waits for one who waits for it. All others change one row, or one after
 //     having locked the publisher.
+//   - Events take their ids under the lock of one row, by an update, after which a transaction waits for no lock.
+//     What is committed is visible before its lock is given up, so the next id is drawn behind it.
 //   - A stream can be deleted just when the first row of a show of it is saved. The row is right (recordings refer
 //     to no stream) and is archived by the default settings.
 //

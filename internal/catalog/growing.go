@@ -86,14 +86,20 @@ func (db *DB) FinishSalvage(ctx context.Context, c media.Claim, saved *media.Rec
 	if c.Action != media.ActArchive {
 		return fmt.Errorf("finish salvage: %w: action %.20q", media.ErrInvalid, c.Action)
 	}
-	const lost = `claim_until = NULL, retry_at = NULL, attempts = 0, last_error = $3, local = FALSE, drop_due = NULL,
+	const lost = `claim_until = NULL, retry_at = NULL, attempts = 0, failure_told = NULL, last_error = $3,
+		local = FALSE, drop_due = NULL,
 		updated_at = $4, mirror = '', progress_done = 0, progress_total = 0, progress_rate = 0, progress_at = NULL, `
 	now := db.now().UnixMilli()
 	if saved == nil {
-		return db.settle(ctx, "finish", c, lost+`uploaded = FALSE, state = 'ended'`, shortened(notice), now)
+		failed := lostEvent(c.Recording, c.Action, shortened(notice))
+		return db.settleTold(ctx, "finish", c, []media.LogEvent{failed}, lost+`uploaded = FALSE, state = 'ended'`,
+			shortened(notice), now)
 	}
+	r := c.Recording
+	r.Mirror, r.Duration, r.Bytes = "", max(r.Duration, saved.Duration), max(r.Bytes, saved.Bytes)
+	archived := []media.LogEvent{archivedEvent(r, shortened(notice))}
 	late := max(0, saved.EndedAt.Sub(c.Recording.EndedAt))
-	return db.settle(ctx, "finish", c, lost+`state = 'archived', archived_at = $4, ended_at = ended_at + $5,
+	return db.settleTold(ctx, "finish", c, archived, lost+`state = 'archived', archived_at = $4, ended_at = ended_at + $5,
 		expire_due = expire_due + $5, duration_ms = CASE WHEN duration_ms < $6 THEN $6 ELSE duration_ms END,
 		bytes = CASE WHEN bytes < $7 THEN $7 ELSE bytes END`,
 		shortened(notice), now, late.Milliseconds(), saved.Duration.Milliseconds(), saved.Bytes)

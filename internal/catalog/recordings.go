@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -38,15 +39,21 @@ func recordingFields(r *media.Recording) []any {
 // come late: one that the row has gone past changes nothing and is no error. Keep, dues and what the archiver writes
 // are not the owner's, and are left as they are; so are a row's path, cluster and start. media.ErrConflict when the id
 // belongs to another stream.
-func (db *DB) SaveRecording(ctx context.Context, r media.Recording) error {
-	if err := checkSaved(r); err != nil {
+//
+// The events are logged with the row, in their order, and behind them that the recording ended; a save that changes
+// nothing logs nothing.
+func (db *DB) SaveRecording(ctx context.Context, r media.Recording, events ...media.LogEvent) error {
+	err := checkSaved(r)
+	if err == nil {
+		err = checkEvents(events)
+	}
+	if err != nil {
 		return fmt.Errorf("save recording: %w", err)
 	}
-	var err error
 	if r.State.Growing() {
-		err = db.saveGrowing(ctx, r)
+		err = db.saveGrowing(ctx, r, events)
 	} else {
-		err = db.saveEnded(ctx, r)
+		err = db.saveEnded(ctx, r, events)
 	}
 	if err != nil {
 		return db.failed("save recording "+string(r.ID), err)
@@ -54,12 +61,21 @@ func (db *DB) SaveRecording(ctx context.Context, r media.Recording) error {
 	return nil
 }
 
-func (db *DB) saveGrowing(ctx context.Context, r media.Recording) error {
+func (db *DB) saveGrowing(ctx context.Context, r media.Recording, events []media.LogEvent) error {
 	r.EndedAt, r.ArchiveDue, r.ExpireDue = time.Time{}, time.Time{}, time.Time{}
-	return db.saveIn(ctx, db.writes, r)
+	if len(events) == 0 {
+		_, err := db.saveIn(ctx, db.writes, r)
+		return err
+	}
+	return db.write(ctx, func(tx *sql.Tx) error {
+		if saved, err := db.saveIn(ctx, tx, r); err != nil || !saved {
+			return err
+		}
+		return db.logEvents(ctx, tx, events...)
+	})
 }
 
-func (db *DB) saveEnded(ctx context.Context, r media.Recording) error {
+func (db *DB) saveEnded(ctx context.Context, r media.Recording, events []media.LogEvent) error {
 	if r.EndedAt.IsZero() {
 		r.EndedAt = db.clock()
 	}
@@ -69,23 +85,28 @@ func (db *DB) saveEnded(ctx context.Context, r media.Recording) error {
 			return err
 		}
 		applyDues(&r, settings)
-		if err := db.saveIn(ctx, tx, r); err != nil {
+		saved, err := db.saveIn(ctx, tx, r)
+		if err == nil {
+			err = judgeSoon(ctx, tx, r.Path.Publisher)
+		}
+		if err != nil || !saved {
 			return err
 		}
-		return judgeSoon(ctx, tx, r.Path.Publisher)
+		return db.logEvents(ctx, tx, append(slices.Clone(events), endedEvent(r, ""))...)
 	})
 }
 
-func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) error {
+// saveIn says whether the row took what was saved.
+func (db *DB) saveIn(ctx context.Context, q querier, r media.Recording) (saved bool, err error) {
 	n, err := changed(ctx, q, saveRecording,
 		r.ID, r.Path.Publisher, r.Path.Stream, r.State, millis(r.StartedAt), millis(r.EndedAt),
 		r.Duration.Milliseconds(), r.Bytes, r.Continues, millis(r.ArchiveDue), millis(r.ExpireDue), db.now().UnixMilli(),
 		clusterOf(r), r.Held, r.Continuous, r.Archive, r.Mirror, r.ExpireReason,
 		r.ClipOf, r.ClipStart.Milliseconds(), r.ClipEnd.Milliseconds())
 	if err != nil || n > 0 {
-		return err
+		return err == nil, err
 	}
-	return samePath(ctx, q, r)
+	return false, samePath(ctx, q, r)
 }
 
 // saveRecording's last condition is the first invariant. Of two endings the later one is true: the earlier comes from
@@ -213,7 +234,8 @@ func (db *DB) Growing(ctx context.Context, cluster string) ([]media.Recording, e
 
 // CloseLost ends a growing recording whose storage is gone, and keeps the reason as its last error. What was uploaded
 // of it while it grew is due to be archived; else it stays ended, for an operator to see, until retention or a deletion
-// takes it. If the storage comes back, its owner's next ending save makes it whole again.
+// takes it. If the storage comes back, its owner's next ending save makes it whole again. The log says that it ended,
+// and, if nothing was uploaded, that it failed.
 func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string) (media.Recording, error) {
 	var closed media.Recording
 	err := db.write(ctx, func(tx *sql.Tx) error {
@@ -241,7 +263,14 @@ func (db *DB) CloseLost(ctx context.Context, id media.RecordingID, reason string
 		if err != nil {
 			return err
 		}
-		return judgeSoon(ctx, tx, r.Path.Publisher)
+		if err := judgeSoon(ctx, tx, r.Path.Publisher); err != nil {
+			return err
+		}
+		events := []media.LogEvent{endedEvent(closed, shortened(reason))}
+		if !closed.Uploaded {
+			events = append(events, lostEvent(closed, media.ActRecord, shortened(reason)))
+		}
+		return db.logEvents(ctx, tx, events...)
 	})
 	if err != nil {
 		return media.Recording{}, db.failed("close lost recording "+shown(string(id)), err)
@@ -258,7 +287,7 @@ func (db *DB) RequestDelete(ctx context.Context, id media.RecordingID, revisions
 	c.revisions(revisions)
 	r, err := scanRecording(db.writes.QueryRowContext(ctx, `
 		UPDATE recordings SET state = 'deleting', expire_due = `+now+`, expire_reason = 'deleted', retry_at = NULL,
-			attempts = 0, last_error = '', updated_at = `+now+`
+			attempts = 0, failure_told = NULL, last_error = '', updated_at = `+now+`
 		WHERE `+c.where()+` AND state IN ('ended', 'archived') AND NOT keep AND NOT held
 		RETURNING `+recordingColumns, c.args...))
 	if errors.Is(err, sql.ErrNoRows) {

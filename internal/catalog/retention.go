@@ -237,7 +237,10 @@ func (db *DB) finishArchive(ctx context.Context, c media.Claim, now int64, grace
 		if err != nil {
 			return err
 		}
-		return judgeSoon(ctx, tx, path.Publisher)
+		if err := judgeSoon(ctx, tx, path.Publisher); err != nil {
+			return err
+		}
+		return db.logEvents(ctx, tx, archivedEvent(c.Recording, ""))
 	})
 	if err != nil {
 		return db.failed(fmt.Sprintf("finish claim to %s recording %s", c.Action, c.Recording.ID), err)

@@ -99,7 +99,7 @@ func (c *recordingCheck) checkFiles(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	known := map[string]bool{manifestName: true, growingName: true, "subtitles.vtt": true}
+	known := map[string]bool{manifestName: true, growingName: true, "subtitles.vtt": true, reclog.EventsFile: true}
 	tracks := map[string]bool{"index": true, "subtitles": true}
 	for _, take := range c.manifest.Takes {
 		dir := strconv.Itoa(take.Number) + "/"

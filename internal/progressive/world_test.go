@@ -116,8 +116,8 @@ func withSecondLanguage(tracks []media.Track, frames []media.Frame) ([]media.Tra
 // sink is a catalog that needs none.
 type sink struct{}
 
-func (sink) SaveRecording(context.Context, media.Recording) error { return nil }
-func (sink) Publish(context.Context, media.Event) error           { return nil }
+func (sink) SaveRecording(context.Context, media.Recording, ...media.LogEvent) error { return nil }
+func (sink) Publish(context.Context, media.Event) error                              { return nil }
 
 // record has the packager record clips, each in a take of its own, and gives what storage then has.
 func record(tb testing.TB, change func(*media.Settings), clips ...string) (*reclog.Root, *reclog.Recording) {
