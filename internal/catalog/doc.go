@@ -38,6 +38,9 @@
 //  15. A preview is the change itself, rolled back.
 //  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
+//  17. What an event is to be sent to is enqueued in the transaction that logs it. Of a webhook and subject one
+//     delivery is claimed at a time, the oldest; who adds to a queue and who settles its claim both lock its row, so
+//     that none is left behind. Whoever writes to several queues holds the counter, or passes over locked rows.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -30,9 +30,17 @@ func (db *DB) logEvents(ctx context.Context, tx *sql.Tx, events ...media.LogEven
 		); err != nil {
 			return err
 		}
-		if err := enqueueDeliveries(ctx, tx, e); err != nil {
+		if err := db.enqueueDeliveries(ctx, tx, e); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// AddEvents adds events to the log that tell of nothing that the catalog keeps.
+func (db *DB) AddEvents(ctx context.Context, events ...media.LogEvent) error {
+	if err := db.write(ctx, func(tx *sql.Tx) error { return db.logEvents(ctx, tx, events...) }); err != nil {
+		return db.failed("add events to the log", err)
 	}
 	return nil
 }

@@ -51,6 +51,10 @@ func TestSQLitePlans(t *testing.T) {
 		{"plan", planOf(t, media.PlanFilter{Limit: 50}), []string{
 			"recordings_to_archive", "recordings_to_drop", "recordings_to_expire"}},
 		{"plan of a publisher", planOf(t, media.PlanFilter{Publisher: "acme"}), []string{"recordings_by"}},
+		{"webhooks of an event", subscribersQuery, []string{"webhooks_of_publisher"}},
+		{"webhooks with something due", dueWebhooksQuery, []string{"delivery_queues_next", "delivery_queues_due"}},
+		{"claim of deliveries", claimDeliveries(""), []string{"delivery_queues_due"}},
+		{"oldest of a subject", headQuery, []string{"deliveries_waiting"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"all", listing(media.RecordingFilter{}), []string{"recordings_by_start"}},
 		{"next page", listing(media.RecordingFilter{Cursor: cursor}), []string{"recordings_by_start"}},
@@ -78,7 +82,11 @@ func TestSQLitePlans(t *testing.T) {
 		},
 	} {
 		args := []any{1, "a", 2, "main", "acme"}
-		if !strings.HasPrefix(c.name, "claim") {
+		if strings.HasPrefix(c.name, "claim of del") {
+			args = []any{"a", 1, 2, "b", 3}
+		} else if strings.HasPrefix(c.name, "webhooks with") {
+			args = []any{1, "a", 2}
+		} else if !strings.HasPrefix(c.name, "claim") {
 			args = []any{"a", "b", "c", "d"}
 		}
 		args = args[:placeholders(c.query)]
