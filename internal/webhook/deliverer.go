@@ -45,17 +45,16 @@ type Config struct {
 	Poll time.Duration
 	// Lease is how long a claim lasts whose process is gone; zero is 30 s. A try takes no longer.
 	Lease time.Duration
+	// Retry is the wait after the first failed try, doubled with each to an hour; zero is 1 s.
+	Retry time.Duration
 	// GiveUp is how long a delivery is tried; zero is 24 h.
 	GiveUp time.Duration
 	// Keep is how long what was delivered or given up is kept for listings; zero is 7 days.
 	Keep time.Duration
 }
 
-// The waits between tries.
-const (
-	firstRetry = time.Second
-	lastRetry  = time.Hour
-)
+// lastRetry is the longest wait between tries, also when the receiver asks for more.
+const lastRetry = time.Hour
 
 // Deliverer delivers what is in the outbox. New makes it, Run runs it; several processes may have one each.
 type Deliverer struct {
@@ -81,6 +80,7 @@ func New(cfg Config, outbox Outbox, sender *Sender, logger *slog.Logger, registe
 	cfg.PerWebhook = cmp.Or(cfg.PerWebhook, 4)
 	cfg.Poll = cmp.Or(cfg.Poll, 500*time.Millisecond)
 	cfg.Lease = cmp.Or(cfg.Lease, 30*time.Second)
+	cfg.Retry = cmp.Or(cfg.Retry, time.Second)
 	cfg.GiveUp = cmp.Or(cfg.GiveUp, 24*time.Hour)
 	cfg.Keep = cmp.Or(cfg.Keep, 7*24*time.Hour)
 	return &Deliverer{
@@ -312,16 +312,18 @@ func (d *Deliverer) turned(webhook string, fails bool) bool {
 	return true
 }
 
-// retryAt is when to try again: after 1 s, doubled with each try to an hour, and up to a quarter more so that many do not
+// retryAt is when to try again: after Retry, doubled with each try to an hour, and up to a quarter more so that many do not
 // come at once; not before the receiver asks for it, but within the hour. It is zero when the delivery's time is over.
 func (d *Deliverer) retryAt(now time.Time, c media.DeliveryClaim, r media.DeliveryResult) time.Time {
 	end := c.EnqueuedAt.Add(d.cfg.GiveUp)
 	if !now.Before(end) {
 		return time.Time{}
 	}
-	wait := lastRetry
-	if doublings := 12; c.Attempts < doublings { // 4,096 s
-		wait = min(lastRetry, firstRetry<<c.Attempts)
+	wait := d.cfg.Retry
+	for range c.Attempts {
+		if wait = min(2*wait, lastRetry); wait == lastRetry {
+			break
+		}
 	}
 	wait += time.Duration(rand.Int64N(int64(wait/4) + 1))
 	wait = max(wait, min(r.RetryAfter, lastRetry))
