@@ -48,6 +48,7 @@ func (s *Server) rest(router chi.Router) {
 	s.eventRoutes(v1)
 	s.nodeRoutes(v1)
 	s.archiveRoutes(v1)
+	s.webhookRoutes(v1)
 	s.listingRoute(v1)
 
 	doc, err := json.Marshal(v1.OpenAPI())
