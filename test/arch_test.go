@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 		"ingest", "packager", "archiver", "cacheproxy", "api", "migrations", "web",
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
-		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail",
+		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/webhook",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
 	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
+	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
