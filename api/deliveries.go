@@ -100,8 +100,9 @@ func (s *Server) deliveryRoutes(v1 huma.API) {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in *listDeliveriesInput) (*deliveriesOutput, error) {
-	before, err := int64(0), error(nil)
+	var before int64
 	if in.Cursor != "" {
+		var err error
 		if before, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || before < 1 {
 			return nil, at("query.cursor", fmt.Errorf("%w: use the next of the page before as it came", media.ErrInvalid))
 		}

@@ -12,7 +12,7 @@
 //     ("body.archive_delay", "query.limit", "path.recording").
 //  2. What the client did not mean is refused, never ignored: unknown fields, unknown query parameters, null.
 //  3. Without a token only what its publisher lists is shown, and of that no more than a viewer needs.
-//  4. A key leaves the server once, in the answer to its creation.
+//  4. A key, and a webhook's secret, leaves the server once, in the answer to its creation.
 //  5. Every body, answer list and wait has a limit. The listing that everybody may ask for costs the catalog one look
 //     a second, whatever the number of viewers.
 //  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,

@@ -143,7 +143,8 @@ func (s *Server) webhookRoutes(v1 huma.API) {
 	route(s, v1, http.MethodGet, one, "get-webhook", "Get a webhook", s.getWebhook)
 	route(s, v1, http.MethodPatch, one, "update-webhook", "Change a webhook", s.updateWebhook)
 	route(s, v1, http.MethodDelete, one, "delete-webhook", "Delete a webhook with its deliveries", s.deleteWebhook)
-	route(s, v1, http.MethodPost, one+"/rotate", "rotate-webhook", "Give a webhook another secret", s.rotateWebhook, answers200)
+	route(s, v1, http.MethodPost, one+"/rotate", "rotate-webhook", "Give a webhook another secret", s.rotateWebhook,
+		answers200)
 	s.deliveryRoutes(v1)
 }
 
@@ -221,7 +222,8 @@ func (s *Server) updateWebhook(ctx context.Context, in *updateWebhookInput) (*we
 		return nil, err
 	}
 	patch := media.WebhookPatch{
-		URL: in.Body.URL, Trusted: caller(ctx).Admin(), Label: in.Body.Label, Events: in.Body.Events, Enabled: in.Body.Enabled,
+		URL: in.Body.URL, Trusted: caller(ctx).Admin(), Label: in.Body.Label, Events: in.Body.Events,
+		Enabled: in.Body.Enabled,
 	}
 	w, err := s.deps.Webhooks.UpdateWebhook(ctx, in.Webhook, patch)
 	if err != nil {

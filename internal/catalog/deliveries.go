@@ -74,9 +74,9 @@ const dueWebhooksQuery = `SELECT ` + webhookColumns + ` FROM webhooks w
 
 // ClaimDeliveries leases to the owner deliveries of a webhook that are due, at most limit of them, each the oldest that
 // waits of its subject. A claim that was neither finished nor failed when the lease ends is due again.
-func (db *DB) ClaimDeliveries(ctx context.Context, owner, webhook string, now time.Time, lease time.Duration, limit int) (
-	[]media.DeliveryClaim, error,
-) {
+func (db *DB) ClaimDeliveries(
+	ctx context.Context, owner, webhook string, now time.Time, lease time.Duration, limit int,
+) ([]media.DeliveryClaim, error) {
 	until := time.UnixMilli(now.Add(lease).UnixMilli()).UTC()
 	claims, err := all(ctx, db.writes, func(row scanner) (media.DeliveryClaim, error) {
 		c := media.DeliveryClaim{Owner: owner, Until: until}
@@ -100,6 +100,7 @@ func (db *DB) ClaimDeliveries(ctx context.Context, owner, webhook string, now ti
 	return taken, nil
 }
 
+// claimDeliveries looks the chosen rows up by their key: the sum has SQLite not go by the time, over all that is due.
 func claimDeliveries(skipLocked string) string {
 	return `
 	WITH chosen AS (
@@ -107,7 +108,7 @@ func claimDeliveries(skipLocked string) string {
 		ORDER BY next_at, subject LIMIT $5` + skipLocked + `
 	)
 	UPDATE delivery_queues SET next_at = $3, epoch = epoch + 1, owner = $4
-	WHERE webhook = $1 AND subject IN (SELECT subject FROM chosen) AND next_at <= $2 RETURNING subject, epoch`
+	WHERE webhook = $1 AND subject IN (SELECT subject FROM chosen) AND next_at + 0 <= $2 RETURNING subject, epoch`
 }
 
 // headOf reads the delivery that is the head of a claimed queue. media.ErrNotFound: nothing waits, or its event is no
@@ -204,7 +205,9 @@ func (db *DB) ReleaseDelivery(ctx context.Context, c media.DeliveryClaim) error 
 
 // settleDelivery ends a claim: it locks the queue if that is still the claim's, has change act, and drops the queue if
 // nothing waits in it any more.
-func (db *DB) settleDelivery(ctx context.Context, c media.DeliveryClaim, next time.Time, change func(*sql.Tx) error) error {
+func (db *DB) settleDelivery(
+	ctx context.Context, c media.DeliveryClaim, next time.Time, change func(*sql.Tx) error,
+) error {
 	return db.write(ctx, func(tx *sql.Tx) error {
 		n, err := changed(ctx, tx, `UPDATE delivery_queues SET next_at = $4, epoch = epoch + 1, owner = ''
 			WHERE webhook = $1 AND subject = $2 AND epoch = $3`, c.Webhook, c.Subject, c.Epoch, next.UnixMilli())

@@ -115,9 +115,7 @@ func (db *DB) replayNext(ctx context.Context, w media.Webhook, r media.ReplayRan
 		if _, err := changed(ctx, tx, `UPDATE event_counter SET last = last + $1 WHERE name = 'deliveries'`, n); err != nil {
 			return err
 		}
-		if _, err := changed(ctx, tx, `INSERT INTO delivery_queues (webhook, subject, next_at, epoch, owner)
-			SELECT DISTINCT webhook, subject, enqueued_at, 0, '' FROM deliveries WHERE webhook = $1 AND id > $2`+keepQueue,
-			w.ID, base); err != nil {
+		if _, err := changed(ctx, tx, queueDeliveries+` AND webhook = $2`+keepQueue, base, w.ID); err != nil {
 			return err
 		}
 		err = tx.QueryRowContext(ctx, `SELECT MAX(event) FROM deliveries WHERE webhook = $1 AND id > $2`, w.ID, base).

@@ -137,7 +137,9 @@ func (db *DB) UpdateWebhook(ctx context.Context, id string, p media.WebhookPatch
 }
 
 // RotateWebhookSecret gives a webhook another secret. The one before signs too for as long as overlap says.
-func (db *DB) RotateWebhookSecret(ctx context.Context, id, secret string, overlap time.Duration) (media.Webhook, error) {
+func (db *DB) RotateWebhookSecret(ctx context.Context, id, secret string, overlap time.Duration) (
+	media.Webhook, error,
+) {
 	return db.changeWebhook(ctx, "rotate the secret of", id, func(w *media.Webhook) {
 		old := w.Secret
 		w.Secret, w.OldSecret, w.OldUntil = secret, "", time.Time{}
@@ -195,52 +197,38 @@ func (db *DB) DeleteWebhook(ctx context.Context, id string) error {
 // enqueueDeliveries puts an event into the outbox of every webhook that asks for its like. It takes the counter before
 // any queue, as every other writer of several queues does, so that none waits for one who waits for it.
 func (db *DB) enqueueDeliveries(ctx context.Context, tx *sql.Tx, e media.LogEvent) error {
-	ids, err := subscribers(ctx, tx, e)
-	if err != nil || len(ids) == 0 {
+	kind := "% " + e.Type + " %"
+	var n, last int64
+	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM webhooks w WHERE `+subscribed, e.Publisher, kind).Scan(&n)
+	if err != nil || n == 0 {
 		return err
 	}
-	var last int64
-	err = tx.QueryRowContext(ctx, `UPDATE event_counter SET last = last + $1 WHERE name = 'deliveries' RETURNING last`,
-		len(ids)).Scan(&last)
+	err = tx.QueryRowContext(ctx, `UPDATE event_counter SET last = last + $1 WHERE name = 'deliveries' RETURNING last`, n).
+		Scan(&last)
 	if err != nil {
 		return err
 	}
-	now := db.now().UnixMilli() // not the event's time, which may be long past: a delivery's day begins here
-	var queues, rows conditions
-	for i, id := range ids {
-		queues.add(`(` + queues.arg(id) + `, ` + queues.arg(e.Subject()) + `, ` + queues.arg(now) + `, 0, '')`)
-		rows.add(`(` + rows.arg(last-int64(len(ids)-1-i)) + `, ` + rows.arg(id) + `, ` + rows.arg(e.ID) + `, ` +
-			rows.arg(e.Type) + `, ` + rows.arg(e.Subject()) + `, 'waiting', ` + rows.arg(now) + `)`)
-	}
-	if _, err := changed(ctx, tx, `INSERT INTO delivery_queues (webhook, subject, next_at, epoch, owner) VALUES `+
-		strings.Join(queues.terms, ", ")+keepQueue, queues.args...); err != nil {
+	// A delivery's day begins now: the event's time may be long past. The limit is for webhooks that were made since
+	// they were counted.
+	if _, err := changed(ctx, tx, `
+		INSERT INTO deliveries (id, webhook, event, type, subject, state, enqueued_at)
+		SELECT CAST($3 AS BIGINT) + ROW_NUMBER() OVER (ORDER BY w.id), w.id, CAST($4 AS BIGINT), CAST($5 AS TEXT),
+			CAST($6 AS TEXT), 'waiting', CAST($7 AS BIGINT)
+		FROM webhooks w WHERE `+subscribed+` ORDER BY w.id LIMIT $8`,
+		e.Publisher, kind, last-n, e.ID, e.Type, e.Subject(), db.now().UnixMilli(), n); err != nil {
 		return err
 	}
-	_, err = changed(ctx, tx, `INSERT INTO deliveries (id, webhook, event, type, subject, state, enqueued_at) VALUES `+
-		strings.Join(rows.terms, ", "), rows.args...)
+	_, err = changed(ctx, tx, queueDeliveries+` AND id <= $2`+keepQueue, last-n, last)
 	return err
 }
 
+// subscribed is the condition for a webhook to get an event of publisher $1 and type $2. An event that nobody asks for
+// costs one look at its publisher's webhooks.
+const subscribed = `w.publisher IN ($1, '') AND w.enabled AND (w.events = '' OR ' ' || w.events || ' ' LIKE $2)`
+
+// queueDeliveries puts deliveries with ids above $1 into their queues.
+const queueDeliveries = `INSERT INTO delivery_queues (webhook, subject, next_at, epoch, owner)
+	SELECT DISTINCT webhook, subject, enqueued_at, 0, '' FROM deliveries WHERE id > $1`
+
 // keepQueue locks a queue that is there: whoever empties it must see what is added.
 const keepQueue = ` ON CONFLICT (webhook, subject) DO UPDATE SET epoch = delivery_queues.epoch`
-
-// subscribers gives the ids of the webhooks that get an event.
-func subscribers(ctx context.Context, tx *sql.Tx, e media.LogEvent) ([]string, error) {
-	type row struct{ id, events string }
-	hooks, err := all(ctx, tx, func(s scanner) (r row, err error) {
-		err = s.Scan(&r.id, &r.events)
-		return r, err
-	}, subscribersQuery, e.Publisher)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, h := range hooks {
-		if h.events == "" || strings.Contains(" "+h.events+" ", " "+e.Type+" ") {
-			ids = append(ids, h.id)
-		}
-	}
-	return ids, nil
-}
-
-const subscribersQuery = `SELECT id, events FROM webhooks WHERE publisher IN ($1, '') AND enabled ORDER BY id`

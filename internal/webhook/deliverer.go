@@ -312,7 +312,7 @@ func (d *Deliverer) turned(webhook string, fails bool) bool {
 	return true
 }
 
-// retryAt is when to try again: after Retry, doubled with each try to an hour, and up to a quarter more so that many do not
+// retryAt is when to try again: after Retry, doubled with each try to an hour, and up to a quarter more so that not all
 // come at once; not before the receiver asks for it, but within the hour. It is zero when the delivery's time is over.
 func (d *Deliverer) retryAt(now time.Time, c media.DeliveryClaim, r media.DeliveryResult) time.Time {
 	end := c.EnqueuedAt.Add(d.cfg.GiveUp)

@@ -2,7 +2,8 @@
 //
 // The flow: the catalog puts an event into the outbox of every webhook that asks for its like, in the transaction of
 // what the event tells of. A Deliverer looks which webhooks have something due, claims from each in turn the oldest
-// delivery of some subjects, has a Sender post them, and settles the claims. docs/webhooks.md tells receivers what comes.
+// delivery of some subjects, has a Sender post them, and settles the claims. docs/webhooks.md tells receivers what
+// comes.
 //
 // Invariants:
 //

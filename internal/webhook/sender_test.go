@@ -29,23 +29,23 @@ func TestAnswers(t *testing.T) {
 		after  time.Duration
 	}{
 		{"200", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("thanks")) }, true, 200, "", 0},
-		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, true, 204, "", 0},
-		{"410 disables nothing", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(410) }, false, 410, "410 Gone", 0},
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, true, 204, "", 0},
+		{"410 disables nothing", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }, false, 410, "410 Gone", 0},
 		{"503 with Retry-After", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}, false, 503, "503", 7 * time.Second},
 		{"503 with a date", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(1000*time.Hour).UTC().Format(http.TimeFormat))
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}, false, 503, "503", 1000 * time.Hour},
 		{"500 with Retry-After, which means nothing", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "7")
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 		}, false, 500, "500", 0},
 		{"429 with nonsense", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "-7")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, false, 429, "429", 0},
 		{"more than we read", func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(bytes.Repeat([]byte("x"), 10*maxAnswer))
