@@ -12,7 +12,7 @@ func TestWebhookFlagsAreBounded(t *testing.T) {
 	}{
 		{nil, ""},
 		{[]string{"--webhook-workers", "0"}, ""},
-		{[]string{"--webhook-workers", "-1"}, "--webhook-workers -1 is out of range: use 0 to 1024"},
+		{[]string{"--webhook-workers=-1"}, "--webhook-workers -1 is out of range: use 0 to 1024"},
 		{[]string{"--webhook-timeout", "31s"}, "--webhook-timeout 31s is out of range"},
 		{[]string{"--webhook-history", "1s"}, "--webhook-history 1s is out of range"},
 	} {

@@ -287,14 +287,13 @@ func (d *Deliverer) settle(ctx context.Context, w media.Webhook, c media.Deliver
 	if err := d.outbox.FailDelivery(ctx, c, r, retryAt, now.Add(-d.cfg.GiveUp)); err != nil {
 		return err
 	}
-	failing := d.turned(w.ID, true)
-	switch {
-	case retryAt.IsZero():
-		d.log.WarnContext(ctx, "delivery is given up", "webhook", w.ID, "publisher", w.Publisher, "event", c.EventID,
-			"type", c.Type, "tries", c.Attempts+1, "err", r.Error)
-	case failing:
+	if d.turned(w.ID, true) {
 		d.log.WarnContext(ctx, "webhook fails", "webhook", w.ID, "publisher", w.Publisher, "event", c.EventID,
 			"err", r.Error)
+	}
+	if retryAt.IsZero() {
+		d.log.WarnContext(ctx, "delivery is given up", "webhook", w.ID, "publisher", w.Publisher, "event", c.EventID,
+			"type", c.Type, "tries", c.Attempts+1, "err", r.Error)
 	}
 	return nil
 }
