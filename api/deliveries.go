@@ -24,7 +24,7 @@ type deliveryRow struct {
 	ID         int64      `json:"id" doc:"Counts up in the order of sending; the header Oxbow-Delivery-Id"`
 	Event      int64      `json:"event" doc:"The event's id"`
 	Type       string     `json:"type" doc:"The event's type"`
-	Subject    string     `json:"subject" doc:"What the order is kept of: a recording, else a stream, publisher or cluster"`
+	Subject    string     `json:"subject" doc:"What keeps its order: a recording, else a stream, publisher or cluster"`
 	State      string     `json:"state" enum:"waiting,delivered,failed" doc:"failed: given up"`
 	EnqueuedAt *time.Time `json:"enqueued_at" doc:"When it was put into the outbox"`
 	DoneAt     *time.Time `json:"done_at" doc:"When it was delivered or given up"`

@@ -292,7 +292,7 @@ func (d *Deliverer) settle(ctx context.Context, w media.Webhook, c media.Deliver
 			"err", r.Error)
 	}
 	if retryAt.IsZero() {
-		d.log.WarnContext(ctx, "delivery is given up", "webhook", w.ID, "publisher", w.Publisher, "event", c.EventID,
+		d.log.InfoContext(ctx, "delivery is given up", "webhook", w.ID, "publisher", w.Publisher, "event", c.EventID,
 			"type", c.Type, "tries", c.Attempts+1, "err", r.Error)
 	}
 	return nil
