@@ -424,25 +424,23 @@ func (s suite) testReplay(t *testing.T) {
 	_, err = db.ReplayEvents(t.Context(), "nothing", media.ReplayRange{})
 	wantError(t, err, media.ErrNotFound)
 
-	// More than a chunk, and more than there may be. They are told of nobody, so that nobody waits for them.
-	more := func(n int) {
-		_, err := changed(t.Context(), db.writes, fmt.Sprintf(`INSERT INTO events (id, type, at, publisher, stream, recording, cluster, data)
-			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
-			SELECT (SELECT MAX(id) FROM events) + i, 'stream.live', %d, 'beta', 'x', '', '', '{}' FROM n`, n, start.UnixMilli()))
-		noError(t, err)
-		_, err = changed(t.Context(), db.writes, `UPDATE event_counter SET last = (SELECT MAX(id) FROM events) WHERE name = 'events'`)
-		noError(t, err)
-	}
+	// More than a chunk, and more than there may be.
+	const chunk, most = 3, 10
 	beta := hook(t, db, "beta", media.EventLive)
-	more(2*replayChunk + 1)
-	if n, err := db.ReplayEvents(t.Context(), beta.ID, media.ReplayRange{}); err != nil || n != 2*replayChunk+1 {
+	for range 2*chunk + 1 {
+		noError(t, db.AddEvents(t.Context(), media.LogEvent{Type: media.EventLive, Publisher: "beta", Stream: "x"}))
+	}
+	if n, err := db.replay(t.Context(), beta.ID, media.ReplayRange{}, most, chunk); err != nil || n != 2*chunk+1 {
 		t.Errorf("%d replayed, %v", n, err)
 	}
-	if list, err := db.Deliveries(t.Context(), media.DeliveryFilter{Webhook: beta.ID, Limit: 1}); err != nil || list[0].EventID != 7+2*replayChunk+1 {
-		t.Errorf("%+v %v", list, err)
+	list, err := db.Deliveries(t.Context(), media.DeliveryFilter{Webhook: beta.ID})
+	noError(t, err)
+	var got []int64
+	for _, d := range slices.Backward(list) {
+		got = append(got, d.EventID)
 	}
-	more(maxReplay)
-	_, err = db.ReplayEvents(t.Context(), beta.ID, media.ReplayRange{})
+	same(t, "replayed in chunks", []int64{8, 9, 10, 11, 12, 13, 14, 8, 9, 10, 11, 12, 13, 14}, got)
+	_, err = db.replay(t.Context(), beta.ID, media.ReplayRange{}, 2*chunk, chunk)
 	wantField(t, err, "until")
 }
 

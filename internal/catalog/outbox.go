@@ -23,14 +23,14 @@ const (
 // What happens meanwhile may come in between. media.ErrConflict for a disabled webhook; a media.FieldError for more
 // than 100,000 events.
 func (db *DB) ReplayEvents(ctx context.Context, id string, r media.ReplayRange) (int64, error) {
-	n, err := db.replay(ctx, id, r)
+	n, err := db.replay(ctx, id, r, maxReplay, replayChunk)
 	if err != nil {
 		return n, db.failed("replay events to webhook "+shown(id), err)
 	}
 	return n, nil
 }
 
-func (db *DB) replay(ctx context.Context, id string, r media.ReplayRange) (int64, error) {
+func (db *DB) replay(ctx context.Context, id string, r media.ReplayRange, most, chunk int64) (int64, error) {
 	w, err := webhook(ctx, db.reads, id)
 	if err != nil {
 		return 0, err
@@ -46,18 +46,18 @@ func (db *DB) replay(ctx context.Context, id string, r media.ReplayRange) (int64
 	var n int64
 	where := replayed(w, r, after, last)
 	err = db.reads.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE `+
-		strings.Join(where.terms, " AND ")+fmt.Sprintf(` LIMIT %d) e`, maxReplay+1), where.args...).Scan(&n)
+		strings.Join(where.terms, " AND ")+fmt.Sprintf(` LIMIT %d) e`, most+1), where.args...).Scan(&n)
 	if err != nil {
 		return 0, err
 	}
-	if n > maxReplay {
+	if n > most {
 		return 0, &media.FieldError{Field: "until", Want: fmt.Sprintf(
-			"there are more than %d events: replay them in parts, each up to a time", maxReplay)}
+			"there are more than %d events: replay them in parts, each up to a time", most)}
 	}
 	for total := int64(0); ; {
-		n, err := db.replayNext(ctx, w, r, &after, last)
+		n, err := db.replayNext(ctx, w, r, &after, last, chunk)
 		total += n
-		if err != nil || n < replayChunk {
+		if err != nil || n < chunk {
 			return total, err
 		}
 	}
@@ -91,9 +91,9 @@ const subjectOf = `CASE WHEN recording <> '' THEN recording WHEN stream <> '' TH
 	WHEN publisher <> '' THEN publisher ELSE 'cluster:' || cluster END`
 
 // replayNext enqueues what follows after, and moves that on. It takes the counter first, as enqueueDeliveries does.
-func (db *DB) replayNext(ctx context.Context, w media.Webhook, r media.ReplayRange, after *int64, last int64) (
-	n int64, err error,
-) {
+func (db *DB) replayNext(
+	ctx context.Context, w media.Webhook, r media.ReplayRange, after *int64, last, chunk int64,
+) (n int64, err error) {
 	err = db.write(ctx, func(tx *sql.Tx) error {
 		var base, upTo int64
 		now := db.now().UnixMilli()
@@ -108,7 +108,7 @@ func (db *DB) replayNext(ctx context.Context, w media.Webhook, r media.ReplayRan
 				CAST(` + where.arg(w.ID) + ` AS TEXT), id, type, ` + subjectOf + `, 'waiting',
 				CAST(` + where.arg(now) + ` AS BIGINT)
 			FROM (SELECT * FROM events WHERE ` + strings.Join(where.terms, " AND ") +
-			fmt.Sprintf(` ORDER BY id LIMIT %d) e WHERE TRUE`, replayChunk)
+			fmt.Sprintf(` ORDER BY id LIMIT %d) e WHERE TRUE`, chunk)
 		if n, err = changed(ctx, tx, query, where.args...); err != nil || n == 0 {
 			return err
 		}
