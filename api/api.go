@@ -94,6 +94,9 @@ type Deps struct {
 	// Publish tells the other nodes of what a request did; nil does nothing.
 	Publish func(ctx context.Context, event media.Event) error
 
+	// Webhooks keeps where events are sent; nil is no webhooks. TestWebhook sends one a test, and is needed with them.
+	Webhooks    Webhooks
+	TestWebhook func(ctx context.Context, w media.Webhook) media.DeliveryResult
 	// Clips makes clips; it is needed.
 	Clips Clips
 	// Replies keeps answers to requests with an Idempotency-Key; it is needed.

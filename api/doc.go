@@ -17,7 +17,7 @@
 //     one publisher only what that publisher has is seen and changed, and what others have is answered as what there is
 //     not. An operation that names neither publisher nor recording in its path, and is not known to restrict itself, is
 //     refused to such tokens.
-//  4. A key leaves the server once, in the answer to its creation.
+//  4. A key, a token, and a webhook's secret, leaves the server once, in the answer to its creation.
 //  5. Every body, answer list and wait has a limit. The listing that everybody may ask for costs the catalog one look
 //     a second, whatever the number of viewers.
 //  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,

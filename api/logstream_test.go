@@ -331,9 +331,11 @@ func (quietLog) Events(context.Context, media.LogFilter, media.LogPage) ([]media
 	return nil, nil
 }
 
+type tokens = Tokens
+
 // revocable is a token that a test revokes, and that can't be looked at before.
 type revocable struct {
-	Tokens
+	tokens
 	revoked atomic.Bool
 }
 

@@ -54,6 +54,7 @@ func (s *Server) rest(router chi.Router) {
 	s.archiveRoutes(v1)
 	s.tokenRoutes(v1)
 	s.auditRoutes(v1)
+	s.webhookRoutes(v1)
 	s.listingRoute(v1)
 
 	complete(v1.OpenAPI())

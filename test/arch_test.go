@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
+		"internal/webhook",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -47,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
 	"internal/operator":              {"internal/media", "github.com/golang-jwt/jwt/v5"},
+	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {

@@ -58,6 +58,7 @@ func (f *apiFlags) eventKeep() time.Duration {
 type apiCommand struct {
 	adapterFlags `embed:""`
 	apiFlags     `embed:""`
+	webhookFlags `embed:""`
 	adminFlags   `embed:""`
 
 	HTTP         listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"REST API and web page (default: ${default})."`
@@ -72,7 +73,11 @@ type apiCommand struct {
 func (c *apiCommand) Run(ctx runContext) (err error) {
 	n := newNode(ctx)
 	n.adapterFlags, n.adminFlags, n.Node = c.adapterFlags, c.adminFlags, c.Node
+	n.webhookFlags = c.webhookFlags
 	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.checkWebhooks(); err != nil {
+		return err
+	}
 	public, err := n.listen(ctx, c.HTTP, "--http")
 	if err != nil {
 		return err
@@ -133,7 +138,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 	n.onClose(nodes.Close)
 	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
-		Audit:    n.catalog,
+		Audit: n.catalog, Webhooks: n.catalog, TestWebhook: n.startWebhooks(ctx).Test,
 		Archives: n.catalog.Archives, Publish: n.registry.Publish,
 		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Replies: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },

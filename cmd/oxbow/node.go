@@ -37,6 +37,7 @@ type node struct {
 	archiveFlags
 	pictureFlags
 	adminFlags
+	webhookFlags
 
 	logger   *slog.Logger
 	metrics  *prometheus.Registry

@@ -23,6 +23,7 @@ type serveFlags struct {
 
 	adminFlags   `embed:""`
 	apiFlags     `embed:""`
+	webhookFlags `embed:""`
 	storesFlags  `embed:""`
 	archiveFlags `embed:""`
 	pictureFlags `embed:""`
@@ -58,7 +59,7 @@ func (f *serveFlags) node(ctx runContext) *node {
 	n.Catalog, n.Registry = "sqlite:"+filepath.Join(f.Data, "catalog.db"), memoryRegistry
 	n.Recordings, n.Sync = filepath.Join(f.Data, "recordings"), f.Sync
 	n.publishFlags, n.storesFlags, n.archiveFlags = f.publishFlags, f.storesFlags, f.archiveFlags
-	n.pictureFlags, n.adminFlags = f.pictureFlags, f.adminFlags
+	n.pictureFlags, n.adminFlags, n.webhookFlags = f.pictureFlags, f.adminFlags, f.webhookFlags
 	if n.Archive == (archiveURL{}) {
 		n.Archive = archiveURL{dir: filepath.Join(f.Data, "archive")}
 	}
@@ -70,6 +71,9 @@ func (f *serveFlags) node(ctx runContext) *node {
 func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget) error) (err error) {
 	n := f.node(ctx)
 	defer func() { err = errors.Join(err, n.close()) }()
+	if err := n.checkWebhooks(); err != nil {
+		return err
+	}
 	public, err := n.listen(ctx, f.HTTP, "--http")
 	if err != nil {
 		return err

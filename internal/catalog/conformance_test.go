@@ -107,6 +107,17 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"who follows the log by id misses nothing", s.testEventOrder},
 		{"events are selected, paged and pruned", s.testEventPages},
 		{"events that can not be are refused", s.testEventRefusals},
+		{"webhooks are made, changed and deleted", s.testWebhooks},
+		{"webhooks that break a rule are refused", s.testWebhookRefusals},
+		{"events go to the webhooks that ask for them", s.testEnqueue},
+		{"deliveries are claimed in order of their subject", s.testDeliveryOrder},
+		{"claims of deliveries are fenced and run out", s.testDeliveryFencing},
+		{"deliveries are given up with those that waited behind them", s.testDeliveryGivenUp},
+		{"a recovered webhook's retries are hastened", s.testDeliveryRecovery},
+		{"deliveries of events that the log forgot are given up", s.testDeliveryForgotten},
+		{"events are replayed in order", s.testReplay},
+		{"deliveries are listed and pruned", s.testDeliveriesListed},
+		{"no delivery is lost or out of order among many", s.testDeliveryRace},
 		{"a cancelled context is told", s.testCancelled},
 	}
 	for _, c := range cases {

@@ -54,6 +54,9 @@
 //  23. An event is logged in the transaction of what it tells of, as its last act: it draws the id from a counter whose
 //     row it locks until the commit. So ids are in the order in which events become visible, and who reads on from an
 //     id misses none. Who has the counter waits for nobody else's lock.
+//  24. What an event is to be sent to is enqueued in the transaction that logs it. Of a webhook and subject one
+//     delivery is claimed at a time, the oldest; who adds to a queue and who settles its claim both lock its row, so
+//     that none is left behind. Whoever writes to several queues holds the counter, or passes over locked rows.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

@@ -46,7 +46,7 @@ func (db *DB) logEvents(ctx context.Context, tx *sql.Tx, events ...media.LogEven
 		if n == 0 {
 			continue
 		}
-		if err := enqueueDeliveries(ctx, tx, e); err != nil {
+		if err := db.enqueueDeliveries(ctx, tx, e); err != nil {
 			return err
 		}
 	}
@@ -180,8 +180,8 @@ func (db *DB) EventEnds(ctx context.Context) (media.LogEnds, error) {
 	return ends, nil
 }
 
-// prunable says of events which may go, beside their age: what no delivery needs.
-const prunable = `TRUE`
+// prunable says of events which may go, beside their age: what no delivery waits with.
+const prunable = `NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event = events.id AND d.state = 'waiting')`
 
 // PruneEvents removes the oldest events of those before a time, limit of them at most, and gives their number. They go
 // in the order of their ids: one that is told late, of an old time, waits until all before it are gone.

@@ -154,6 +154,9 @@ func (db *DB) DeletePublisher(ctx context.Context, name string, revisions ...int
 		if _, err := changed(ctx, tx, `DELETE FROM retention_bounds WHERE publisher = $1`, name); err != nil {
 			return err
 		}
+		if _, err := changed(ctx, tx, `DELETE FROM webhooks WHERE publisher = $1`, name); err != nil {
+			return err
+		}
 		_, err = changed(ctx, tx, `DELETE FROM publishers WHERE name = $1`, name)
 		return err
 	})

@@ -54,6 +54,10 @@ func TestSQLitePlans(t *testing.T) {
 		{"audit log of a publisher", auditOf(t, media.AuditFilter{Publisher: "a"}), []string{"audit_of_publisher"}},
 		{"audit log of a token", auditOf(t, media.AuditFilter{TokenID: "a"}), []string{"audit_of_token"}},
 		{"old audit log", pruneAuditQuery, []string{"audit_by_time"}},
+		{"webhooks of an event", `SELECT COUNT(*) FROM webhooks w WHERE ` + subscribed, []string{"webhooks_of_publisher"}},
+		{"webhooks with something due", dueWebhooksQuery, []string{"delivery_queues_next", "delivery_queues_due"}},
+		{"claim of deliveries", claimDeliveries(""), []string{"delivery_queues_due"}},
+		{"oldest of a subject", headQuery, []string{"deliveries_waiting"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"by label", listing(media.RecordingFilter{
 			Publisher: "acme", Labels: []media.LabelFilter{{Name: "season", Value: "2026"}},
@@ -93,7 +97,11 @@ func TestSQLitePlans(t *testing.T) {
 		},
 	} {
 		args := []any{1, "a", 2, "main", "acme"}
-		if !strings.HasPrefix(c.name, "claim") {
+		if strings.HasPrefix(c.name, "claim of del") {
+			args = []any{"a", 1, 2, "b", 3}
+		} else if strings.HasPrefix(c.name, "webhooks with") {
+			args = []any{1, "a", 2}
+		} else if !strings.HasPrefix(c.name, "claim") {
 			args = []any{"a", "b", "c", "d"}
 		}
 		args = args[:placeholders(c.query)]
