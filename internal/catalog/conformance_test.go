@@ -32,6 +32,8 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"keys authorize their stream only", s.testKeys},
 		{"keys are bounded and kept as hashes", s.testKeyRefusals},
 		{"tokens are checked and replaced", s.testTokens},
+		{"playback keys are a publisher's own", s.testPlaybackKeys},
+		{"playback policies are told with every change", s.testPlaybackPolicies},
 		{"one of several processes makes the first token", s.testFirstTokenRace},
 		{"a recording is saved and read back whole", s.testSaveRoundTrip},
 		{"late and repeated saves", s.testSaveOrder},

@@ -38,6 +38,8 @@
 //  15. A preview is the change itself, rolled back.
 //  16. A claim to upload a growing recording changes nothing that its owner saves, and ends with the ending save: what
 //     has ended is never kept from being archived by it.
+//  17. Whatever changes who may watch, a policy or a playback key, counts playback_version up in its transaction: who
+//     knows the version knows all. That counter is locked after the publisher, and before the events' one.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //
