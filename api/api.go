@@ -81,6 +81,8 @@ type Deps struct {
 
 	// Clips makes clips; it is needed.
 	Clips Clips
+	// Playback keeps playback keys and policies; it is needed.
+	Playback Playback
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.
@@ -144,14 +146,15 @@ type Config struct {
 
 // Server answers the REST API, the pages and the directory service. New makes it; Run feeds its event stream.
 type Server struct {
-	cfg     Config
-	deps    Deps
-	log     *slog.Logger
-	metrics *metrics
-	assets  *assets
-	builtin *template.Template
-	listing listing
-	feed    *feed // nil without an EventLog
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	metrics  *metrics
+	assets   *assets
+	builtin  *template.Template
+	listing  listing
+	feed     *feed // nil without an EventLog
+	policies *policyMemo
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -187,7 +190,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	if deps.Drain == nil {
 		deps.Drain = noDrain
 	}
-	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
+	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin(), policies: newPolicyMemo()}
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}

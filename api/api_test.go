@@ -53,8 +53,8 @@ func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 	cfg := Config{ListingAge: time.Nanosecond}
 	deps := Deps{
 		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Sources: db, Clips: db,
-		Retention: db,
-		Kick:      func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
+		Retention: db, Playback: db,
+		Kick: func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
 	}
 	if change != nil {
 		change(&cfg, &deps)

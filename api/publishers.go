@@ -73,6 +73,9 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 		}
 		return nil, at("body.name", err)
 	}
+	if patch.Playback != nil {
+		s.tellPlayback(ctx, in.Body.Name)
+	}
 	p, err := s.deps.Publishers.Publisher(ctx, in.Body.Name)
 	if err != nil {
 		return nil, err
@@ -117,7 +120,9 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 		p, preview, err = s.deps.Retention.PreviewPublisher(ctx, name, patch)
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
-		p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch)
+		if p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch); err == nil && patch.Playback != nil {
+			s.tellPlayback(ctx, name)
+		}
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):

@@ -129,6 +129,9 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		}
 		return nil, err
 	}
+	if in.Body.Playback != nil {
+		s.tellPlayback(ctx, publisher)
+	}
 	out := &createdStreamOutput{Location: "/v1/publishers/" + publisher + "/streams/" + in.Body.Name}
 	out.Body.streamRow = s.newStreamRow(st)
 	out.Body.Key = key
@@ -176,6 +179,9 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
 		st, err = s.deps.Streams.UpdateStream(ctx, path, in.Body.media())
+		if err == nil && in.Body.Playback != nil {
+			s.tellPlayback(ctx, path.Publisher)
+		}
 		if err == nil && in.Body.SRTPassphrase != nil {
 			st, err = s.deps.Streams.SetSRTPassphrase(ctx, path, *in.Body.SRTPassphrase)
 		}

@@ -98,7 +98,7 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 	return api.New(cfg, api.Deps{
 		Publishers: n.catalog, Streams: n.catalog, Keys: n.catalog, Recordings: n.catalog, Tokens: n.catalog,
 		Archives: n.catalog.Archives, Publish: n.registry.Publish,
-		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Wanted: sources.Wanted,
+		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Playback: n.catalog, Wanted: sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
 		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry,

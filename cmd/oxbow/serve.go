@@ -115,6 +115,9 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
+	if err := edge.AwaitPlayback(ctx); err != nil {
+		return n.services.wait(ctx) // it was stopped
+	}
 	n.ready.Store(true)
 	at := printed{
 		public: public.Addr(), rtmp: doors.rtmp.Addr(), srt: doors.srt.Addr(), srtEncrypted: f.SRTPassphrase != "",

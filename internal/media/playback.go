@@ -57,7 +57,7 @@ type PlaybackPolicies struct {
 	// Version counts the changes of the catalog that this is of.
 	Version int64 `json:"version"`
 	// Remembered says that the catalog did not answer, and this is what it said last.
-	Remembered bool                                `json:"remembered,omitempty"`
+	Remembered bool                               `json:"remembered,omitempty"`
 	Publishers map[string]PublisherPlaybackPolicy `json:"publishers"`
 }
 
