@@ -25,9 +25,12 @@ type toldPolicies struct {
 	version    int64
 	etag       string
 	body       []byte
-	remembered []byte // body, for when the catalog is away
-	at         time.Time
+	remembered []byte    // body, for when the catalog is away
+	built, at  time.Time // read from the catalog, and last confirmed by it
 }
+
+// policyMemoAge is how old what was read may be: a catalog that was put in the place of another may have the same version.
+const policyMemoAge = 30 * time.Second
 
 func newPolicyMemo() *policyMemo { return &policyMemo{turn: make(chan struct{}, 1)} }
 
@@ -41,10 +44,11 @@ func (m *policyMemo) get(ctx context.Context, from Playback) (told *toldPolicies
 	}
 	now := time.Now()
 	version, err := from.PlaybackVersion(ctx)
-	if err == nil && (m.told == nil || m.told.version != version) {
+	if err == nil && (m.told == nil || m.told.version != version || now.Sub(m.told.built) > policyMemoAge) {
 		var policies media.PlaybackPolicies
 		if policies, err = from.PlaybackPolicies(ctx); err == nil {
 			m.told = tell(policies)
+			m.told.built = now
 		}
 	}
 	switch {
