@@ -285,7 +285,7 @@ func TestNobodyIsLetInBeforePoliciesAreKnown(t *testing.T) {
 
 // TestTokensCostNoHits holds what a thousand viewers with tokens of their own cost against a thousand without.
 func TestTokensCostNoHits(t *testing.T) {
-	paths := []string{streamBase + "/index.m3u8", recBase + "/index.m3u8", livePath, segPath, recBase + "/1/video/init.mp4"}
+	paths := []string{streamBase + "/index.m3u8", livePath, segPath}
 	run := func(signed bool, uri func(token, path string) string) (upstream int64, results [6]float64) {
 		var asked atomic.Int64
 		s := newSignedWorld(t, Config{OnUpstream: func(string, string) { asked.Add(1) }})
@@ -310,7 +310,7 @@ func TestTokensCostNoHits(t *testing.T) {
 	if inPath != without || inQuery != without || without == 0 {
 		t.Errorf("upstream requests: %d without tokens, %d with them in paths, %d in queries", without, inPath, inQuery)
 	}
-	if byPath != plain || byQuery != plain || plain[resultHit] < 4000 {
+	if byPath != plain || byQuery != plain || plain[resultHit] < 2990 {
 		t.Errorf("answers: %v without tokens, %v with them in paths, %v in queries", plain, byPath, byQuery)
 	}
 }
