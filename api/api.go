@@ -190,7 +190,8 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	if deps.Drain == nil {
 		deps.Drain = noDrain
 	}
-	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin(), policies: newPolicyMemo()}
+	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
+	s.policies = newPolicyMemo()
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}

@@ -56,8 +56,8 @@ type createdPlaybackKeyOutput struct {
 	Location string `header:"Location"`
 	Body     struct {
 		playbackKeyRow
-		Secret     string `json:"secret,omitempty" doc:"What HS256 signs with: its characters as they are, not decoded. It is shown this once"`
-		PrivateKey string `json:"private_key,omitempty" doc:"What EdDSA signs with, in PEM, where the server made the key. It is shown this once"`
+		Secret     string `json:"secret,omitempty" doc:"HS256's, used as text, not decoded. It is shown this once"`
+		PrivateKey string `json:"private_key,omitempty" doc:"EdDSA's, in PEM. It is shown this once"`
 	}
 }
 
@@ -66,8 +66,8 @@ type createPlaybackKeyInput struct {
 	Body *struct {
 		Label     string     `json:"label,omitempty" maxLength:"100" doc:"Who has the key: for people"`
 		ID        string     `json:"kid,omitempty" maxLength:"64" doc:"1 to 64 of a-z A-Z 0-9 . _ -; without it one is made"`
-		Algorithm string     `json:"algorithm,omitempty" enum:"HS256,EdDSA" doc:"HS256 if nothing is said, with a public_key EdDSA"`
-		PublicKey string     `json:"public_key,omitempty" maxLength:"1024" doc:"An Ed25519 public key whose private one the server never sees: PEM, or the x of its JSON Web Key"`
+		Algorithm string     `json:"algorithm,omitempty" enum:"HS256,EdDSA" doc:"Else HS256, with a public_key EdDSA"`
+		PublicKey string     `json:"public_key,omitempty" maxLength:"1024" doc:"Of Ed25519: PEM, or x of a JWK; the server can not sign then"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When its tokens stop to be good, whatever they say"`
 	}
 }

@@ -29,7 +29,8 @@ type toldPolicies struct {
 	built, at  time.Time // read from the catalog, and last confirmed by it
 }
 
-// policyMemoAge is how old what was read may be: a catalog that was put in the place of another may have the same version.
+// policyMemoAge is how old what was read may be: a catalog that was put in the place of another may have the same
+// version.
 const policyMemoAge = 30 * time.Second
 
 func newPolicyMemo() *policyMemo { return &policyMemo{turn: make(chan struct{}, 1)} }
@@ -88,7 +89,7 @@ func (s *Server) servePlayback(w http.ResponseWriter, r *http.Request) {
 	told, remembered, err := s.policies.get(ctx, s.deps.Playback)
 	if err != nil {
 		s.log.Log(r.Context(), s.awayLevel(time.Now()), "playback policies are not known", "err", err)
-		writeProblem(w, newProblem(http.StatusServiceUnavailable, "the directory does not know who may watch: try again in a moment"))
+		writeProblem(w, newProblem(http.StatusServiceUnavailable, "who may watch is not known: try again in a moment"))
 		return
 	}
 	body, etag := told.body, told.etag

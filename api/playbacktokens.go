@@ -21,13 +21,13 @@ const (
 type createPlaybackTokenInput struct {
 	PublisherPath
 	Body *struct {
-		Stream    string     `json:"stream,omitempty" maxLength:"63" doc:"Only this stream and its recordings; else all of the publisher's"`
+		Stream    string     `json:"stream,omitempty" maxLength:"63" doc:"Only this stream and its recordings; else all"`
 		Recording string     `json:"recording,omitempty" maxLength:"26" doc:"Only this recording, by its own URL"`
-		ExpiresIn *span      `json:"expires_in,omitempty" doc:"From now on: 10s to 720h; 1h if nothing is said. It ends with its key at the latest"`
+		ExpiresIn *span      `json:"expires_in,omitempty" doc:"10s to 720h, else 1h; not past the end of its key"`
 		NotBefore *time.Time `json:"not_before,omitempty" doc:"Not good before that"`
-		IP        string     `json:"ip,omitempty" maxLength:"64" doc:"Only for viewers of this address, or prefix like 192.0.2.0/24"`
-		Origin    string     `json:"origin,omitempty" maxLength:"300" doc:"Only for pages of this web origin, like https://www.example.com"`
-		KID       string     `json:"kid,omitempty" maxLength:"64" doc:"The key to sign with; else the newest that the server can sign with"`
+		IP        string     `json:"ip,omitempty" maxLength:"64" doc:"Only viewers of this address, or prefix like 192.0.2.0/24"`
+		Origin    string     `json:"origin,omitempty" maxLength:"300" doc:"Only pages of this origin, like https://www.example.com"`
+		KID       string     `json:"kid,omitempty" maxLength:"64" doc:"The key; else the newest that the server can sign with"`
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *Server) createPlaybackToken(ctx context.Context, in *createPlaybackToke
 	}
 	if !claims.NotBefore.Before(claims.ExpiresAt) {
 		return nil, &media.FieldError{
-			Field: "not_before", Want: "the token would be over by then: it ends at " + claims.ExpiresAt.UTC().Format(time.RFC3339),
+			Field: "not_before", Want: "the token ends before that, at " + claims.ExpiresAt.UTC().Format(time.RFC3339),
 		}
 	}
 	signer, err := playback.NewSigner(key)
@@ -166,6 +166,6 @@ func (s *Server) signingKey(ctx context.Context, publisher, kid string, now time
 			fmt.Errorf("%w: publisher %s has no playback key %.80q", media.ErrNotFound, publisher, kid))
 	}
 	return media.PlaybackKey{}, at("path.publisher", fmt.Errorf(
-		"%w: publisher %s has no playback key that the server can sign with: make one with %s /v1/publishers/%[2]s/playback-keys",
+		"%w: publisher %s has no playback key to sign with here: make one with %s /v1/publishers/%[2]s/playback-keys",
 		media.ErrConflict, publisher, http.MethodPost))
 }

@@ -83,8 +83,8 @@ type visit struct {
 	token string
 }
 
-// admit finds out what a request asks for, and lets it in or not: the error is a *playback.Refusal or errNoPolicies. The
-// writer is the one to answer with. Public streams take no notice of tokens, good or bad.
+// admit finds out what a request asks for, and lets it in or not: the error is a *playback.RefusalError or
+// errNoPolicies. The writer is the one to answer with. Public streams take no notice of tokens, good or bad.
 func (p *Proxy) admit(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, visit, error) {
 	v := visit{path: r.URL.Path, query: r.URL.RawQuery}
 	token, inQuery := "", false
@@ -113,7 +113,7 @@ func (p *Proxy) admit(w http.ResponseWriter, r *http.Request) (http.ResponseWrit
 		err = p.covers(grant, r, v.path)
 	}
 	if err != nil {
-		var refused *playback.Refusal
+		var refused *playback.RefusalError
 		if errors.As(err, &refused) {
 			p.metrics.refusals[refused.Reason].Inc()
 		}

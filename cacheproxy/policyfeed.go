@@ -77,8 +77,7 @@ func (p *Proxy) FollowPlayback(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := p.askPolicies(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
+		case ctx.Err() != nil: // it was given up
 		case err == nil:
 			if told {
 				p.logger.Info("playback policies are up to date again")

@@ -204,7 +204,7 @@ type Grant struct {
 // ByOrigin says that what it allows depends on the page that asks.
 func (g *Grant) ByOrigin() bool { return g.origin != "" }
 
-// Admit is nil when the grant covers the request, else a *Refusal.
+// Admit is nil when the grant covers the request, else a *RefusalError.
 func (g *Grant) Admit(r Request, now time.Time) error {
 	switch {
 	case !now.Before(g.expires.Add(Skew)):
@@ -212,7 +212,7 @@ func (g *Grant) Admit(r Request, now time.Time) error {
 	case !g.keyExpires.IsZero() && !now.Before(g.keyExpires):
 		return refuse(ReasonKey, "the key of the playback token has expired")
 	case now.Before(g.from.Add(-Skew)):
-		return refuse(ReasonNotYet, "the playback token is not valid yet: see its nbf and iat, and the clock of who signed it")
+		return refuse(ReasonNotYet, "the playback token is not valid yet: see its nbf and iat, and its signer's clock")
 	case g.stream != "" && g.stream != r.Stream:
 		return refuse(ReasonStream, "the playback token is for another stream")
 	case g.recording != "" && r.Recording == "":

@@ -12,13 +12,13 @@
 //
 // The header's kid names the key. Claims that are none of these are not looked at.
 //
-// Flow: an edge has a Verifier of each publisher's keys. Verify gives the Grant of a token, which holds whatever the time
-// and the request are, so that it can be remembered; Grant.Admit says of each request whether it is within it.
+// Flow: an edge has a Verifier of each publisher's keys. Verify gives the Grant of a token, which holds whatever the
+// time and the request are, so that it can be remembered; Grant.Admit says of each request whether it is within it.
 //
 // Invariants:
 //
-//  1. A token is judged by the algorithm of the key that its kid names, never by the one that it names itself: those two
-//     must be the same. So no public key is ever taken for a secret, and there is no token without a signature.
+//  1. A token is judged by the algorithm of the key that its kid names, never by the one that it names itself: those
+//     two must be the same. So no public key is ever taken for a secret, and there is no token without a signature.
 //  2. Nothing is parsed of what is longer than MaxToken.
 //  3. What is not understood is refused: a critical header parameter, a claim of ours in a form that we do not know, a
 //     claim twice.

@@ -108,7 +108,7 @@ func NewSigner(k media.PlaybackKey) (Signer, error) {
 	return Signer{}, fmt.Errorf("%w: playback key %s has no secret here to sign with", media.ErrInvalid, k.ID)
 }
 
-// ParseSigner reads the file of a key, as it was shown when it was made: a private key in PEM, else the secret of HS256.
+// ParseSigner reads the file of a key, as it was shown when it was made: a private key in PEM, else HS256's secret.
 func ParseSigner(kid string, text []byte) (Signer, error) {
 	secret := strings.TrimSpace(string(text))
 	if err := media.CheckKID(kid); err != nil {
@@ -135,7 +135,7 @@ func ParseSigner(kid string, text []byte) (Signer, error) {
 func (s Signer) Sign(c Claims) (string, error) {
 	claims := c.wire()
 	if _, err := claims.grant(c.Publisher); err != nil {
-		return "", fmt.Errorf("sign playback token: %w: %s", media.ErrInvalid, err)
+		return "", fmt.Errorf("sign playback token: %w: %s", media.ErrInvalid, err.Error()) // which is an ErrDenied
 	}
 	t := jwt.NewWithClaims(s.method, claims)
 	t.Header["kid"] = s.kid

@@ -190,7 +190,7 @@ func reasonOf(v *Verifier, token, recording string) string {
 			Origin: func() string { return "https://www.example.com" },
 		}, now)
 	}
-	var refused *Refusal
+	var refused *RefusalError
 	switch {
 	case err == nil:
 		return ""
@@ -289,7 +289,7 @@ func FuzzVerify(f *testing.F) {
 	v := k.verifier()
 	f.Fuzz(func(t *testing.T, token string) {
 		grant, err := v.Verify(token)
-		var refused *Refusal
+		var refused *RefusalError
 		switch {
 		case err != nil && (!errors.As(err, &refused) || grant != nil):
 			t.Fatalf("%v %v", grant, err)

@@ -28,21 +28,23 @@ func Reasons() []string {
 	}
 }
 
-// Refusal says why a viewer is not let in, in words for whoever made the token. It is a media.ErrDenied.
-type Refusal struct {
+// RefusalError says why a viewer is not let in, in words for whoever made the token. It is a media.ErrDenied.
+type RefusalError struct {
 	Reason string
 	Detail string
 }
 
-func (r *Refusal) Error() string { return r.Detail }
+func (r *RefusalError) Error() string { return r.Detail }
 
 // Unwrap makes errors.Is(err, media.ErrDenied) true.
-func (*Refusal) Unwrap() error { return media.ErrDenied }
+func (*RefusalError) Unwrap() error { return media.ErrDenied }
 
-func refuse(reason, detail string) *Refusal { return &Refusal{Reason: reason, Detail: detail} }
+func refuse(reason, detail string) *RefusalError {
+	return &RefusalError{Reason: reason, Detail: detail}
+}
 
 // Missing refuses who brings no token.
-func Missing() *Refusal {
+func Missing() *RefusalError {
 	return refuse(ReasonMissing, "this stream is played with a playback token only: put it in front of the path, "+
 		"/t/TOKEN/publisher/stream/index.m3u8, or behind it, ?token=TOKEN")
 }

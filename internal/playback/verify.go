@@ -48,7 +48,7 @@ func NewVerifier(publisher string, keys []media.VerifyingKey) *Verifier {
 	return v
 }
 
-// Verify checks a token but for the time and what is asked for: that is Grant.Admit's. Errors are *Refusal.
+// Verify checks a token but for the time and what is asked for: that is Grant.Admit's. Errors are *RefusalError.
 func (v *Verifier) Verify(token string) (*Grant, error) {
 	if len(token) > MaxToken {
 		return nil, refuse(ReasonTooLong, "the playback token is longer than 2048 bytes")
@@ -86,7 +86,7 @@ func (v *Verifier) Verify(token string) (*Grant, error) {
 	return &grant, nil
 }
 
-func malformed() *Refusal {
+func malformed() *RefusalError {
 	return refuse(ReasonMalformed, "the playback token is no JSON Web Token, or a claim of it has the wrong form")
 }
 
