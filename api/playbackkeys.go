@@ -67,7 +67,7 @@ type createPlaybackKeyInput struct {
 		Label     string     `json:"label,omitempty" maxLength:"100" doc:"Who has the key: for people"`
 		ID        string     `json:"kid,omitempty" maxLength:"64" doc:"1 to 64 of a-z A-Z 0-9 . _ -; without it one is made"`
 		Algorithm string     `json:"algorithm,omitempty" enum:"HS256,EdDSA" doc:"Else HS256, with a public_key EdDSA"`
-		PublicKey string     `json:"public_key,omitempty" maxLength:"1024" doc:"Of Ed25519: PEM, or x of a JWK; the server can not sign then"`
+		PublicKey string     `json:"public_key,omitempty" maxLength:"1024" doc:"Ed25519, as PEM or the x of a JWK"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When its tokens stop to be good, whatever they say"`
 	}
 }

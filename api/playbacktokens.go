@@ -25,9 +25,9 @@ type createPlaybackTokenInput struct {
 		Recording string     `json:"recording,omitempty" maxLength:"26" doc:"Only this recording, by its own URL"`
 		ExpiresIn *span      `json:"expires_in,omitempty" doc:"10s to 720h, else 1h; not past the end of its key"`
 		NotBefore *time.Time `json:"not_before,omitempty" doc:"Not good before that"`
-		IP        string     `json:"ip,omitempty" maxLength:"64" doc:"Only viewers of this address, or prefix like 192.0.2.0/24"`
-		Origin    string     `json:"origin,omitempty" maxLength:"300" doc:"Only pages of this origin, like https://www.example.com"`
-		KID       string     `json:"kid,omitempty" maxLength:"64" doc:"The key; else the newest that the server can sign with"`
+		IP        string     `json:"ip,omitempty" maxLength:"64" doc:"Only this address, or prefix like 192.0.2.0/24"`
+		Origin    string     `json:"origin,omitempty" maxLength:"300" doc:"Only pages of https://host[:port]"`
+		KID       string     `json:"kid,omitempty" maxLength:"64" doc:"The key; else the newest that signs here"`
 	}
 }
 

@@ -22,8 +22,8 @@
 // is whole, locations and cached objects are vouched for by it, and by a look every half a minute in case an event was
 // never published. While it is not, or after a reset, the directory is asked about all that is served (trust.go).
 //
-// FollowPlayback keeps who may watch what: all policies and keys of the cluster, replaced as a whole (policies.go). Tokens
-// are verified once and remembered by their hash, with the policies that they were verified by (verdicts.go).
+// FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are verified
+// once and remembered by their hash, with the policies that they were verified by (verdicts.go).
 //
 // Invariants:
 //
@@ -43,8 +43,8 @@
 //     waiters, remembered locations, versions and tombstones have counts.
 //  9. Nothing of a deleted recording is served, from the cache, a node or an archive, but bodies that were on their
 //     way: at once with the stream of events, within five seconds without it, as long as the directory answers.
-//  10. Nothing that is signed is served to who brings no good token, from the cache or else; an edge that was never told
-//     who may watch serves nobody. A revoked key is good for nothing once the policies have come that lack it.
+//  10. Nothing that is signed is served to who brings no good token, from the cache or else; an edge that was never
+//     told who may watch serves nobody. A revoked key is good for nothing once the policies have come that lack it.
 //  11. A token is seen by nothing behind admit: no key, upstream, log or metric has one. Only a multivariant playlist
 //     that was asked for with ?token= is made anew for its viewer (personal.go), and what is cached stays as it is.
 //

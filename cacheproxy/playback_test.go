@@ -424,3 +424,48 @@ func BenchmarkHitSigned(b *testing.B) {
 		})
 	}
 }
+
+// FuzzAdmit has no path, query and header let anybody see what is signed, and no token go on.
+func FuzzAdmit(f *testing.F) {
+	f.Add("/t/x/acme/show/index.m3u8", "token=x&_HLS_msn=1&token=y", "192.0.2.1, 10.0.0.1")
+	f.Add("/t//acme/show/a", "&&token=&a=token=b", "[::1]:80,,::ffff:1.2.3.4")
+	f.Add("//acme/show", "token", "fe80::1%eth0")
+	s := newSignedWorld(f, Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	f.Fuzz(func(t *testing.T, path, query, forwarded string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL.Path, r.URL.RawQuery = path, query
+		r.RemoteAddr, r.Header["X-Forwarded-For"] = "192.0.2.1:1", []string{forwarded}
+		_, v, err := s.admit(httptest.NewRecorder(), r)
+		if rt, none := parseRoute(v.path); none == nil && rt.path.Publisher == "acme" && rt.path.Stream != "open" && err == nil {
+			t.Errorf("%q is let in", path)
+		}
+		for pair := range strings.SplitSeq(v.query, "&") {
+			if strings.HasPrefix(pair, tokenField) {
+				t.Errorf("query %q has a token", v.query)
+			}
+		}
+		if addr := s.config.viewer(r)(); addr.Is4In6() || addr.Zone() != "" {
+			t.Errorf("viewer %s", addr)
+		}
+	})
+}
+
+// FuzzWithToken has every line stay a line, and nothing be lost of a playlist.
+func FuzzWithToken(f *testing.F) {
+	f.Add(multivariant)
+	f.Add("#EXT-X-MEDIA:URI=\"a\",X-URI=\"b\",URI=\"\nURI=\"x")
+	f.Fuzz(func(t *testing.T, text string) {
+		const prefix, dir = "../../t/TOKEN/", "acme/show/"
+		got := string(withToken([]byte(text), prefix, dir))
+		if strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Fatalf("%q became %q", text, got)
+		}
+		if strings.Contains(text, "TOKEN") || strings.Contains(text, prefix[:4]) {
+			return
+		}
+		back := strings.NewReplacer(prefix+dir, "", strings.TrimSuffix(prefix, "/"), "").Replace(got)
+		if back != text {
+			t.Fatalf("%q became %q", text, got)
+		}
+	})
+}

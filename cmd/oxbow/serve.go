@@ -115,8 +115,8 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
-	if err := edge.AwaitPlayback(ctx); err != nil {
-		return n.services.wait(ctx) // it was stopped
+	if came, err := n.services.await(ctx, edge.AwaitPlayback); !came {
+		return err
 	}
 	n.ready.Store(true)
 	at := printed{
