@@ -425,6 +425,32 @@ func BenchmarkHitSigned(b *testing.B) {
 	}
 }
 
+// BenchmarkAdmit is what playback policies cost each request, beside a hit.
+func BenchmarkAdmit(b *testing.B) {
+	s := newSignedWorld(b, Config{})
+	signed := s.policies.Load()
+	for _, c := range []struct {
+		name, uri string
+		known     *policies
+	}{
+		{"nothing is signed", segPath, newPolicies(media.PlaybackPolicies{})},
+		{"public", strings.Replace(segPath, "acme", "other", 1), signed},
+		{"token", "/t/" + s.token(b, playback.Claims{Stream: "show"}) + segPath, signed},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s.policies.Store(c.known)
+			req := httptest.NewRequest(http.MethodGet, c.uri, nil)
+			d := &discard{header: make(http.Header)}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := s.admit(d, req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // FuzzAdmit has no path, query and header let anybody see what is signed, and no token go on.
 func FuzzAdmit(f *testing.F) {
 	f.Add("/t/x/acme/show/index.m3u8", "token=x&_HLS_msn=1&token=y", "192.0.2.1, 10.0.0.1")
