@@ -22,8 +22,8 @@
 // is whole, locations and cached objects are vouched for by it, and by a look every half a minute in case an event was
 // never published. While it is not, or after a reset, the directory is asked about all that is served (trust.go).
 //
-// FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are verified
-// once and remembered by their hash, with the policies that they were verified by (verdicts.go).
+// FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are
+// verified once and remembered by their hash, with the policies that they were verified by (verdicts.go).
 //
 // Invariants:
 //
