@@ -101,6 +101,8 @@ type Deps struct {
 	Clips Clips
 	// Replies keeps answers to requests with an Idempotency-Key; it is needed.
 	Replies Replies
+	// Playback keeps playback keys and policies; it is needed.
+	Playback Playback
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.
@@ -191,6 +193,7 @@ type Server struct {
 	feed      *feed // nil without an EventLog
 	follow    *logFeed
 	limits    *limits
+	policies  *policyMemo
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -234,6 +237,7 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	s.known = newKnownTokens()
+	s.policies = newPolicyMemo()
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
 	}

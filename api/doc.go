@@ -1,7 +1,8 @@
 // Package api is Oxbow's REST API, its start page and its directory service.
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
-// (/internal/v1/locate, and /internal/v1/events: what happens to recordings, as it happens). A request passes observe
+// (/internal/v1/locate, /internal/v1/events: what happens to recordings, as it happens, and /internal/v1/playback: who
+// may watch what, with the keys that playback tokens are verified with). A request passes observe
 // (log, metrics, panics), then for /v1 the limit of its token or address, then authorize, which knows the token, its
 // scope and its publisher, and writes the row of the audit log behind the answer, then the look for an answer under its
 // Idempotency-Key, then the decoding and validation that huma does from the types in wire.go, then a handler that asks
@@ -17,7 +18,8 @@
 //     one publisher only what that publisher has is seen and changed, and what others have is answered as what there is
 //     not. An operation that names neither publisher nor recording in its path, and is not known to restrict itself, is
 //     refused to such tokens.
-//  4. A key, a token, and a webhook's secret, leaves the server once, in the answer to its creation.
+//  4. A key, a token, and a webhook's secret, leaves the server once, in the answer to its creation; what verifies
+//     playback tokens goes to edges too.
 //  5. Every body, answer list and wait has a limit. The listing that everybody may ask for costs the catalog one look
 //     a second, whatever the number of viewers.
 //  6. What is live is located by its lease, even while the catalog is away; what else there may be is guessed then,

@@ -22,6 +22,7 @@ func (s *Server) internalRoutes() http.Handler {
 			r.Get("/directory", func(w http.ResponseWriter, _ *http.Request) { // it is one: edges ask at their start
 				w.WriteHeader(http.StatusNoContent)
 			})
+			r.Get("/playback", s.servePlayback)
 			r.Get("/locate/{publisher}/{stream}", s.serveLocate)
 			r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 		})

@@ -87,6 +87,9 @@ func (s *Server) createPublisher(ctx context.Context, in *createPublisherInput) 
 		}
 		return nil, at("body.name", err)
 	}
+	if patch.Playback != nil {
+		s.tellPlayback(ctx, in.Body.Name)
+	}
 	p, err := s.deps.Publishers.Publisher(ctx, in.Body.Name)
 	if err != nil {
 		return nil, err
@@ -151,6 +154,9 @@ func (s *Server) patchPublisher(ctx context.Context, in *patchPublisherInput) (*
 		out.Body.DryRun = newPreviewRow(preview)
 	} else {
 		p, err = s.deps.Publishers.UpdatePublisher(ctx, name, patch, in.revisions...)
+		if err == nil && changesPlayback(patch) {
+			s.tellPlayback(ctx, name)
+		}
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):

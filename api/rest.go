@@ -42,6 +42,7 @@ func (s *Server) rest(router chi.Router) {
 	s.publisherRoutes(v1)
 	s.streamRoutes(v1)
 	s.keyRoutes(v1)
+	s.playbackRoutes(v1)
 	s.sourceRoutes(v1)
 	s.recordingRoutes(v1)
 	s.retentionRoutes(v1)

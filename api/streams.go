@@ -149,6 +149,9 @@ func (s *Server) createStream(ctx context.Context, in *createStreamInput) (*crea
 		}
 		return nil, err
 	}
+	if in.Body.Playback != nil {
+		s.tellPlayback(ctx, publisher)
+	}
 	out := &createdStreamOutput{Location: "/v1/publishers/" + publisher + "/streams/" + in.Body.Name}
 	out.ETag = etag(st.Revision)
 	out.Body.StreamRow = s.newStreamRow(st)
@@ -199,6 +202,9 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 	} else {
 		change := media.StreamChange{Settings: patch, SRTPassphrase: in.Body.SRTPassphrase}
 		st, err = s.deps.Streams.ChangeStream(ctx, path, change, in.revisions...)
+		if err == nil && changesPlayback(patch) {
+			s.tellPlayback(ctx, path.Publisher)
+		}
 	}
 	switch {
 	case errors.Is(err, media.ErrInvalid):

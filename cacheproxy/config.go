@@ -3,6 +3,7 @@ package cacheproxy
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -37,6 +38,9 @@ type Config struct {
 	WriteTimeout time.Duration
 	// Linger is how long a fetch may go on after its last viewer has left. Zero means 5 s.
 	Linger time.Duration
+	// TrustedProxies are the addresses of proxies in front of the edge: what they say in X-Forwarded-For is believed, for
+	// tokens that are bound to an address. Empty means nobody.
+	TrustedProxies []netip.Prefix
 	// Transport carries requests to ingest nodes and the directory. Nil means a pooled HTTP/1.1 transport of its own.
 	Transport http.RoundTripper
 	// OnUpstream is told of every request to an upstream, before it is sent: the node's host, or "archive", and the

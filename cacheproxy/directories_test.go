@@ -139,6 +139,7 @@ func TestNoDirectories(t *testing.T) {
 	archive.set(fixed("from archive", "no-store"))
 	w := &world{Proxy: New(Config{}, map[string]http.Handler{"": archive},
 		slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())}
+	w.setPolicies(media.PlaybackPolicies{Version: 1}) // everything is public
 	defer func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)

@@ -4,6 +4,7 @@
 //
 // Flow of a GET:
 //
+//	admit     take the token off path and query; is it signed, then does the token cover it?
 //	parse     path of DESIGN section 6, delivery directives; whatever else is 404 or 400 at once
 //	lookup    memory cache; a hit ends here
 //	find      join the key's flight, or look into the cache again and begin one
@@ -20,6 +21,9 @@
 // leave the cache, which keeps them by recording; one that ended or was archived loses its playlists. While the stream
 // is whole, locations and cached objects are vouched for by it, and by a look every half a minute in case an event was
 // never published. While it is not, or after a reset, the directory is asked about all that is served (trust.go).
+//
+// FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are
+// verified once and remembered by their hash, with the policies that they were verified by (verdicts.go).
 //
 // Invariants:
 //
@@ -39,6 +43,10 @@
 //     waiters, remembered locations, versions and tombstones have counts.
 //  9. Nothing of a deleted recording is served, from the cache, a node or an archive, but bodies that were on their
 //     way: at once with the stream of events, within five seconds without it, as long as the directory answers.
+//  10. Nothing that is signed is served to who brings no good token, from the cache or else; an edge that was never
+//     told who may watch serves nobody. A revoked key is good for nothing once the policies have come that lack it.
+//  11. A token is seen by nothing behind admit: no key, upstream, log or metric has one. Only a multivariant playlist
+//     that was asked for with ?token= is made anew for its viewer (personal.go), and what is cached stays as it is.
 //
 // Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
 // then the tombstones' mu. The locator's mu stands alone.

@@ -26,7 +26,10 @@ func statusOf(err error) int {
 		return http.StatusGone
 	case errors.Is(err, media.ErrInvalid):
 		return http.StatusBadRequest
-	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy), errors.Is(err, errNoArchive):
+	case errors.Is(err, media.ErrDenied):
+		return http.StatusForbidden
+	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy), errors.Is(err, errNoArchive),
+		errors.Is(err, errNoPolicies):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
@@ -45,13 +48,15 @@ func (p *Proxy) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Cache-Control", "public, max-age=1")
 	case http.StatusGone:
 		h.Set("Cache-Control", "public, max-age=60")
+	case http.StatusForbidden:
+		h.Set("Cache-Control", "no-store")
 	default:
 		h.Set("Cache-Control", "no-store")
 		h.Set("Retry-After", "1")
 	}
 	detail := ""
 	switch {
-	case status == http.StatusBadRequest:
+	case status == http.StatusBadRequest, status == http.StatusForbidden, errors.Is(err, errNoPolicies):
 		detail = err.Error()
 	case errors.Is(err, errNoArchive):
 		detail = errNoArchive.Error()

@@ -42,6 +42,7 @@ func newRealEdge(t testing.TB, config Config, archive http.Handler, nodes ...htt
 	t.Cleanup(ds.Close)
 	config.Directories = []string{ds.URL}
 	p := New(config, map[string]http.Handler{"": archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	p.setPolicies(media.PlaybackPolicies{Version: 1}) // everything is public
 	front := httptest.NewUnstartedServer(p)
 	front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	front.Start()

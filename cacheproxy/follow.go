@@ -174,6 +174,7 @@ func (f *follower) handle(e streamEvent) error {
 		}
 		f.last = id
 		p.locator.forgetAll()
+		p.feed.changed()
 		p.setTrust(true, true)
 		p.logger.Log(context.Background(), level, "events of the directory are followed anew", "id", id)
 		return nil
@@ -203,13 +204,17 @@ func (p *Proxy) apply(e media.Event) {
 	kind := e.Type
 	switch e.Type {
 	case media.EventLive, media.EventInterrupted, media.EventEnded, media.EventArchived, media.EventFailed,
-		media.EventDeleted:
+		media.EventDeleted, media.EventPlayback:
 	default:
 		kind = "other"
 	}
 	p.metrics.events.WithLabelValues(kind).Inc()
 	if !e.Time.IsZero() {
 		p.metrics.eventLag.Observe(max(0, time.Since(e.Time).Seconds()))
+	}
+	if e.Type == media.EventPlayback {
+		p.feed.changed()
+		return
 	}
 	id, err := media.ParseRecordingID(string(e.Recording))
 	if err != nil || media.CheckPublisherName(e.Publisher) != nil || media.CheckStreamName(e.Stream) != nil {

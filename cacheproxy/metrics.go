@@ -1,10 +1,14 @@
 package cacheproxy
 
 import (
+	"math"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/oxbow-video/oxbow/internal/playback"
 )
 
 // result is how a request was answered.
@@ -39,6 +43,9 @@ type metrics struct {
 	events                      *prometheus.CounterVec
 	eventLag                    prometheus.Histogram
 	eventResets, evictions      prometheus.Counter
+
+	refusals                       map[string]prometheus.Counter
+	verifications, unknownPolicies prometheus.Counter
 
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -82,6 +89,7 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		Name: "oxbow_cacheproxy_waiters", Help: "Requests that wait for or read from a fetch under way.",
 	})
 	m.addEvents(factory, p)
+	m.addPlayback(factory, p)
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
 	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })
@@ -134,4 +142,40 @@ func (m *metrics) addEvents(factory promauto.Factory, p *Proxy) {
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_tombstones", Help: "Deleted recordings that are remembered.",
 	}, func() float64 { return float64(p.gone.len()) })
+}
+
+func (m *metrics) addPlayback(factory promauto.Factory, p *Proxy) {
+	refusals := factory.NewCounterVec(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_playback_refusals_total",
+		Help: "Requests for what is signed that were not let in, by what was wrong with their tokens.",
+	}, []string{"reason"})
+	m.refusals = make(map[string]prometheus.Counter)
+	for _, reason := range playback.Reasons() {
+		m.refusals[reason] = refusals.WithLabelValues(reason)
+	}
+	m.verifications = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_playback_verifications_total",
+		Help: "Playback tokens that were verified; those of the other requests were remembered.",
+	})
+	m.unknownPolicies = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_playback_unknown_total",
+		Help: "Requests that were answered 503 because no directory has told yet who may watch.",
+	})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "oxbow_cacheproxy_playback_tokens", Help: "Playback tokens that are remembered.",
+	}, func() float64 {
+		if known := p.policies.Load(); known != nil {
+			return float64(known.verdicts.len())
+		}
+		return 0
+	})
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "oxbow_cacheproxy_playback_policies_age_seconds",
+		Help: "Time since the catalog has said last who may watch; infinite before the first time.",
+	}, func() float64 {
+		if at := p.feed.confirmed.Load(); at != 0 {
+			return max(0, time.Since(time.Unix(0, at)).Seconds())
+		}
+		return math.Inf(1)
+	})
 }

@@ -30,6 +30,8 @@ type Proxy struct {
 	flights   flights
 	locator   *locator
 	trust     atomic.Pointer[trust]
+	policies  atomic.Pointer[policies] // nil until the directory told
+	feed      *policyFeed
 	gone      *tombstones
 	transport http.RoundTripper
 	archives  *archives
@@ -55,6 +57,7 @@ func New(
 		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights},
 		transport: config.Transport,
 		gone:      newTombstones(),
+		feed:      newPolicyFeed(),
 		archives:  newArchives(stores, logger),
 		resting:   resting{until: make(map[string]time.Time)},
 		unzip:     unzipper{max: config.MaxPlaylistBytes},
@@ -112,7 +115,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.metrics.requests[resultError].Inc()
 		return
 	}
-	res, err := p.serve(w, r)
+	w, v, err := p.admit(w, r)
+	res := resultError
+	if err == nil {
+		res, err = p.serve(w, r, v)
+	}
 	if err != nil {
 		if r.Context().Err() != nil {
 			return // nobody is there to be told
@@ -134,16 +141,16 @@ func (p *Proxy) preflight(w http.ResponseWriter) {
 }
 
 // serve answers a GET or HEAD. An error means that nothing was sent yet.
-func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, v visit) (result, error) {
 	if r.URL.RawPath != "" {
 		// Escapes that the path did not need: an encoded slash or dot would be another name for a thing.
 		return resultError, media.ErrNotFound
 	}
-	k := mediaKey(r.URL.Path)
+	k := mediaKey(v.path)
 	text, directed := textPath(k.path)
-	if text && r.URL.RawQuery != "" {
+	if text && v.query != "" {
 		over := func(l list) bool { return p.fronts.ended(l, time.Now()) }
-		if err := k.readQuery(r.URL.RawQuery, directed, over); err != nil {
+		if err := k.readQuery(v.query, directed, over); err != nil {
 			if _, unknown := parseRoute(k.path); unknown != nil {
 				err = unknown
 			}
@@ -156,7 +163,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	now := time.Now()
 	o, vouched, res := p.look(k, now)
 	if res == resultHit && p.trust.Load().holds(vouched, now) {
-		return res, p.respond(w, r, found{object: o}, now)
+		return res, p.answer(w, r, v, found{object: o}, now)
 	}
 	// The path is a piece of the request's header; what keeps it must not keep that.
 	k.path = strings.Clone(k.path)
@@ -171,7 +178,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 	}
 	switch {
 	case res == resultHit:
-		return res, p.respond(w, r, found{object: o}, now)
+		return res, p.answer(w, r, v, found{object: o}, now)
 	case p.gone.has(rt.recording, now):
 		return resultError, media.ErrGone
 	case rt.sliding && k.clip != (hls.Clip{}):
@@ -179,18 +186,18 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) (result, error) {
 			media.ErrInvalid)
 	case res == resultStale:
 		p.refresh(r.Context(), rt, k)
-		return res, p.respond(w, r, found{object: o, result: res}, now)
+		return res, p.answer(w, r, v, found{object: o, result: res}, now)
 	case rt.kind == kindDownload:
-		if k.clip, err = hls.ParseClip(r.URL.RawQuery); err != nil {
+		if k.clip, err = hls.ParseClip(v.query); err != nil {
 			return resultError, err
 		}
 		return resultPass, p.pass(w, r, rt, k)
 	}
-	return p.serveMiss(w, r, rt, k)
+	return p.serveMiss(w, r, v, rt, k)
 }
 
 // serveMiss answers out of a flight.
-func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, rt route, k key) (result, error) {
+func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, v visit, rt route, k key) (result, error) {
 	for again := true; ; again = false {
 		f, err := p.find(r.Context(), rt, k)
 		if err != nil {
@@ -210,7 +217,7 @@ func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, rt route, k ke
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:
 			defer p.leave(f)
-			return f.result, p.respond(w, r, f, time.Now())
+			return f.result, p.answer(w, r, v, f, time.Now())
 		}
 		p.leave(f)
 	}

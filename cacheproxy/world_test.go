@@ -170,6 +170,7 @@ func newWorld(t testing.TB, config Config) *world {
 	}
 	config.Transport = w.net
 	w.Proxy = New(config, map[string]http.Handler{"": w.archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	w.setPolicies(media.PlaybackPolicies{Version: 1}) // everything is public
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {
 			t.Error(err)

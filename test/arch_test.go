@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
-		"internal/webhook",
+		"internal/webhook", "internal/playback",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry": {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/control":  {"internal/media"},
+	"internal/playback": {"internal/media", "github.com/golang-jwt/jwt/v5"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",
@@ -62,9 +63,9 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
-	"cacheproxy": {"internal/media", "internal/hls", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
+	"cacheproxy": {"internal/media", "internal/hls", "internal/playback", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
 	"api": {
-		"internal/media", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
+		"internal/media", "internal/playback", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
 	"test":             {},
 	"test/bench":       {},

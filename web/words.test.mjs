@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { leadsTo } from './src/listing.js';
+import { prefix, renewed } from './src/pass.js';
 import { ago, behind, clock, fate, refusal, size, troubles } from './src/words.js';
 
 test('a length of time reads like a clock', () => {
@@ -48,6 +49,7 @@ test('a refusal says what to expect', () => {
   for (const status of [0, 404, 429, 500, 503]) assert.ok(refusal(status).again, String(status));
   for (const status of [400, 401, 403, 410]) assert.ok(!refusal(status).again, String(status));
   assert.match(refusal(410).text, /deleted/);
+  assert.match(refusal(403).text, /playback token/);
 });
 
 test('a playlist tells its recording and whether that is live', () => {
@@ -58,4 +60,14 @@ test('a playlist tells its recording and whether that is live', () => {
   assert.deepEqual(leadsTo(playlist('live/video.m3u8')), { recording: '', live: true });
   assert.deepEqual(leadsTo(playlist('video.m3u8')), { recording: '', live: false });
   assert.deepEqual(leadsTo('<html>'), { recording: '', live: false });
+});
+
+test('a playback token is put in front of a path, and renewed in a URL', () => {
+  const known = new Map([['acme', { token: 'new.a.b' }]]);
+  assert.equal(prefix('acme', known), '/t/new.a.b');
+  assert.equal(prefix('beta', known), '');
+  const url = (token, publisher) => `https://edge.example/t/${token}/${publisher}/show/live/video.m3u8?_HLS_msn=1`;
+  assert.equal(renewed(url('old.a.b', 'acme'), known), url('new.a.b', 'acme'));
+  assert.equal(renewed(url('old.a.b', 'beta'), known), url('old.a.b', 'beta'));
+  assert.equal(renewed('https://edge.example/acme/t/index.m3u8', known), 'https://edge.example/acme/t/index.m3u8');
 });

@@ -14,7 +14,8 @@ import (
 
 // edgeFlags are what an edge has beside its port.
 type edgeFlags struct {
-	CacheSize byteSize `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
+	TrustedProxies addressPrefixes `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies in front of the edge: what they say in X-Forwarded-For is believed, for playback tokens that are bound to an address (default: none)."`
+	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
 }
 
 // edgeCommand is `oxbow edge`.
@@ -47,8 +48,15 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 		n.lookAtDirectory(ctx, base)
 	}
 	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
-	n.ready.Store(true)
-	n.logger.Info("edge is up", "http", public.Addr().String(), "directory", []string(c.Directory))
+	// Before it knows who may watch it lets nobody in: no balancer should send viewers to it.
+	n.services.add(ctx, "readiness", func(ctx context.Context) error {
+		if edge.AwaitPlayback(ctx) == nil {
+			n.ready.Store(true)
+			n.logger.Info("edge is up", "http", public.Addr().String(), "directory", []string(c.Directory))
+		}
+		<-ctx.Done()
+		return nil
+	})
 	return n.services.wait(ctx)
 }
 
@@ -72,11 +80,14 @@ func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlag
 			n.logger, prometheus.WrapRegistererWith(labels, n.metrics))
 	}
 	edge = cacheproxy.New(
-		cacheproxy.Config{Directories: directory, MaxBytes: int64(flags.CacheSize)}, stores, n.logger, n.metrics)
+		cacheproxy.Config{
+			Directories: directory, MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
+		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()
 		return edge.Close()
 	})
 	n.services.add(ctx, "events", edge.Follow)
+	n.services.add(ctx, "playback policies", edge.FollowPlayback)
 	return edge
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +31,7 @@ type eventDirectory struct {
 func newEventDirectory(t *testing.T, r registry.Registry, db *catalog.DB, node string) *eventDirectory {
 	t.Helper()
 	server := api.New(api.Config{}, api.Deps{
-		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Sources: db, EventLog: r,
+		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Sources: db, EventLog: r, Playback: db,
 		Nodes: func(context.Context) ([]media.Node, error) {
 			return []media.Node{{ID: "node", Role: media.RoleIngest, Cluster: media.DefaultCluster, URL: node}}, nil
 		},
@@ -90,15 +91,19 @@ func TestEdgeFollowsTheDirectory(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- edge.Follow(ctx) }()
+	go func() { done <- edge.FollowPlayback(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
+		if err := errors.Join(<-done, <-done); err != nil {
 			t.Error(err)
 		}
 		if err := edge.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	if err := edge.AwaitPlayback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	gauge := func(name string) float64 {
 		families, err := metrics.Gather()
 		if err != nil {

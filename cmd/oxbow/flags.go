@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -113,6 +114,22 @@ func parseBaseURL(text string) (string, error) {
 		return "", err
 	}
 	return strings.TrimSuffix(text, "/"), nil
+}
+
+// addressPrefixes is a flag's list of addresses and prefixes.
+type addressPrefixes []netip.Prefix
+
+// UnmarshalText reads the list.
+func (p *addressPrefixes) UnmarshalText(text []byte) error {
+	*p = nil
+	for item := range strings.SplitSeq(string(text), ",") {
+		prefix, err := media.ParseViewerIP(strings.TrimSpace(item))
+		if err != nil {
+			return err
+		}
+		*p = append(*p, prefix)
+	}
+	return nil
 }
 
 // playbackURL is a flag's base URL; a path would be lost on a content security policy.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -110,6 +111,7 @@ func TestPublicPaths(t *testing.T) {
 		"/": "api", "/v1/recordings": "api", "/watch/acme/show": "api", "/favicon.ico": "api",
 		"/open/1": "tunnel", "/send/a/1": "tunnel", "/idle/a/1": "tunnel", "/close/a/1": "tunnel", "/fcs/ident2": "tunnel",
 		"/acme/show/index.m3u8": "edge", "/opened/show/index.m3u8": "edge",
+		"/t/token/acme/show/index.m3u8": "edge", "/t/": "api", "/t": "api", "/tv/show/index.m3u8": "edge",
 	} {
 		w := httptest.NewRecorder()
 		public.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
@@ -232,6 +234,19 @@ func TestAPIFlags(t *testing.T) {
 		var o apiOrigins
 		if err := o.UnmarshalText([]byte(text)); (err == nil) != (want > 0) || err == nil && len(o) != want {
 			t.Errorf("--api-origins=%s is %v, %v", text, o, err)
+		}
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	cli, err := parse(t, "serve", "--trusted-proxies", "10.0.0.0/8, ::ffff:192.0.2.1,2001:db8::1")
+	want := "[10.0.0.0/8 192.0.2.1/32 2001:db8::1/128]"
+	if got := fmt.Sprint(cli.Serve.TrustedProxies); err != nil || got != want {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+	for _, bad := range []string{"10.0.0.0/33", "proxy.example", "10.0.0.0/8,", "fe80::1%eth0"} {
+		if _, err := parse(t, "serve", "--trusted-proxies", bad); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(c
 }
 
 // publicHandler is the one port that everybody sees: the tunnel's, the API's and the page's paths by their reserved
-// first element, all else to the edge.
+// first element, all else to the edge, and what has a playback token in front of it (/t/) too.
 func publicHandler(api, tunnel, edge http.Handler) http.Handler {
 	reserved := media.ReservedNames()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func publicHandler(api, tunnel, edge http.Handler) http.Handler {
 			return
 		}
 		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		if rest == "" || slices.Contains(reserved, first) {
+		if playsWithToken := first == "t" && rest != ""; !playsWithToken && (rest == "" || slices.Contains(reserved, first)) {
 			api.ServeHTTP(w, r)
 			return
 		}

@@ -118,6 +118,9 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}
 		n.services.add(ctx, "demo publisher", func(ctx context.Context) error { return demo(ctx, target) })
 	}
+	if came, err := n.services.await(ctx, edge.AwaitPlayback); !came {
+		return err
+	}
 	n.ready.Store(true)
 	at := printed{
 		public: public.Addr(), rtmp: doors.rtmp.Addr(), srt: doors.srt.Addr(), srtEncrypted: f.SRTPassphrase != "",

@@ -59,6 +59,21 @@ func (s *services) wait(ctx context.Context) error {
 	}
 }
 
+// await blocks until something that the services bring about is there, as a nil of until says. Before that ctx may end,
+// or a service fail: it gives the failure.
+func (s *services) await(ctx context.Context, until func(context.Context) error) (came bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	there := make(chan error, 1)
+	go func() { there <- until(ctx) }()
+	select {
+	case err := <-there:
+		return err == nil, nil
+	case err := <-s.failed:
+		return false, err
+	}
+}
+
 // stopPatience is how long a service may take to stop: more than those that bound it themselves do, who are the
 // packager with its storage and the servers with their requests.
 const stopPatience = 10 * time.Second

@@ -39,6 +39,8 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"tokens have scopes, a publisher and an end", s.testTokenRecords},
 		{"tokens that break a rule are refused", s.testTokenRefusals},
 		{"the audit log is paged, filtered and pruned", s.testAudit},
+		{"playback keys are a publisher's own", s.testPlaybackKeys},
+		{"playback policies are told with every change", s.testPlaybackPolicies},
 		{"one of several processes makes the first token", s.testFirstTokenRace},
 		{"a recording is saved and read back whole", s.testSaveRoundTrip},
 		{"late and repeated saves", s.testSaveOrder},

@@ -57,6 +57,8 @@
 //  24. What an event is to be sent to is enqueued in the transaction that logs it. Of a webhook and subject one
 //     delivery is claimed at a time, the oldest; who adds to a queue and who settles its claim both lock its row, so
 //     that none is left behind. Whoever writes to several queues holds the counter, or passes over locked rows.
+//  25. Whatever changes who may watch, a policy or a playback key, counts playback_version up in its transaction: who
+//     knows the version knows all. That counter is locked after the publisher, and before the events' one.
 //
 // Why READ COMMITTED is enough on PostgreSQL, statement by statement:
 //

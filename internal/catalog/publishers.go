@@ -39,6 +39,9 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 		if err != nil {
 			return err
 		}
+		if err := savePlayback(ctx, tx, media.StreamPath{Publisher: p.Name}, p.Settings.Playback); err != nil {
+			return err
+		}
 		if !bounding(p.Settings) {
 			return nil
 		}
@@ -123,8 +126,10 @@ func (db *DB) updatePublisher(
 	if err := applySettings(ctx, tx, p); err != nil {
 		return p, err
 	}
-	_, err = judgeIn(ctx, tx, p, p.UpdatedAt, judgeAll)
-	return p, err
+	if _, err = judgeIn(ctx, tx, p, p.UpdatedAt, judgeAll); err != nil {
+		return p, err
+	}
+	return p, savePlayback(ctx, tx, media.StreamPath{Publisher: name}, p.Settings.Playback)
 }
 
 // DeletePublisher removes a publisher that has neither streams nor recordings; else media.ErrConflict says what it has.
@@ -155,6 +160,9 @@ func (db *DB) DeletePublisher(ctx context.Context, name string, revisions ...int
 			return err
 		}
 		if _, err := changed(ctx, tx, `DELETE FROM webhooks WHERE publisher = $1`, name); err != nil {
+			return err
+		}
+		if err := removePlayback(ctx, tx, name); err != nil {
 			return err
 		}
 		_, err = changed(ctx, tx, `DELETE FROM publishers WHERE name = $1`, name)

@@ -61,6 +61,9 @@ func (db *DB) CreateStream(ctx context.Context, path media.StreamPath, overrides
 		if err != nil {
 			return err
 		}
+		if err := savePlayback(ctx, tx, path, overrides.Playback); err != nil {
+			return err
+		}
 		return saveBounds(ctx, tx, path, overrides)
 	})
 	if err != nil {
@@ -170,8 +173,10 @@ func (db *DB) updateStream(
 	if err := setDues(ctx, tx, path, s.Settings); err != nil {
 		return s, err
 	}
-	_, err = judgeIn(ctx, tx, p, s.UpdatedAt, judgeAll)
-	return s, err
+	if _, err = judgeIn(ctx, tx, p, s.UpdatedAt, judgeAll); err != nil {
+		return s, err
+	}
+	return s, savePlayback(ctx, tx, path, s.Overrides.Playback)
 }
 
 // SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next
@@ -205,6 +210,9 @@ func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath, revisions
 			return err
 		}
 		if err := removeBounds(ctx, tx, path); err != nil {
+			return err
+		}
+		if err := savePlayback(ctx, tx, path, nil); err != nil {
 			return err
 		}
 		_, err = changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,

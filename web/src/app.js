@@ -1,6 +1,7 @@
 // The page: what the path asks for, the lists, and the player between them.
 import { Player } from './player.js';
 import { Unauthorized, list, token } from './listing.js';
+import { forget, obtain, prefix, renew } from './pass.js';
 import { ago, behind, clock, fate, plain, size, troubles } from './words.js';
 
 const pollLists = 3000; // ms
@@ -27,16 +28,22 @@ function path({ publisher, stream, recording }) {
   return [publisher, stream, recording].filter(Boolean).join('/');
 }
 
+// The path of a thing at the edge, with what opens it.
+function under(item) {
+  return `${prefix(item.publisher)}/${path(item)}`;
+}
+
 function choose(item, start) {
   chosen = { publisher: item.publisher, stream: item.stream, recording: item.recording };
-  const url = `${base}/${path(chosen)}/index.m3u8`;
+  const wanted = chosen;
+  const address = () => new URL(`${base}${under(wanted)}/index.m3u8`, location.href).href;
   $('title').textContent = `${chosen.publisher}/${chosen.stream}`;
   document.title = `${chosen.publisher}/${chosen.stream} · Oxbow`;
-  $('playlist').href = url;
+  $('playlist').href = address();
   $('playlist').hidden = false;
   $('alone').href = `/watch/${path(chosen)}`;
   $('alone').hidden = alone;
-  player.open({ url: new URL(url, location.href).href, follow: !chosen.recording, start });
+  player.open({ address, admit: () => obtain(wanted.publisher), follow: !chosen.recording, start });
   renderLists();
 }
 
@@ -61,9 +68,10 @@ function render(state) {
   $('rewind').hidden = !back;
   if (back) $('rewind').href = `/watch/${path({ ...chosen, recording: player.recording })}?from=start`;
   const recording = chosen?.recording ?? player.recording;
+  if (chosen) $('playlist').href = `${base}${under(chosen)}/index.m3u8`;
   const whole = recording && !live && ['playing', 'paused', 'waiting', 'over'].includes(phase);
   $('download').hidden = !whole;
-  if (whole) $('download').href = `${base}/${path({ ...chosen, recording })}/recording.mp4`;
+  if (whole) $('download').href = `${base}${under({ ...chosen, recording })}/recording.mp4`;
   $('unmute').hidden = !($('video').muted && phase === 'playing');
 }
 
@@ -71,7 +79,7 @@ function render(state) {
 // and that of what has ended is there or it is not.
 function picture(img, row) {
   const live = ['live', 'interrupted'].includes(row.state);
-  const url = `${base}/${path(row)}/thumbnail.jpg`
+  const url = `${base}${under(row)}/thumbnail.jpg`
     + (live || row.state === 'ended' ? `?at=${Math.floor(Date.now() / pollPictures)}` : '');
   if (img.getAttribute('src') === url) return;
   img.setAttribute('src', url);
@@ -118,7 +126,7 @@ function fill(ul, rows, make, describe) {
     if (a.lastChild.textContent !== describe(row)) a.lastChild.textContent = describe(row);
     show(a.nextSibling, plain(row.error));
     a.nextSibling.title = row.error;
-    if (row.ended) li.lastChild.href = `${base}/${path(row)}/recording.mp4`;
+    if (row.ended) li.lastChild.href = `${base}${under(row)}/recording.mp4`;
     li.dataset.state = row.state;
     if (chosen && path(chosen) === key) a.setAttribute('aria-current', 'true');
     else a.removeAttribute('aria-current');
@@ -182,12 +190,15 @@ function wire() {
   $('token-form').addEventListener('submit', (event) => {
     event.preventDefault();
     token.value = $('token').value.trim();
+    forget();
     $('token').value = '';
     note(token.value ? 'The token is used.' : 'No token is used.');
     refresh();
+    if (chosen && player.state.phase === 'failed') choose(chosen); // it may be what was missing
   });
   $('token-forget').addEventListener('click', () => {
     token.value = '';
+    forget();
     note('The token is forgotten.');
     refresh();
   });
@@ -215,6 +226,7 @@ async function main() {
       else show($('curtain'), 'Nothing is live. The first show plays as soon as it begins.');
     }
     await new Promise((resolve) => setTimeout(resolve, pollLists));
+    renew();
     if (!document.hidden) await refresh();
   }
 }

@@ -2,6 +2,7 @@
 // next, and what fails is opened again, ever more slowly.
 import Hls from './hls.min.mjs';
 import { probe } from './listing.js';
+import { renewed } from './pass.js';
 import { refusal } from './words.js';
 
 const pollOff = 3000; // ms between looks for the next show
@@ -46,7 +47,11 @@ export class Player {
     this.change(next);
   }
 
-  /** Plays {url, follow, start}: follow the stream from show to show; start is a position in seconds, default live. */
+  /**
+   * Plays {address, admit, follow, start}: address gives the URL; admit, called when that is refused, gets what opens it
+   * and gives what is missing, if anything. Follow the stream from show to show; start is a position in seconds, default
+   * live.
+   */
   open(target) {
     this.close();
     this.target = target;
@@ -75,7 +80,16 @@ export class Player {
   }
 
   async attempt(opening) {
-    const found = await probe(this.target.url);
+    let found = await probe(this.target.address());
+    if (found.status === 403 && opening === this.opening) {
+      const missing = await this.target.admit();
+      if (opening !== this.opening) return;
+      if (missing) {
+        this.set({ phase: 'failed', live: false, latency: null, message: missing });
+        return;
+      }
+      found = await probe(this.target.address());
+    }
     if (opening !== this.opening) return;
     if (found.status !== 200) {
       const { text, again } = refusal(found.status);
@@ -96,18 +110,21 @@ export class Player {
       backBufferLength: 60,
       maxLiveSyncPlaybackRate: 1.1, // what a stall lost is made up for unnoticed
       startPosition: this.target.start ?? -1,
+      xhrSetup: (xhr, url) => { // the playlists' URIs go on from the token that they were asked for with
+        if (renewed(url) !== url) xhr.open('GET', renewed(url), true);
+      },
     });
     this.hls = hls;
     this.recovered = 0;
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.play());
     hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => this.updated(details));
     hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) this.failed(data); });
-    hls.loadSource(this.target.url);
+    hls.loadSource(this.target.address());
     hls.attachMedia(this.video);
   }
 
   playNative() {
-    this.video.src = this.target.url;
+    this.video.src = this.target.address();
     if (this.target.start !== undefined) this.video.currentTime = this.target.start;
     this.play();
   }
@@ -149,7 +166,8 @@ export class Player {
       return;
     }
     const status = response?.code ?? 0;
-    const said = type === Hls.ErrorTypes.NETWORK_ERROR ? refusal(status)
+    const said = status === 403 ? { text: 'Asking for access again…', again: true }
+      : type === Hls.ErrorTypes.NETWORK_ERROR ? refusal(status)
       : { text: `The player stumbled (${details}). Trying again…`, again: true };
     // What is in the buffer still plays: only when it has run out is the stream opened again.
     if (said.again && this.ahead > 0.5 && !this.video.paused) {
@@ -199,7 +217,7 @@ export class Player {
     clearTimeout(this.timer);
     this.timer = setTimeout(async () => {
       if (this.state.phase === 'over') {
-        const found = await probe(this.target.url);
+        const found = await probe(this.target.address());
         if (opening !== this.opening) return;
         if (!found.live || found.recording === this.recording) { // a cache may say for a while that it is live
           this.later(pollOff);
@@ -248,7 +266,7 @@ export class Player {
   async look() {
     const opening = this.opening;
     this.sinceLook = 0;
-    const found = await probe(this.target.url);
+    const found = await probe(this.target.address());
     if (opening !== this.opening || this.state.live) return;
     this.set({ next: Boolean(found.live && found.recording !== this.recording) });
   }

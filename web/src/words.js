@@ -59,7 +59,10 @@ export function refusal(status) {
   switch (status) {
     case 0: return { text: 'The server can not be reached. Trying again…', again: true };
     case 401:
-    case 403: return { text: 'This stream is not open to everybody.', again: false };
+    case 403: return {
+      text: 'This stream is played with a playback token only. Give the admin token on the start page, or open a link that has one.',
+      again: false,
+    };
     case 404: return { text: 'Nothing here yet. It plays as soon as somebody publishes.', again: true };
     case 410: return { text: 'This recording was deleted.', again: false };
     case 429: return { text: 'The server has too much to do. Trying again…', again: true };

@@ -1,0 +1,159 @@
+package cacheproxy
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/playback"
+)
+
+// errNoPolicies: nobody has told yet who may watch what, so nobody is let in.
+var errNoPolicies = errors.New("this edge does not know yet who may watch: try again in a moment")
+
+// policies is who may watch what, as the directory told it, with the tokens that were verified by it. It is replaced,
+// never modified, and what was remembered of tokens goes with it: a revoked key is good for nothing from then on.
+type policies struct {
+	version int64
+	// guards has the publishers of which anything is signed; all others are public.
+	guards   map[string]*guard
+	verdicts *verdicts
+}
+
+// guard is one publisher's policy.
+type guard struct {
+	publisher string
+	signed    bool            // what holds for streams that are not in streams
+	streams   map[string]bool // those that differ
+	verifier  *playback.Verifier
+}
+
+func newPolicies(told media.PlaybackPolicies) *policies {
+	p := &policies{version: told.Version, guards: make(map[string]*guard, len(told.Publishers)), verdicts: newVerdicts()}
+	for name, of := range told.Publishers {
+		// A policy that we do not know is not one that lets everybody in.
+		g := &guard{publisher: name, signed: of.Playback != media.PlaybackPublic, streams: make(map[string]bool)}
+		for stream, policy := range of.Streams {
+			g.streams[stream] = policy != media.PlaybackPublic
+		}
+		g.verifier = playback.NewVerifier(name, of.Keys)
+		p.guards[name] = g
+	}
+	return p
+}
+
+// guarding gives who lets viewers in to a path, or nil if everybody may see it. It is called for every request.
+func (p *policies) guarding(path string) *guard {
+	if len(p.guards) == 0 {
+		return nil
+	}
+	publisher, rest := element(path)
+	g, ok := p.guards[publisher]
+	if !ok {
+		return nil
+	}
+	stream, _ := element(rest)
+	if signed, differs := g.streams[stream]; differs {
+		if !signed {
+			return nil
+		}
+		return g
+	}
+	if !g.signed {
+		return nil
+	}
+	return g
+}
+
+// element cuts the first element off a path that begins with a slash. The rest begins with one too, or is empty.
+func element(path string) (first, rest string) {
+	path = strings.TrimPrefix(path, "/")
+	if at := strings.IndexByte(path, '/'); at >= 0 {
+		return path[:at], path[at:]
+	}
+	return path, ""
+}
+
+// visit is what of a request says what it asks for: without a token.
+type visit struct {
+	path, query string
+	// token is put into the URIs of a multivariant playlist; empty leaves them as they are.
+	token string
+}
+
+// admit finds out what a request asks for, and lets it in or not: the error is a *playback.RefusalError or
+// errNoPolicies. The writer is the one to answer with. Public streams take no notice of tokens, good or bad.
+func (p *Proxy) admit(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, visit, error) {
+	v := visit{path: r.URL.Path, query: r.URL.RawQuery}
+	token, inQuery := "", false
+	if strings.HasPrefix(v.path, tokenPrefix) {
+		token, v.path = cutPathToken(v.path)
+	}
+	if v.query != "" && strings.Contains(v.query, tokenField) {
+		var other string
+		if other, v.query = cutQueryToken(v.query); token == "" {
+			token, inQuery = other, true
+		}
+	}
+	known := p.policies.Load()
+	if known == nil {
+		p.metrics.unknownPolicies.Inc()
+		return w, v, errNoPolicies
+	}
+	g := known.guarding(v.path)
+	if g == nil {
+		return w, v, nil
+	}
+	signed := &signedWriter{ResponseWriter: w}
+	grant, err := p.grant(known, g, token)
+	if err == nil {
+		signed.byOrigin = grant.ByOrigin()
+		err = p.covers(grant, r, v.path)
+	}
+	if err != nil {
+		var refused *playback.RefusalError
+		if errors.As(err, &refused) {
+			p.metrics.refusals[refused.Reason].Inc()
+		}
+		return signed, v, err
+	}
+	if inQuery && strings.HasSuffix(v.path, "/index.m3u8") {
+		v.token = token
+	}
+	return signed, v, nil
+}
+
+// grant gives what a token allows, out of memory if it was verified before.
+func (p *Proxy) grant(known *policies, g *guard, token string) (*playback.Grant, error) {
+	switch {
+	case token == "":
+		return nil, playback.Missing()
+	case len(token) > playback.MaxToken: // it is not looked at, nor remembered
+		return g.verifier.Verify(token)
+	}
+	now := time.Now()
+	key := verdictKey(g.publisher, token)
+	if grant, err := known.verdicts.get(key, now); grant != nil || err != nil {
+		return grant, err
+	}
+	p.metrics.verifications.Inc()
+	grant, err := g.verifier.Verify(token)
+	known.verdicts.put(key, grant, err, now)
+	return grant, err
+}
+
+// covers is nil when the grant covers the request.
+func (p *Proxy) covers(grant *playback.Grant, r *http.Request, path string) error {
+	_, path = element(path)
+	stream, path := element(path)
+	recording, rest := element(path)
+	if rest == "" { // a file of the stream
+		recording = ""
+	}
+	return grant.Admit(playback.Request{
+		Stream: stream, Recording: recording,
+		Client: p.config.viewer(r), Origin: originOf(r),
+	}, time.Now())
+}
