@@ -97,7 +97,10 @@ func outboxRows() map[string]func(w *world) []request {
 		"delete-webhook":  func(w *world) []request { return []request{one(w)} },
 		"list-deliveries": func(w *world) []request { return []request{one(w)} },
 		"replay-events": func(w *world) []request {
-			return []request{one(w).send(map[string]any{"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"})}
+			body := webhook(w, "http://127.0.0.1:9/")
+			body["enabled"] = true
+			return []request{on("webhook", w.made("/v1/webhooks", "id", body)).send(
+				map[string]any{"since": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"})}
 		},
 		"test-webhook": func(w *world) []request { return []request{one(w)} },
 	}

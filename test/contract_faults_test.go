@@ -231,7 +231,11 @@ func valueFaults(schema *openapi3.Schema, value any) (list []wrongValue) {
 		list = append(list, objectFaults(schema, object)...)
 	case schema.Items != nil:
 		for _, f := range valueFaults(schema.Items.Value, nil) {
-			list = append(list, wrongValue{"[0]" + f.what, "[0]" + f.location, f.odd, []any{f.value}})
+			location := "[0]" + f.location
+			if f.odd { // what the document allows may be refused as a whole
+				location = ""
+			}
+			list = append(list, wrongValue{"[0]" + f.what, location, f.odd, []any{f.value}})
 		}
 	}
 	return list
