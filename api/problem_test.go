@@ -83,7 +83,7 @@ func TestErrorsNameTheFieldAtFault(t *testing.T) {
 			"body.expires_at", "to come"},
 		{"key that expires some day", "POST", stream + "/keys", `{"expires_at":"some day"}`, 422, "body.expires_at", "date"},
 		{"rotation of no key", "POST", stream + "/keys/x/rotate", ``, 404, "path.id", "not found"},
-		{"rotation of no stream", "POST", one + "/streams/none/keys/x/rotate", ``, 404, "path.id", "not found"},
+		{"rotation of no stream", "POST", one + "/streams/none/keys/x/rotate", ``, 404, "path.stream", "not found"},
 		{"grace too long", "POST", stream + "/keys/x/rotate", `{"grace":"721h"}`, 422, "body.grace", "720h"},
 		{"grace of other form", "POST", stream + "/keys/x/rotate", `{"grace":60}`, 422, "body.grace", "90s"},
 		{"null grace", "POST", stream + "/keys/x/rotate", `{"grace":null}`, 422, "body.grace", "leave it out"},

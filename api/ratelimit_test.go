@@ -58,6 +58,7 @@ func TestOneAddressIsWrongSoOften(t *testing.T) {
 	if _, err := f.db.ReplaceToken(t.Context(), "test", token+"-new"); err != nil {
 		t.Fatal(err)
 	}
+	f.known = newKnownTokens()               // as if tokenAge had passed
 	f.must(401, "GET", "/v1/publishers", "") // known no more
 	f.must(429, "GET", "/v1/publishers", "")
 	now = now.Add(time.Second)

@@ -79,7 +79,7 @@ func TestTokensThatCanNotBe(t *testing.T) {
 	f := newFixture(t, nil)
 	f.must(201, "POST", "/v1/publishers", `{"name":"acme"}`)
 	for _, c := range []struct{ body, location, says string }{
-		{`{}`, "body", "scopes"},
+		{`{}`, "body.scopes", "missing"},
 		{`{"scopes":[]}`, "body.scopes", "1"},
 		{`{"scopes":["root"]}`, "body.scopes[0]", "admin"},
 		{`{"scopes":["read","read"]}`, "body.scopes", "twice"},

@@ -143,7 +143,7 @@ func TestWebhookRefusalsNameTheField(t *testing.T) {
 		method, target, body string
 		field                string
 	}{
-		{422, "POST", "/v1/webhooks", `{}`, "body"},
+		{422, "POST", "/v1/webhooks", `{}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"ftp://x"}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"https://u:p@x"}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"https://x","events":["recording.began"]}`, "body.events"},
