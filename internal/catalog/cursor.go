@@ -27,8 +27,8 @@ func newCursor(version string, value int64, rest ...string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strings.Join(fields, ".")))
 }
 
-// openCursor reads a cursor of that version with as many further fields, in the one spelling that newCursor gives; their
-// content is for the caller to check. Others are errCursor.
+// openCursor reads a cursor of that version with as many further fields, in the one spelling that newCursor gives. What
+// the fields hold is for the caller to check. Others are errCursor.
 func openCursor(cursor, version string, rest int) (value int64, fields []string, err error) {
 	if len(cursor) > maxCursor {
 		return 0, nil, errCursor
@@ -49,7 +49,9 @@ func openCursor(cursor, version string, rest int) (value int64, fields []string,
 }
 
 // openRecordingCursor is openCursor where the last field is a recording's id.
-func openRecordingCursor(cursor, version string, rest int) (value int64, fields []string, id media.RecordingID, err error) {
+func openRecordingCursor(cursor, version string, rest int) (
+	value int64, fields []string, id media.RecordingID, err error,
+) {
 	value, fields, err = openCursor(cursor, version, rest)
 	if err == nil {
 		if id, err = media.ParseRecordingID(fields[rest-1]); err != nil {
