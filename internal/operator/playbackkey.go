@@ -28,7 +28,7 @@ type ListPlaybackKeys struct {
 func (l *ListPlaybackKeys) Run(c *Call) error {
 	return c.list(place("/v1/publishers/", l.Publisher, "/playback-keys"), nil, l.Paging, table{
 		columns: []string{
-			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "SIGNS HERE=signs",
+			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=~created_at", "EXPIRES=~expires_at", "SIGNS HERE=signs",
 		},
 		id: by("kid"), whole: true,
 	})
