@@ -100,7 +100,8 @@ func plain(kind media.SettingKind, text string) string {
 	return text
 }
 
-// plainCount writes a whole number with a unit of bytes or bits, like 20GiB or 5M, in full. What is none stays as it is.
+// plainCount writes a whole number with a unit of bytes or bits, like 20GiB or 5M, in full. What is none stays as it
+// is.
 func plainCount(text string) string {
 	number := strings.TrimRight(text, "KMGTiB")
 	scale := map[string]float64{

@@ -15,8 +15,8 @@ import (
 
 // table says how a list is shown.
 type table struct {
-	// columns are "HEAD=field"; a field is a path with dots, or several joined by slashes. A + before it is for --wide. A ~
-	// before the field is for times of day that are shown as how long ago: for eyes, in few columns.
+	// columns are "HEAD=field"; a field is a path with dots, or several joined by slashes. A + before it is for --wide.
+	// A ~ before the field is for times of day that are shown as how long ago: for eyes, in few columns.
 	columns []string
 	id      func(object) string
 	// whole lists have no pages.
@@ -211,7 +211,7 @@ func shortAge(text string, now time.Time) string {
 	}
 	const day = 24 * time.Hour
 	d := now.Sub(t)
-	span := ""
+	var span string
 	switch a := d.Abs(); {
 	case a < time.Second:
 		return "now"
