@@ -128,7 +128,7 @@ func TestUsageErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"stream", "create", "Acme/show"}, "of a-z 0-9 _ -, and the first a letter or digit"},
 		{[]string{"recording", "list", "--sort"}, "--sort: missing value: started_at, "},
 		{[]string{"recording", "list", "--sort", "--quiet"}, "--sort: missing value: started_at, "},
-		{[]string{"pulisher", "list"}, `did you mean "publisher"?`},
+		{[]string{"publishr", "list"}, `did you mean "publisher"?`},
 		{[]string{"settings", "retentoin"}, `did you mean "retention"?`},
 	} {
 		var out, errs bytes.Buffer
