@@ -55,7 +55,7 @@ func TestPlaybackKeys(t *testing.T) {
 	}
 	pair := f.must(201, "POST", keysOf, `{"kid":"pair","algorithm":"EdDSA","expires_at":"2099-01-01T00:00:00Z"}`)
 	private, _ := pair.json["private_key"].(string)
-	if _, err := playback.ParseSigner("pair", []byte(private)); err != nil || pair.json["signs"] != true {
+	if _, err := playback.ParseSigner("pair", "", []byte(private)); err != nil || pair.json["signs"] != true {
 		t.Errorf("%v %v", err, pair.json)
 	}
 	// The public half of a key that the server never sees.
@@ -67,7 +67,7 @@ func TestPlaybackKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := playback.ParseSigner("own", []byte(text))
+	signer, err := playback.ParseSigner("own", "", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

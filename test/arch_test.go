@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"internal/reindex":               {"internal/media", "internal/reclog", "golang.org/x/sync"},
 	"internal/doctor":                {"internal/media", "golang.org/x/sys"},
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
-	"internal/operator":              {"internal/media", "github.com/golang-jwt/jwt/v5"},
+	"internal/operator":              {"internal/media", "internal/playback"},
 	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,7 +25,6 @@ import (
 //	publish NAME KEY        starts an encoder with the key
 //	gone NAME               waits until that encoder has ended
 //	restart                 waits until the server has ended, and starts it again
-//	[api:NAME]              the server's OpenAPI document has the operation, by its id, or the path
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/cli/*.txtar")
@@ -40,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 			s := &cliScript{tb: t, o: newOxbow(t), encoders: map[string]*process{}}
 			s.o.start("serve")
 			testscript.Run(t, testscript.Params{
-				Files: []string{file}, Setup: s.setup, Condition: s.condition,
+				Files: []string{file}, Setup: s.setup,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"capture": s.capture, "code": s.code, "eventually": s.eventually, "publish": s.publish, "gone": s.gone,
 					"restart": s.restart,
@@ -63,33 +61,6 @@ func (s *cliScript) setup(env *testscript.Env) error {
 	env.Setenv("OXBOW_TOKEN", adminToken)
 	env.Setenv("TZ", "UTC")
 	return nil
-}
-
-func (s *cliScript) condition(name string) (bool, error) {
-	id, ok := strings.CutPrefix(name, "api:")
-	if !ok {
-		return false, fmt.Errorf("unknown condition %q", name)
-	}
-	var doc struct {
-		Paths map[string]map[string]json.RawMessage
-	}
-	if err := json.Unmarshal(s.o.get("/v1/openapi.json"), &doc); err != nil {
-		return false, err
-	}
-	if _, ok := doc.Paths[id]; ok {
-		return true, nil
-	}
-	for _, path := range doc.Paths {
-		for _, text := range path {
-			var op struct {
-				ID string `json:"operationId"`
-			}
-			if json.Unmarshal(text, &op) == nil && op.ID == id {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
 }
 
 // arguments insists on the number of them, and on no negation.

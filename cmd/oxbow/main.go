@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -88,7 +89,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "oxbow: %v\nSee: oxbow %s--help\n", err, commandOf(err))
+		_, _ = fmt.Fprintf(stderr, "oxbow: %v%s\nSee: oxbow %s--help\n", err, misplaced(args), commandOf(err))
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -105,6 +106,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// misplaced advises on a command line whose first flag is in front of its command.
+func misplaced(args []string) string {
+	if len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		return " (flags are written behind their command)"
+	}
+	return ""
 }
 
 // usageError is a wrong command line that only its command can tell.
@@ -130,6 +139,7 @@ func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Vars{"version": version},
 		kong.DefaultEnvars("OXBOW"),
 		noEnvars(),
+		signedTexts(),
 		helpGroups(),
 		kong.Writers(stdout, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
@@ -140,7 +150,11 @@ func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
 func commandOf(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Command() != "" {
-		return parse.Context.Command() + " "
+		command := parse.Context.Command() // it has the arguments as <name>, which a shell would take for a file
+		if arguments := strings.IndexByte(command, '<'); arguments >= 0 {
+			command = command[:arguments]
+		}
+		return strings.TrimSpace(command) + " "
 	}
 	return ""
 }

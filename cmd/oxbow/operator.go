@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -26,6 +29,7 @@ type operatorCommands struct {
 	Webhook     operator.WebhookCommands     `cmd:"" group:"operate" help:"Where events are sent."`
 	Event       operator.EventCommands       `cmd:"" group:"operate" help:"What happened, and what happens."`
 	Audit       operator.ListAudit           `cmd:"" group:"operate" help:"Who changed what, newest first."`
+	Settings    operator.ListSettings        `cmd:"" group:"operate" help:"List the settings that there are."`
 }
 
 // helpGroups are the commands' headings in the help.
@@ -60,6 +64,19 @@ func noEnvars() kong.Option {
 		}
 		return nil
 	})
+}
+
+// signedTexts reads flags of the type "signed": their value may begin with a hyphen, which is else another flag.
+func signedTexts() kong.Option {
+	return kong.NamedMapper("signed", kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		token := ctx.Scan.Pop()
+		text := fmt.Sprint(token.Value)
+		if token.IsEOL() || strings.HasPrefix(text, "--") {
+			return fmt.Errorf("missing value: %s", ctx.Value.Help)
+		}
+		target.SetString(text)
+		return nil
+	}))
 }
 
 // process is what the operators' commands get of this one.

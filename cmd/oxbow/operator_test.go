@@ -118,4 +118,30 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestUsageErrorsSayWhatToDo(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--token", "x", "publisher", "list"}, "flags are written behind their command"},
+		{[]string{"key", "rotate", "acme/show"}, "See: oxbow key rotate --help\n"}, // no <stream>, which shells read from
+		{[]string{"stream", "create", "Acme/show"}, "of a-z 0-9 _ -, and the first a letter or digit"},
+		{[]string{"recording", "list", "--sort"}, "--sort: missing value: started_at, "},
+		{[]string{"recording", "list", "--sort", "--quiet"}, "--sort: missing value: started_at, "},
+		{[]string{"publishr", "list"}, `did you mean "publisher"?`},
+		{[]string{"settings", "retentoin"}, `did you mean "retention"?`},
+	} {
+		var out, errs bytes.Buffer
+		if got := run(c.args, &out, &errs); got != 2 || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("%v: %d %s, want %s", c.args, got, errs.String(), c.want)
+		}
+	}
+	for _, args := range [][]string{{"--sort", "-bytes", "--quiet"}, {"--sort=-bytes", "-q"}} {
+		cli, err := parse(t, slices.Concat([]string{"recording", "list"}, args)...)
+		if got := cli.Operator.Recording; err != nil || got.List.Sort != "-bytes" || !got.Quiet {
+			t.Errorf("%v: %q %v", args, got.List.Sort, err)
+		}
+	}
+}
+
 func closedAPI(t *testing.T) string { return "http://" + awayAddress(t) }

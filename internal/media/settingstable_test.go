@@ -158,7 +158,8 @@ func settingsDoc() string {
 A publisher's settings hold for its streams; each of a stream's own, an override, holds over its publisher's. What nobody
 sets is its default. They are fields of ` + "`POST` and `PATCH /v1/publishers` and `.../streams`" + `, and NAME=VALUE of
 ` + "`oxbow publisher set` and `oxbow stream set`" + `. Durations are written like 90s, 5m or 1h30m. What is out of its range,
-and what is no setting, is refused (422) by its name.
+and what is no setting, is refused (422) by its name. ` + "`oxbow settings`" + ` prints this table, and
+` + "`oxbow settings NAME`" + ` explains one.
 
 ` + "`{\"reset\":[\"retention\",\"keep\"]}`" + ` in a ` + "`PATCH`" + ` drops overrides of a stream, or has a publisher go back to the
 defaults; it goes with other settings, and with ` + "`?dry_run=true`" + `.

@@ -18,7 +18,7 @@ type ListArchives struct {
 func (l *ListArchives) Run(c *Call) error {
 	return c.list("/v1/archives", nil, l.Paging, table{
 		columns: []string{
-			"NAME=name", "CLUSTER=cluster", "STATE=state", "SINCE=since", "CHECKED=checked_at", "LAST ERROR=last_error",
+			"NAME=name", "CLUSTER=cluster", "STATE=state", "SINCE=~since", "CHECKED=~checked_at", "LAST ERROR=last_error",
 			"+PLACE=place",
 		},
 		id: by("name"), whole: true,
@@ -50,8 +50,8 @@ func (l *ListPlan) Run(c *Call) error {
 func planned() table {
 	return table{
 		columns: []string{
-			"DUE=due", "ACTION=action", "RECORDING=recording", "STREAM=publisher/stream", "REASON=reason", "SIZE=bytes",
-			"HELD=held", "+STATE=state", "+ENDED=ended_at", "+LAST ERROR=last_error",
+			"DUE=~due", "ACTION=action", "RECORDING=recording", "STREAM=publisher/stream", "REASON=reason", "HELD=held",
+			"SIZE=bytes", "+STATE=state", "+ENDED=ended_at", "+LAST ERROR=last_error",
 		},
 		id: by("recording"),
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // called is a call whose output can be read.
@@ -29,7 +30,7 @@ func newCalled(t *testing.T, url string, change func(*Connection)) *called {
 		change(&connection)
 	}
 	call, err := connection.ProvideCall(Process{
-		Context: t.Context(), Stdin: strings.NewReader("from stdin\n"), Stdout: &c.out, Stderr: &c.errs,
+		Context: t.Context(), Stdin: strings.NewReader("de\n"), Stdout: &c.out, Stderr: &c.errs,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -166,29 +167,32 @@ func TestSettingsGetTheirTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newCalled(t, "http://h", nil)
-	got, err := c.settings([]string{
-		"retention=720h", "keep=true", "listed=off", "max_streams=3", "retention_bytes=20GiB", "max_bitrate=5M",
-		"captions=CC1=en,x", "archive=", "srt_passphrase=@" + file, "subtitles=@-",
+	body, err := c.settings([]string{
+		"retention=720h", "keep=yes", "listed=off", "max_streams=3", "retention_bytes=20GiB", "max_bitrate=5M",
+		"captions=CC1=en", "archive=", "srt_passphrase=@" + file, "subtitles=@-",
 	}, streamOnly())
-	want := map[string]any{
-		"retention": "720h", "keep": true, "listed": false, "max_streams": int64(3), "retention_bytes": int64(20 << 30),
-		"max_bitrate": int64(5e6), "captions": "CC1=en,x", "archive": "", "srt_passphrase": "hush hush hush",
-		"subtitles": "from stdin",
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v, %v; want %v", got, err, want)
+	got, err := json.Marshal(body)
+	want := `{"archive":"","captions":"CC1=en","keep":true,"listed":false,"max_bitrate":5000000,"max_streams":3,` +
+		`"retention":"720h","retention_bytes":21474836480,"srt_passphrase":"hush hush hush","subtitles":"de"}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 	for bad, want := range map[string]string{
-		"retentoin=1h":          "did you mean retention?",
-		"max_stream=1":          "did you mean max_streams?",
-		"x=1":                   "there are archive, archive_delay,",
+		"retentoin=1h":          `"retentoin" is no setting: did you mean "retention"?`,
+		"max_stream=1":          `did you mean "max_streams"?`,
+		"x=@/none":              "`oxbow settings` lists them",
 		"retention":             "write NAME=VALUE",
-		"max_streams=many":      "use a whole number",
-		"max_streams=1.5":       "use a whole number",
-		"max_streams=5MiBi":     "use a whole number",
-		"retention_bytes=9e99G": "use a whole number",
-		"keep=maybe":            "use true or false",
-		"srt_passphrase=x":      "unknown",
+		"retention=1ms":         "retention: 1ms is out of range: use 1s to 876000h, or 0s for ever; see `oxbow settings retention`",
+		"max_streams=many":      "use 1 to 1000000",
+		"max_streams=1.5":       "no whole number",
+		"max_streams=5MiBi":     "no whole number",
+		"retention_bytes=9e99G": "no whole number",
+		"retention_bytes=1.5B":  "no whole number",
+		"keep=maybe":            "neither true nor false",
+		"srt_passphrase=x":      "is no setting",
 		"group=@/none":          "/none",
 	} {
 		if _, err := c.settings([]string{bad}, nil); err == nil || !strings.Contains(err.Error(), want) {
@@ -196,6 +200,41 @@ func TestSettingsGetTheirTypes(t *testing.T) {
 		}
 	}
 	if _, err := c.settings([]string{"keep=true", "keep=false"}, nil); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Error(err)
+	}
+	if _, err := c.settings([]string{"srt=x"}, streamOnly()); !errors.As(err, new(UsageError)) ||
+		!strings.Contains(err.Error(), "streams have srt_passphrase too") {
+		t.Error(err)
+	}
+}
+
+func TestSettingsAreListedFromTheTable(t *testing.T) {
+	run := func(l ListSettings) string {
+		c := newCalled(t, "http://h", func(o *Connection) { o.JSON = l.JSON })
+		if err := l.Run(c.Call); err != nil {
+			t.Error(err)
+		}
+		return c.out.String()
+	}
+	all := media.SettingsTable()
+	people := run(ListSettings{})
+	var program []struct {
+		Name    string
+		Default any
+	}
+	if err := json.Unmarshal([]byte(run(ListSettings{Connection: Connection{JSON: true}})), &program); err != nil || len(program) != len(all) {
+		t.Errorf("%d settings: %v", len(program), err)
+	}
+	for i, s := range all {
+		line := strings.Split(people, "\n")[i+1]
+		if !strings.HasPrefix(line, s.Name+" ") {
+			t.Errorf("%s: %q", s.Name, line)
+		}
+		if text := run(ListSettings{Name: s.Name}); !strings.Contains(text, s.Doc) {
+			t.Errorf("%s is not explained: %s", s.Name, text)
+		}
+	}
+	if err := (&ListSettings{Name: "kep"}).Run(newCalled(t, "http://h", nil).Call); err == nil || !strings.Contains(err.Error(), `did you mean "keep"?`) {
 		t.Error(err)
 	}
 }
@@ -278,9 +317,33 @@ func TestKeysCanBeCopied(t *testing.T) {
 	}
 }
 
+// deep gives an object of long names, one in the other, with n values in the innermost.
+func deep(name, n int) string {
+	const levels = maxDepth - 1
+	return strings.Repeat(`{"`+strings.Repeat("n", name)+`":`, levels) + "{" + strings.Repeat(`"":1,`, n) + `"":1}` +
+		strings.Repeat("}", levels)
+}
+
+func TestWhatIsShownIsBoundedByTheAnswer(t *testing.T) {
+	text := deep(200, 2000)
+	o, err := decodeObject([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := showAll(&out, o); err != nil || out.Len() > 50*len(text) {
+		t.Errorf("%d bytes are shown as %d: %v", len(text), out.Len(), err)
+	}
+}
+
 func FuzzShow(f *testing.F) {
 	f.Add([]byte(`{"items":[{"a":{"b":[1,null,"x",{"c":true}]}}],"at":"2026-11-20T10:38:00Z"}`))
+	f.Add([]byte(deep(200, 10)))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		const most = 64 << 10 // the time of a longer one grows with its length alone
+		if len(text) > most {
+			return
+		}
 		o, err := decodeObject(text)
 		if err != nil {
 			return
@@ -289,8 +352,28 @@ func FuzzShow(f *testing.F) {
 		if err := showAll(&out, o); err != nil {
 			t.Fatal(err)
 		}
+		if out.Len() > 200*len(text)+maxText {
+			t.Errorf("%d bytes are shown as %d", len(text), out.Len())
+		}
 		if i := bytes.IndexFunc(out.Bytes(), func(r rune) bool { return r < ' ' && r != '\n' }); i >= 0 {
 			t.Errorf("a control character at %d of %q", i, out.Bytes())
 		}
 	})
+}
+
+func TestTimesInTablesAreShort(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for want, d := range map[string]time.Duration{
+		"now": 0, "119s ago": -119 * time.Second, "2m ago": -2 * time.Minute, "in 119m": 119*time.Minute + 1,
+		"47h ago": -48*time.Hour + 1, "in 30d": 30 * 24 * time.Hour,
+	} {
+		if got := shortAge(now.Add(d).Format(time.RFC3339Nano), now); got != want || len(got) > 8 {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+	for text, want := range map[string]string{"": "-", "soon": "-", "2020-01-02T12:00:00Z": "2020-01-02"} {
+		if got := shortAge(text, now); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
 }

@@ -133,10 +133,10 @@ func TestErrorsNameTheFieldAndSayWhatToDo(t *testing.T) {
 		{422, `{"detail":"two are wrong","errors":[{"location":"body.a","message":"use 1"},{"location":"body.b","message":"use 2"}]}`,
 			"two are wrong\n  at fault: body.a: use 1\n  at fault: body.b: use 2"},
 		{422, `{"detail":"a: use 1","errors":[{"location":"body.a","message":"use 1"}]}`, "a: use 1\n  at fault: body.a"},
-		{401, `{"detail":"who?"}`, "who?\n  set OXBOW_TOKEN or --token-file: " + tokenAdvice},
+		{401, `{"detail":"who?"}`, "who?\n  set OXBOW_TOKEN or --token-file; `oxbow token create` makes tokens"},
 		{403, `{"detail":"needs admin"}`, "needs admin\n  `oxbow token show` tells what the token may; one with wider scopes " +
 			"is made by `oxbow token create`"},
-		{412, `{"detail":"changed"}`, "changed\n  it was changed since: look at it again, and give its new revision to --if-match"},
+		{412, `{"detail":"changed"}`, "changed\n  look with show, and give its new revision to --if-match"},
 		{429, `{"detail":"slowly"}`, "slowly\n  try again in 1m40s"},
 		{409, `{"title":"Conflict"}`, "Conflict"},
 		{404, `{"detail":"no","errors":[{"location":"path.id","message":"no"}]}`, "no\n  at fault: path.id"},

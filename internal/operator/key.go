@@ -25,7 +25,7 @@ type ListKeys struct {
 func (l *ListKeys) Run(c *Call) error {
 	return c.list(l.Stream.path("/keys"), nil, l.Paging, table{
 		columns: []string{
-			"ID=id", "LABEL=label", "IN USE=in_use", "CREATED=created_at", "EXPIRES=expires_at", "LAST USED=last_used_at",
+			"ID=id", "LABEL=label", "IN USE=in_use", "CREATED=~created_at", "EXPIRES=~expires_at", "LAST USED=~last_used_at",
 		},
 		id: by("id"), whole: true,
 	})

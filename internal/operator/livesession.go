@@ -27,7 +27,7 @@ func (l *ListSessions) Run(c *Call) error {
 	return c.list("/v1/sessions", url.Values(q), l.Paging, table{
 		columns: []string{
 			"STREAM=publisher/stream", "PROTOCOL=protocol", "REMOTE=remote", "FEED=feed", "BITRATE=bitrate_10s_bps",
-			"LAG=lag_ms", "PACE=pace", "SINCE=started_at", "+NODE=node", "+ENCODER=encoder", "+SILENT=silent_ms",
+			"LAG=lag_ms", "PACE=pace", "SINCE=~started_at", "+NODE=node", "+ENCODER=encoder", "+SILENT=silent_ms",
 			"+GAPS=data_gaps", "+WARNINGS=warnings",
 		},
 		id: byPath("stream"),

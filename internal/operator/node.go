@@ -1,8 +1,13 @@
 package operator
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"syscall"
+	"time"
 )
 
 // NodeCommands is `oxbow node`.
@@ -29,7 +34,7 @@ func (l *ListNodes) Run(c *Call) error {
 	return c.list("/v1/nodes", url.Values(q), l.Paging, table{
 		columns: []string{
 			"ID=id", "ROLE=role", "CLUSTER=cluster", "DRAINING=draining", "PUBLISHERS=load.publishers", "IN=load.bits_in",
-			"VIEWERS=load.viewers", "OUT=load.bits_out", "VERSION=version", "STARTED=started_at", "+URL=url",
+			"VIEWERS=load.viewers", "OUT=load.bits_out", "+STARTED=started_at", "+VERSION=version", "+URL=url",
 			"+CAPACITY=load.capacity",
 		},
 		id: by("id"),
@@ -46,11 +51,78 @@ func (s *ShowNode) Run(c *Call) error { return c.show(place("/v1/nodes/", s.ID),
 
 // DrainNode is `oxbow node drain`.
 type DrainNode struct {
-	ID string `arg:"" help:"The node's id."`
+	ID   string `arg:"" help:"The node's id."`
+	Wait bool   `name:"wait" help:"Wait until the node has stopped."`
 }
 
 // Run drains it.
 func (d *DrainNode) Run(c *Call) error {
-	return c.act(Request{Method: http.MethodPost, Path: place("/v1/nodes/", d.ID, "/drain")},
-		"node %s drains: it leaves `oxbow node list` when its publishers have gone", d.ID)
+	drain := Request{Method: http.MethodPost, Path: place("/v1/nodes/", d.ID, "/drain")}
+	if !d.Wait {
+		return c.act(drain, "node %s drains: it leaves `oxbow node list` when its publishers have gone", d.ID)
+	}
+	alone, err := c.alone()
+	if err != nil {
+		return err
+	}
+	if err := c.act(drain, "node %s drains", d.ID); err != nil {
+		return err
+	}
+	return c.stopped(d.ID, alone)
+}
+
+// alone says whether there is one node only: then its process has the API too.
+func (c *Call) alone() (bool, error) {
+	answer, err := c.do(Request{Method: http.MethodGet, Path: "/v1/nodes", Query: url.Values{"limit": {"2"}}})
+	if err != nil {
+		return false, err
+	}
+	var p page
+	if err := json.Unmarshal(answer, &p); err != nil {
+		return false, errors.Join(errShape, err)
+	}
+	return len(p.Items) == 1, nil
+}
+
+const (
+	// drainPoll is how often a node that drains is looked at.
+	drainPoll = 500 * time.Millisecond
+	// drainSilence is how long the API may be away meanwhile.
+	drainSilence = time.Minute
+)
+
+// stopped waits until the node is no more, or its process answers nobody if it is alone.
+func (c *Call) stopped(id string, alone bool) error {
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	answered := time.Now()
+	publishers := ""
+	for {
+		answer, err := c.do(Request{Method: http.MethodGet, Path: place("/v1/nodes/", id)})
+		var told *APIError
+		switch {
+		case errors.As(err, &told) && told.Status == http.StatusNotFound, errors.Is(err, syscall.ECONNREFUSED) && alone:
+			c.note("node %s has stopped", id)
+			return nil
+		case errors.As(err, &told) && told.Status < 500, c.process.Context.Err() != nil:
+			return err
+		case err != nil && time.Since(answered) > drainSilence:
+			return fmt.Errorf("node %s drains, and whether it has stopped is unknown: %w", id, err)
+		case err == nil:
+			answered = time.Now()
+			o, err := decodeObject(answer)
+			if err != nil {
+				return errors.Join(errShape, err)
+			}
+			if now := human("publishers", o.get("load.publishers")); now != publishers {
+				publishers = now
+				c.note("publishers: %s", publishers)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-c.process.Context.Done():
+			return c.process.Context.Err()
+		}
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/oxbow-video/oxbow/internal/playback"
 )
 
 // PlaybackKeyCommands is `oxbow playback-key`.
@@ -26,7 +28,7 @@ type ListPlaybackKeys struct {
 func (l *ListPlaybackKeys) Run(c *Call) error {
 	return c.list(place("/v1/publishers/", l.Publisher, "/playback-keys"), nil, l.Paging, table{
 		columns: []string{
-			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=created_at", "EXPIRES=expires_at", "SIGNS HERE=signs",
+			"KID=kid", "ALG=algorithm", "LABEL=label", "CREATED=~created_at", "EXPIRES=~expires_at", "SIGNS HERE=signs",
 		},
 		id: by("kid"), whole: true,
 	})
@@ -61,7 +63,7 @@ func (k *CreatePlaybackKey) Run(c *Call) error {
 	body.text("label", k.Label)
 	body.text("expires_at", rfc3339(k.Expires.Time))
 	if k.PublicKey != "" {
-		text, err := c.readFile(k.PublicKey, maxKeyFile)
+		text, err := c.readFile(k.PublicKey, playback.MaxKeyFile)
 		if err != nil {
 			return fmt.Errorf("--public-key: %w", err)
 		}

@@ -2,10 +2,14 @@ package operator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/playback"
 )
 
 // maxToken bounds what is shown of a playback token, and of a URL with one, in bytes.
@@ -29,15 +33,14 @@ func (p *PlayToken) Run(c *Call) error {
 	if !p.NotBefore.IsZero() && !p.NotBefore.Before(p.Expires.Time) {
 		return usage("--not-before must be earlier than --expires")
 	}
-	if p.KeyFile != "" {
-		return p.sign(c)
-	}
-	if p.Alg != "" {
-		return usage("--alg goes with --key-file")
-	}
 	left := time.Until(p.Expires.Time).Round(time.Second)
-	if left <= 0 {
+	switch {
+	case left <= 0:
 		return usage("--expires: it must be in the future")
+	case p.KeyFile != "":
+		return p.sign(c)
+	case p.Alg != "":
+		return usage("--alg goes with --key-file")
 	}
 	body := fields{"expires_in": left.String()}
 	body.text("stream", p.Scope.Stream)
@@ -63,30 +66,33 @@ func (p *PlayToken) Run(c *Call) error {
 
 // sign makes the token with the key in the file.
 func (p *PlayToken) sign(c *Call) error {
-	text, err := c.readFile(p.KeyFile, maxKeyFile)
+	text, err := c.readFile(p.KeyFile, playback.MaxKeyFile)
 	if err != nil {
 		return fmt.Errorf("--key-file: %w", err)
 	}
-	key, err := readSigningKey(text, p.Alg, p.KID)
+	signer, err := playback.ParseSigner(p.KID, p.Alg, text)
+	switch {
+	case errors.Is(err, playback.ErrNoKID):
+		return usage("--key-file %s: %w: give --kid, as `oxbow playback-key list` tells it", p.KeyFile, err)
+	case errors.Is(err, playback.ErrNoAlgorithm):
+		return usage("--key-file %s: %w: give --alg HS256 or --alg EdDSA", p.KeyFile, err)
+	case err != nil:
+		return usage("--key-file %s: %w", p.KeyFile, err)
+	}
+	// Edges know times to the second.
+	claims := playback.Claims{
+		Publisher: p.Scope.Publisher, Stream: p.Scope.Stream, Recording: media.RecordingID(p.Recording), IP: p.IP,
+		Origin: p.Origin, IssuedAt: time.Now(), NotBefore: p.NotBefore.Time, ExpiresAt: p.Expires.Truncate(time.Second),
+	}
+	token, err := signer.Sign(claims)
 	if err != nil {
-		return UsageError{fmt.Errorf("--key-file %s: %w", p.KeyFile, err)}
-	}
-	claims := playbackClaims{
-		Publisher: p.Scope.Publisher, Stream: p.Scope.Stream, Recording: p.Recording, IP: p.IP, Origin: p.Origin,
-		IssuedAt: time.Now(), NotBefore: p.NotBefore.Time, ExpiresAt: p.Expires.Time,
-	}
-	if err := claims.check(); err != nil {
 		return UsageError{err}
-	}
-	token, err := key.sign(claims)
-	if err != nil {
-		return fmt.Errorf("sign with %s: %w", p.KeyFile, err)
 	}
 	if !c.JSON {
 		_, err = fmt.Fprintln(c.process.Stdout, token)
 		return err
 	}
 	return json.NewEncoder(c.process.Stdout).Encode(map[string]any{
-		"token": token, "kid": key.id, "expires_at": rfc3339(p.Expires.Truncate(time.Second)),
+		"token": token, "kid": signer.KID(), "expires_at": rfc3339(claims.ExpiresAt),
 	})
 }

@@ -80,11 +80,11 @@ func (c *Client) problem(method, path string, resp *http.Response) error {
 		to := clean(resp.Header.Get("Location"), maxCell)
 		e.Advice = "the server redirects to " + to + ": give --api the address that answers itself"
 	case e.Status == http.StatusUnauthorized:
-		e.Advice = "set OXBOW_TOKEN or --token-file: " + tokenAdvice
+		e.Advice = "set OXBOW_TOKEN or --token-file; `oxbow token create` makes tokens"
 	case e.Status == http.StatusForbidden:
 		e.Advice = "`oxbow token show` tells what the token may; one with wider scopes is made by `oxbow token create`"
 	case e.Status == http.StatusPreconditionFailed:
-		e.Advice = "it was changed since: look at it again, and give its new revision to --if-match"
+		e.Advice = "look with show, and give its new revision to --if-match"
 	case !told, e.Status == http.StatusNotFound && len(e.Fields) == 0: // the API has no such path
 		e.Advice = fmt.Sprintf("is %s the address of Oxbow's API (--api URL), and as new as this command?", c.cfg.URL)
 	}

@@ -30,7 +30,7 @@ func (l *ListPublishers) Run(c *Call) error {
 	return c.list("/v1/publishers", nil, l.Paging, table{
 		columns: []string{
 			"NAME=name", "RETENTION=retention", "ARCHIVE DELAY=archive_delay", "RECORD=record", "PLAYBACK=playback",
-			"KEEP=keep", "CREATED=created_at", "+LATENCY=latency", "+ARCHIVE MODE=archive_mode", "+ARCHIVE=archive",
+			"KEEP=keep", "CREATED=~created_at", "+LATENCY=latency", "+ARCHIVE MODE=archive_mode", "+ARCHIVE=archive",
 			"+LISTED=listed", "+REVISION=revision",
 		},
 		id: by("name"),
@@ -101,7 +101,7 @@ type Change struct {
 
 // change sets settings of a publisher or stream, and prints those that were set, and what a dry run shows.
 func (c *Call) change(
-	path, what string, assignments []string, more map[string]any, how Change, id func(object) string,
+	path, what string, assignments, more []string, how Change, id func(object) string,
 ) error {
 	body, err := c.settings(assignments, more)
 	if err != nil {
@@ -110,12 +110,10 @@ func (c *Call) change(
 	if len(body) == 0 && len(how.Reset) == 0 {
 		return usage("nothing to set: give NAME=VALUE or --reset NAME")
 	}
-	for _, name := range how.Reset {
-		if known := knownSettings(); known[name] == nil {
-			return usage("--reset: setting %.80q is unknown: %s", name, suggest(name, known))
-		}
+	if err := checkReset(how.Reset); err != nil {
+		return err
 	}
-	fields(body).texts("reset", how.Reset)
+	body.texts("reset", how.Reset)
 	r := Request{Method: http.MethodPatch, Path: path, Body: body, IfMatch: how.IfMatch}
 	if how.DryRun {
 		r.Query = url.Values{"dry_run": {"true"}}

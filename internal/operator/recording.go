@@ -42,8 +42,8 @@ func (s *Selection) query() query {
 func recordings() table {
 	return table{
 		columns: []string{
-			"ID=id", "STREAM=publisher/stream", "STATE=state", "STARTED=started_at", "DURATION=duration_ms", "SIZE=bytes",
-			"KEEP=keep", "EXPIRES=expire_due", "NAME=name", "+ENDED=ended_at", "+LABELS=labels", "+ARCHIVED=archived_at",
+			"ID=id", "STREAM=publisher/stream", "STATE=state", "STARTED=~started_at", "LENGTH=duration_ms", "SIZE=bytes",
+			"NAME=name", "+KEEP=keep", "+EXPIRES=expire_due", "+ENDED=ended_at", "+LABELS=labels", "+ARCHIVED=archived_at",
 			"+CLUSTER=cluster", "+CLIP OF=clip.of", "+LAST ERROR=last_error", "+URL=url", "+REVISION=revision",
 		},
 		id: by("id"),
@@ -59,7 +59,7 @@ type ListRecordings struct {
 	Kind        string        `name:"kind" enum:"all,shows,clips" default:"all" help:"Only shows, or only clips: ${enum}."`
 	MinDuration time.Duration `name:"min-duration" placeholder:"DURATION" help:"Only those at least this long."`
 	MaxDuration time.Duration `name:"max-duration" placeholder:"DURATION" help:"Only those at most this long."`
-	Sort        string        `name:"sort" placeholder:"FIELD" help:"started_at, ended_at, duration or bytes; the largest first with - before it: --sort=-bytes."`
+	Sort        string        `name:"sort" type:"signed" placeholder:"FIELD" help:"started_at, ended_at, duration or bytes; the largest first with - before it, like -bytes. All but started_at list only what has ended."`
 	Paging      `embed:""`
 }
 

@@ -26,7 +26,7 @@ func (l *ListStreams) Run(c *Call) error {
 	return c.list(place("/v1/publishers/", l.Publisher, "/streams"), nil, l.Paging, table{
 		columns: []string{
 			"STREAM=publisher/name", "RETENTION=retention", "RECORD=record", "PLAYBACK=playback", "OWN SETTINGS=overrides",
-			"CREATED=created_at", "+URL=url", "+LATENCY=latency", "+SRT ENCRYPTED=srt_encrypted", "+REVISION=revision",
+			"CREATED=~created_at", "+URL=url", "+LATENCY=latency", "+SRT ENCRYPTED=srt_encrypted", "+REVISION=revision",
 		},
 		id: byPath("name"),
 	})
@@ -41,7 +41,7 @@ type ShowStream struct {
 func (s *ShowStream) Run(c *Call) error { return c.show(s.Stream.path(""), byPath("name")) }
 
 // streamOnly is what can be set of a stream beside the settings that publishers have too.
-func streamOnly() map[string]any { return map[string]any{"srt_passphrase": ""} }
+func streamOnly() []string { return []string{"srt_passphrase"} }
 
 // CreateStream is `oxbow stream create`.
 type CreateStream struct {

@@ -16,6 +16,7 @@ import (
 // table says how a list is shown.
 type table struct {
 	// columns are "HEAD=field"; a field is a path with dots, or several joined by slashes. A + before it is for --wide.
+	// A ~ before the field is for times of day that are shown as how long ago: for eyes, in few columns.
 	columns []string
 	id      func(object) string
 	// whole lists have no pages.
@@ -176,6 +177,11 @@ func (r *rows) show(objects []object) error {
 			if r.call.Wide || i == len(r.paths)-1 {
 				limit = maxCell
 			}
+			path, ago := strings.CutPrefix(path, "~")
+			if ago && !r.call.Wide {
+				cells[i] = shortAge(o.text(path), time.Now())
+				continue
+			}
 			cells[i] = cell(o, path, limit)
 		}
 		_, _ = fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
@@ -195,6 +201,35 @@ func cell(o object, path string, limit int) string {
 		return "-"
 	}
 	return clean(strings.Join(parts, "/"), limit)
+}
+
+// shortAge says how far from now a time is, in one unit; the day where that is far.
+func shortAge(text string, now time.Time) string {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return "-"
+	}
+	const day = 24 * time.Hour
+	d := now.Sub(t)
+	var span string
+	switch a := d.Abs(); {
+	case a < time.Second:
+		return "now"
+	case a < 2*time.Minute:
+		span = fmt.Sprintf("%ds", a/time.Second)
+	case a < 2*time.Hour:
+		span = fmt.Sprintf("%dm", a/time.Minute)
+	case a < 2*day:
+		span = fmt.Sprintf("%dh", a/time.Hour)
+	case a < 100*day:
+		span = fmt.Sprintf("%dd", a/day)
+	default:
+		return t.Local().Format(time.DateOnly)
+	}
+	if d < 0 {
+		return "in " + span
+	}
+	return span + " ago"
 }
 
 func (r *rows) end() error {
@@ -217,8 +252,9 @@ func showAll(out io.Writer, o object) error {
 }
 
 func writeFields(w io.Writer, prefix string, o object) {
+	hasSettings := o.get("reconnect_window") != nil
 	for _, f := range o {
-		name := prefix + clean(f.name, maxCell)
+		name := clean(prefix+f.name, maxCell) // the whole: each line is as wide as the longest
 		switch v := f.value.(type) {
 		case object:
 			if len(v) > 0 {
@@ -240,6 +276,9 @@ func writeFields(w io.Writer, prefix string, o object) {
 		text := human(name, f.value)
 		if moment, ok := f.value.(string); ok && isMoment(name) {
 			text += relative(moment)
+		}
+		if hasSettings {
+			text += whatZeroIs(f)
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, text) // Flush gives the error
 	}

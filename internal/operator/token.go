@@ -28,7 +28,7 @@ func (l *ListTokens) Run(c *Call) error {
 	q.text("publisher", l.Publisher)
 	return c.list("/v1/tokens", url.Values(q), l.Paging, table{
 		columns: []string{
-			"ID=id", "LABEL=label", "PUBLISHER=publisher", "SCOPES=scopes", "EXPIRES=expires_at", "LAST USED=last_used_at",
+			"ID=id", "LABEL=label", "PUBLISHER=publisher", "SCOPES=scopes", "EXPIRES=~expires_at", "LAST USED=~last_used_at",
 			"+CREATED=created_at",
 		},
 		id: by("id"),

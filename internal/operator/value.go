@@ -118,7 +118,7 @@ func human(name string, value any) string {
 		}
 		return "no"
 	case json.Number:
-		return humanNumber(name, v)
+		return clean(humanNumber(name, v), maxCell)
 	case string:
 		if v == "" {
 			return "-"

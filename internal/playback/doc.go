@@ -15,6 +15,8 @@
 // Flow: an edge has a Verifier of each publisher's keys. Verify gives the Grant of a token, which holds whatever the
 // time and the request are, so that it can be remembered; Grant.Admit says of each request whether it is within it.
 //
+// A Signer makes tokens, with a key that the server has (NewSigner) or with one in a file (ParseSigner).
+//
 // Invariants:
 //
 //  1. A token is judged by the algorithm of the key that its kid names, never by the one that it names itself: those

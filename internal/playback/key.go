@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -88,63 +86,4 @@ func ParsePublic(text string) ([]byte, error) {
 		return public, nil
 	}
 	return nil, want("it is a key of another kind")
-}
-
-// Signer signs tokens with one key.
-type Signer struct {
-	kid    string
-	method jwt.SigningMethod
-	key    any
-}
-
-// NewSigner takes a key that the server has the secret of; media.ErrInvalid when it has not.
-func NewSigner(k media.PlaybackKey) (Signer, error) {
-	switch {
-	case k.Algorithm == media.PlaybackHS256 && len(k.Key) >= minSecret:
-		return Signer{kid: k.ID, method: jwt.SigningMethodHS256, key: k.Key}, nil
-	case k.Algorithm == media.PlaybackEdDSA && len(k.Private) == ed25519.SeedSize:
-		return Signer{kid: k.ID, method: jwt.SigningMethodEdDSA, key: ed25519.NewKeyFromSeed(k.Private)}, nil
-	}
-	return Signer{}, fmt.Errorf("%w: playback key %s has no secret here to sign with", media.ErrInvalid, k.ID)
-}
-
-// ParseSigner reads the file of a key, as it was shown when it was made: a private key in PEM, else HS256's secret.
-func ParseSigner(kid string, text []byte) (Signer, error) {
-	secret := strings.TrimSpace(string(text))
-	if err := media.CheckKID(kid); err != nil {
-		return Signer{}, err
-	}
-	if !strings.HasPrefix(secret, "-----BEGIN") {
-		if len(secret) < minSecret || len(secret) > maxKeyText {
-			return Signer{}, fmt.Errorf("%w: no key: want a private key in PEM, or a secret of %d to %d bytes",
-				media.ErrInvalid, minSecret, maxKeyText)
-		}
-		return NewSigner(media.PlaybackKey{ID: kid, Algorithm: media.PlaybackHS256, Key: []byte(secret)})
-	}
-	block, _ := pem.Decode([]byte(secret))
-	if block != nil {
-		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-		if private, ok := key.(ed25519.PrivateKey); err == nil && ok {
-			return NewSigner(media.PlaybackKey{ID: kid, Algorithm: media.PlaybackEdDSA, Private: private.Seed()})
-		}
-	}
-	return Signer{}, fmt.Errorf("%w: no Ed25519 private key in PEM (PKCS #8)", media.ErrInvalid)
-}
-
-// Sign makes a token. Claims that no edge would take are media.ErrInvalid.
-func (s Signer) Sign(c Claims) (string, error) {
-	claims := c.wire()
-	if _, err := claims.grant(c.Publisher); err != nil {
-		return "", fmt.Errorf("sign playback token: %w: %s", media.ErrInvalid, err.Error()) // which is an ErrDenied
-	}
-	t := jwt.NewWithClaims(s.method, claims)
-	t.Header["kid"] = s.kid
-	token, err := t.SignedString(s.key)
-	if err == nil && len(token) > MaxToken {
-		err = fmt.Errorf("%w: it has %d bytes, more than %d", media.ErrTooLarge, len(token), MaxToken)
-	}
-	if err != nil {
-		return "", fmt.Errorf("sign playback token: %w", err)
-	}
-	return token, nil
 }

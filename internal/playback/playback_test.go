@@ -223,7 +223,7 @@ func TestSignedTokensVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kid, file := range map[string]string{"h": string(k.secret) + "\n", "e": pem} {
-		s, err := ParseSigner(kid, []byte(file))
+		s, err := ParseSigner(kid, map[string]string{"h": media.PlaybackHS256}[kid], []byte(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,15 +243,11 @@ func TestSignedTokensVerify(t *testing.T) {
 		for what, c := range map[string]Claims{
 			"no publisher": {ExpiresAt: now}, "no end": {Publisher: "acme"},
 			"address": {Publisher: "acme", ExpiresAt: now, IP: "x"}, "origin": {Publisher: "acme", ExpiresAt: now, Origin: "x"},
+			"recording": {Publisher: "acme", ExpiresAt: now, Recording: "x"},
 		} {
 			if _, err := s.Sign(c); !errors.Is(err, media.ErrInvalid) {
 				t.Errorf("%s: %v", what, err)
 			}
-		}
-	}
-	for _, file := range []string{"", "short", mustPEM(k.public()), "-----BEGIN PRIVATE KEY-----\n"} {
-		if _, err := ParseSigner("k", []byte(file)); !errors.Is(err, media.ErrInvalid) {
-			t.Errorf("%.40q: %v", file, err)
 		}
 	}
 }
