@@ -100,6 +100,6 @@ test('a playback token of the address is used as it is', async (t) => {
   assert.equal(prefix('acme'), '/t/given.a.b');
   await renew(Date.now() + 100 * hour);
   assert.equal(prefix('acme'), '/t/given.a.b');
-  assert.match(await obtain('acme', 'it has expired'), /refuses the playback token: it has expired/);
+  assert.match(await obtain('acme', 'it has expired'), /This link does not play: it has expired/);
   assert.equal(asked.length, 0);
 });

@@ -33,7 +33,7 @@ export function accept(publisher, given) {
  */
 export async function obtain(publisher, detail) {
   const had = passes.get(publisher);
-  if (!token.value) return had && detail ? `The edge refuses the playback token: ${detail}` : refusal(403).text;
+  if (!token.value) return had && detail ? `This link does not play: ${detail}` : refusal(403).text;
   try {
     const missing = cantSign(await rights(), publisher);
     if (missing) return missing;
