@@ -37,19 +37,19 @@ func operationTexts() map[string]string {
 		"list-retention": "By the settings in force, the first due first; what a hold delays is listed as held.",
 		"get-listing":    "Needs no token: what the publishers and streams with the setting listed have to show.",
 		"get-node":       "With its load, and whether it is giving its streams up.",
-		"rotate-key": "The answer holds the new key, this once. The old one works until the grace is over; without one it is " +
-			"revoked at once.",
+		"rotate-key": "The answer holds the new key, this once. The old one works until the grace is over; without one it " +
+			"is revoked at once.",
 		"list-playback-keys": "All but their secrets, the oldest first.",
 		"get-playback-key":   "All but its secret.",
-		"create-playback-key": "The server makes a secret (HS256) or a pair (EdDSA) and shows it this once, or takes a public " +
-			"key whose private one it never has.",
+		"create-playback-key": "The server makes a secret (HS256) or a pair (EdDSA) and shows it this once, or takes a " +
+			"public key whose private one it never has.",
 		"revoke-playback-key": "Edges that hear of it refuse its tokens at once, others within five seconds.",
-		"create-playback-token": "Signed with a key whose secret the server has, the newest unless kid names one. The answer " +
-			"has the URL that players open.",
+		"create-playback-token": "Signed with a key whose secret the server has, the newest unless kid names one. The " +
+			"answer has the URL that players open.",
 		"list-webhooks": "The oldest first, each with whether its receiver takes what is sent.",
 		"get-webhook":   "With whether its receiver takes what is sent, since when it does not, and the last error.",
-		"update-webhook": "Sets what is given and leaves the rest. A URL that is set with the token of a publisher reaches " +
-			"public addresses only.",
+		"update-webhook": "Sets what is given and leaves the rest. A URL that is set with the token of a publisher " +
+			"reaches public addresses only.",
 		"delete-webhook": "What waits for it is deleted too.",
 		"rotate-webhook": "The answer holds the new secret, this once. The one before signs too until the overlap is over.",
 		"list-tokens":    "All but the tokens themselves, with when each was last used, to the minute.",

@@ -186,7 +186,8 @@ func manage(site, token string) string {
 	if site != "http://localhost:8080" { // where the commands look by themselves
 		env = "OXBOW_API=" + site + " " + env
 	}
-	return fmt.Sprintf("  Manage     %s oxbow publisher list\n             or by the REST API: %s/docs\n%s", env, site, note)
+	return fmt.Sprintf("  Manage     %s oxbow publisher list\n             or by the REST API: %s/docs\n%s",
+		env, site, note)
 }
 
 // localhost gives a listener's address as a person on this machine would type it.

@@ -54,7 +54,9 @@ func TestOperatorsTokenIsAnAdministrators(t *testing.T) {
 
 func TestFirstStartTellsHowToManage(t *testing.T) {
 	usual := manage("http://localhost:8080", "oxt_A")
-	for _, want := range []string{"  OXBOW_TOKEN=oxt_A oxbow publisher list\n", "shown only now", "http://localhost:8080/docs\n"} {
+	for _, want := range []string{
+		"  OXBOW_TOKEN=oxt_A oxbow publisher list\n", "shown only now", "http://localhost:8080/docs\n",
+	} {
 		if !strings.Contains(usual, want) {
 			t.Errorf("first start lacks %q:\n%s", want, usual)
 		}
