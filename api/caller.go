@@ -66,7 +66,8 @@ func scopeOf(op *huma.Operation) string {
 	return media.ScopeWrite
 }
 
-// tellScope puts the scope that an operation needs into the OpenAPI document, as a role of its security requirement.
+// tellScope puts the scope that an operation needs into the OpenAPI document, as a role of its security requirement and
+// behind the operation's text.
 func tellScope(op *huma.Operation) {
 	if len(op.Security) == 0 {
 		return
@@ -79,5 +80,8 @@ func tellScope(op *huma.Operation) {
 		}
 	}
 	op.Security = []map[string][]string{{bearer: roles}}
+	if op.Description == "" {
+		op.Description = operationTexts()[op.OperationID]
+	}
 	op.Description = strings.TrimSpace(op.Description + " " + text)
 }

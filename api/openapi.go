@@ -33,7 +33,8 @@ func complete(doc *huma.OpenAPI) {
 	doc.Info.Description = apiDescription
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The server that gave this document"}}
 	if scheme := doc.Components.SecuritySchemes[bearer]; scheme != nil {
-		scheme.Description = "An API token. The first start prints the admin token, or takes it from OXBOW_ADMIN_TOKEN."
+		scheme.Description = "An API token, without the word Bearer. The first start prints an admin's, or takes it from " +
+			"OXBOW_ADMIN_TOKEN; POST /v1/tokens makes others, with fewer rights."
 	}
 	used := map[string]bool{}
 	for path, item := range doc.Paths {

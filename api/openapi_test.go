@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,10 +25,20 @@ func TestDocumentTellsEverything(t *testing.T) {
 	for _, tag := range tagList {
 		known[part(tag)["name"]] = text(part(tag)) != ""
 	}
+	unused := map[any]bool{}
+	for id := range operationTexts() {
+		unused[id] = true
+	}
 	for path, item := range part(doc, "paths") {
 		for method, v := range part(item) {
 			op, name := part(v), method+" "+path
-			if text(op) == "" || op["summary"] == "" {
+			told, _, _ := strings.Cut(text(op), "Needs the scope ")
+			delete(unused, op["operationId"])
+			id, _ := op["operationId"].(string)
+			if own := operationTexts()[id]; !strings.HasPrefix(text(op), own) {
+				t.Errorf("%s has a text of its own: take %s out of operationTexts", name, id)
+			}
+			if told == "" || op["summary"] == "" {
 				t.Errorf("%s (%s) has no description: put one into operationTexts", name, op["operationId"])
 			}
 			if list, _ := op["tags"].([]any); len(list) != 1 || !known[list[0]] || list[0] == "other" {
@@ -62,6 +73,9 @@ func TestDocumentTellsEverything(t *testing.T) {
 				}
 			}
 		}
+	}
+	for id := range unused {
+		t.Errorf("operationTexts has %v, and there is no such operation", id)
 	}
 	for name, schema := range part(doc, "components", "schemas") {
 		for property, v := range part(schema, "properties") {

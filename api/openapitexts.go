@@ -8,29 +8,21 @@ func operationTexts() map[string]string {
 		"get-publisher":    "With the settings in force; the ETag is for If-Match.",
 		"change-publisher": "Sets what is given and leaves the rest. It is in force for streams that do not set it " +
 			"themselves, also for what is recorded already. dry_run shows what would become due.",
-		"delete-publisher": "Only one without streams and recordings; 409 says what it has.",
 		"create-stream": "The answer holds the first stream key, this once. Settings that are not given are the " +
 			"publisher's.",
-		"list-streams":  "In order of name, with the settings in force.",
-		"get-stream":    "With the settings in force, and which of them are its own; the ETag is for If-Match.",
-		"change-stream": "Sets what is given and leaves the rest. dry_run shows what would become due.",
-		"delete-stream": "Ends its connection too. Only one without recordings; 409 says what it has.",
-		"create-key":    "A stream may have several keys, so that one can take the place of another. It is shown this once.",
-		"list-keys":     "All but the keys themselves, the oldest first.",
-		"revoke-key":    "Nobody can publish with it from now on; whoever does is cut off.",
-		"put-source": "The server fetches the stream from there, always or while somebody watches. It takes the place of " +
-			"the source before.",
-		"get-source":    "Secrets in the URL read redacted.",
-		"delete-source": "Nothing is fetched any more; the show that it brings ends.",
-		"list-sessions": "Each with what its stream is made of and how it arrives.",
-		"get-session":   "What the stream is made of, how it arrives, and warnings with what to do.",
-		"end-session":   "The stream's key stays good: revoke it, to keep the encoder away.",
-		"switch-feed":   "For a stream that two encoders publish: the one that stands by is recorded from now on.",
-		"list-events":   "Cues, metadata and text of the show that is live.",
-		"add-event":     "Puts a cue, metadata or text into the show that is live, now or at a time to come.",
-		"get-event":     "As it stands in the show's playlists.",
-		"complete-event": "Its end or duration, for a cue that was open, and attributes; what was told of it before can " +
-			"not be changed.",
+		"list-streams":    "In order of name, with the settings in force.",
+		"get-stream":      "With the settings in force, and which of them are its own; the ETag is for If-Match.",
+		"change-stream":   "Sets what is given and leaves the rest. dry_run shows what would become due.",
+		"delete-stream":   "Ends its connection too. Only one without recordings; 409 says what it has.",
+		"create-key":      "A stream may have several keys, so that one can take the place of another. It is shown this once.",
+		"list-keys":       "All but the keys themselves, the oldest first.",
+		"revoke-key":      "Nobody can publish with it from now on; whoever does is cut off.",
+		"get-source":      "Secrets in the URL read redacted.",
+		"delete-source":   "Nothing is fetched any more; the show that it brings ends.",
+		"list-sessions":   "Each with what its stream is made of and how it arrives.",
+		"get-session":     "What the stream is made of, how it arrives, and warnings with what to do.",
+		"end-session":     "The stream's key stays good: revoke it, to keep the encoder away.",
+		"get-event":       "As it stands in the show's playlists.",
 		"list-recordings": "Newest first, or in another order. The cursor of a page is of that order alone.",
 		"get-recording":   "A deleted one answers 410 for ever.",
 		"change-recording": "Sets what is given and leaves the rest; labels are replaced together. To hold a recording " +
@@ -44,10 +36,24 @@ func operationTexts() map[string]string {
 		"list-clips":     "Also those of a recording that was deleted.",
 		"list-retention": "By the settings in force, the first due first; what a hold delays is listed as held.",
 		"get-listing":    "Needs no token: what the publishers and streams with the setting listed have to show.",
-		"list-nodes":     "Those that have told of themselves lately.",
 		"get-node":       "With its load, and whether it is giving its streams up.",
-		"drain-node":     "Its encoders are moved to other nodes; it stops when the last has gone.",
-		"list-archives":  "As each cluster's archivers saw them last.",
+		"rotate-key": "The answer holds the new key, this once. The old one works until the grace is over; without one it " +
+			"is revoked at once.",
+		"list-playback-keys": "All but their secrets, the oldest first.",
+		"get-playback-key":   "All but its secret.",
+		"create-playback-key": "The server makes a secret (HS256) or a pair (EdDSA) and shows it this once, or takes a " +
+			"public key whose private one it never has.",
+		"revoke-playback-key": "Edges that hear of it refuse its tokens at once, others within five seconds.",
+		"create-playback-token": "Signed with a key whose secret the server has, the newest unless kid names one. The " +
+			"answer has the URL that players open.",
+		"list-webhooks": "The oldest first, each with whether its receiver takes what is sent.",
+		"get-webhook":   "With whether its receiver takes what is sent, since when it does not, and the last error.",
+		"update-webhook": "Sets what is given and leaves the rest. A URL that is set with the token of a publisher " +
+			"reaches public addresses only.",
+		"delete-webhook": "What waits for it is deleted too.",
+		"rotate-webhook": "The answer holds the new secret, this once. The one before signs too until the overlap is over.",
+		"list-tokens":    "All but the tokens themselves, with when each was last used, to the minute.",
+		"get-token":      "Whose it is, what it may do, and when it was last used, to the minute.",
 	}
 }
 

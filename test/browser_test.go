@@ -79,6 +79,16 @@ func TestDemoShowsAPicture(t *testing.T) {
 	}
 }
 
+// TestPageScripts runs the page's own tests, which need no browser.
+func TestPageScripts(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), needTool(t, "node"), "--test")
+	cmd.Dir = "../web"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("node --test: %v\n%s", err, out)
+	}
+}
+
 // TestBrowserPlaysEnhancedRTMP shows what came by Enhanced RTMP in a browser: the codecs that Chromium decodes.
 func TestBrowserPlaysEnhancedRTMP(t *testing.T) {
 	t.Parallel()

@@ -56,9 +56,7 @@ func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out
 		looked()
 		switch {
 		case err == nil && made != "":
-			_, _ = fmt.Fprintf(out, "\n  REST API   http://%s/v1/  with the admin token %s\n"+
-				"             The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.\n\n",
-				localhost(site), made)
+			_, _ = fmt.Fprintf(out, "\n%s\n", manage("http://"+localhost(site), made))
 			fallthrough
 		case err == nil:
 			<-ctx.Done()
@@ -154,7 +152,7 @@ func (f firstStart) print(w io.Writer, at printed) {
 	key, note := f.streamKey, "The key is shown only now: note it."
 	if key == "" {
 		key = "YOUR-STREAM-KEY"
-		note = "Make a key: curl -X POST -H 'Authorization: Bearer TOKEN' " + site + "/v1/publishers/demo/streams/live/keys"
+		note = "Make a key: oxbow key create demo/live"
 	}
 	// linger: else ffmpeg throws away, at its end, what it has not sent.
 	srtURL := "srt://" + localhost(at.srt) + "?linger=2&streamid=publish:demo/live:" + key
@@ -174,12 +172,22 @@ Oxbow %s is up.
 	if at.rtmps != nil {
 		_, _ = fmt.Fprintf(w, "  Over TLS   rtmps://%s/live\n", localhost(at.rtmps))
 	}
-	if f.adminToken != "" {
-		_, _ = fmt.Fprintf(w, `  REST API   %s/v1/  with the admin token %s
-             The token is shown only now: note it, or choose your own with OXBOW_ADMIN_TOKEN.
-`, site, f.adminToken)
+	_, _ = fmt.Fprintln(w, manage(site, f.adminToken))
+}
+
+// manage tells how to manage the server at the site, with the admin token if that was made just now.
+func manage(site, token string) string {
+	env, note := "OXBOW_TOKEN=YOUR-TOKEN", ""
+	if token != "" {
+		env = "OXBOW_TOKEN=" + token
+		note = "             The token may do everything, and is shown only now: note it, or choose your own with " +
+			"OXBOW_ADMIN_TOKEN.\n"
 	}
-	_, _ = fmt.Fprintln(w)
+	if site != "http://localhost:8080" { // where the commands look by themselves
+		env = "OXBOW_API=" + site + " " + env
+	}
+	return fmt.Sprintf("  Manage     %s oxbow publisher list\n             or by the REST API: %s/docs\n%s",
+		env, site, note)
 }
 
 // localhost gives a listener's address as a person on this machine would type it.

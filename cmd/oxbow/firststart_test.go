@@ -52,6 +52,22 @@ func TestOperatorsTokenIsAnAdministrators(t *testing.T) {
 	}
 }
 
+func TestFirstStartTellsHowToManage(t *testing.T) {
+	usual := manage("http://localhost:8080", "oxt_A")
+	for _, want := range []string{
+		"  OXBOW_TOKEN=oxt_A oxbow publisher list\n", "shown only now", "http://localhost:8080/docs\n",
+	} {
+		if !strings.Contains(usual, want) {
+			t.Errorf("first start lacks %q:\n%s", want, usual)
+		}
+	}
+	later := manage("http://localhost:9000", "")
+	if !strings.Contains(later, "OXBOW_API=http://localhost:9000 OXBOW_TOKEN=YOUR-TOKEN oxbow ") ||
+		strings.Contains(later, "only now") {
+		t.Errorf("later start at another port:\n%s", later)
+	}
+}
+
 func TestKeepTime(t *testing.T) {
 	for text, good := range map[string]bool{"9600h": true, "1m": true, "0": false, "-1h": false, "400d": false, "": false} {
 		var k keepTime

@@ -85,7 +85,10 @@ func writeFlags(b *strings.Builder, flags []*kong.Flag) {
 			name += " " + value
 		}
 		env := ""
-		for _, e := range f.Envs {
+		for i, e := range f.Envs {
+			if i > 0 {
+				env += ", else "
+			}
 			env += "`" + e + "`"
 		}
 		help, byDefault := f.Help, ""

@@ -1,8 +1,8 @@
 // The page: what the path asks for, the lists, and the player between them.
 import { Player } from './player.js';
-import { Unauthorized, list, token } from './listing.js';
-import { forget, obtain, prefix, renew } from './pass.js';
-import { ago, behind, clock, fate, plain, size, troubles } from './words.js';
+import { Unauthorized, list, rights, token } from './listing.js';
+import { accept, forget, obtain, prefix, renew } from './pass.js';
+import { ago, behind, cantSign, clock, fate, holds, plain, size, troubles } from './words.js';
 
 const pollLists = 3000; // ms
 const pollPictures = 10_000; // ms between two pictures of what is live
@@ -43,7 +43,7 @@ function choose(item, start) {
   $('playlist').hidden = false;
   $('alone').href = `/watch/${path(chosen)}`;
   $('alone').hidden = alone;
-  player.open({ address, admit: () => obtain(wanted.publisher), follow: !chosen.recording, start });
+  player.open({ address, admit: (why) => obtain(wanted.publisher, why), follow: !chosen.recording, start });
   renderLists();
 }
 
@@ -85,6 +85,17 @@ function picture(img, row) {
   img.setAttribute('src', url);
 }
 
+const refused = new Set(); // publishers whose pictures were refused once
+
+// Who may have playback tokens signed sees the pictures of what is signed, too.
+async function unlock(publisher, url) {
+  const may = await rights().catch(() => null);
+  if (!may || cantSign(may, publisher) || prefix(publisher) || refused.has(publisher)) return;
+  refused.add(publisher);
+  const answer = await fetch(url, { cache: 'no-store' }).catch(() => null);
+  if (answer?.status === 403 && !await obtain(publisher)) renderLists();
+}
+
 // The lists keep their elements from poll to poll, so that focus and selection stay.
 function fill(ul, rows, make, describe) {
   const old = new Map([...ul.children].map((li) => [li.dataset.key, li]));
@@ -104,6 +115,7 @@ function fill(ul, rows, make, describe) {
       picture.addEventListener('error', () => {
         picture.hidden = true;
         picture.loading = 'eager'; // a lazy one that is hidden would never come
+        unlock(row.publisher, picture.src);
       });
       a.append(document.createElement('strong'), picture, document.createElement('span'));
       const trouble = document.createElement('p');
@@ -147,8 +159,8 @@ async function refresh() {
   try {
     listed = await list();
     base = listed.base;
-    const none = token.value ? 'No stream is live.' : 'Nothing that its publisher lists is live. '
-      + 'Set “listed” for a publisher or a stream, or give the admin token, to see it here.';
+    const none = !listed.open ? 'No stream is live.' : 'Nothing that its publisher lists is live. '
+      + 'Set “listed” for a publisher or a stream, or give an API token that may read, to see it here.';
     show($('live-none'), listed.live.length ? '' : none);
     $('recordings-none').hidden = listed.recordings.length > 0;
     const trouble = troubles(listed.archives).join('\n');
@@ -172,6 +184,16 @@ function note(text, bad = false) {
   if (bad) $('admin').open = true;
 }
 
+// Says what the token is good for. What is wrong with it refresh says.
+async function introduce(otherwise) {
+  if (!token.value) {
+    note(otherwise);
+    return;
+  }
+  const may = await rights().catch(() => null);
+  if (may) note(holds(may));
+}
+
 function wire() {
   $('lists').addEventListener('click', (event) => {
     const a = event.target.closest('a');
@@ -191,14 +213,16 @@ function wire() {
     event.preventDefault();
     token.value = $('token').value.trim();
     forget();
+    refused.clear();
     $('token').value = '';
-    note(token.value ? 'The token is used.' : 'No token is used.');
+    introduce('No token is used.');
     refresh();
     if (chosen && player.state.phase === 'failed') choose(chosen); // it may be what was missing
   });
   $('token-forget').addEventListener('click', () => {
     token.value = '';
     forget();
+    refused.clear();
     note('The token is forgotten.');
     refresh();
   });
@@ -207,12 +231,13 @@ function wire() {
 async function main() {
   wire();
   $('video').muted = true; // browsers let only a muted video play by itself
-  if (token.value) note('The token that this browser keeps is used.');
+  if (token.value) introduce();
   if (alone) {
     document.documentElement.dataset.page = 'watch';
     $('admin').hidden = true; // there is no list for it here
     await refresh();
     const start = new URLSearchParams(location.search).get('from') === 'start' ? 0 : undefined;
+    accept(names[0], new URLSearchParams(location.hash.slice(1)).get('token')); // what is behind # is sent to nobody
     choose({ publisher: names[0], stream: names[1], recording: names[2] }, start);
   } else {
     $('lists').hidden = false;

@@ -1,8 +1,8 @@
-// What there is to watch. Everybody sees what publishers list; who has the admin token sees all.
+// What there is to watch. Everybody sees what publishers list; who has an API token sees what that one may read.
 
 const key = 'oxbow.token';
 
-/** The admin token, kept in this browser; empty is none. */
+/** The API token, kept in this browser; empty is none. */
 export const token = {
   get value() {
     try { return localStorage.getItem(key) ?? ''; } catch { return ''; }
@@ -22,25 +22,41 @@ async function get(path, headers = {}) {
   return answer.json();
 }
 
+let known = { value: '', answer: null }; // what the server says of the token: asked once
+
+/** What the token may do: {publisher, scopes}, as the server says it; null without a token. */
+export async function rights() {
+  const { value } = token;
+  if (!value) known = { value, answer: null };
+  if (known.value !== value) {
+    const answer = get('/v1/token', { Authorization: `Bearer ${value}` });
+    known = { value, answer };
+    answer.catch(() => { if (known.answer === answer) known = { value: '', answer: null }; });
+  }
+  return known.answer;
+}
+
 /**
- * Gives {live, recordings, archives, base}: rows of {publisher, stream, recording, state, started, ended, duration, bytes}, newest
- * first, and what goes before media paths. With the token rows have {name, kept, attempts, error, progress} too,
- * and archives are the stores as the archivers see them.
+ * Gives {live, recordings, archives, base, open}: rows of {publisher, stream, recording, state, started, ended, duration,
+ * bytes}, newest first, what goes before media paths, and whether that is only what everybody sees. With a token that may read, rows have {name, kept, attempts, error, progress}
+ * too; with an administrator's, archives are the stores as the archivers see them.
  */
 export async function list() {
   const open = get('/v1/listing');
-  if (!token.value) {
+  const may = await rights();
+  const has = (...scopes) => Boolean(may?.scopes.some((scope) => scopes.includes(scope)));
+  if (!has('admin', 'write', 'read')) {
     const { live, recordings, playback_url: base } = await open;
-    return { live: live.map(row), recordings: recordings.map(row), archives: [], base };
+    return { live: live.map(row), recordings: recordings.map(row), archives: [], base, open: true };
   }
   const headers = { Authorization: `Bearer ${token.value}` };
   const [{ playback_url: base }, live, recordings, archives] = await Promise.all([
     open,
     get('/v1/recordings?limit=200&state=live&state=interrupted', headers),
     get('/v1/recordings?limit=200&state=ended&state=archiving&state=archived', headers),
-    get('/v1/archives', headers),
+    has('admin') ? get('/v1/archives', headers) : { items: [] },
   ]);
-  return { live: live.items.map(row), recordings: recordings.items.map(row), archives: archives.items, base };
+  return { live: live.items.map(row), recordings: recordings.items.map(row), archives: archives.items, base, open: false };
 }
 
 function row(r) {
@@ -62,13 +78,13 @@ function row(r) {
 }
 
 /**
- * Asks for the playlist of a stream or a recording. Gives {status} and, when it is there, the recording that it leads
- * to and whether that is live. A stream's playlist names its recording in the path of its renditions.
+ * Asks for the playlist of a stream or a recording. Gives {status}, with the detail of an error, and, when it is there,
+ * the recording that it leads to and whether that is live. A stream's playlist names its recording in the path of its renditions.
  */
 export async function probe(url) {
   try {
     const answer = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(10_000) });
-    if (!answer.ok) return { status: answer.status };
+    if (!answer.ok) return { status: answer.status, detail: (await answer.json().catch(() => ({}))).detail };
     return { status: answer.status, ...leadsTo(await answer.text()) };
   } catch {
     return { status: 0 };

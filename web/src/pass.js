@@ -1,7 +1,7 @@
-// Playback tokens, for what is signed. Who has the admin token has the server sign one per publisher; who has none
-// can not watch here.
-import { token } from './listing.js';
-import { refusal } from './words.js';
+// Playback tokens, for what is signed. They come with the page's address (#token=...), or the server signs one per
+// publisher for who has an API token that may.
+import { rights, token } from './listing.js';
+import { cantSign, refusal } from './words.js';
 
 const life = 3600; // seconds that a playback token is asked for
 
@@ -22,10 +22,21 @@ export function renewed(url, known = passes) {
   });
 }
 
-/** Asks for a playback token of the publisher's. Gives what is missing, or nothing when there is one now. */
-export async function obtain(publisher) {
-  if (!token.value) return refusal(403).text;
+/** Takes a playback token that somebody gave to the viewer. */
+export function accept(publisher, given) {
+  if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(given ?? '')) passes.set(publisher, { token: given, until: Infinity });
+}
+
+/**
+ * Asks for a playback token of the publisher's. Gives what is missing, or nothing when there is one now. The edge's
+ * detail says what is wrong with the one that there was.
+ */
+export async function obtain(publisher, detail) {
+  const had = passes.get(publisher);
+  if (!token.value) return had && detail ? `This link does not play: ${detail}` : refusal(403).text;
   try {
+    const missing = cantSign(await rights(), publisher);
+    if (missing) return missing;
     const answer = await fetch(`/v1/publishers/${encodeURIComponent(publisher)}/playback-tokens`, {
       method: 'POST',
       headers: { Authorization: `Bearer ${token.value}`, 'Content-Type': 'application/json' },
@@ -42,13 +53,12 @@ export async function obtain(publisher) {
 }
 
 /** Has new playback tokens made in the place of those whose time is half over. */
-export function renew(now = Date.now()) {
-  for (const [publisher, { until }] of passes) {
-    if (until - now < (life * 1000) / 2) obtain(publisher);
-  }
+export async function renew(now = Date.now()) {
+  const old = [...passes].filter(([, { until }]) => until - now < (life * 1000) / 2);
+  await Promise.all(old.map(([publisher]) => obtain(publisher)));
 }
 
-/** Forgets them all, with the token that they came by. */
+/** Forgets them all, with the API token that they came by. */
 export function forget() {
   passes.clear();
 }

@@ -48,7 +48,7 @@ export class Player {
   }
 
   /**
-   * Plays {address, admit, follow, start}: address gives the URL; admit, called when that is refused, gets what opens it
+   * Plays {address, admit, follow, start}: address gives the URL; admit, called with why that is refused, gets what opens it
    * and gives what is missing, if anything. Follow the stream from show to show; start is a position in seconds, default
    * live.
    */
@@ -82,7 +82,7 @@ export class Player {
   async attempt(opening) {
     let found = await probe(this.target.address());
     if (found.status === 403 && opening === this.opening) {
-      const missing = await this.target.admit();
+      const missing = await this.target.admit(found.detail);
       if (opening !== this.opening) return;
       if (missing) {
         this.set({ phase: 'failed', live: false, latency: null, message: missing });

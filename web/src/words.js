@@ -54,13 +54,32 @@ export function behind(seconds) {
   return seconds < 60 ? `${seconds.toFixed(1)} s behind live` : `${clock(seconds * 1000)} behind live`;
 }
 
+/** What an API token may do: {publisher, scopes}. */
+export function holds({ publisher, scopes }) {
+  const whose = publisher ? `It is for ${publisher} alone` : 'It is for all publishers';
+  return `The token is used. ${whose}, with ${scopes.length > 1 ? 'the scopes' : 'the scope'} ${scopes.join(', ')}.`;
+}
+
+/** Why a token can't have playback tokens signed for a publisher; nothing where it can. */
+export function cantSign({ publisher: own, scopes }, publisher) {
+  if (own && own !== publisher) {
+    return `This stream needs a playback token, and your API token is for ${own} alone.`;
+  }
+  if (!scopes.includes('sign') && !scopes.includes('admin')) {
+    return 'This stream needs a playback token, and your API token does not have the scope sign, which makes them: '
+      + 'ask an administrator for one that has.';
+  }
+  return '';
+}
+
 /** What an answer to a playlist means for a viewer, and whether to ask again. */
 export function refusal(status) {
   switch (status) {
     case 0: return { text: 'The server can not be reached. Trying again…', again: true };
     case 401:
     case 403: return {
-      text: 'This stream is played with a playback token only. Give the admin token on the start page, or open a link that has one.',
+      text: 'This stream is played with a playback token only: open a link that has one, '
+        + 'or give an API token with the scope sign on the start page.',
       again: false,
     };
     case 404: return { text: 'Nothing here yet. It plays as soon as somebody publishes.', again: true };
