@@ -37,7 +37,7 @@ func (op *operation) conditionFaults() (list []fault) {
 	}
 	if op.takes(idempotencyKey) {
 		set(idempotencyKey, http.StatusUnprocessableEntity, "short", strings.Repeat("k", 15), strings.Repeat("k", 201),
-			"with spaces between words", "söme-öther-letters-1", `quotes"and	tabs-1234`)
+			"with spaces between words", "größe-und-länge-1234", `quotes"and	tabs-1234`)
 	}
 	return list
 }

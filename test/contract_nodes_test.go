@@ -30,8 +30,8 @@ func (f *fleet) driveNodes(t *testing.T) {
 		a = drain.do(t, f.api, adminToken, on("id", node.ID))
 		drain.verdict(t, "of the role "+node.Role, a, refuses(a, "path.id", http.StatusConflict))
 	}
-	if roles["ingest"] == 0 || roles["edge"] == 0 || roles["api"] == 0 {
-		t.Errorf("nodes of the roles %v, want each of ingest, edge and api", roles)
+	if roles["ingest"] == 0 || roles["archiver"] == 0 || roles["api"] == 0 {
+		t.Errorf("nodes of the roles %v, want each of ingest, archiver and api", roles)
 	}
 	for _, node := range page.Items {
 		if node.Role != "ingest" {
