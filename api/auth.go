@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,7 +175,7 @@ func insufficient(need, text string) *refusal {
 	return &refusal{problem: p, challenge: challenge}
 }
 
-// checkLimits refuses what a publisher must not set for itself: the limits are what its operator allows it.
+// checkLimits refuses what a publisher must not set for itself, nor reset: the limits are what its operator allows it.
 func checkLimits(ctx context.Context, p media.SettingsPatch) error {
 	if caller(ctx).Publisher == "" {
 		return nil
@@ -186,9 +187,13 @@ func checkLimits(ctx context.Context, p media.SettingsPatch) error {
 		{"max_streams", p.MaxStreams != nil}, {"max_bitrate", p.MaxBitrate != nil},
 		{"max_resolution", p.MaxResolution != nil},
 	} {
+		location := "body." + limit.field
+		if i := slices.Index(p.Reset, limit.field); i >= 0 {
+			limit.set, location = true, fmt.Sprintf("body.reset[%d]", i)
+		}
 		if limit.set {
-			return at("body."+limit.field, fmt.Errorf(
-				"%w: %s is what the operator allows the publisher: a token for this publisher alone can't set it",
+			return at(location, fmt.Errorf(
+				"%w: %s is what the operator allows the publisher: a token for this publisher alone can't set or reset it",
 				media.ErrDenied, limit.field))
 		}
 	}

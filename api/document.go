@@ -18,6 +18,12 @@ type PublisherRow = publisherRow
 // KeyRow is keyRow for larger answers, as StreamRow is.
 type KeyRow = keyRow
 
+// PlaybackKeyRow is playbackKeyRow for larger answers, as StreamRow is.
+type PlaybackKeyRow = playbackKeyRow
+
+// TokenRow is tokenRow for larger answers, as StreamRow is.
+type TokenRow = tokenRow
+
 // TransformSchema says what huma can't say of a pointer to an object: that it may be null.
 func (*recordingRow) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return mayBeNull(s, "progress", "clip")

@@ -18,6 +18,7 @@ import (
 
 const (
 	idempotencyKey = "Idempotency-Key"
+	replayed       = "Idempotent-Replayed"
 	minReplyKey    = 16 // characters: shorter ones are counted up, and found by counting
 	maxReplyKey    = 200
 	replyKept      = 24 * time.Hour
@@ -120,7 +121,7 @@ func (s *Server) replay(ctx context.Context, w http.ResponseWriter, request *sea
 		writeProblem(w, s.problem(ctx, err))
 		return
 	}
-	w.Header().Set("Idempotent-Replayed", "true")
+	w.Header().Set(replayed, "true")
 	kept.send(w)
 }
 

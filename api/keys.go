@@ -44,7 +44,7 @@ func newKeyRow(k media.StreamKey) keyRow {
 
 // listedKeyRow is a key in the list.
 type listedKeyRow struct {
-	keyRow
+	KeyRow
 	InUse *bool `json:"in_use" doc:"A publisher that came with it is connected now; null: a node did not say"`
 }
 
@@ -61,7 +61,7 @@ type createdKeyOutput struct {
 
 type rotatedKeyOutput struct {
 	Body struct {
-		keyRow
+		KeyRow
 		Key       string     `json:"key" doc:"The new stream key. It is shown this once"`
 		Replaces  string     `json:"replaces" doc:"The old key's id"`
 		OldExpiry *time.Time `json:"replaces_until" doc:"Until when the old one works; null: it is revoked"`
@@ -141,7 +141,7 @@ func (s *Server) listKeys(ctx context.Context, in *StreamPath) (*keysOutput, err
 	}
 	used, sure := s.keysInUse(ctx, path)
 	row := func(k media.StreamKey) listedKeyRow {
-		listed := listedKeyRow{keyRow: newKeyRow(k)}
+		listed := listedKeyRow{KeyRow: newKeyRow(k)}
 		if used[k.ID] || sure {
 			listed.InUse = new(used[k.ID])
 		}
@@ -184,7 +184,7 @@ func (s *Server) rotateKey(ctx context.Context, in *rotateKeyInput) (*rotatedKey
 		return nil, keyError(err, "path.id")
 	}
 	out := &rotatedKeyOutput{}
-	out.Body.keyRow, out.Body.Key, out.Body.Replaces = newKeyRow(added), key, old.ID
+	out.Body.KeyRow, out.Body.Key, out.Body.Replaces = newKeyRow(added), key, old.ID
 	if rotation.Grace > 0 {
 		out.Body.OldExpiry = moment(old.ExpiresAt)
 	} else {

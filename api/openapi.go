@@ -162,6 +162,9 @@ func completeResponses(doc *huma.OpenAPI, op *huma.Operation, path string) {
 			Description: "What would come of it", Content: accepted.Content, Headers: accepted.Headers,
 		}
 	}
+	if has("header", idempotencyKey) {
+		tellReplay(op)
+	}
 	texts := map[string]string{
 		"Location": "Where it is now", "ETag": "Its revision, for If-Match", "Cache-Control": "How long it is good for",
 	}
@@ -170,6 +173,22 @@ func completeResponses(doc *huma.OpenAPI, op *huma.Operation, path string) {
 			if header.Description == "" {
 				header.Description = texts[name]
 			}
+		}
+	}
+}
+
+// tellReplay documents the header of an answer that is given again.
+func tellReplay(op *huma.Operation) {
+	for code, r := range op.Responses {
+		if code[0] != '2' {
+			continue
+		}
+		if r.Headers == nil {
+			r.Headers = map[string]*huma.Param{}
+		}
+		r.Headers[replayed] = &huma.Param{
+			Description: "true where it is the answer to an earlier request under the key",
+			Schema:      &huma.Schema{Type: huma.TypeString, Enum: []any{"true"}},
 		}
 	}
 }

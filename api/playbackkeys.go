@@ -55,7 +55,7 @@ type playbackKeyOutput struct {
 type createdPlaybackKeyOutput struct {
 	Location string `header:"Location"`
 	Body     struct {
-		playbackKeyRow
+		PlaybackKeyRow
 		Secret     string `json:"secret,omitempty" doc:"HS256's, used as text, not decoded. It is shown this once"`
 		PrivateKey string `json:"private_key,omitempty" doc:"EdDSA's, in PEM. It is shown this once"`
 	}
@@ -136,7 +136,7 @@ func (s *Server) createPlaybackKey(ctx context.Context, in *createPlaybackKeyInp
 	}
 	s.tellPlayback(ctx, name)
 	made.Location = "/v1/publishers/" + name + "/playback-keys/" + k.ID
-	made.Body.playbackKeyRow = newPlaybackKeyRow(k)
+	made.Body.PlaybackKeyRow = newPlaybackKeyRow(k)
 	return made, nil
 }
 

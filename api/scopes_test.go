@@ -221,6 +221,8 @@ func TestPublishersTokenWorksOnItsOwn(t *testing.T) {
 	for _, c := range []struct{ method, target, body, field string }{
 		{"PATCH", "/v1/publishers/acme", `{"max_streams":0}`, "body.max_streams"},
 		{"PATCH", "/v1/publishers/acme/streams/show", `{"max_bitrate":0}`, "body.max_bitrate"},
+		{"PATCH", "/v1/publishers/acme", `{"reset":["keep","max_streams"]}`, "body.reset[1]"},
+		{"PATCH", "/v1/publishers/acme/streams/show", `{"reset":["max_resolution"]}`, "body.reset[0]"},
 		{"POST", "/v1/publishers/acme/streams", `{"name":"b","max_resolution":""}`, "body.max_resolution"},
 	} {
 		if a := f.as(writer, c.method, c.target, c.body); a.Code != 403 || !slices.Equal(a.locations(), []string{c.field}) {

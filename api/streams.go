@@ -190,7 +190,8 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 		return nil, err
 	}
 	patch := in.Body.media()
-	if err := errors.Join(s.checkStream(ctx, in.Body.StreamPatch), patch.Check()); err != nil {
+	if err := errors.Join(s.checkStream(ctx, in.Body.StreamPatch),
+		checkLimits(ctx, media.SettingsPatch{Reset: patch.Reset}), patch.Check()); err != nil {
 		return nil, err
 	}
 	out := &changedStream{}

@@ -58,7 +58,7 @@ type tokensOutput struct {
 type createdTokenOutput struct {
 	Location string `header:"Location"`
 	Body     struct {
-		tokenRow
+		TokenRow
 		Token string `json:"token" doc:"The token. It is shown this once"`
 	}
 }
@@ -116,7 +116,7 @@ func (s *Server) createToken(ctx context.Context, in *createTokenInput) (*create
 		return nil, err // it names its field
 	}
 	out := &createdTokenOutput{Location: "/v1/tokens/" + made.ID}
-	out.Body.tokenRow, out.Body.Token = newTokenRow(made), token
+	out.Body.TokenRow, out.Body.Token = newTokenRow(made), token
 	return out, nil
 }
 

@@ -81,7 +81,11 @@ func outboxRows() map[string]func(w *world) []request {
 				on().with("type", "recording.ended").with("since", "2026-01-01T00:00:00Z"),
 			}
 		},
-		"follow-log": func(w *world) []request { return []request{on(), on().with("publisher", w.publisher)} },
+		"follow-log": func(w *world) []request {
+			events := on().with("publisher", w.publisher).with("after", "0")
+			events.holds = w.firstEvent
+			return []request{on(), events}
+		},
 
 		"create-webhook": func(w *world) []request {
 			return []request{on().send(webhook(w, "https://receiver.example/"+w.publisher))}

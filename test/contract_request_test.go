@@ -24,6 +24,8 @@ type request struct {
 	header http.Header
 	body   any // nil is none; []byte goes as it is
 	want   int // the status; zero is any success
+	// holds says what is wrong with the answer of a success, beside what the document says; nil is nothing.
+	holds func(a answer) error
 	// patient: the answer is right once what it is about is ready; till then it is a conflict.
 	patient bool
 }
@@ -67,7 +69,9 @@ func (r request) clone() request {
 		panic("BUG: body of a contract row: " + err.Error())
 	}
 	r.body = nil
-	if err := json.Unmarshal(text, &r.body); err != nil {
+	numbers := json.NewDecoder(bytes.NewReader(text))
+	numbers.UseNumber() // they are sent as they are
+	if err := numbers.Decode(&r.body); err != nil {
 		panic("BUG: body of a contract row: " + err.Error())
 	}
 	return r
@@ -134,7 +138,7 @@ func (op *operation) do(tb testing.TB, server *oxbow, token string, r request) a
 		a.sent += fmt.Sprintf("\n\t\t%.600s", text)
 	}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		if a.body, err = bufio.NewReader(resp.Body).ReadBytes('\n'); err != nil { // it has no end
+		if a.body, err = firstFrames(resp.Body); err != nil { // it has no end
 			tb.Fatalf("%s: %s: %v", op.OperationID, a.sent, err)
 		}
 		return a
@@ -143,6 +147,22 @@ func (op *operation) do(tb testing.TB, server *oxbow, token string, r request) a
 		tb.Fatalf("%s: %s: %v", op.OperationID, a.sent, err)
 	}
 	return a
+}
+
+// firstFrames reads the first two frames of server-sent events: one may just say how to come again.
+func firstFrames(body io.Reader) (text []byte, err error) {
+	lines := bufio.NewReader(io.LimitReader(body, maxAnswer))
+	for frames := 0; frames < 2; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return nil, fmt.Errorf("server-sent events, after %.300q: %w", text, err)
+		}
+		text = append(text, line...)
+		if len(line) == 1 {
+			frames++
+		}
+	}
+	return text, nil
 }
 
 // tell fails the test for an answer: which operation, the request, the answer, and what is wrong.

@@ -71,10 +71,6 @@ func streamRows() map[string]func(w *world) []request {
 			stream := w.freshStream()
 			return []request{w.on("stream", stream).send(map[string]any{"label": "studio"}), w.on("stream", stream)}
 		},
-		"get-key": func(w *world) []request {
-			stream := w.freshStream()
-			return one(w.on("stream", stream, "id", w.newKey(stream)))
-		},
 		"rotate-key": func(w *world) []request {
 			stream := w.freshStream()
 			return []request{
@@ -136,15 +132,21 @@ func recordingRows() map[string]func(w *world) []request {
 			return []request{
 				on(), on().with("publisher", w.publisher).with("state", "live").with("state", "ended"),
 				on().with("since", "2026-01-01T00:00:00Z").with("until", "2036-01-01T00:00:00Z").with("limit", "1"),
+				on().with("state", "deleted").with("state", "deleting"), on().with("limit", "1000"),
 			}
 		},
 		"get-recording": func(w *world) []request {
-			return []request{
+			rights := []request{
 				on("recording", w.archivedID), on("recording", w.liveID), on("recording", w.endedID),
 				on("recording", w.newClip()),
 			}
+			for state, id := range w.more {
+				r := on("recording", id)
+				r.holds = func(a answer) error { return inState(state, a) }
+				rights = append(rights, r)
+			}
+			return rights
 		},
-		"keep-recording":   func(w *world) []request { return changeRecording(w) },
 		"change-recording": func(w *world) []request { return changeRecording(w) },
 		"delete-recording": func(w *world) []request {
 			clip := w.newClip()

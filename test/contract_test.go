@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,7 +25,14 @@ func TestContract(t *testing.T) {
 	doc := loadDocument(t, server)
 	w := newWorld(t, server, doc, "contract", worldSource(t))
 	w.settle()
+	w.moreStates()
 	rows := contractRows()
+	maps.Copy(rows, settingRows())
+	for id := range rows {
+		if doc.operation(id) == nil {
+			t.Errorf("contractRows has %q, and the document has no such operation", id)
+		}
+	}
 	requests := 0
 	for _, op := range doc.ops {
 		t.Run(op.OperationID, func(t *testing.T) {
@@ -62,7 +70,7 @@ func (w *world) drive(t *testing.T, op *operation, row func(w *world) []request)
 			op.verdict(t, what, a, err)
 		}
 	}
-	for _, f := range op.faults(rights[0]) {
+	for _, f := range slices.Concat(op.faults(rights[0]), op.settingFaults(rights[0]), op.conditionFaults()) {
 		r := rights[0].clone()
 		f.change(&r)
 		a := op.do(t, w.oxbow, adminToken, r)
@@ -74,6 +82,9 @@ func (w *world) drive(t *testing.T, op *operation, row func(w *world) []request)
 		op.verdict(t, f.what, a, err)
 	}
 	for i, r := range row(w) { // anew: what is odd and allowed may have used the first ones up
+		if i == 0 {
+			r = w.conditional(t, op, r)
+		}
 		a := op.do(t, w.oxbow, adminToken, r)
 		requests++
 		if r.patient {
@@ -89,6 +100,9 @@ func (w *world) drive(t *testing.T, op *operation, row func(w *world) []request)
 			if status, text := w.call(http.MethodGet, location, nil); status != http.StatusOK {
 				t.Errorf("%s: Location %s: %d %s", op.OperationID, location, status, text)
 			}
+		}
+		if i == 0 {
+			requests += w.again(t, op, r, a)
 		}
 	}
 	return requests
@@ -118,6 +132,8 @@ func (r request) succeeded(a answer) error {
 		return fmt.Errorf("status %d, want %d", a.status, r.want)
 	case r.want == 0 && (a.status < http.StatusOK || a.status >= http.StatusMultipleChoices):
 		return fmt.Errorf("status %d, want a success", a.status)
+	case r.holds != nil:
+		return r.holds(a)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type world struct {
 	live, past, ended string
 	// Recordings: of live, of past (archived), and of ended (it waits for its archiving).
 	liveID, archivedID, endedID string
+	more                        map[string]string // ids of recordings in further states: see moreStates
 	count                       int
 }
 
@@ -177,8 +178,8 @@ func (w *world) on(parameters ...string) request {
 // newContractServer starts a server that has all parts. Its limits of requests are out of the tests' way.
 func newContractServer(tb testing.TB) *oxbow {
 	tb.Helper()
-	server := newOxbow(tb)
-	server.env = append(server.env, "OXBOW_API_RATE=0")
+	server := newOxbow(tb, "--archives", sickArchive+"=s3://nowhere?endpoint=http://127.0.0.1:9")
+	server.env = append(server.env, "OXBOW_API_RATE=0", "AWS_ACCESS_KEY_ID=nobody", "AWS_SECRET_ACCESS_KEY=nothing")
 	server.start("serve")
 	return server
 }

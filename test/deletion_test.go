@@ -284,4 +284,5 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		}
 	}
 	play("held")
+	f.driveNodes(t)
 }
