@@ -94,6 +94,9 @@ func TestClusterDelivery(t *testing.T) {
 	<-rest.C
 	f.sql.start()
 	sqlBack := time.Now()
+	eventually(t, 10*time.Second, "the API has its catalog again", func() bool {
+		return f.api.api(http.MethodGet, "/v1/events?limit=1", nil, nil) == http.StatusOK
+	})
 	v := s.conclude()
 	v.oneRecording(t)
 	v.brokeOff(t, 1)
