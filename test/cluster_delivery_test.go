@@ -26,27 +26,36 @@ func TestClusterDelivery(t *testing.T) {
 
 	receiver := newHookReceiver(t)
 	first, killed := make(chan struct{}), make(chan struct{})
+	// It reads what comes and does not answer until an API is killed, which is in the middle of a try then.
 	receiver.answer = func(_ http.ResponseWriter, _ *http.Request, n int, _ hookEvent) bool {
+		select {
+		case <-killed:
+			return true
+		default:
+		}
 		if n == 1 {
 			close(first)
-			<-killed
 		}
-		return true
+		<-killed
+		return n == 1
 	}
 	f.api.addHook(receiver.url)
 	s := f.newShow("delivery", map[string]any{"end_on_unpublish": true})
-	s.begin(300*time.Millisecond, "a1")
+	s.encoder = startEncoder(t, faultFilm(t), 300*time.Millisecond, f.targets(s.key, "a1")...)
 	<-first
-	owner, err := f.sql.Query(t.Context(), database, "SELECT owner FROM delivery_queues WHERE owner <> ''")
+	owner := ""
+	eventually(t, 10*time.Second, "an API is delivering", func() bool {
+		text, err := f.sql.Query(t.Context(), database, "SELECT owner FROM delivery_queues WHERE owner <> ''")
+		owner = text
+		return err == nil && apis[owner] != nil
+	})
 	dead := apis[owner]
-	if err != nil || dead == nil {
-		t.Fatalf("%q is delivering: %v", owner, err)
-	}
 	other := apis[map[string]string{"api": "api2", "api2": "api"}[owner]]
 	dead.kill()
 	down := time.Now()
 	close(killed)
 	f.api = other.asAPI()
+	s.watched(12)
 	eventually(t, 15*time.Second, "the other API delivers what the killed one had taken up", func() bool {
 		receiver.mu.Lock()
 		defer receiver.mu.Unlock()
