@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,8 @@ func TestClusterDelivery(t *testing.T) {
 
 	receiver := newHookReceiver(t)
 	first, killed := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(killed) })
+	t.Cleanup(release) // a test that fails before must not wait for who waits for it
 	// It reads what comes and does not answer until an API is killed, which is in the middle of a try then.
 	receiver.answer = func(_ http.ResponseWriter, _ *http.Request, n int, _ hookEvent) bool {
 		select {
@@ -53,7 +56,7 @@ func TestClusterDelivery(t *testing.T) {
 	other := apis[map[string]string{"api": "api2", "api2": "api"}[owner]]
 	dead.kill()
 	down := time.Now()
-	close(killed)
+	release()
 	f.api = other.asAPI()
 	s.watched(12)
 	eventually(t, 15*time.Second, "the other API delivers what the killed one had taken up", func() bool {

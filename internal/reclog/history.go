@@ -40,8 +40,8 @@ func (rec *Recording) History(cluster string) []media.LogEvent {
 	return events
 }
 
-// LastHistory is History of a recording that is about to be ended because nobody has it any more: where its owner died in
-// the middle of a take, that was an interruption too, which nobody came back from.
+// LastHistory is History of a recording that is about to be ended because nobody has it any more: where its owner died
+// in the middle of a take, that was an interruption too, which nobody came back from.
 func (rec *Recording) LastHistory(cluster string) []media.LogEvent {
 	left := *rec
 	if left.State == media.Live {
