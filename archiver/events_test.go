@@ -211,7 +211,7 @@ func TestRecoveryTellsWhatTheOwnerDidNot(t *testing.T) {
 	}{
 		"it never saved a row":      {media.Interrupted, false, []string{media.EventInterrupted}},
 		"it had ended":              {media.Ended, false, nil},
-		"its row says that it runs": {media.Live, true, nil},
+		"its row says that it runs": {media.Live, true, []string{media.EventInterrupted}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

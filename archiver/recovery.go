@@ -286,7 +286,7 @@ func (r *Recovery) end(ctx context.Context, orphan reclog.Orphan, epoch uint64, 
 	if err := writer.Update(func(m *reclog.Manifest) { m.State, m.EndedAt = media.Ended, last }); err != nil {
 		return err
 	}
-	history := rec.History(r.config.Cluster) // while it says that it was interrupted
+	history := rec.LastHistory(r.config.Cluster) // while it says that it grows
 	rec.State, rec.EndedAt = media.Ended, last
 	r.metrics.closed.WithLabelValues("orphan").Inc()
 	r.logger.Info("recording ended: its owner is gone", "publisher", orphan.Path.Publisher,

@@ -37,7 +37,7 @@ func (p *Packager) Resume(ctx context.Context, rec *reclog.Recording, w *reclog.
 		s.mu.Unlock()
 		// Nothing can follow it, or another show is the stream's by now, which must not wait for storage: what there is of
 		// it is final.
-		return errors.Join(err, p.end(show, w, rec.History(p.cfg.Cluster)))
+		return errors.Join(err, p.end(show, w, rec.LastHistory(p.cfg.Cluster)))
 	}
 }
 
@@ -62,7 +62,7 @@ func (p *Packager) End(rec *reclog.Recording, w *reclog.Writer) error {
 	if err := show.restore(rec); err != nil {
 		p.logger.Warn("recording that ends", "recording", string(rec.ID), "err", err)
 	}
-	return p.end(show, w, rec.History(p.cfg.Cluster))
+	return p.end(show, w, rec.LastHistory(p.cfg.Cluster))
 }
 
 func (p *Packager) end(show *Show, w *reclog.Writer, history []media.LogEvent) error {

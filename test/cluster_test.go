@@ -84,7 +84,7 @@ func startFleet(tb testing.TB, config clusterConfig) *fleet {
 	tb.Cleanup(f.tellRows)
 	run(tb, time.Minute, oxbowBinary, "migrate", "--catalog", f.sql.url(f.sql.Addr))
 
-	api := f.newAPI()
+	api := f.newAPI("api")
 	for c := range config.clusters {
 		f.newCluster(string(rune('a' + c)))
 	}
@@ -150,11 +150,11 @@ func (m *member) useArchive() {
 	m.env = []string{"AWS_ACCESS_KEY_ID=" + s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s3.SecretKey}
 }
 
-func (f *fleet) newAPI() *member {
-	m := f.newMember("api", "api", true)
+func (f *fleet) newAPI(name string) *member {
+	m := f.newMember(name, "api", true)
 	internal := steadyAddress(f.tb)
 	m.http, m.internal = steadyAddress(f.tb), newFaultProxy(f.tb, internal)
-	m.args = append(m.args, "--http", m.http, "--internal", internal)
+	m.args = append(m.args, "--http", m.http, "--internal", internal, "--node", name, "--webhook-timeout", "1s")
 	m.env = []string{"OXBOW_ADMIN_TOKEN=" + adminToken}
 	return m
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,19 +21,32 @@ import (
 
 const hookSecret = "secret-of-a-receiver"
 
-// hookReceiver takes events, all but every 23rd request, which it answers with 500.
+// hookReceiver takes events, all but every 23rd request, which it answers with 500, or what else its answer says.
 type hookReceiver struct {
 	url string
+	// answer, if it is set, answers the nth request and says whether the event is taken.
+	answer func(w http.ResponseWriter, req *http.Request, n int, e hookEvent) bool
 
 	mu       sync.Mutex
 	requests int
-	taken    map[int64]int    // by event
-	last     map[string]int64 // the last event taken, by recording
+	taken    map[int64]int       // by event
+	arrived  map[int64]time.Time // when an event was taken first
+	last     map[string]int64    // the last event taken, by recording
 	faults   []string
 }
 
+// hookEvent is what receivers read of an event.
+type hookEvent struct {
+	ID        int64
+	Type      string
+	Recording string
+}
+
+// newHookReceiver starts a receiver; what it was sent is verified and noted.
 func newHookReceiver(tb testing.TB) *hookReceiver {
-	r := &hookReceiver{taken: map[int64]int{}, last: map[string]int64{}}
+	r := &hookReceiver{
+		taken: map[int64]int{}, arrived: map[int64]time.Time{}, last: map[string]int64{}, answer: everyNth,
+	}
 	server := httptest.NewServer(r)
 	tb.Cleanup(server.Close)
 	r.url = server.URL
@@ -45,29 +59,36 @@ func (r *hookReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // the server was killed in the middle
 	}
+	var e hookEvent
+	err = errors.Join(json.Unmarshal(body, &e),
+		webhook.Verify(hookSecret, req.Header.Get("Oxbow-Signature"), body, time.Now(), time.Minute))
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := webhook.Verify(hookSecret, req.Header.Get("Oxbow-Signature"), body, time.Now(), time.Minute); err != nil {
+	if err != nil {
 		r.faults = append(r.faults, err.Error())
 	}
-	var e struct {
-		ID        int64
-		Type      string
-		Recording string
-	}
-	if err := json.Unmarshal(body, &e); err != nil {
-		r.faults = append(r.faults, err.Error())
-	}
-	if r.requests++; r.requests%23 == 0 {
-		w.WriteHeader(http.StatusInternalServerError)
+	r.requests++
+	n, answer := r.requests, r.answer
+	r.mu.Unlock()
+	if !answer(w, req, n, e) {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	// One that was taken may come again, as the server could die before it noted that; none before comes after.
 	if e.ID < r.last[e.Recording] {
 		r.faults = append(r.faults, fmt.Sprintf("%s: event %d after %d", e.Recording, e.ID, r.last[e.Recording]))
 	}
-	r.taken[e.ID]++
+	if r.taken[e.ID]++; r.taken[e.ID] == 1 {
+		r.arrived[e.ID] = time.Now()
+	}
 	r.last[e.Recording] = e.ID
+}
+
+func everyNth(w http.ResponseWriter, _ *http.Request, n int, _ hookEvent) bool {
+	if n%23 == 0 {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	return n%23 != 0
 }
 
 func (r *hookReceiver) count() int {

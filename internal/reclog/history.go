@@ -40,6 +40,16 @@ func (rec *Recording) History(cluster string) []media.LogEvent {
 	return events
 }
 
+// LastHistory is History of a recording that is about to be ended because nobody has it any more: where its owner died
+// in the middle of a take, that was an interruption too, which nobody came back from.
+func (rec *Recording) LastHistory(cluster string) []media.LogEvent {
+	left := *rec
+	if left.State == media.Live {
+		left.State = media.Interrupted
+	}
+	return left.History(cluster)
+}
+
 // takeEnd is when a take's last media ends, or the given time if it has none.
 func (rec *Recording) takeEnd(take int, otherwise time.Time) time.Time {
 	if len(rec.Tracks) == 0 {

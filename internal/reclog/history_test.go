@@ -14,14 +14,15 @@ func TestHistoryFollowsFromTheTakes(t *testing.T) {
 		epochs []uint64
 		state  media.State
 		want   string
+		last   string // what LastHistory tells besides
 	}{
-		"nothing recorded":       {nil, media.Live, ""},
-		"live":                   {[]uint64{1}, media.Live, "live:1@0"},
-		"interrupted":            {[]uint64{1}, media.Interrupted, "live:1@0 interrupted:1@4"},
-		"ended":                  {[]uint64{1}, media.Ended, "live:1@0"},
-		"back again":             {[]uint64{1, 2}, media.Live, "live:1@0 interrupted:1@4 live:2@10"},
-		"another take goes on":   {[]uint64{1, 1, 3}, media.Live, "live:1@0 interrupted:2@14 live:3@20"},
-		"a take without a lease": {[]uint64{1, 1}, media.Interrupted, "live:1@0 interrupted:2@14"},
+		"nothing recorded":       {nil, media.Live, "", ""},
+		"live":                   {[]uint64{1}, media.Live, "live:1@0", " interrupted:1@4"},
+		"interrupted":            {[]uint64{1}, media.Interrupted, "live:1@0 interrupted:1@4", ""},
+		"ended":                  {[]uint64{1}, media.Ended, "live:1@0", ""},
+		"back again":             {[]uint64{1, 2}, media.Live, "live:1@0 interrupted:1@4 live:2@10", " interrupted:2@14"},
+		"another take goes on":   {[]uint64{1, 1, 3}, media.Live, "live:1@0 interrupted:2@14 live:3@20", " interrupted:3@24"},
+		"a take without a lease": {[]uint64{1, 1}, media.Interrupted, "live:1@0 interrupted:2@14", ""},
 	} {
 		rec := &Recording{Manifest: Manifest{ID: testID, Publisher: "acme", Stream: "show", State: tt.state}}
 		rec.StartedAt = testStart()
@@ -37,17 +38,23 @@ func TestHistoryFollowsFromTheTakes(t *testing.T) {
 				})
 			}
 		}
-		var got []string
-		for _, e := range rec.History("main") {
-			kind := strings.TrimPrefix(e.Type, "stream.")
-			take := e.Key[strings.LastIndexByte(e.Key, ':'):]
-			got = append(got, fmt.Sprintf("%s%s@%d", kind, take, int(e.Time.Sub(testStart()).Seconds())))
-			if e.Recording != testID || e.Cluster != "main" || e.Publisher != "acme" {
-				t.Errorf("%s: %+v", name, e)
+		text := func(events []media.LogEvent) string {
+			var got []string
+			for _, e := range events {
+				kind := strings.TrimPrefix(e.Type, "stream.")
+				take := e.Key[strings.LastIndexByte(e.Key, ':'):]
+				got = append(got, fmt.Sprintf("%s%s@%d", kind, take, int(e.Time.Sub(testStart()).Seconds())))
+				if e.Recording != testID || e.Cluster != "main" || e.Publisher != "acme" {
+					t.Errorf("%s: %+v", name, e)
+				}
 			}
+			return strings.Join(got, " ")
 		}
-		if strings.Join(got, " ") != tt.want {
+		if got := text(rec.History("main")); got != tt.want {
 			t.Errorf("%s: %v, want %s", name, got, tt.want)
+		}
+		if got := text(rec.LastHistory("main")); got != tt.want+tt.last || rec.State != tt.state {
+			t.Errorf("%s, nobody has it: %v, want %s", name, got, tt.want+tt.last)
 		}
 	}
 	long := &Recording{Manifest: Manifest{ID: testID}}

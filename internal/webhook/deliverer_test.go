@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -349,28 +352,52 @@ func TestKeepUpMeasuresAndPrunes(t *testing.T) {
 	}
 }
 
+// BenchmarkDeliver is the delivery of 600 events, of few and of many recordings.
 func BenchmarkDeliver(b *testing.B) {
-	for name, recordings := range map[string]int{"of one recording": 1, "of 64 recordings": 64} {
-		b.Run(name, func(b *testing.B) {
-			w := newWorld(b)
-			const events = 512
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				r := newReceiver(b, nil)
-				hook := w.hook(r.url)
-				w.happen(recordings, events/recordings)
-				b.StartTimer()
-				stop := w.run(Config{}, SenderConfig{}, nil)
-				eventually(b, "everything arrives", func() bool { return r.taken() == events })
-				b.StopTimer()
-				stop()
-				if err := w.db.DeleteWebhook(b.Context(), hook.ID); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
+	for name, open := range map[string]func(b *testing.B) *world{
+		"sqlite": func(b *testing.B) *world { return newWorld(b) },
+		"postgres": func(b *testing.B) *world {
+			url, err := catalogtest.MustStartPostgres(b).CreateDatabase(b.Context(), "hooks")
+			if err != nil {
+				b.Fatal(err)
 			}
-			b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+			quiet := slog.New(slog.DiscardHandler)
+			if _, err := catalog.Migrate(b.Context(), url, quiet); err != nil {
+				b.Fatal(err)
+			}
+			db, err := catalog.Open(b.Context(), url, quiet)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return worldOn(b, db)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for _, recordings := range []int{1, 200} {
+				b.Run(fmt.Sprintf("recordings=%d", recordings), func(b *testing.B) { open(b).deliver(b, recordings) })
+			}
 		})
 	}
+}
+
+func (w *world) deliver(b *testing.B, recordings int) {
+	const events = 600
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		r := newReceiver(b, nil)
+		hook := w.hook(r.url)
+		w.happen(recordings, events/recordings)
+		b.StartTimer()
+		stop := w.run(Config{}, SenderConfig{}, nil)
+		eventually(b, "everything arrives", func() bool { return r.taken() == events })
+		b.StopTimer()
+		stop()
+		r.inOrder()
+		if err := w.db.DeleteWebhook(b.Context(), hook.ID); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
 }

@@ -156,6 +156,12 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return worldOn(tb, db)
+}
+
+// worldOn is newWorld on a catalog that is there, which it closes in the end.
+func worldOn(tb testing.TB, db *catalog.DB) *world {
+	tb.Helper()
 	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			tb.Error(err)
