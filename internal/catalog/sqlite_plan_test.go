@@ -12,7 +12,7 @@ import (
 // TestSQLitePlans holds the frequent queries to their indexes: a catalog keeps every tombstone, and must not read them
 // all to find the one row that is due.
 func TestSQLitePlans(t *testing.T) {
-	db := openFile(t, newFile(t))
+	db := openFile(t, migratedFile(t))
 	listing := func(f media.RecordingFilter) string {
 		query, _, err := listingQuery(f, 50)
 		noError(t, err)
@@ -149,7 +149,7 @@ func placeholders(query string) (n int) {
 }
 
 func benchmarkDB(b *testing.B) *DB {
-	db := openFile(b, newFile(b))
+	db := openFile(b, migratedFile(b))
 	db.logger = silentLogger()
 	noError(b, db.CreatePublisher(b.Context(), media.Publisher{Name: "acme"}))
 	_, err := db.CreateStream(b.Context(), show, media.SettingsPatch{})
