@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -61,7 +60,7 @@ func (db *DB) Audit(ctx context.Context, f media.AuditFilter) (items []media.Aud
 	}
 	if len(items) > limit {
 		items = items[:limit]
-		next = auditCursor(items[limit-1].Time.UnixMilli(), items[limit-1].ID)
+		next = newCursor(cursorVersion, items[limit-1].Time.UnixMilli(), items[limit-1].ID)
 	}
 	return items, next, nil
 }
@@ -92,29 +91,18 @@ func auditQuery(f media.AuditFilter, limit int) (string, []any, error) {
 		` ORDER BY at DESC, id DESC LIMIT ` + strconv.Itoa(limit), where.args, nil
 }
 
-func auditCursor(at int64, id string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + "." + strconv.FormatInt(at, 10) + "." + id))
-}
-
+// parseAuditCursor reads a cursor of when an entry was made, and its id.
 func parseAuditCursor(cursor string) (at int64, id string, err error) {
-	bad := &media.FieldError{Field: "cursor", Want: "it is damaged: use the next value of the last page as it came"}
-	const most = 100
-	if len(cursor) > most {
-		return 0, "", bad
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	at, fields, err := openCursor(cursor, cursorVersion, 1)
 	if err != nil {
-		return 0, "", bad
+		return 0, "", err
 	}
-	parts := strings.Split(string(text), ".")
-	if len(parts) != 3 || parts[0] != cursorVersion || len(parts[2]) != len(firstTokenID) ||
-		strings.ContainsFunc(parts[2], func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') }) {
-		return 0, "", bad
+	id = fields[0]
+	if len(id) != len(firstTokenID) ||
+		strings.ContainsFunc(id, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') }) {
+		return 0, "", errCursor
 	}
-	if at, err = strconv.ParseInt(parts[1], 10, 64); err != nil || cursor != auditCursor(at, parts[2]) {
-		return 0, "", bad // only the one spelling
-	}
-	return at, parts[2], nil
+	return at, id, nil
 }
 
 // auditBatch is how many entries one statement prunes, so that none holds up others for long.

@@ -56,7 +56,7 @@ func (s suite) testAudit(t *testing.T) {
 	} {
 		same(t, fmt.Sprintf("%+v", c.filter), c.want, list(c.filter))
 	}
-	for _, cursor := range []string{"x", "MQ", strings.Repeat("A", 101), auditCursor(1, "short"), auditCursor(1, want[0].ID) + "A"} {
+	for _, cursor := range []string{"x", "MQ", strings.Repeat("A", 101), newCursor(cursorVersion, 1, "short"), newCursor(cursorVersion, 1, want[0].ID) + "A"} {
 		_, _, err := db.Audit(ctx, media.AuditFilter{Cursor: cursor})
 		wantField(t, err, "cursor")
 	}

@@ -2,12 +2,10 @@ package catalog
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -113,37 +111,12 @@ func (c *conditions) states(states []media.State) error {
 	return nil
 }
 
-// cursorVersion marks the form of a cursor, so that a later form can tell it apart.
-const cursorVersion = "1"
-
-// cursorAfter gives the cursor that continues after a recording: opaque to clients, and of no use but to continue.
+// cursorAfter gives the cursor that continues after a recording.
 func cursorAfter(r media.Recording) string {
-	return base64.RawURLEncoding.EncodeToString(
-		[]byte(cursorVersion + "." + strconv.FormatInt(r.StartedAt.UnixMilli(), 10) + "." + string(r.ID)))
+	return newCursor(cursorVersion, r.StartedAt.UnixMilli(), string(r.ID))
 }
 
 func parseCursor(cursor string) (started int64, id media.RecordingID, err error) {
-	bad := &media.FieldError{Field: "cursor", Want: "it is damaged: use the next value of the last page as it came"}
-	const most = 100
-	if len(cursor) > most {
-		return 0, "", bad
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil {
-		return 0, "", bad
-	}
-	parts := strings.Split(string(text), ".")
-	if len(parts) != 3 || parts[0] != cursorVersion {
-		return 0, "", bad
-	}
-	if started, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
-		return 0, "", bad
-	}
-	if id, err = media.ParseRecordingID(parts[2]); err != nil {
-		return 0, "", bad
-	}
-	if cursor != cursorAfter(media.Recording{ID: id, StartedAt: time.UnixMilli(started)}) {
-		return 0, "", bad // only the one spelling
-	}
-	return started, id, nil
+	started, _, id, err = openRecordingCursor(cursor, cursorVersion, 1)
+	return started, id, err
 }

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -100,35 +99,17 @@ func scanPlanned(row scanner) (media.Planned, error) {
 }
 
 func planCursor(p media.Planned) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + "." + strconv.FormatInt(p.Due.UnixMilli(), 10) +
-		"." + string(p.Recording.ID) + "." + string(p.Action)))
+	return newCursor(cursorVersion, p.Due.UnixMilli(), string(p.Action), string(p.Recording.ID))
 }
 
 func parsePlanCursor(cursor string) (due int64, id media.RecordingID, action media.Action, err error) {
-	bad := &media.FieldError{Field: "cursor", Want: "it is damaged: use the next value of the last page as it came"}
-	const most = 120
-	if len(cursor) > most {
-		return 0, "", "", bad
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	due, fields, id, err := openRecordingCursor(cursor, cursorVersion, 2)
 	if err != nil {
-		return 0, "", "", bad
+		return 0, "", "", err
 	}
-	parts := strings.Split(string(text), ".")
-	if len(parts) != 4 || parts[0] != cursorVersion {
-		return 0, "", "", bad
-	}
-	if due, err = strconv.ParseInt(parts[1], 10, 64); err != nil {
-		return 0, "", "", bad
-	}
-	if id, err = media.ParseRecordingID(parts[2]); err != nil {
-		return 0, "", "", bad
-	}
-	action = media.Action(parts[3])
-	again := media.Planned{Recording: media.Recording{ID: id}, Action: action, Due: time.UnixMilli(due)}
-	if cursor != planCursor(again) || action != media.ActArchive && action != media.ActDropLocal &&
-		action != media.ActDelete {
-		return 0, "", "", bad // only the one spelling
+	action = media.Action(fields[0])
+	if action != media.ActArchive && action != media.ActDropLocal && action != media.ActDelete {
+		return 0, "", "", errCursor
 	}
 	return due, id, action, nil
 }

@@ -1,11 +1,9 @@
 package catalog
 
 import (
-	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -86,8 +84,7 @@ func sortCursor(sort media.Sort, r media.Recording) string {
 	case media.SortSmall, media.SortBig:
 		value = r.Bytes
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(
-		sortVersion + "." + string(sort) + "." + strconv.FormatInt(value, 10) + "." + string(r.ID)))
+	return newCursor(sortVersion, value, string(sort), string(r.ID))
 }
 
 // parseSortCursor reads a cursor of that order; any other is refused.
@@ -95,33 +92,9 @@ func parseSortCursor(sort media.Sort, cursor string) (value int64, id media.Reco
 	if sort == "" || sort == media.SortNewest {
 		return parseCursor(cursor)
 	}
-	bad := &media.FieldError{
-		Field: "cursor", Want: "it is damaged, or of another order: use the next value of the last page as it came",
+	value, fields, id, err := openRecordingCursor(cursor, sortVersion, 2)
+	if err == nil && fields[0] != string(sort) {
+		err = errCursor
 	}
-	const most = 120
-	if len(cursor) > most {
-		return 0, "", bad
-	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil {
-		return 0, "", bad
-	}
-	parts := strings.Split(string(text), ".")
-	if len(parts) != 4 || parts[0] != sortVersion || parts[1] != string(sort) {
-		return 0, "", bad
-	}
-	if value, err = strconv.ParseInt(parts[2], 10, 64); err != nil {
-		return 0, "", bad
-	}
-	if id, err = media.ParseRecordingID(parts[3]); err != nil {
-		return 0, "", bad
-	}
-	again := media.Recording{
-		ID: id, StartedAt: time.UnixMilli(value), EndedAt: time.UnixMilli(value), Bytes: value,
-		Duration: time.Duration(value) * time.Millisecond,
-	}
-	if cursor != sortCursor(sort, again) {
-		return 0, "", bad // only the one spelling
-	}
-	return value, id, nil
+	return value, id, err
 }
