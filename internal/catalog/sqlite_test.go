@@ -21,6 +21,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/migrations"
 )
@@ -48,27 +49,10 @@ func openFile(tb testing.TB, file string) *DB {
 
 func newFile(tb testing.TB) string { return filepath.Join(tb.TempDir(), "catalog.db") }
 
-// migratedFile is newFile with the schema, which is copied from the first one: it takes longer to make than most tests.
-func migratedFile(tb testing.TB) string {
-	tb.Helper()
-	empty, err := migratedOnce()
-	noError(tb, err)
-	file := newFile(tb)
-	noError(tb, os.WriteFile(file, empty, 0o600))
-	return file
-}
-
-var migratedOnce = sync.OnceValues(func() (_ []byte, err error) {
-	dir, err := os.MkdirTemp("", "oxbow-catalog-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	file := filepath.Join(dir, "catalog.db")
-	if _, err := Migrate(context.Background(), "sqlite:"+file, silentLogger()); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(file)
+// migratedFile is newFile with the schema.
+var migratedFile = catalogtest.Copies(func(file string) error {
+	_, err := Migrate(context.Background(), "sqlite:"+file, silentLogger())
+	return err
 })
 
 func TestSQLite(t *testing.T) {
