@@ -58,6 +58,9 @@ func TestSQLitePlans(t *testing.T) {
 		{"webhooks with something due", dueWebhooksQuery, []string{"delivery_queues_next", "delivery_queues_due"}},
 		{"claim of deliveries", claimDeliveries(""), []string{"delivery_queues_due"}},
 		{"oldest of a subject", headQuery, []string{"deliveries_waiting"}},
+		{"event log", eventsOf(media.LogFilter{}), []string{"SEARCH events USING INDEX sqlite_autoindex_events_1"}},
+		{"event log of a publisher", eventsOf(media.LogFilter{Publisher: "a"}), []string{"events_of_publisher"}},
+		{"event log of a recording", eventsOf(media.LogFilter{Recording: recordingID(0)}), []string{"events_of_recording"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"by label", listing(media.RecordingFilter{
 			Publisher: "acme", Labels: []media.LabelFilter{{Name: "season", Value: "2026"}},
@@ -135,6 +138,12 @@ func planOf(tb testing.TB, f media.PlanFilter) string {
 func auditOf(tb testing.TB, f media.AuditFilter) string {
 	query, _, err := auditQuery(f, 51)
 	noError(tb, err)
+	return query
+}
+
+// eventsOf asks for what comes after an event.
+func eventsOf(f media.LogFilter) string {
+	query, _ := eventsQuery(f, media.LogPage{After: 7}, 51)
 	return query
 }
 
