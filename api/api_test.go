@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -34,11 +34,17 @@ type fixture struct {
 	voided []string // the ids of keys whose publishers were dropped
 }
 
+// newCatalog gives files of migrated catalogs.
+var newCatalog = catalogtest.Copies(func(file string) error {
+	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
+	return err
+})
+
 // newFixture makes a server; change, when not nil, changes what it is made of.
 func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	db, err := catalog.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "catalog.db"), logger)
+	db, err := catalog.OpenSQLite(t.Context(), newCatalog(t), logger)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,14 +171,14 @@ func TestSourceIsDeletedOnceItsClipsHaveCopies(t *testing.T) {
 					mustStep(t, a)
 				} else { // nothing is archived in this test
 					late := media.Span(time.Hour)
-					_, err := w.catalog.UpdateStream(t.Context(), testPath(), media.SettingsPatch{ArchiveDelay: &late})
+					_, err := w.catalog.ChangeStream(t.Context(), testPath(), media.StreamChange{Settings: media.SettingsPatch{ArchiveDelay: &late}})
 					must(t, err)
 				}
 				clip := w.madeClip(a, clipFrom, clipTo)
 				if archived != (clip.State == media.Archived) || archived == clip.Local {
 					t.Fatalf("made: %+v", clip)
 				}
-				_, err := w.catalog.SetKeep(t.Context(), clip.ID, true)
+				_, err := w.catalog.ChangeRecording(t.Context(), clip.ID, media.RecordingChange{Keep: new(true)})
 				must(t, err)
 				want := segmentsOf(t, files, clip.ID)
 
@@ -223,7 +223,7 @@ func TestSourceIsDeletedOnceItsClipsHaveCopies(t *testing.T) {
 				}
 
 				// Deleting it takes its own files only, and all of them.
-				_, err = w.catalog.SetKeep(t.Context(), clip.ID, false)
+				_, err = w.catalog.ChangeRecording(t.Context(), clip.ID, media.RecordingChange{Keep: new(false)})
 				must(t, err)
 				_, err = w.catalog.RequestDelete(t.Context(), clip.ID)
 				must(t, err)

@@ -21,7 +21,7 @@ func TestSourceStaysWhileItsClipCantBeCopied(t *testing.T) {
 		a := w.archiver(Config{})
 		mustStep(t, a)
 		clip := w.madeClip(a, clipFrom, clipTo)
-		_, err := w.catalog.SetKeep(t.Context(), clip.ID, true)
+		_, err := w.catalog.ChangeRecording(t.Context(), clip.ID, media.RecordingChange{Keep: new(true)})
 		must(t, err)
 		want := segmentsOf(t, w.objects, clip.ID)
 		_, err = w.catalog.RequestDelete(t.Context(), w.id)
@@ -74,7 +74,7 @@ func TestClipOfAClipWaitsForItsMedia(t *testing.T) {
 					mustStep(t, a)
 				} else {
 					late := media.Span(time.Hour)
-					_, err := w.catalog.UpdateStream(t.Context(), testPath(), media.SettingsPatch{ArchiveDelay: &late})
+					_, err := w.catalog.ChangeStream(t.Context(), testPath(), media.StreamChange{Settings: media.SettingsPatch{ArchiveDelay: &late}})
 					must(t, err)
 				}
 				first := w.madeClip(a, clipFrom, clipTo)

@@ -231,7 +231,7 @@ func TestChangedModeInTheMiddleOfAShow(t *testing.T) {
 		must(t, c.Step(t.Context()))
 		noted := w.uploads()
 		set := func(p media.SettingsPatch) {
-			_, err := w.catalog.UpdateStream(t.Context(), testPath(), p)
+			_, err := w.catalog.ChangeStream(t.Context(), testPath(), media.StreamChange{Settings: p})
 			must(t, err)
 		}
 		after, mode, off := media.ArchiveAfterEnd, media.ArchiveContinuous, media.RecordOff

@@ -34,7 +34,7 @@ func scales() []int64 { return []int64{90000, 48000} }
 func (w *world) mustGoLive() *live {
 	w.tb.Helper()
 	mode := media.ArchiveContinuous
-	_, err := w.catalog.UpdateStream(w.tb.Context(), testPath(), media.SettingsPatch{ArchiveMode: &mode})
+	_, err := w.catalog.ChangeStream(w.tb.Context(), testPath(), media.StreamChange{Settings: media.SettingsPatch{ArchiveMode: &mode}})
 	must(w.tb, err)
 	l := &live{world: w, msn: 1, dts: []int64{0, 0}, start: time.Now().Add(-time.Hour)}
 	settings := media.DefaultSettings()

@@ -234,7 +234,7 @@ func TestNoPicturesWhereTheSettingSaysNone(t *testing.T) {
 	w := newDirWorld(t)
 	defer w.close()
 	none := media.Span(0)
-	_, err := w.catalog.UpdateStream(t.Context(), testPath(), media.SettingsPatch{ThumbnailInterval: &none})
+	_, err := w.catalog.ChangeStream(t.Context(), testPath(), media.StreamChange{Settings: media.SettingsPatch{ThumbnailInterval: &none}})
 	must(t, err)
 	s := newPictureShow(t, w, 3)
 	s.segments(3)

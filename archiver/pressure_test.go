@@ -249,7 +249,7 @@ func TestPressureLadderOnARealVolume(t *testing.T) {
 	const n = 4
 	x := mustTight(t, n)
 	kept := x.ids[0]
-	_, err := x.catalog.SetKeep(t.Context(), kept, true)
+	_, err := x.catalog.ChangeRecording(t.Context(), kept, media.RecordingChange{Keep: new(true)})
 	must(t, err)
 
 	x.fill(0.5)

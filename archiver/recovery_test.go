@@ -589,7 +589,7 @@ func TestOrphanIsEndedByTheWindowInForce(t *testing.T) {
 		set := func(d time.Duration) {
 			t.Helper()
 			window := media.Span(d)
-			_, err := c.catalog.UpdateStream(t.Context(), testPath(), media.SettingsPatch{ReconnectWindow: &window})
+			_, err := c.catalog.ChangeStream(t.Context(), testPath(), media.StreamChange{Settings: media.SettingsPatch{ReconnectWindow: &window}})
 			must(t, err)
 		}
 		set(3 * window)

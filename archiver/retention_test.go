@@ -56,7 +56,7 @@ func TestRetentionFollowsBoundsToTheLastByte(t *testing.T) {
 	}
 
 	// The oldest is held: it counts, and stays. The two before the newest go.
-	_, err := w.catalog.SetKeep(t.Context(), ids[0], true)
+	_, err := w.catalog.ChangeRecording(t.Context(), ids[0], media.RecordingChange{Keep: new(true)})
 	must(t, err)
 	one := 1
 	_, err = w.catalog.UpdatePublisher(t.Context(), "acme", media.SettingsPatch{RetentionCount: &one})

@@ -179,7 +179,7 @@ func TestS3FaultsInTheMiddle(t *testing.T) {
 		a := w.archiver(Config{
 			RetryMin: time.Nanosecond, RetryMax: time.Nanosecond, Lease: 2 * time.Second, Grace: time.Nanosecond,
 		}, &faultyObjects{w.objects, f}, &faultyCatalog{w.catalog, w.catalog, f}, &faultyLocal{w.root, f})
-		_, err := w.catalog.SetKeep(t.Context(), w.id, true)
+		_, err := w.catalog.ChangeRecording(t.Context(), w.id, media.RecordingChange{Keep: new(true)})
 		must(t, err)
 		deadline := time.Now().Add(time.Minute)
 		for w.row().Local {

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/objstore"
 	"github.com/oxbow-video/oxbow/internal/objstore/objstoretest"
@@ -67,6 +68,12 @@ func (e *events) has(kind string) bool {
 	return slices.Contains(e.types, kind)
 }
 
+// newCatalog gives files of migrated catalogs.
+var newCatalog = catalogtest.Copies(func(file string) error {
+	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
+	return err
+})
+
 // newWorld has a publisher whose recordings are archived at once and kept for a day.
 func newWorld(tb testing.TB, objects objstoretest.Store) *world {
 	tb.Helper()
@@ -76,7 +83,7 @@ func newWorld(tb testing.TB, objects objstoretest.Store) *world {
 // newWorldIn has its cluster's storage in the directory.
 func newWorldIn(tb testing.TB, dir string, objects objstoretest.Store) *world {
 	tb.Helper()
-	w := &world{tb: tb, dir: dir, objects: objects, path: testPath(), id: testID, takes: 2, file: filepath.Join(tb.TempDir(), "catalog.db")}
+	w := &world{tb: tb, dir: dir, objects: objects, path: testPath(), id: testID, takes: 2, file: newCatalog(tb)}
 	var err error
 	if w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever, Shared: true}, quiet()); err != nil {
 		tb.Fatal(err)

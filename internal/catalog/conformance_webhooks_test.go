@@ -130,6 +130,15 @@ func (s suite) testWebhooks(t *testing.T) {
 	noError(t, db.DeletePublisher(ctx, "acme"))
 	_, err = db.Webhook(ctx, last.ID)
 	wantError(t, err, media.ErrNotFound)
+
+	// A publisher that a version deleted which knows no webhooks: the next of its name has none.
+	noError(t, db.CreatePublisher(ctx, media.Publisher{Name: "acme"}))
+	left := hook(t, db, "acme")
+	_, err = db.writes.ExecContext(ctx, `DELETE FROM publishers WHERE name = 'acme'`)
+	noError(t, err)
+	noError(t, db.CreatePublisher(ctx, media.Publisher{Name: "acme"}))
+	_, err = db.Webhook(ctx, left.ID)
+	wantError(t, err, media.ErrNotFound)
 }
 
 func (s suite) testWebhookRefusals(t *testing.T) {

@@ -191,7 +191,7 @@ func TestKeyCacheRuns(t *testing.T) {
 
 // With more keys than it may have, the cache knows those that were used last.
 func TestKeyCacheIsBounded(t *testing.T) {
-	db := openFile(t, newFile(t))
+	db := openFile(t, migratedFile(t))
 	tenants(t, db, 6)
 	cache, metrics := quick(t, db, KeyCacheConfig{MaxKeys: 3})
 	noError(t, cache.Refresh(t.Context()))
@@ -213,7 +213,7 @@ func TestKeyCacheIsBounded(t *testing.T) {
 
 // What is answered while a refresh reads is not lost to what it read before.
 func TestKeyCacheKeepsAnswersOfARefresh(t *testing.T) {
-	db := openFile(t, newFile(t))
+	db := openFile(t, migratedFile(t))
 	tenants(t, db, 2)
 	cache, _ := quick(t, db, KeyCacheConfig{})
 	var wg sync.WaitGroup

@@ -10,13 +10,6 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// SetKeep is ChangeRecording of the hold alone.
-func (db *DB) SetKeep(ctx context.Context, id media.RecordingID, keep bool, revisions ...int64) (
-	media.Recording, error,
-) {
-	return db.ChangeRecording(ctx, id, media.RecordingChange{Keep: &keep}, revisions...)
-}
-
 // ChangeRecording sets what people may of a recording: its name, its labels, and whether it is held against retention
 // and deletion. What had expired while it was held is due at once when it is let go. media.ErrGone when it is deleted
 // or being deleted, a *media.FieldError for what is out of form.

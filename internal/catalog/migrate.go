@@ -103,7 +103,26 @@ func (db *DB) migrate(ctx context.Context, dialect goose.Dialect) (Versions, err
 	return db.migrateFrom(ctx, dialect, migrations.FS)
 }
 
-func (db *DB) migrateFrom(ctx context.Context, dialect goose.Dialect, files fs.FS) (Versions, error) {
+func (db *DB) migrateFrom(ctx context.Context, dialect goose.Dialect, files fs.FS) (versions Versions, err error) {
+	versions.From = -1
+	err = patiently(ctx, func() error {
+		tried, err := db.migrateOnce(ctx, dialect, files)
+		if versions.To = tried.To; versions.From < 0 {
+			versions.From = tried.From
+		}
+		return err
+	})
+	if err != nil {
+		return Versions{}, err
+	}
+	if versions.From < versions.To {
+		db.logger.InfoContext(ctx, "catalog migrated", "from", versions.From, "to", versions.To)
+	}
+	return versions, nil
+}
+
+// migrateOnce gives what the schema was with an error too, or less than 0 when it could not be read.
+func (db *DB) migrateOnce(ctx context.Context, dialect goose.Dialect, files fs.FS) (Versions, error) {
 	provider, err := goose.NewProvider(dialect, db.writes, files,
 		goose.WithSlog(db.logger), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
@@ -111,7 +130,7 @@ func (db *DB) migrateFrom(ctx context.Context, dialect goose.Dialect, files fs.F
 	}
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
-		return Versions{}, fmt.Errorf("read schema version: %w", err)
+		return Versions{From: -1}, fmt.Errorf("read schema version: %w", err)
 	}
 	first := current
 	for current < target {
@@ -120,17 +139,38 @@ func (db *DB) migrateFrom(ctx context.Context, dialect goose.Dialect, files fs.F
 		switch {
 		case err == nil && look == nil:
 		case look != nil || reached == current:
-			return Versions{}, fmt.Errorf("migrate schema from version %d to %d: %w", current, target, errors.Join(err, look))
+			return Versions{From: first},
+				fmt.Errorf("migrate schema from version %d to %d: %w", current, target, errors.Join(err, look))
 		}
 		current = reached // also when it failed: then another process was faster at this step
 	}
 	if current > target {
 		return Versions{}, newerSchema(current, target)
 	}
-	if first < target {
-		db.logger.InfoContext(ctx, "catalog migrated", "from", first, "to", target)
-	}
 	return Versions{From: first, To: current}, nil
+}
+
+const (
+	migrateWait  = 2 * time.Minute        // for other processes that migrate the same SQLite file
+	migrateAgain = 100 * time.Millisecond // and between tries
+)
+
+// patiently has f try again while another process has SQLite's lock. That lock is not fair, and every step takes it
+// anew: of many who start at once some would not get it within sqliteBusy.
+func patiently(ctx context.Context, f func() error) error {
+	again := time.NewTicker(migrateAgain)
+	defer again.Stop()
+	for end := time.Now().Add(migrateWait); ; {
+		err := f()
+		if err == nil || !isBusy(err) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-again.C:
+		}
+	}
 }
 
 func newerSchema(has, known int64) error {

@@ -136,7 +136,7 @@ func (db *DB) PreviewPublisher(
 	return p, v, nil
 }
 
-// PreviewStream is PreviewPublisher for UpdateStream.
+// PreviewStream is PreviewPublisher for ChangeStream.
 func (db *DB) PreviewStream(
 	ctx context.Context, path media.StreamPath, patch media.SettingsPatch, revisions ...int64,
 ) (s media.Stream, v media.Preview, err error) {

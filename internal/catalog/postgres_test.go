@@ -381,6 +381,10 @@ func TestPostgresPlans(t *testing.T) {
 		{markDelete, []any{"acme", 1, 2}, []string{"recordings_bounded"}},
 		{unmarkedDelete, []any{"acme", 1, 2}, []string{"recordings_b"}}, // of empty tables any of the publisher's
 		{markDrop, []any{"acme", 1, 2}, []string{"recordings_bounded"}},
+		{eventsOf(media.LogFilter{Recording: recordingID(0)}), []any{7, "a"}, []string{"events_"}},
+		{claimDeliveries(db.skipLocked), []any{"a", 1, 2, "b", 3}, []string{"delivery_queues_"}},
+		{headQuery, []any{"a", "b"}, []string{"deliveries_waiting"}},
+		{pruneAuditQuery, []any{1, 2}, []string{"audit_"}},
 	} {
 		steps, err := all(t.Context(), tx, func(row scanner) (step string, err error) {
 			err = row.Scan(&step)

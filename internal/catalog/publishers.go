@@ -39,6 +39,10 @@ func (db *DB) CreatePublisher(ctx context.Context, p media.Publisher) error {
 		if err != nil {
 			return err
 		}
+		// Those of one of this name that a version deleted which knows no webhooks.
+		if _, err := changed(ctx, tx, `DELETE FROM webhooks WHERE publisher = $1`, p.Name); err != nil {
+			return err
+		}
 		if err := savePlayback(ctx, tx, media.StreamPath{Publisher: p.Name}, p.Settings.Playback); err != nil {
 			return err
 		}

@@ -83,6 +83,12 @@ func sqliteDSN(file string, busy time.Duration, params url.Values) string {
 	return "file:" + (&url.URL{Path: file}).EscapedPath() + "?" + params.Encode()
 }
 
+// isBusy says whether an error is that another process has SQLite's lock.
+func isBusy(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // sqliteSentinel tells a catalog that is away for a while from one that is spoiled.
 func sqliteSentinel(err error) error {
 	var failure *sqlite.Error

@@ -12,7 +12,7 @@ import (
 // TestSQLitePlans holds the frequent queries to their indexes: a catalog keeps every tombstone, and must not read them
 // all to find the one row that is due.
 func TestSQLitePlans(t *testing.T) {
-	db := openFile(t, newFile(t))
+	db := openFile(t, migratedFile(t))
 	listing := func(f media.RecordingFilter) string {
 		query, _, err := listingQuery(f, 50)
 		noError(t, err)
@@ -58,6 +58,9 @@ func TestSQLitePlans(t *testing.T) {
 		{"webhooks with something due", dueWebhooksQuery, []string{"delivery_queues_next", "delivery_queues_due"}},
 		{"claim of deliveries", claimDeliveries(""), []string{"delivery_queues_due"}},
 		{"oldest of a subject", headQuery, []string{"deliveries_waiting"}},
+		{"event log", eventsOf(media.LogFilter{}), []string{"SEARCH events USING INDEX sqlite_autoindex_events_1"}},
+		{"event log of a publisher", eventsOf(media.LogFilter{Publisher: "a"}), []string{"events_of_publisher"}},
+		{"event log of a recording", eventsOf(media.LogFilter{Recording: recordingID(0)}), []string{"events_of_recording"}},
 		{"members of a group", membersQuery, []string{"streams_members"}},
 		{"by label", listing(media.RecordingFilter{
 			Publisher: "acme", Labels: []media.LabelFilter{{Name: "season", Value: "2026"}},
@@ -138,6 +141,12 @@ func auditOf(tb testing.TB, f media.AuditFilter) string {
 	return query
 }
 
+// eventsOf asks for what comes after an event.
+func eventsOf(f media.LogFilter) string {
+	query, _ := eventsQuery(f, media.LogPage{After: 7}, 51)
+	return query
+}
+
 // placeholders is the number of a query's arguments.
 func placeholders(query string) (n int) {
 	for i := range 9 {
@@ -149,7 +158,7 @@ func placeholders(query string) (n int) {
 }
 
 func benchmarkDB(b *testing.B) *DB {
-	db := openFile(b, newFile(b))
+	db := openFile(b, migratedFile(b))
 	db.logger = silentLogger()
 	noError(b, db.CreatePublisher(b.Context(), media.Publisher{Name: "acme"}))
 	_, err := db.CreateStream(b.Context(), show, media.SettingsPatch{})

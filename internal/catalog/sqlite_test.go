@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -14,11 +15,13 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/migrations"
 )
@@ -46,8 +49,14 @@ func openFile(tb testing.TB, file string) *DB {
 
 func newFile(tb testing.TB) string { return filepath.Join(tb.TempDir(), "catalog.db") }
 
+// migratedFile is newFile with the schema.
+var migratedFile = catalogtest.Copies(func(file string) error {
+	_, err := Migrate(context.Background(), "sqlite:"+file, silentLogger())
+	return err
+})
+
 func TestSQLite(t *testing.T) {
-	conformance(t, func(tb testing.TB) *DB { return openFile(tb, newFile(tb)) })
+	conformance(t, func(tb testing.TB) *DB { return openFile(tb, migratedFile(tb)) })
 }
 
 // TestSQLiteTornLog cuts the write-ahead log at many lengths, as a crash of the machine may. The catalog opens with the
@@ -55,6 +64,8 @@ func TestSQLite(t *testing.T) {
 func TestSQLiteTornLog(t *testing.T) {
 	file := newFile(t)
 	db := openFile(t, file)
+	schema, err := os.Stat(file + "-wal")
+	noError(t, err)
 	const rows = 8
 	for n := range rows {
 		save(t, db, ended(n))
@@ -64,10 +75,15 @@ func TestSQLiteTornLog(t *testing.T) {
 	log, err := os.ReadFile(file + "-wal")
 	noError(t, err)
 	before := 0
-	for cut := 0; cut <= len(log); cut += 7919 { // prime, so that it falls everywhere in a frame
+	whole := int64(7919)                   // prime, so that it falls everywhere in a frame
+	coarse := max(whole, schema.Size()/16) // where every opening migrates what the log lacks
+	for cut, step := int64(0), coarse; cut <= int64(len(log)); cut += step {
+		if cut >= schema.Size() {
+			step = whole
+		}
 		copied := newFile(t)
 		noError(t, os.WriteFile(copied, main, 0o600))
-		noError(t, os.WriteFile(copied+"-wal", log[:min(cut, len(log))], 0o600))
+		noError(t, os.WriteFile(copied+"-wal", log[:cut], 0o600))
 		got := reopened(t, copied)
 		for i, id := range got {
 			if id != recordingID(i) {
@@ -323,6 +339,57 @@ func TestSQLiteOpenedTwice(t *testing.T) {
 	}
 	wg.Wait()
 	same(t, "rows", 8, len(reopened(t, file)))
+}
+
+// TestSQLiteMigrationWaits has a migration find another process's lock: it tries until that one is done, or too late.
+func TestSQLiteMigrationWaits(t *testing.T) {
+	file := newFile(t)
+	hasty, err := sql.Open("sqlite", sqliteDSN(file, time.Millisecond, url.Values{"_txlock": {"immediate"}}))
+	noError(t, err)
+	defer func() { noError(t, hasty.Close()) }()
+	late := &DB{reads: hasty, writes: hasty, logger: silentLogger()}
+	const first = "00001_catalog.sql"
+	text, err := migrations.FS.ReadFile(first)
+	noError(t, err)
+	_, err = late.migrateFrom(t.Context(), goose.DialectSQLite3, fstest.MapFS{first: {Data: text}})
+	noError(t, err)
+	holder, err := sql.Open("sqlite", sqliteDSN(file, sqliteBusy, url.Values{"_txlock": {"immediate"}}))
+	noError(t, err)
+	defer func() { noError(t, holder.Close()) }()
+	tx, err := holder.Begin()
+	noError(t, err)
+	_, busy := late.migrateOnce(t.Context(), goose.DialectSQLite3, migrations.FS)
+	noError(t, tx.Rollback())
+	if !isBusy(busy) {
+		t.Fatalf("got %v, want what says that the catalog is locked", busy)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name  string
+			tries int // that find the lock
+			then  error
+			want  error
+		}{
+			{"free", 0, nil, nil},
+			{"free after a while", 100, nil, nil},
+			{"broken after a while", 2, errTest, errTest},
+			{"never free", math.MaxInt, nil, busy},
+		} {
+			tries := 0
+			err := patiently(t.Context(), func() error {
+				if tries++; tries <= c.tries {
+					return busy
+				}
+				return c.then
+			})
+			if !errors.Is(err, c.want) {
+				t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+			}
+		}
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		wantError(t, patiently(stopped, func() error { return busy }), context.Canceled)
+	})
 }
 
 func TestSQLiteBusy(t *testing.T) {

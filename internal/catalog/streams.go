@@ -99,15 +99,9 @@ func (db *DB) Streams(ctx context.Context, publisherName, after string, limit in
 	return list, nil
 }
 
-// UpdateStream puts the patch's settings over the stream's own, and sets anew when its finished recordings are due.
-func (db *DB) UpdateStream(
-	ctx context.Context, path media.StreamPath, patch media.SettingsPatch, revisions ...int64,
-) (media.Stream, error) {
-	return db.ChangeStream(ctx, path, media.StreamChange{Settings: patch}, revisions...)
-}
-
-// ChangeStream is UpdateStream that may also set what the stream's SRT publishers encrypt with, from the next
-// connection on.
+// ChangeStream puts the change's settings over the stream's own, and sets anew when its finished recordings are due. It
+// may also set what the stream's SRT publishers encrypt with, from the next connection on; empty has them use the
+// server's.
 func (db *DB) ChangeStream(
 	ctx context.Context, path media.StreamPath, change media.StreamChange, revisions ...int64,
 ) (media.Stream, error) {
@@ -177,19 +171,6 @@ func (db *DB) updateStream(
 		return s, err
 	}
 	return s, savePlayback(ctx, tx, path, s.Overrides.Playback)
-}
-
-// SetSRTPassphrase has the stream's SRT publishers encrypt with a passphrase of the stream's own, from the next
-// connection on; empty has them use the server's.
-func (db *DB) SetSRTPassphrase(ctx context.Context, path media.StreamPath, passphrase string) (media.Stream, error) {
-	if err := media.CheckSRTPassphrase(passphrase); err != nil {
-		return media.Stream{}, fmt.Errorf("set passphrase of stream %s: %w", shown(path.String()), err)
-	}
-	updated, err := db.ChangeStream(ctx, path, media.StreamChange{SRTPassphrase: &passphrase})
-	if err != nil {
-		return media.Stream{}, fmt.Errorf("set passphrase: %w", err)
-	}
-	return updated, nil
 }
 
 // DeleteStream removes a stream and its keys, when it has no recordings but deleted ones and is no stream's group; else

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/inspect"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/objstore"
@@ -39,6 +40,12 @@ type world struct {
 	catalog *catalog.DB
 }
 
+// newCatalog gives files of migrated catalogs.
+var newCatalog = catalogtest.Copies(func(file string) error {
+	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
+	return err
+})
+
 func newWorld(t *testing.T, archive objstoretest.Store) *world {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
@@ -46,7 +53,7 @@ func newWorld(t *testing.T, archive objstoretest.Store) *world {
 	var err error
 	w.root, err = reclog.OpenRoot(reclog.Config{Dir: w.dir, Sync: reclog.SyncNever}, quiet)
 	must(t, err)
-	w.catalog, err = catalog.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "catalog.db"), quiet)
+	w.catalog, err = catalog.OpenSQLite(t.Context(), newCatalog(t), quiet)
 	must(t, err)
 	t.Cleanup(func() { must(t, errors.Join(w.root.Close(), w.catalog.Close())) })
 	must(t, w.catalog.CreatePublisher(t.Context(), media.Publisher{Name: "acme"}))

@@ -1,12 +1,12 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/catalog/catalogtest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -150,9 +151,15 @@ type world struct {
 	db *catalog.DB
 }
 
+// newCatalog gives files of migrated catalogs.
+var newCatalog = catalogtest.Copies(func(file string) error {
+	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
+	return err
+})
+
 func newWorld(tb testing.TB) *world {
 	tb.Helper()
-	db, err := catalog.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "catalog.db"), slog.New(slog.DiscardHandler))
+	db, err := catalog.OpenSQLite(tb.Context(), newCatalog(tb), slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
