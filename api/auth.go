@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,9 +56,8 @@ func (s *Server) authorize(ctx huma.Context, next func(huma.Context)) {
 
 // identify gives the record of the request's token. A token that is known and refused comes with its record.
 func (s *Server) identify(r *http.Request) (media.Token, *refusal) {
-	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	text = strings.TrimSpace(text)
-	if !strings.EqualFold(scheme, "Bearer") || text == "" {
+	text := bearerToken(r.Header)
+	if text == "" {
 		return media.Token{}, unauthorised("",
 			"send the header Authorization: Bearer TOKEN; the first start printed an admin token, or took it from "+
 				"OXBOW_ADMIN_TOKEN, and that one makes others (POST /v1/tokens)")
@@ -174,22 +174,32 @@ func insufficient(need, text string) *refusal {
 	return &refusal{problem: p, challenge: challenge}
 }
 
-// checkLimits refuses what a publisher must not set for itself: the limits are what its operator allows it.
+// checkLimits refuses what a publisher must not set for itself: the limits are what its operator allows it, and the
+// archives are the operator's stores.
 func checkLimits(ctx context.Context, p media.SettingsPatch) error {
 	if caller(ctx).Publisher == "" {
 		return nil
 	}
+	deny := func(location, name string) error {
+		return at(location, fmt.Errorf("%w: %s is what the operator allows the publisher: a token for this publisher alone "+
+			"can't set it", media.ErrDenied, name))
+	}
+	var limits []string
 	for _, limit := range []struct {
 		field string
 		set   bool
 	}{
 		{"max_streams", p.MaxStreams != nil}, {"max_bitrate", p.MaxBitrate != nil},
-		{"max_resolution", p.MaxResolution != nil},
+		{"max_resolution", p.MaxResolution != nil}, {"archive", p.Archive != nil}, {"mirror", p.Mirror != nil},
 	} {
 		if limit.set {
-			return at("body."+limit.field, fmt.Errorf(
-				"%w: %s is what the operator allows the publisher: a token for this publisher alone can't set it",
-				media.ErrDenied, limit.field))
+			return deny("body."+limit.field, limit.field)
+		}
+		limits = append(limits, limit.field)
+	}
+	for _, name := range p.Reset {
+		if slices.Contains(limits, name) { // the publisher's own, or none, may allow more
+			return deny("body.reset", name)
 		}
 	}
 	return nil
