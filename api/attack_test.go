@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -171,4 +172,47 @@ func TestLogTellsNoPlaybackToken(t *testing.T) {
 			t.Errorf("%s: %d, logged %s", target, a.Code, out.String())
 		}
 	}
+}
+
+// FuzzReadBody wants no body to pass that huma could read in one way and the decoder in another.
+func FuzzReadBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"label":"a","LABEL":"b"}`, `{"label":[{"label":1}]}`, `[{"a":"\u0000"}]`, `{"la\u0062el":1,"label":2}`,
+		`{"a":{"label":1},"label":{}}`, `{"keyS":1,"\u212aeys":2}`, `"x"`, `{} {}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var parsed any
+		if readBody(data, &parsed) != nil {
+			return
+		}
+		fields, _ := parsed.(map[string]any)
+		for name := range fields {
+			for other := range fields {
+				if name != other && strings.EqualFold(name, other) {
+					t.Errorf("%q has %q and %q", data, name, other)
+				}
+			}
+		}
+		if text, err := json.Marshal(parsed); err != nil || bytes.Contains(text, []byte(`\u0000`)) &&
+			!bytes.Contains(data, []byte(`\\u0000`)) && !hasZeroName(parsed) {
+			t.Errorf("%q reads as %s, %v", data, text, err)
+		}
+	})
+}
+
+// hasZeroName says whether a name has a zero byte: those are refused as names.
+func hasZeroName(value any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		for name := range v {
+			if strings.Contains(name, "\x00") || hasZeroName(v[name]) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasZeroName)
+	}
+	return false
 }

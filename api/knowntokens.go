@@ -54,8 +54,8 @@ func (k *knownTokens) begin() int {
 	return k.mu.forgets
 }
 
-// put remembers a record, if nothing was revoked since the look-up of it began: that may have been this one. Where there
-// is no room, it forgets what is old, and then all.
+// put remembers a record, if nothing was revoked since the look-up of it began: that may have been this one. Where
+// there is no room, it forgets what is old, and then all.
 func (k *knownTokens) put(hash [sha256.Size]byte, known knownToken, now time.Time, begun int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -98,7 +98,8 @@ func (s *Server) edgeAllowed(r *http.Request) bool {
 }
 
 // servePlayback tells edges who may watch: media.PlaybackPolicies, with an ETag. Its keys open everything that is
-// signed, so it is for edges only: they show the cluster's token, where there is one. While the catalog is away it is what was said last, which has an Age.
+// signed, so it is for edges only: they show the cluster's token, where there is one. While the catalog is away it is
+// what was said last, which has an Age.
 func (s *Server) servePlayback(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store") // nothing in between keeps keys
