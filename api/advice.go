@@ -15,6 +15,10 @@ func advise(e *huma.ErrorDetail) {
 		e.Message = "null is no value: leave it out, and it stays as it is"
 		return
 	}
+	if _, ok := e.Value.(unreadable); ok {
+		e.Message = wantText
+		return
+	}
 	switch {
 	case strings.HasPrefix(e.Message, "expected value to be one of"):
 		adviseWord(e)

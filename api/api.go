@@ -156,6 +156,8 @@ type Config struct {
 	// Rate is how many requests a second one token may make, and twice that at once; wrong tokens of one address are
 	// bounded to a tenth. Zero is no bound.
 	Rate float64
+	// ClusterToken is what edges must show where they are told the secrets of playback keys. Empty: nothing.
+	ClusterToken string
 	// Timeout bounds the work for one request; zero is 10 s.
 	Timeout time.Duration
 	// MaxBody is the most bytes of a request's body; zero is 64 KiB.

@@ -34,7 +34,7 @@ type fixture struct {
 	voided []string // the ids of keys whose publishers were dropped
 }
 
-// newCatalog gives files of migrated catalogs.
+// newCatalog gives copies of a migrated catalog.
 var newCatalog = catalogtest.Copies(func(file string) error {
 	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
 	return err

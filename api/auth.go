@@ -56,9 +56,8 @@ func (s *Server) authorize(ctx huma.Context, next func(huma.Context)) {
 
 // identify gives the record of the request's token. A token that is known and refused comes with its record.
 func (s *Server) identify(r *http.Request) (media.Token, *refusal) {
-	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	text = strings.TrimSpace(text)
-	if !strings.EqualFold(scheme, "Bearer") || text == "" {
+	text := bearerToken(r.Header)
+	if text == "" {
 		return media.Token{}, unauthorised("",
 			"send the header Authorization: Bearer TOKEN; the first start printed an admin token, or took it from "+
 				"OXBOW_ADMIN_TOKEN, and that one makes others (POST /v1/tokens)")

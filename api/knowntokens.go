@@ -24,6 +24,8 @@ type knownTokens struct {
 	mu struct {
 		sync.Mutex
 		of map[[sha256.Size]byte]knownToken
+		// forgets counts them, for who looked a token up meanwhile.
+		forgets int
 	}
 }
 
@@ -45,10 +47,21 @@ func (k *knownTokens) get(hash [sha256.Size]byte, now time.Time) (media.Token, b
 	return known.record, ok && now.Before(known.until)
 }
 
-// put remembers a record. Where there is no room, it forgets what is old, and then all.
-func (k *knownTokens) put(hash [sha256.Size]byte, known knownToken, now time.Time) {
+// begin is called before a token is looked up, and gives what put takes.
+func (k *knownTokens) begin() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.mu.forgets
+}
+
+// put remembers a record, if nothing was revoked since the look-up of it began: that may have been this one. Where
+// there is no room, it forgets what is old, and then all.
+func (k *knownTokens) put(hash [sha256.Size]byte, known knownToken, now time.Time, begun int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if begun != k.mu.forgets {
+		return
+	}
 	if len(k.mu.of) >= maxKnownTokens {
 		maps.DeleteFunc(k.mu.of, func(_ [sha256.Size]byte, old knownToken) bool { return !now.Before(old.until) })
 	}
@@ -62,6 +75,7 @@ func (k *knownTokens) put(hash [sha256.Size]byte, known knownToken, now time.Tim
 func (k *knownTokens) forget(which func(media.Token) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.mu.forgets++
 	maps.DeleteFunc(k.mu.of, func(_ [sha256.Size]byte, known knownToken) bool { return which(known.record) })
 }
 
@@ -75,11 +89,12 @@ func (s *Server) checkToken(ctx context.Context, token string) (media.Token, err
 	case ok:
 		return record, nil
 	}
+	begun := s.known.begin()
 	record, err := s.deps.Tokens.CheckToken(ctx, token)
 	switch {
 	case err == nil:
 		// It counts from before the look: whatever was revoked since was revoked later than that.
-		s.known.put(hash, knownToken{record, now.Add(tokenAge)}, now)
+		s.known.put(hash, knownToken{record, now.Add(tokenAge)}, now, begun)
 		return record, nil
 	case errors.Is(err, media.ErrDenied):
 		return record, err

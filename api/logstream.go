@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,8 +17,8 @@ const (
 	logStreamPath = "/v1/events/stream"
 	// logBeat is how often a stream says that it is there, and where its follower stands.
 	logBeat = 10 * time.Second
-	// logCheck is how often the token is looked at again.
-	logCheck = time.Minute
+	// logCheck is how often the token is looked at again: for so long a stream outlives it.
+	logCheck = 10 * time.Second
 	// maxCatchUp bounds the reads that bring one follower up: half a million events. It comes again for the rest.
 	maxCatchUp = 1000
 )
@@ -192,7 +191,6 @@ func (s *Server) resumeLog(
 func (s *Server) stillGood(r *http.Request) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 	defer cancel()
-	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	_, err := s.checkToken(ctx, strings.TrimSpace(token))
+	_, err := s.checkToken(ctx, bearerToken(r.Header))
 	return !errors.Is(err, media.ErrDenied)
 }

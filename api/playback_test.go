@@ -94,6 +94,7 @@ func TestPlaybackKeys(t *testing.T) {
 	}{
 		{409, `{"kid":"own"}`, "body.kid"},
 		{422, `{"kid":"a/b"}`, "body.kid"},
+		{422, `{"kid":".."}`, "body.kid"}, // a client would take it for the path above
 		{422, `{"algorithm":"none"}`, "body.algorithm"},
 		{422, `{"algorithm":"HS256","public_key":"x"}`, "body.public_key"},
 		{422, `{"public_key":"x"}`, "body.public_key"},

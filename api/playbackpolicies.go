@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -85,11 +87,27 @@ func changesPlayback(p media.SettingsPatch) bool {
 	return p.Playback != nil || slices.Contains(p.Reset, "playback")
 }
 
+// edgeAllowed says whether a request may be told secrets.
+func (s *Server) edgeAllowed(r *http.Request) bool {
+	if s.cfg.ClusterToken == "" {
+		return true
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	want, got := sha256.Sum256([]byte(s.cfg.ClusterToken)), sha256.Sum256([]byte(token)) // of one length
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
 // servePlayback tells edges who may watch: media.PlaybackPolicies, with an ETag. Its keys open everything that is
-// signed, so it is for edges only. While the catalog is away it is what was said last, which has an Age.
+// signed, so it is for edges only: they show the cluster's token, where there is one. While the catalog is away it is
+// what was said last, which has an Age.
 func (s *Server) servePlayback(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store") // nothing in between keeps keys
+	if !s.edgeAllowed(r) {
+		h.Set("WWW-Authenticate", `Bearer realm="oxbow"`)
+		writeProblem(w, newProblem(http.StatusUnauthorized, "send Authorization: Bearer with the --cluster-token"))
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.CatalogWait)
 	defer cancel()
 	told, remembered, err := s.policies.get(ctx, s.deps.Playback)

@@ -44,8 +44,8 @@ func (s *Server) limit(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	_, w := humachi.Unwrap(ctx)
-	sum := sha256.Sum256([]byte(ctx.Header("Authorization")))
+	r, w := humachi.Unwrap(ctx)
+	sum := sha256.Sum256([]byte(bearerToken(r.Header))) // not of the header: it can be written in many ways
 	token := string(sum[:])
 	if !s.limits.tokens.known(token) {
 		s.limitUnknown(ctx, w, next, token)

@@ -38,6 +38,7 @@ func (s *Server) rest(router chi.Router) {
 	v1 := humachi.New(router, config)
 	v1.UseMiddleware(s.limit)
 	v1.UseMiddleware(s.authorize)
+	v1.UseMiddleware(s.plainText)
 	v1.UseMiddleware(s.idempotent)
 	s.publisherRoutes(v1)
 	s.streamRoutes(v1)

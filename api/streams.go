@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,8 +191,7 @@ func (s *Server) patchStream(ctx context.Context, in *patchStreamInput) (*change
 		return nil, err
 	}
 	patch := in.Body.media()
-	if err := errors.Join(s.checkStream(ctx, in.Body.StreamPatch),
-		checkLimits(ctx, media.SettingsPatch{Reset: patch.Reset}), patch.Check()); err != nil {
+	if err := cmp.Or(s.checkStream(ctx, in.Body.StreamPatch), checkLimits(ctx, patch), patch.Check()); err != nil {
 		return nil, err
 	}
 	out := &changedStream{}

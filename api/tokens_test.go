@@ -191,7 +191,7 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 	k, now := newKnownTokens(), time.Now()
 	hash := func(n int) (h [32]byte) { h[0], h[1] = byte(n), byte(n>>8); return h }
 	for n := range 3 * maxKnownTokens {
-		k.put(hash(n), knownToken{until: now.Add(time.Duration(n) * time.Second)}, now)
+		k.put(hash(n), knownToken{until: now.Add(time.Duration(n) * time.Second)}, now, k.begin())
 		if len(k.mu.of) > maxKnownTokens {
 			t.Fatalf("%d are remembered", len(k.mu.of))
 		}
@@ -201,7 +201,7 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 	}
 	later := now.Add(3 * maxKnownTokens * time.Second)
 	for n := range maxKnownTokens {
-		k.put(hash(n), knownToken{until: later.Add(time.Hour)}, later)
+		k.put(hash(n), knownToken{until: later.Add(time.Hour)}, later, k.begin())
 	}
 	if _, ok := k.get(hash(0), later); !ok {
 		t.Error("those that are good were forgotten for those that are old")
@@ -210,7 +210,7 @@ func TestRememberedTokensAreBounded(t *testing.T) {
 
 func BenchmarkKnownToken(b *testing.B) {
 	s := &Server{known: newKnownTokens()}
-	s.known.put(sha256.Sum256([]byte(token)), knownToken{until: time.Now().Add(time.Hour)}, time.Now())
+	s.known.put(sha256.Sum256([]byte(token)), knownToken{until: time.Now().Add(time.Hour)}, time.Now(), s.known.begin())
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.checkToken(b.Context(), token); err != nil {

@@ -145,6 +145,8 @@ func TestWebhookRefusalsNameTheField(t *testing.T) {
 	}{
 		{422, "POST", "/v1/webhooks", `{}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"ftp://x"}`, "body.url"},
+		{422, "POST", "/v1/webhooks", `{"url":"http://x:65536/"}`, "body.url"},
+		{422, "POST", "/v1/webhooks", `{"url":"http://x:0/"}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"https://u:p@x"}`, "body.url"},
 		{422, "POST", "/v1/webhooks", `{"url":"https://x","events":["recording.began"]}`, "body.events"},
 		{422, "POST", "/v1/webhooks", `{"url":"https://x","events":["webhook.test"]}`, "body.events"},

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-	"io"
 	"reflect"
 	"strings"
 	"time"
@@ -120,29 +118,3 @@ type null struct{}
 
 // MarshalJSON writes the null back, for the error that repeats it.
 func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
-
-// jsonFormat is huma's JSON with nulls refused.
-func jsonFormat() huma.Format {
-	return huma.Format{
-		Marshal: func(w io.Writer, v any) error {
-			enc := json.NewEncoder(w)
-			enc.SetEscapeHTML(false)
-			return enc.Encode(v)
-		},
-		Unmarshal: func(data []byte, v any) error {
-			if err := json.Unmarshal(data, v); err != nil {
-				return err
-			}
-			if p, ok := v.(*any); ok {
-				if fields, ok := (*p).(map[string]any); ok {
-					for name, value := range fields {
-						if value == nil {
-							fields[name] = null{}
-						}
-					}
-				}
-			}
-			return nil
-		},
-	}
-}

@@ -68,7 +68,7 @@ func (e *events) has(kind string) bool {
 	return slices.Contains(e.types, kind)
 }
 
-// newCatalog gives files of migrated catalogs.
+// newCatalog gives copies of a migrated catalog.
 var newCatalog = catalogtest.Copies(func(file string) error {
 	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
 	return err

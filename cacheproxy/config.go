@@ -13,6 +13,8 @@ type Config struct {
 	// Directories are the base URLs of the processes that are the directory service, without a slash at their ends. One
 	// is used, chosen at random, and the others when it fails.
 	Directories []string
+	// DirectoryToken is shown to them where they tell secrets. Empty means none.
+	DirectoryToken string
 	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
 	MaxBytes int64
 	// MaxObjectBytes is the largest body that is fetched for viewers of one object; a larger one is an upstream's error.

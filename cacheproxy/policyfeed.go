@@ -122,6 +122,9 @@ func (p *Proxy) askPoliciesOf(ctx context.Context, base string) error {
 		return err
 	}
 	req.Header = http.Header{"Accept": {"application/json"}, "User-Agent": {"oxbow-edge"}}
+	if p.config.DirectoryToken != "" {
+		req.Header.Set("Authorization", "Bearer "+p.config.DirectoryToken)
+	}
 	if p.feed.etag != "" {
 		req.Header.Set("If-None-Match", p.feed.etag)
 	}
@@ -157,6 +160,9 @@ func (p *Proxy) askPoliciesOf(ctx context.Context, base string) error {
 		}
 		p.setPolicies(told)
 		p.feed.etag = resp.Header.Get("Etag")
+	case resp.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("%w: the directory %s does not take our --cluster-token: give the edge that of the API",
+			media.ErrDenied, base)
 	default:
 		return fmt.Errorf("playback policies: status %d: %w", resp.StatusCode, media.ErrUnavailable)
 	}

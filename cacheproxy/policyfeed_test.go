@@ -23,6 +23,7 @@ type policyDirectory struct {
 	told   media.PlaybackPolicies
 	status int // instead, unless zero
 	full   int // answers that were not 304
+	token  string
 }
 
 func (d *policyDirectory) tell(told media.PlaybackPolicies) {
@@ -45,6 +46,10 @@ func (d *policyDirectory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(max(d.status, http.StatusNotFound))
 		return
 	}
+	if d.token != "" && r.Header.Get("Authorization") != "Bearer "+d.token {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	tag := fmt.Sprintf(`"%d-%t"`, d.told.Version, d.told.Remembered)
 	w.Header().Set("Etag", tag)
 	if d.told.Remembered {
@@ -59,8 +64,10 @@ func (d *policyDirectory) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // followed is a world that follows a policyDirectory until its test ends.
-func followed(t *testing.T, d *policyDirectory) *signedWorld {
-	s := newSignedWorld(t, Config{})
+func followed(t *testing.T, d *policyDirectory) *signedWorld { return followedWith(t, d, Config{}) }
+
+func followedWith(t *testing.T, d *policyDirectory, c Config) *signedWorld {
+	s := newSignedWorld(t, c)
 	s.policies.Store(nil)
 	s.feed = newPolicyFeed()
 	s.net.set("dir", d)
@@ -170,5 +177,23 @@ func TestBadPoliciesAreNotTaken(t *testing.T) {
 		time.Sleep(2 * policyPoll)
 		synctest.Wait()
 		wantRefusal(t, s, s.get(t, "/beta/show/index.m3u8"), playback.ReasonMissing)
+	})
+}
+
+func TestEdgeShowsItsTokenToTheDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &policyDirectory{token: "of-the-cluster"}
+		s := followedWith(t, d, Config{DirectoryToken: "of-the-cluster"})
+		d.tell(policiesOf(1, s.key))
+		if err := s.AwaitPlayback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // another one, or none
+		d := &policyDirectory{token: "of-another-cluster"}
+		s := followedWith(t, d, Config{DirectoryToken: "of-the-cluster"})
+		d.tell(policiesOf(1, s.key))
+		time.Sleep(time.Minute)
+		wantStatus(t, s.get(t, "/acme/open/index.m3u8"), http.StatusServiceUnavailable)
 	})
 }

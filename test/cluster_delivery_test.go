@@ -19,7 +19,7 @@ func (m *member) asAPI() *oxbow {
 // TestClusterDelivery has events come from all processes of a cluster into one log, and from there to a webhook: while
 // the API that is delivering is killed with -9, and over a show that is cut off, comes back and ends while SQL is away.
 func TestClusterDelivery(t *testing.T) {
-	alone(t)
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{edges: 1})
 	apis := map[string]*member{"api": f.member("api"), "api2": f.newAPI("api2")}
 	apis["api2"].start()

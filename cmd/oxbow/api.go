@@ -65,7 +65,7 @@ type apiCommand struct {
 	Internal     listenAddress `default:":8081" placeholder:"ADDR" help:"Directory service, which edges ask; keep it private (default: ${default})."`
 	Advertise    string        `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
 	Node         string        `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
-	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes and the API of all clusters share."`
+	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes, the API and the edges of all clusters share; without one, whoever reaches --internal is told the secrets that sign playback tokens."`
 	PlaybackURL  playbackURL   `name:"playback-url" placeholder:"URL" help:"Where viewers reach the edges, like https://live.example.com; the page plays from there and answers name it (default: this host, for a proxy in front of both)."`
 }
 
@@ -90,6 +90,10 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	}
 	if err := errors.Join(n.serveAdmin(ctx), n.openCatalog(ctx), n.openRegistry(ctx)); err != nil {
 		return err
+	}
+	if c.ClusterToken == "" && !private(c.Internal) {
+		n.logger.Warn("whoever reaches --internal is told the secrets that sign playback tokens", "internal", c.Internal,
+			"do", "set --cluster-token here, at the nodes and at the edges, and keep the port private")
 	}
 	looked := make(chan struct{})
 	n.services.add(ctx, "admin token", func(running context.Context) error {
@@ -129,7 +133,7 @@ func (s fromCatalog) Wanted(path media.StreamPath) bool {
 
 // newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
 func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, token string) *api.Server {
-	cfg.Version = version
+	cfg.Version, cfg.ClusterToken = version, token
 	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
 	n.services.add(ctx, "picture of the registry", memo.Run)
 	nodes := control.NewClient(control.Config{Token: token}, control.Directory{

@@ -20,8 +20,11 @@ type edgeFlags struct {
 
 // edgeCommand is `oxbow edge`.
 type edgeCommand struct {
-	HTTP        listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
-	Directory   baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
+	HTTP      listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
+	Directory baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
+
+	ClusterToken string `placeholder:"TOKEN" help:"The API's --cluster-token, which it asks of edges for the secrets that verify playback tokens."`
+
 	storesFlags `embed:""`
 	edgeFlags   `embed:""`
 	adminFlags  `embed:""`
@@ -42,7 +45,7 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx)); err != nil {
 		return err
 	}
-	edge := n.startEdge(ctx, c.Directory, c.edgeFlags)
+	edge := n.startEdge(ctx, c.Directory, c.ClusterToken, c.edgeFlags)
 	n.lookAtArchives(ctx)
 	for _, base := range c.Directory {
 		n.lookAtDirectory(ctx, base)
@@ -63,9 +66,9 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 // archiveMemory is for the indexes and playlists of archived recordings, of all stores together.
 const archiveMemory = 256 << 20
 
-// startEdge makes the caching edge. It knows the directory service's addresses and the archive, and nothing else of
-// this process: live media reaches it over HTTP.
-func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlags) *cacheproxy.Proxy {
+// startEdge makes the caching edge. It knows the directory service's addresses and token and the archive, and nothing
+// else of this process: live media reaches it over HTTP.
+func (n *node) startEdge(ctx context.Context, directory []string, token string, flags edgeFlags) *cacheproxy.Proxy {
 	var edge *cacheproxy.Proxy
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
@@ -81,7 +84,8 @@ func (n *node) startEdge(ctx context.Context, directory []string, flags edgeFlag
 	}
 	edge = cacheproxy.New(
 		cacheproxy.Config{
-			Directories: directory, MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
+			Directories: directory, DirectoryToken: token,
+			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

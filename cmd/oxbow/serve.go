@@ -107,7 +107,7 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	rest, edge := n.newAPI(ctx, n.sources, f.config(""), ""), n.startEdge(ctx, []string{inside}, f.edgeFlags)
+	rest, edge := n.newAPI(ctx, n.sources, f.config(""), ""), n.startEdge(ctx, []string{inside}, "", f.edgeFlags)
 	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), rest.Internal(), n.newOrigin(role))
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	n.services.add(ctx, "event stream", rest.Run)

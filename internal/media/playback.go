@@ -41,12 +41,14 @@ const maxKID = 64
 
 // CheckKID says whether a playback key may have the id, and if not, why.
 func CheckKID(kid string) error {
-	ok := kid != "" && len(kid) <= maxKID
+	// Of dots alone it would lead elsewhere in the path of a URL.
+	ok := strings.Trim(kid, ".") != "" && len(kid) <= maxKID
 	for _, c := range []byte(kid) {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-')
 	}
 	if !ok {
-		return &FieldError{Field: "kid", Want: fmt.Sprintf("%.80q: use 1 to %d of a-z A-Z 0-9 . _ -", kid, maxKID)}
+		return &FieldError{Field: "kid", Want: fmt.Sprintf("%.80q: use 1 to %d of a-z A-Z 0-9 . _ -, and not dots alone",
+			kid, maxKID)}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -118,12 +119,19 @@ func checkWebhookURL(text string) error {
 		return bad("scheme %.20q is not taken: use https or http", u.Scheme)
 	case u.Hostname() == "":
 		return bad("it names no host: write it like https://example.com/hooks/oxbow")
+	case u.Port() != "" && !portOK(u.Port()):
+		return bad("port %.20s is none: use 1 to 65535", u.Port())
 	case u.User != nil:
 		return bad("leave user and password out: the signature says who sends")
 	case u.Fragment != "":
 		return bad("leave out what follows the #: it is never sent")
 	}
 	return nil
+}
+
+func portOK(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // States of a delivery.

@@ -40,7 +40,7 @@ type world struct {
 	catalog *catalog.DB
 }
 
-// newCatalog gives files of migrated catalogs.
+// newCatalog gives copies of a migrated catalog.
 var newCatalog = catalogtest.Copies(func(file string) error {
 	_, err := catalog.Migrate(context.Background(), "sqlite:"+file, slog.New(slog.DiscardHandler))
 	return err

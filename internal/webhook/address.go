@@ -8,7 +8,7 @@ import (
 )
 
 // errPrivate does not tell the address: who made the webhook is not to learn what a name means inside.
-var errPrivate = errors.New("the URL leads to an address that is not public: only an administrator may set such a URL")
+var errPrivate = errors.New("the URL leads to no public address: only an administrator may set one that leads inside")
 
 // publicOnly refuses connections to addresses that are not of the public internet. It is a net.Dialer's Control, which
 // sees what a name has resolved to: a check of the name before would be undone by a second answer of its server.

@@ -88,6 +88,10 @@ func (s *Sender) Send(ctx context.Context, w media.Webhook, e media.LogEvent, de
 	if err != nil {
 		result.Error = explain(err)
 	}
+	// Nor is it told which names there are inside, and who resolves them.
+	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) && !w.Trusted {
+		result.Error = errPrivate.Error()
+	}
 	return result
 }
 

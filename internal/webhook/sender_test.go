@@ -85,14 +85,20 @@ func TestWhatIsNotTrustedReachesNoPrivateAddress(t *testing.T) {
 	r := newReceiver(t, nil)
 	s := NewSender(SenderConfig{})
 	defer s.Close()
-	for _, url := range []string{r.url, strings.Replace(r.url, "127.0.0.1", "localhost", 1), strings.Replace(r.url, "127.0.0.1", "[::ffff:127.0.0.1]", 1)} {
+	for _, url := range []string{r.url, strings.Replace(r.url, "127.0.0.1", "localhost", 1), strings.Replace(r.url, "127.0.0.1", "[::ffff:127.0.0.1]", 1),
+		// Forms of the same address that some resolvers take, and a name that there is not: as little is told of it.
+		strings.Replace(r.url, "127.0.0.1", "2130706433", 1), strings.Replace(r.url, "127.0.0.1", "0177.0.0.1", 1),
+		strings.Replace(r.url, "127.0.0.1", "0x7f000001", 1), strings.Replace(r.url, "127.0.0.1", "127.1", 1),
+		strings.Replace(r.url, "127.0.0.1", "[::]", 1), strings.Replace(r.url, "127.0.0.1", "0.0.0.0", 1),
+		"http://nothing-has-this-name.invalid/",
+	} {
 		result := s.Test(t.Context(), media.Webhook{URL: url, Secret: secret})
 		if result.OK() || result.Error != errPrivate.Error() {
 			t.Errorf("%s: %+v", url, result)
 		}
 	}
 	if len(r.seen()) != 0 {
-		t.Error("it was reached")
+		t.Fatal("it was reached")
 	}
 	if result := s.Test(t.Context(), media.Webhook{URL: r.url, Trusted: true, Secret: secret}); !result.OK() {
 		t.Errorf("trusted: %+v", result)
