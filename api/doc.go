@@ -13,8 +13,8 @@
 //  1. Every error is a problem document, and every 4xx that a value caused names the value in errors[].location
 //     ("body.archive_delay", "query.limit", "path.recording"): of a path the first that is not there, of what is
 //     missing its name. The OpenAPI document tells every status, header and property of the answers.
-//  2. What the client did not mean is refused, never ignored: unknown fields, unknown query parameters, null, a name that
-//     an object has twice. So is text that no database takes: zero bytes, and what is no UTF-8.
+//  2. What the client did not mean is refused, never ignored: unknown fields, unknown query parameters, null, a name
+//     that an object has twice. So is text that no database takes: zero bytes, and what is no UTF-8.
 //  3. Without a token only what its publisher lists is shown, and of that no more than a viewer needs. With a token of
 //     one publisher only what that publisher has is seen and changed, and what others have is answered as what there is
 //     not. An operation that names neither publisher nor recording in its path, and is not known to restrict itself, is
