@@ -14,7 +14,7 @@ func operationTexts() map[string]string {
 		"get-stream":      "With the settings in force, and which of them are its own; the ETag is for If-Match.",
 		"change-stream":   "Sets what is given and leaves the rest. dry_run shows what would become due.",
 		"delete-stream":   "Ends its connection too. Only one without recordings; 409 says what it has.",
-		"create-key":      "A stream may have several keys, so that one can take another's place. It is shown this once.",
+		"create-key":      "A stream may have several keys, so that one can take another's place. Each is shown once.",
 		"list-keys":       "All but the keys themselves, the oldest first.",
 		"revoke-key":      "Nobody can publish with it from now on; whoever does is cut off.",
 		"get-source":      "Secrets in the URL read redacted.",
