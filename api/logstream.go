@@ -19,6 +19,8 @@ const (
 	logBeat = 10 * time.Second
 	// logCheck is how often the token is looked at again: for so long a stream outlives it.
 	logCheck = 10 * time.Second
+	// followAgain is when who was one too many may try again.
+	followAgain = 10 * time.Second
 	// maxCatchUp bounds the reads that bring one follower up: half a million events. It comes again for the rest.
 	maxCatchUp = 1000
 )
@@ -116,8 +118,7 @@ func (s *Server) streamLog(w http.ResponseWriter, r *http.Request, filter media.
 
 func (s *Server) refuseFollower(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errTooMany) {
-		w.Header().Set("Retry-After", "10")
-		writeProblem(w, newProblem(http.StatusTooManyRequests, "%s: close one, or try again later", err))
+		refuseFor(w, followAgain, "header.Authorization", fmt.Sprintf("%s: close one, or try again later", err))
 		return
 	}
 	writeProblem(w, s.problem(r.Context(), err))

@@ -250,7 +250,8 @@ func TestLogStreamIsBoundedAndCutsWhoIsSlow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if a := f.do("GET", logStreamPath, ""); a.Code != http.StatusTooManyRequests || a.Header().Get("Retry-After") == "" {
+	if a := f.do("GET", logStreamPath, ""); a.Code != http.StatusTooManyRequests ||
+		a.Header().Get("Retry-After") == "" || len(a.locations()) != 1 {
 		t.Errorf("one too many: %d %s", a.Code, a.Body)
 	}
 	f.stop()

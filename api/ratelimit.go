@@ -113,7 +113,12 @@ func tellLimit(h http.Header, l *limiter, a allowance) {
 func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
 
 func tooMany(w http.ResponseWriter, a allowance, location, text string) {
-	w.Header().Set("Retry-After", seconds(max(a.retry, time.Second)))
+	refuseFor(w, max(a.retry, time.Second), location, text)
+}
+
+// refuseFor tells a client to come again after a while.
+func refuseFor(w http.ResponseWriter, retry time.Duration, location, text string) {
+	w.Header().Set("Retry-After", seconds(retry))
 	p := newProblem(http.StatusTooManyRequests, "%s", text)
 	p.Errors = []*huma.ErrorDetail{{Location: location, Message: text}}
 	writeProblem(w, p)

@@ -18,7 +18,8 @@ func TestKeysRotateWhileLive(t *testing.T) {
 	type keyRow struct {
 		ID    string
 		Key   string
-		InUse *bool `json:"in_use"`
+		InUse *bool      `json:"in_use"`
+		Used  *time.Time `json:"last_used_at"`
 	}
 	must := func(want int, method, path string, in, out any) {
 		t.Helper()
@@ -77,6 +78,10 @@ func TestKeysRotateWhileLive(t *testing.T) {
 		t.Errorf("who came with the old key was dropped %v before the end of its grace", left)
 	}
 	wantIn(t, "ffmpeg's output", again.out.String(), "has expired")
+	must(http.StatusOK, http.MethodGet, stream+"/keys", nil, &listed)
+	if used := listed.Items[0].Used; used == nil || used.Before(began.StartedAt.Add(-time.Minute)) {
+		t.Errorf("the old key was used last at %v", used)
+	}
 	wantLog(t, server, "publisher left", "key expired")
 	refused := send(key)
 	if err := refused.wait(20 * time.Second); err == nil {

@@ -129,7 +129,7 @@ type runContext struct {
 	logger          *slog.Logger
 }
 
-func newParser(cli *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
+func newParser(cli any, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(cli,
 		kong.Name("oxbow"),
 		kong.Description("Live video CDN with server-side recording: RTMP in, HLS and Low-Latency HLS out, every show "+

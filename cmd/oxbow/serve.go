@@ -97,7 +97,7 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err != nil {
 		return err
 	}
-	role, err := n.startIngest(ctx, n.catalog, stopWait)
+	role, err := n.startIngest(ctx, n.startKeyCache(ctx), stopWait)
 	if err != nil {
 		return err
 	}
