@@ -8,7 +8,7 @@ import (
 // TestFaultRollingRestart ends every ingest node of a cluster in turn with SIGTERM and starts it again, under the load of
 // our encoder and of ffmpeg: what an encoder sent after it reconnected is recorded, and no announced segment is lost.
 func TestFaultRollingRestart(t *testing.T) {
-	alone(t)
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{})
 	ours, theirs := f.newShow("ours", nil), f.newShow("theirs", nil)
 	clip := encodeSource(t, 8, "320x180", "400k")

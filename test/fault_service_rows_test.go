@@ -12,7 +12,7 @@ import (
 // TestFaultRedisDown kills Redis: live goes on, a new publish is refused with the reason, nobody takes over; Redis comes
 // back without what it knew, leases are asserted again, nothing ends, and the next fault is borne as before.
 func TestFaultRedisDown(t *testing.T) {
-	alone(t)
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{})
 	s := f.newShow("redis", nil)
 	other := f.newShow("later", nil)
