@@ -106,8 +106,12 @@ func (s *Server) problem(ctx context.Context, err error) *huma.ErrorModel {
 // awayAgain is how often it is logged that a service is away. Edges and players ask again and again.
 const awayAgain = 30 * time.Second
 
-// awayLevel is the level of a failure for a service that is away: of many in a row one is for the operator.
+// awayLevel is the level of a failure for a service that is away: of many in a row one is for the operator. While this
+// process starts none is: edges ask already.
 func (s *Server) awayLevel(now time.Time) slog.Level {
+	if s.deps.Ready != nil && s.deps.Ready(context.Background()) != nil {
+		return slog.LevelDebug
+	}
 	last := s.toldAway.Load()
 	if now.UnixNano()-last >= int64(awayAgain) && s.toldAway.CompareAndSwap(last, now.UnixNano()) {
 		return slog.LevelWarn
