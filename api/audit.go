@@ -131,22 +131,12 @@ func operationIDs(doc *huma.OpenAPI) []string {
 	return ids
 }
 
-const (
-	auditPruneFirst = time.Minute // after the start
-	auditPruneEvery = time.Hour
-	auditPruneWait  = time.Minute // bounds one pruning; the next goes on
-)
+// auditPruneWait bounds one pruning; the next goes on.
+const auditPruneWait = time.Minute
 
 // pruneAudits keeps the audit log to its age until ctx ends.
 func (s *Server) pruneAudits(ctx context.Context) {
-	for wait := auditPruneFirst; ; wait = auditPruneEvery {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-			s.pruneAudit(ctx, time.Now())
-		}
-	}
+	pruneLoop(ctx, pruneFirst, func() { s.pruneAudit(ctx, time.Now()) })
 }
 
 func (s *Server) pruneAudit(ctx context.Context, now time.Time) {

@@ -109,11 +109,8 @@ func (s *Server) listLog(ctx context.Context, in *listLogInput) (*logOutput, err
 }
 
 const (
-	// pruneEvery is how often the log is pruned, pruneBatch how many events go in one transaction.
-	pruneEvery = time.Hour
+	// pruneBatch is how many events go in one transaction.
 	pruneBatch = 1000
-	// pruneFirst lets a process that begins answer first.
-	pruneFirst = time.Minute
 )
 
 // pruneLog removes what is older than the log keeps, until ctx ends. What fails is tried again the next time.
@@ -121,12 +118,7 @@ func (s *Server) pruneLog(ctx context.Context) {
 	if s.cfg.EventKeep < 0 {
 		return
 	}
-	for wait := pruneFirst; ; wait = pruneEvery {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+	pruneLoop(ctx, pruneFirst, func() {
 		for {
 			asking, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 			n, err := s.deps.Log.PruneEvents(asking, time.Now().Add(-s.cfg.EventKeep), pruneBatch)
@@ -136,8 +128,8 @@ func (s *Server) pruneLog(ctx context.Context) {
 				s.log.WarnContext(ctx, "event log is not pruned", "err", err)
 			}
 			if err != nil || n < pruneBatch {
-				break
+				return
 			}
 		}
-	}
+	})
 }

@@ -24,7 +24,6 @@ const (
 	replyKept      = 24 * time.Hour
 	replyLate      = 5 * time.Second // beyond the request's timeout, until somebody else may answer it
 	bodyWait       = 5 * time.Second
-	pruneReplies   = time.Hour
 )
 
 // Replies keeps answers to requests that came with an idempotency key: see the catalog's DB.
@@ -130,14 +129,7 @@ func (s *Server) runReplies(ctx context.Context) {
 	if s.deps.Replies == nil {
 		return
 	}
-	tick := time.NewTicker(pruneReplies)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	pruneLoop(ctx, pruneEvery, func() {
 		for {
 			const limit = 1000
 			n, err := s.deps.Replies.PruneReplies(ctx, limit)
@@ -145,10 +137,10 @@ func (s *Server) runReplies(ctx context.Context) {
 				s.log.WarnContext(ctx, "answers that have expired stay for now", "err", err)
 			}
 			if n < limit {
-				break
+				return
 			}
 		}
-	}
+	})
 }
 
 func present(ctx huma.Context, header string) (found bool) {

@@ -140,34 +140,37 @@ func (s *Server) createPlaybackKey(ctx context.Context, in *createPlaybackKeyInp
 	return made, nil
 }
 
-func (s *Server) listPlaybackKeys(ctx context.Context, in *PublisherPath) (*playbackKeysOutput, error) {
+// playbackKeys gives those of the publisher in a path.
+func (s *Server) playbackKeys(ctx context.Context, in PublisherPath) ([]media.PlaybackKey, error) {
 	name, err := in.publisher()
 	if err != nil {
 		return nil, err
 	}
 	keys, err := s.deps.Playback.PlaybackKeys(ctx, name)
+	return keys, at("path.publisher", err)
+}
+
+func (s *Server) listPlaybackKeys(ctx context.Context, in *PublisherPath) (*playbackKeysOutput, error) {
+	keys, err := s.playbackKeys(ctx, *in)
 	if err != nil {
-		return nil, at("path.publisher", err)
+		return nil, err
 	}
 	id := func(k media.PlaybackKey) string { return k.ID }
 	return &playbackKeysOutput{Body: paged(keys, len(keys), id, newPlaybackKeyRow)}, nil
 }
 
 func (s *Server) getPlaybackKey(ctx context.Context, in *PlaybackKeyPath) (*playbackKeyOutput, error) {
-	name, err := in.publisher()
+	keys, err := s.playbackKeys(ctx, in.PublisherPath)
 	if err != nil {
 		return nil, err
-	}
-	keys, err := s.deps.Playback.PlaybackKeys(ctx, name)
-	if err != nil {
-		return nil, at("path.publisher", err)
 	}
 	for _, k := range keys {
 		if k.ID == in.KID {
 			return &playbackKeyOutput{Body: newPlaybackKeyRow(k)}, nil
 		}
 	}
-	return nil, at("path.kid", fmt.Errorf("%w: publisher %s has no playback key %.80q", media.ErrNotFound, name, in.KID))
+	return nil, at("path.kid", fmt.Errorf("%w: publisher %s has no playback key %.80q", media.ErrNotFound,
+		in.Publisher, in.KID))
 }
 
 func (s *Server) revokePlaybackKey(ctx context.Context, in *PlaybackKeyPath) (*nothing, error) {

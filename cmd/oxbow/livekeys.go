@@ -18,18 +18,12 @@ type liveKeys struct {
 
 // Run works until the context ends.
 func (l *liveKeys) Run(ctx context.Context) error {
-	tick := time.NewTicker(settingsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			if err := l.Step(ctx); err != nil { // that the catalog is away is logged by who follows settings
-				l.logger.DebugContext(ctx, "keys of live shows are not known", "err", err)
-			}
+	askOften(ctx, func() {
+		if err := l.Step(ctx); err != nil { // that the catalog is away is logged by who follows settings
+			l.logger.DebugContext(ctx, "keys of live shows are not known", "err", err)
 		}
-	}
+	})
+	return nil
 }
 
 // Step asks once.

@@ -32,14 +32,20 @@ type liveSettings struct {
 
 // Run works until the context ends.
 func (l *liveSettings) Run(ctx context.Context) error {
+	askOften(ctx, func() { l.tell(l.Step(ctx)) })
+	return nil
+}
+
+// askOften asks every settingsEvery until the context ends.
+func askOften(ctx context.Context, ask func()) {
 	tick := time.NewTicker(settingsEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
-			l.tell(l.Step(ctx))
+			ask()
 		}
 	}
 }
