@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -63,6 +65,9 @@ func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, f found, now tim
 		return nil
 	}
 	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, from: from, to: to}
+	if r.ProtoMajor != 1 {
+		out.copies = &p.copies
+	}
 	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
 	if err := out.body(r.Context(), f.flight, o); err != nil {
 		// The viewer left or was too slow, or the upstream broke off.
@@ -122,6 +127,7 @@ type writer struct {
 	from, to int64
 	at       int64 // position in the body of what comes next
 	sent     int64
+	copies   *sync.Pool // of buffers for writeCopy; nil writes what pieces show
 }
 
 // body sends what there is of the object, or follows the flight to its end.
@@ -167,7 +173,11 @@ func (w *writer) write(piece slab.Piece) error {
 		return nil
 	}
 	w.deadline(w.timeout)
+	if w.copies != nil && piece.Buffer.Mapped() {
+		return w.writeCopy(piece, start, end)
+	}
 	n, err := w.w.Write(chunk[start:end])
+	runtime.KeepAlive(piece.Buffer)
 	w.sent += int64(n)
 	return err
 }
