@@ -118,6 +118,9 @@ func (p *Proxy) unsatisfiable(w http.ResponseWriter, length int64) error {
 	return nil
 }
 
+// maxWrite is what Config.WriteTimeout is for: chunks are larger than a slow viewer takes in that time.
+const maxWrite = 256 << 10
+
 // writer sends bytes from up to to (or to the end, if that is negative) of a body to one viewer, with a deadline per
 // write, so that a viewer who stopped reading holds nothing but its own connection, and not that for long.
 type writer struct {
@@ -172,14 +175,20 @@ func (w *writer) write(piece slab.Piece) error {
 	if start >= end {
 		return nil
 	}
-	w.deadline(w.timeout)
 	if w.copies != nil && piece.Buffer.Mapped() {
 		return w.writeCopy(piece, start, end)
 	}
-	n, err := w.w.Write(chunk[start:end])
-	runtime.KeepAlive(piece.Buffer)
-	w.sent += int64(n)
-	return err
+	for start < end {
+		w.deadline(w.timeout)
+		n, err := w.w.Write(chunk[start:min(end, start+maxWrite)])
+		runtime.KeepAlive(piece.Buffer)
+		w.sent += int64(n)
+		if err != nil {
+			return err
+		}
+		start += maxWrite
+	}
+	return nil
 }
 
 // copy sends all of a body whose length is known or negative.
