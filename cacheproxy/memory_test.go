@@ -13,6 +13,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // sized is an origin whose bodies' sizes follow from their URIs; every other does not say how long it is.
@@ -143,4 +147,46 @@ func TestASlowViewerAmong100SlowsNobodyAndReadsTheSameBytes(t *testing.T) {
 	if n.of(segPath) != 1 {
 		t.Errorf("upstream saw %d requests", n.of(segPath))
 	}
+}
+
+// A show ends, and nothing else comes: its parts leave in time, and their memory is free.
+func TestDeadPartsLeaveWithoutAnotherPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(64<<20, 30*time.Second)
+		var bytes int64
+		c.onFreed(func(n int64) { bytes += n })
+		for i := range 100 {
+			c.put(mediaKey(fmt.Sprint("part", i)), testObject(kindPart, 60_000, time.Hour, time.Now()), time.Now())
+			time.Sleep(200 * time.Millisecond)
+		}
+		c.put(mediaKey("segment"), testObject(kindSegment, 60_000, time.Hour, time.Now()), time.Now())
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if _, n := c.usage(); n < 70 || n > 101 {
+			t.Errorf("%d objects before their time", n)
+		}
+		time.Sleep(27 * time.Second)
+		synctest.Wait()
+		if _, n := c.usage(); n != 1 || bytes < 100*60_000 {
+			t.Errorf("%d objects are left, %d bytes were freed", n, bytes)
+		}
+		c.check(t)
+	})
+}
+
+func TestMemoryOfWhatTheCacheLetGoIsFree(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.flights.arena = slab.New()
+	w.cache.onFreed(freed(w.flights.arena))
+	w.a.set(func(rw http.ResponseWriter, r *http.Request) {
+		fixed(string(bodyOf(r.URL.Path, 900_000)), immutable)(rw, r)
+	})
+	for i := range 10 {
+		wantStatus(t, w.get(t, segment(1+i)), http.StatusOK)
+	}
+	if used := w.flights.arena.Stats().Used; runtime.GOOS == "linux" && used < 9_000_000 {
+		t.Fatalf("%d bytes in use", used)
+	}
+	w.cache.drop(groupOf(segPath), false)
+	eventually(t, "the memory is free", func() bool { return w.flights.arena.Stats().Used == 0 })
 }
