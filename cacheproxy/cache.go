@@ -52,11 +52,12 @@ func (c *cache) onFreed(freed func(bytes int64)) {
 
 func (c *cache) hash(k key) uint64 { return maphash.Comparable(c.seed, k) }
 
+// shard gives the key's by its path alone, which is most of it and quick to hash.
 func (c *cache) shard(k key) *shard {
 	if len(c.shards) == 1 {
 		return c.shards[0]
 	}
-	return c.shards[c.hash(k)%uint64(len(c.shards))]
+	return c.shards[maphash.String(c.seed, k.path)%uint64(len(c.shards))]
 }
 
 // get gives what is there, fresh or not.
@@ -116,7 +117,7 @@ func (c *cache) drop(name string, playlists bool) int {
 // names. It is asked with the shard's lock held, so that nothing is put in behind a drop that follows the refusal.
 func (c *cache) put(k key, o *object, now time.Time) {
 	hash := c.hash(k)
-	s := c.shards[hash%uint64(len(c.shards))]
+	s := c.shard(k)
 	e := &entry{key: k, hash: hash, object: o, size: o.weight() + int64(len(k.path)), live: o.live()}
 	s.mu.Lock()
 	defer s.mu.Unlock()

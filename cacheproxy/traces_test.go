@@ -40,10 +40,10 @@ func traces() map[string][]ref {
 		}
 	}
 	mixed := func(id int) int { return 1 << 10 << (uint(id) * 2654435761 >> 7 % 11) } // 1 KiB to 1 MiB
-	const n = 40_000
+	const n = 16_000
 	all := make(map[string][]ref)
-	// Two of three requests are for a catalogue of 300 MB, the third for what nobody asks for again.
-	hot := popular(5000)
+	// Two of three requests are for a catalogue of 240 MB, the third for what nobody asks for again.
+	hot := popular(4000)
 	for i := range n {
 		if i%3 == 2 {
 			all["scan"] = append(all["scan"], ref{1_000_000 + i, kindSegment, 60_000})
