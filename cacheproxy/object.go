@@ -140,7 +140,11 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 	if o.kind == kindPart {
 		return o.received.Add(partTTL)
 	}
-	return o.received.Add(o.policy.lifetime + max(o.policy.whileRevalidate, o.policy.ifError) - o.age)
+	extra := max(o.policy.whileRevalidate, o.policy.ifError)
+	if o.kind == kindPlaylist {
+		extra = max(extra, frontHold) // it may have to stand for an upstream that falls behind
+	}
+	return o.received.Add(o.policy.lifetime + extra - o.age)
 }
 
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
