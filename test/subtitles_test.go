@@ -17,7 +17,7 @@ var textAt = map[int]string{45: "Hello", 135: "a < b & c", 150: "", 210: "Last"}
 // TestSubtitles publishes texts with pictures: a browser shows each with its picture, live, from the recording, and from
 // the archive's plain files; ffmpeg reads the files, since its HLS knows no subtitles.
 func TestSubtitles(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	film := readStamped(t, stampedClip(t, 320, 180, 10*time.Second))
 	server := newOxbow(t, "--archive-grace", "1h")
 	server.start("serve")
