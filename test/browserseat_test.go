@@ -2,12 +2,12 @@ package test
 
 import "testing"
 
-// browserSeats are for tests with a browser: it decodes and draws with the processor, and three at once leave out
-// pictures for want of one.
-var browserSeats = make(chan struct{}, 2)
+// browserSeats are for tests with a browser: it decodes and draws with the processor, and pictures are left out where too
+// many do. Fewer seats would have tests wait that others could run beside.
+var browserSeats = make(chan struct{}, 3)
 
 // parallelWithBrowser is t.Parallel for a test that starts a browser, and has none beneath it that does the same: in
-// make test two of them run at once. A test that waits for its seat has nothing running yet.
+// make test three of them run at once. A test that waits for its seat has nothing running yet.
 func parallelWithBrowser(t *testing.T) {
 	t.Helper()
 	t.Parallel()
