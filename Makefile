@@ -29,9 +29,9 @@ web/dist/index.html: $(WEB_SOURCES)
 	@if command -v npm >/dev/null 2>&1; then cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build; \
 	else echo 'npm is not installed: building without the web page (Debian: apt-get install npm)'; fi
 
-test: tools web ## Every test, with the race detector: needs ffmpeg and chromium
-	CGO_ENABLED=1 go test $(RACE) -shuffle=on -timeout 18m -p $(PACKAGES_AT_ONCE) $$(go list ./... | grep -v '/oxbow/test$$')
-	CGO_ENABLED=1 go test $(RACE) -shuffle=on -timeout 18m ./test
+test: tools web ## Every test, with the race detector: needs ffmpeg and chromium; `make check` vets
+	CGO_ENABLED=1 go test $(RACE) -vet=off -shuffle=on -timeout 18m -p $(PACKAGES_AT_ONCE) $$(go list ./... | grep -v '/oxbow/test$$')
+	CGO_ENABLED=1 go test $(RACE) -vet=off -shuffle=on -timeout 18m ./test
 
 check: ## Format, lint, import rules
 	@test -z "$$(gofmt -l cmd api archiver cacheproxy ingest internal migrations packager test web)" || \

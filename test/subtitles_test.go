@@ -39,7 +39,7 @@ func TestSubtitles(t *testing.T) {
 		return func() bool { return len(subtitleCues(v, text)) > 0 }
 	}
 	eventually(t, 20*time.Second, "the last text is shown live", shows(live, "Last"))
-	checkCues(t, "live", live, afterJoining(live, 45, 135, 210)...)
+	checkCues(t, "live", live, sinceJoining(live, 45, 135, 210)...)
 	<-publisher.done
 	live.stop()
 
@@ -76,12 +76,15 @@ func subtitleCues(v *viewing, text string) []playerNews {
 	return v.news("cue", func(n playerNews) bool { return n.Kind != "metadata" && n.Text == text })
 }
 
-// afterJoining gives the numbers of pictures that came when the viewer was there. A text that it found on begins for it
-// where it came; a busy machine starts a browser after the first one.
-func afterJoining(v *viewing, numbers ...int) []int {
+// sinceJoining leaves out the first number if the viewer came after that picture: a text that it found on begins for it
+// where it came, and a busy machine starts a browser after the first one.
+func sinceJoining(v *viewing, numbers ...int) []int {
 	shown := v.shown()
 	first := slices.IndexFunc(shown, func(f shownFrame) bool { return f.number >= 0 })
-	return slices.DeleteFunc(numbers, func(n int) bool { return first < 0 || n < shown[first].number && n < 100 })
+	if first >= 0 && shown[first].number > numbers[0] {
+		return numbers[1:]
+	}
+	return numbers
 }
 
 // checkCues holds the begins of the texts that came with pictures against the times of the pictures.
