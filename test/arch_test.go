@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
 	"internal/operator":              {"internal/media", "internal/playback"},
 	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
+	"internal/upstream":              {"github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
@@ -63,7 +64,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
-	"cacheproxy": {"internal/media", "internal/hls", "internal/playback", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
+	"cacheproxy": {"internal/media", "internal/hls", "internal/playback", "internal/upstream", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
 	"api": {
 		"internal/media", "internal/playback", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
