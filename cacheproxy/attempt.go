@@ -232,7 +232,7 @@ func (s *search) rival() (upstream, bool) {
 	return upstream{}, false
 }
 
-// checkPath is what an upstream that is out is asked. Any answer but a 5xx says that its process serves.
+// checkPath is what a node that is out is asked. Any answer but a 5xx says that its process serves.
 const checkPath = "/healthz"
 
 // check asks a node whether it is there; an archive is in this process, and only requests tell of its storage.

@@ -121,11 +121,11 @@ func (u *Use) Failed(f Fault) {
 		return
 	}
 	u.failed = true
-	p.metrics.faults[f].Inc()
 	now := time.Now()
 	if f == Outrun && !u.answered {
-		m.add(now.Sub(u.begun)) // it would have needed longer than that
+		f = u.outrunLocked(now.Sub(u.begun))
 	}
+	p.metrics.faults[f].Inc()
 	s := m.now(&p.config, now)
 	if s == ejected || s != well && u.begun.Before(m.since) {
 		return
@@ -134,6 +134,17 @@ func (u *Use) Failed(f Fault) {
 	if m.ill(&p.config, f) {
 		p.ejectLocked(m, now, f)
 	}
+}
+
+// outrunLocked gives what it means that another upstream was faster than one that has not answered for that long. It
+// counts as an answer then, for it would have needed longer; beyond all that it ever needs it is as good as none.
+func (u *Use) outrunLocked(d time.Duration) Fault {
+	p95, known := u.member.percentile95()
+	u.member.add(d)
+	if d >= u.pool.config.HedgeUnknown && (!known || d >= 4*p95) {
+		return Late
+	}
+	return Outrun
 }
 
 func (p *Pool) ejectLocked(m *member, now time.Time, f Fault) {
