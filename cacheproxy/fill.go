@@ -153,7 +153,7 @@ func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error)
 		s.err = err
 		p.metrics.failed(from)
 		p.logger.Debug("upstream broke off", "upstream", from, "path", f.key.path, "err", err)
-		if f.opened() {
+		if !f.retract() {
 			return p.resume(ctx, rt, f, from, err)
 		}
 		if from == "" {

@@ -101,6 +101,17 @@ func (p *Proxy) pourRest(f *flight, resp *http.Response, at, length int64) error
 	return pourFrom(f, resp.Body, at, length, length, true)
 }
 
+// retract takes back a body that broke off, unless viewers may have read of it.
+func (f *flight) retract() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.open {
+		return false
+	}
+	f.mu.turn++ // who was about to show it does not
+	return true
+}
+
 // progress gives the body's head, and how much of it has come.
 func (f *flight) progress() (*object, int64) {
 	f.mu.Lock()
