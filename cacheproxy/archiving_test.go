@@ -142,18 +142,21 @@ func (m *moving) watch(ctx context.Context, viewer int) error {
 // settle waits until each viewer has watched for a while.
 func (m *moving) settle(t *testing.T, stage string) {
 	t.Helper()
-	const rounds = 4
+	const rounds = 3
+	until := make([]int64, len(m.rounds))
 	for v := range m.rounds {
-		until := m.rounds[v].Load() + rounds
+		until[v] = m.rounds[v].Load() + rounds
+	}
+	for v := range m.rounds {
 		eventually(t, fmt.Sprintf("viewer %d watches %s", v, stage), func() bool {
-			return m.rounds[v].Load() >= until || t.Failed()
+			return m.rounds[v].Load() >= until[v] || t.Failed()
 		})
 	}
 }
 
 // A recording moves to the archive while viewers watch, read a segment and download it: none of them sees it.
 func TestARecordingsWholeLifeIsSeenByNoViewer(t *testing.T) {
-	const viewers = 8
+	const viewers = 4
 	m := newMoving(t, viewers)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()

@@ -173,7 +173,7 @@ func (s *search) contest(ctx context.Context, up upstream, use *pool.Use) []answ
 		return []answer{first.answer}
 	case <-late.C:
 	}
-	if !s.proxy.upstreams.Hedge() {
+	if !s.proxy.upstreams.Well(other.id()) || !s.proxy.upstreams.Hedge() {
 		return []answer{first.wait()}
 	}
 	otherUse, ok := s.proxy.upstreams.Begin(other.id(), s.ask.waits())
@@ -212,8 +212,8 @@ func (s *search) contest(ctx context.Context, up upstream, use *pool.Use) []answ
 	}
 }
 
-// rival gives who is to be asked too when an upstream is late: only for what is there already, only who is well, and no
-// mirror, which is for when the archive does not answer.
+// rival gives who is to be asked too when an upstream is late: only for what is there already, and no mirror, which is
+// for when the archive does not answer.
 func (s *search) rival() (upstream, bool) {
 	switch s.ask.kind {
 	case kindSegment, kindInit, kindSubtitle:
@@ -227,7 +227,7 @@ func (s *search) rival() (upstream, bool) {
 		if slices.Contains(s.tried, up.name) || up.store != "" && up.store == s.mirror {
 			continue
 		}
-		return up, s.proxy.upstreams.Well(up.id())
+		return up, true
 	}
 	return upstream{}, false
 }

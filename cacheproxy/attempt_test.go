@@ -109,18 +109,24 @@ func TestLateAnswersAreHedged(t *testing.T) {
 		if n := w.b.total(); n != 0 {
 			t.Errorf("b was asked %d times", n)
 		}
+		w.a.set(hangs)
+		get(t, w, livePath+"?_HLS_msn=9&_HLS_part=2", "from b", w.config.BlockTimeout)
 		if d := w.upstreams.HedgeAfter("http://a"); d != time.Second || !w.upstreams.Well("http://a") {
 			t.Errorf("the wait counts: %v", d)
 		}
 	})
 	inWorld(t, "never at a mirror, a guess, or who is out", func(t *testing.T, w *world) {
 		w.a.set(after(3*time.Second, fixed("from a", "no-store")))
-		use, _ := w.upstreams.Begin("http://b", true)
-		use.Failed(pool.Late)
-		use.Done()
-		get(t, w, segment(1), "from a", 3*time.Second)
 		w.directory.change(func(d *directory) { d.location.Guess = true })
-		time.Sleep(locateLiveTTL)
+		get(t, w, segment(1), "from a", 3*time.Second)
+		w.directory.change(func(d *directory) { d.location.Guess = false })
+		time.Sleep(locateGuessTTL)
+		for range 2 { // for two seconds
+			time.Sleep(restTime)
+			use, _ := w.upstreams.Begin("http://b", true)
+			use.Failed(pool.Late)
+			use.Done()
+		}
 		get(t, w, segment(2), "from a", 3*time.Second)
 		w.directory.change(func(d *directory) {
 			d.location.Guess, d.location.Archived, d.location.Archive, d.location.Mirror = false, true, "away", media.DefaultArchive

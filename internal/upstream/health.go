@@ -80,7 +80,7 @@ func (h *health) rank(c *Config, now time.Time, waits, picked bool) int {
 	case ejected:
 		return 2
 	case onTrial:
-		if !h.trial.IsZero() && now.Sub(h.trial) < trialTime {
+		if h.tried(now) {
 			return 1
 		}
 		if picked {
@@ -100,6 +100,9 @@ func (h *health) rank(c *Config, now time.Time, waits, picked bool) int {
 	}
 	return 0
 }
+
+// tried says that a request which tries the upstream is under way.
+func (h *health) tried(now time.Time) bool { return !h.trial.IsZero() && now.Sub(h.trial) < trialTime }
 
 // count adds a request that ended.
 func (h *health) count(c *Config, now time.Time, good bool) {

@@ -118,7 +118,8 @@ func Order[T any](p *Pool, ups []T, name func(T) string, waits bool) []T {
 	return ups
 }
 
-// Well says that an upstream is neither ejected nor on trial, so that a request may be spent on it without need.
+// Well says that an upstream is not ejected, and on trial by nobody else, so that a request may be spent on it without
+// need.
 func (p *Pool) Well(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,8 +127,9 @@ func (p *Pool) Well(name string) bool {
 	if m == nil {
 		return true
 	}
-	s := m.now(&p.config, time.Now())
-	return s == well || s == recovering
+	now := time.Now()
+	s := m.now(&p.config, now)
+	return s != ejected && (s != onTrial || !m.tried(now))
 }
 
 // Request counts a request, of which retries and hedges are a share. One that asks several upstreams is one.

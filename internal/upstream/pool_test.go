@@ -227,6 +227,26 @@ func TestRecovery(t *testing.T) {
 		time.Sleep(trialTime)
 		wantOrder(t, p, "ab")
 	})
+	inPool(t, "who is never first is tried when there is a request to spare", Config{}, func(t *testing.T, p *Pool) {
+		fail(t, p, "b", Late)
+		if p.Well("b") {
+			t.Error("well while it is out")
+		}
+		time.Sleep(p.config.EjectTime)
+		wantOrder(t, p, "ab")
+		if !p.Well("b") {
+			t.Error("it may not be tried")
+		}
+		u := begin(t, p, "b")
+		if p.Well("b") {
+			t.Error("it may be tried by two")
+		}
+		u.Answered()
+		u.Done()
+		if !p.Well("b") {
+			t.Error("it recovers, and is not well")
+		}
+	})
 	inPool(t, "then a share that grows", Config{}, func(t *testing.T, p *Pool) {
 		fail(t, p, "a", Late)
 		time.Sleep(p.config.EjectTime)

@@ -42,6 +42,9 @@ func (p *Pool) useLocked(m *member, now time.Time, waits bool) *Use {
 	if !waits {
 		m.places++
 	}
+	if m.now(&p.config, now) == onTrial {
+		m.trial = now
+	}
 	return &Use{pool: p, member: m, begun: now, waits: waits, placed: !waits}
 }
 
