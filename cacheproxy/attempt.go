@@ -140,7 +140,7 @@ func launch(
 	a := &attempt{answer: answer{up: up, use: use}, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.resp, a.err = ask(ctx)
+		a.resp, a.err = ask(ctx) //nolint:bodyclose // it is the answer's
 	}()
 	return a
 }
@@ -162,7 +162,7 @@ func (s *search) contest(ctx context.Context, up upstream, use *pool.Use) []answ
 	ask := func(ctx context.Context) (*http.Response, error) { return s.roundTrip(ctx, up, use) }
 	other, ok := s.rival()
 	if !ok {
-		resp, err := ask(ctx)
+		resp, err := ask(ctx) //nolint:bodyclose // it is the answer's
 		return []answer{{up, use, resp, err}}
 	}
 	first := launch(ctx, up, use, ask)

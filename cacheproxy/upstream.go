@@ -51,8 +51,8 @@ func (a ask) waits() bool { return a.holds || a.kind.text() || a.kind == kindDow
 // bodyTimeout bounds the time from an answer's header to its end. A download that passes through has none.
 const bodyTimeout = 3 * time.Minute
 
-// roundTrip sends the request to one upstream. The caller closes the answer's body, which ends the use; if there is none,
-// the caller ends it.
+// roundTrip sends the request to one upstream. The caller closes the answer's body, which ends the use; if there is
+// none, the caller ends it.
 func (p *Proxy) roundTrip(ctx context.Context, up upstream, a ask, use *pool.Use) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(a.wait, func() { cancel(fmt.Errorf("no answer within %s: %w", a.wait, errTimeout)) })

@@ -32,9 +32,9 @@ type Config struct {
 	// upstream which has answered too little to be known. Zero means 250 ms, which no pause of a healthy process is, and
 	// 1 s.
 	HedgeFloor, HedgeUnknown time.Duration
-	// Check asks an upstream something cheap, or says ErrNoCheck; nil means that there are no active checks. It is given CheckTimeout. Only
-	// what is ejected is checked, every CheckEvery, as long as a request could have used it within the last CheckFor.
-	// Zero means 1 s, 500 ms and 2 min.
+	// Check asks an upstream something cheap, or says ErrNoCheck; nil means that there are no active checks. It is given
+	// CheckTimeout. Only what is ejected is checked, every CheckEvery, as long as a request could have used it within the
+	// last CheckFor. Zero means 1 s, 500 ms and 2 min.
 	Check                              func(ctx context.Context, name string) error
 	CheckTimeout, CheckEvery, CheckFor time.Duration
 	// MaxNames bounds the upstreams that are remembered. Zero means 1024.

@@ -71,8 +71,8 @@ func (h *health) now(c *Config, now time.Time) state {
 	return h.state
 }
 
-// rank says where an upstream goes in a request's list: 0 for first, and higher numbers behind that. Picked says that it
-// will be asked first if it gets a 0.
+// rank says where an upstream goes in a request's list: 0 for first, and higher numbers behind that. Picked says that
+// it will be asked first if it gets a 0.
 func (h *health) rank(c *Config, now time.Time, waits, picked bool) int {
 	switch h.now(c, now) {
 	case well:

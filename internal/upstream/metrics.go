@@ -37,7 +37,8 @@ func newMetrics(reg prometheus.Registerer, p *Pool) *metrics {
 		return to
 	}
 	byFault(&m.faults, "faults_total", "Requests to upstreams that went wrong, by how.")
-	byFault(&m.ejections, "ejections_total", "Times that an upstream was put behind all others for a while, by the last fault.")
+	byFault(&m.ejections, "ejections_total",
+		"Times that an upstream was put behind all others for a while, by the last fault.")
 	m.recoveries = counter("recoveries_total", "Times that an upstream which was out answered again.")
 	m.spared = counter("spared_total", "Requests that passed over an upstream because it recovers.")
 	m.checks = either("checks_total", "passed", "Active checks of upstreams that are out.")

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ErrFull: an upstream has all the requests that it may have, and as many wait for it.
+// ErrFull says that an upstream has all the requests that it may have, and that as many wait for it.
 var ErrFull = errors.New("upstream has too many requests under way")
 
 // idleTime is after what time an upstream that nobody asks is forgotten.

@@ -48,8 +48,8 @@ func (p *Pool) useLocked(m *member, now time.Time, waits bool) *Use {
 	return &Use{pool: p, member: m, begun: now, waits: waits, placed: !waits}
 }
 
-// Await is Begin for who has no other upstream left: it waits in a line, up to Config.QueueTime. Errors are ErrFull, and
-// the context's.
+// Await is Begin for who has no other upstream left: it waits in a line, up to Config.QueueTime. Errors are ErrFull,
+// and the context's.
 func (p *Pool) Await(ctx context.Context, name string) (*Use, error) {
 	p.mu.Lock()
 	now := time.Now()
