@@ -20,7 +20,8 @@ const maxRefusal = 64 << 10
 //
 // The order is: the nodes as the directory gives them, those that are out last (internal/upstream), then the archive if
 // it has the recording, and then its mirror, which is for when the archive does not answer: what the archive says
-// counts. Playlists of what is archived come from there first, for a node may remember the show as it was when it ended.
+// counts. Playlists of what is archived come from there first, for a node may remember the show as it was when it
+// ended.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
 // place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
 // and what none of them has is unavailable.
