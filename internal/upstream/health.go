@@ -45,7 +45,8 @@ const trialTime = 2 * time.Second
 type health struct {
 	state state
 	since time.Time // of the state
-	until time.Time // of an ejection
+	out   time.Time // when the last ejection began
+	until time.Time // when it ends
 	fault Fault     // that led to it
 	turn  int       // ejections ever: what is timed for one is not for the next
 	times int       // ejections in a row
@@ -142,7 +143,7 @@ func (h *health) eject(c *Config, now time.Time, f Fault) time.Duration {
 	}
 	h.times++
 	h.turn++
-	h.state, h.since, h.until, h.fault = ejected, now, now.Add(d), f
+	h.state, h.since, h.out, h.until, h.fault = ejected, now, now, now.Add(d), f
 	h.row, h.tally, h.failedCheck = 0, [2]tally{}, false
 	return d
 }

@@ -247,6 +247,17 @@ func TestRecovery(t *testing.T) {
 			t.Error("it recovers, and is not well")
 		}
 	})
+	inPool(t, "a trial whose body breaks off is a failure", Config{Failures: 1}, func(t *testing.T, p *Pool) {
+		fail(t, p, "a", Late)
+		time.Sleep(p.config.EjectTime)
+		u := begin(t, p, "a")
+		time.Sleep(time.Millisecond)
+		u.Answered()
+		time.Sleep(time.Millisecond)
+		u.Failed(Broken)
+		u.Done()
+		wantOrder(t, p, "ba")
+	})
 	inPool(t, "then a share that grows", Config{}, func(t *testing.T, p *Pool) {
 		fail(t, p, "a", Late)
 		time.Sleep(p.config.EjectTime)

@@ -106,7 +106,7 @@ func (u *Use) Answered() {
 	}
 	switch m.now(&p.config, now) {
 	case ejected, onTrial:
-		if !u.begun.Before(m.since) {
+		if !u.begun.Before(m.out) {
 			m.comeBack(now)
 			p.metrics.recoveries.Inc()
 			p.logger.Info("upstream is back", "upstream", m.name)
@@ -130,7 +130,7 @@ func (u *Use) Failed(f Fault) {
 	}
 	p.metrics.faults[f].Inc()
 	s := m.now(&p.config, now)
-	if s == ejected || s != well && u.begun.Before(m.since) {
+	if s == ejected || u.begun.Before(m.out) {
 		return
 	}
 	m.count(&p.config, now, false)
