@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
 	"internal/operator":              {"internal/media", "internal/playback"},
 	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
+	"internal/upstream":              {"github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
@@ -65,7 +66,7 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"cacheproxy": {
-		"internal/media", "internal/hls", "internal/playback", "internal/slab",
+		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/upstream",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"api": {
