@@ -46,6 +46,8 @@ type settings struct {
 	rounds, fanRounds   int
 	seconds, ticks      int
 	soak                time.Duration
+	soakServer          string
+	soakCache           string
 	copies, json        bool
 	pprof               string
 }
@@ -71,6 +73,8 @@ func main() {
 	flag.IntVar(&s.seconds, "seconds", 5, "hits: how long each is measured; 1 to 60")
 	flag.IntVar(&s.ticks, "ticks", 40, "fanout: how many parts of 200 ms are measured; 5 to 500")
 	flag.DurationVar(&s.soak, "soak", 10*time.Minute, "soak: how long; 30s to 2h")
+	flag.StringVar(&s.soakServer, "soak-server", "oxbow", "soak: which server: oxbow, oxbow-upstream or oxbow-other")
+	flag.StringVar(&s.soakCache, "soak-cache", "128MiB", "soak: memory of its cache, small enough that it has to let go")
 	flag.BoolVar(&s.copies, "copy", false, "clients copy every byte out of the kernel, which costs them more than servers")
 	flag.BoolVar(&s.json, "json", false, "print JSON")
 	flag.StringVar(&s.pprof, "pprof", "", "directory for a CPU profile of each row of Oxbow's")

@@ -160,9 +160,9 @@ func (r rig) startOxbow(ctx context.Context, binary string, args ...string) (*pr
 	if err != nil {
 		return nil, err
 	}
-	help, err := exec.CommandContext(ctx, binary, "edge", "--help").CombinedOutput()
+	help, err := edgeHelp(ctx, binary)
 	if err != nil {
-		return nil, fmt.Errorf("%s edge --help: %w: %s", binary, err, help)
+		return nil, err
 	}
 	if !bytes.Contains(help, []byte(args[0]+"=")) {
 		return nil, fmt.Errorf("%w: this build has no %s", errAbsent, args[0])
@@ -175,6 +175,15 @@ func (r rig) startOxbow(ctx context.Context, binary string, args ...string) (*pr
 		args = append(args, "--archive", "dir:"+filepath.Join(r.dir, "archive"))
 	}
 	return proc.StartOn(ctx, serverCore, r.dir, nil, append(args, strings.Fields(r.oxbowArgs)...)...)
+}
+
+// edgeHelp is what a build says of the flags of edge.
+func edgeHelp(ctx context.Context, binary string) ([]byte, error) {
+	help, err := exec.CommandContext(ctx, binary, "edge", "--help").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s edge --help: %w: %s", binary, err, help)
+	}
+	return help, nil
 }
 
 // startNone puts nothing in front of the origin: a second origin is the server.
