@@ -11,11 +11,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 func testObject(what kind, size int, lifetime time.Duration, received time.Time) *object {
 	o := &object{kind: what, status: http.StatusOK, received: received, policy: policy{lifetime: lifetime}}
-	o.chunks = [][]byte{make([]byte, size)}
+	o.chunks = []slab.Piece{slab.Of(make([]byte, size))}
 	o.setLength(int64(size))
 	return o
 }
@@ -32,8 +33,8 @@ func (c *cache) check(t interface{ Fatalf(string, ...any) }) {
 					t.Fatalf("entry %v is not where it says", e.key)
 				}
 				bytes += e.size
-				if e.size < int64(cap(e.object.chunks[0])) {
-					t.Fatalf("entry %v counts %d bytes for %d", e.key, e.size, cap(e.object.chunks[0]))
+				if e.size < int64(cap(e.object.chunks[0].Data)) {
+					t.Fatalf("entry %v counts %d bytes for %d", e.key, e.size, cap(e.object.chunks[0].Data))
 				}
 				listed++
 				last = e

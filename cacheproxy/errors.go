@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 var (
@@ -100,8 +101,9 @@ func refusal(o *object) *object {
 	}
 	c.etag, c.modified = "", time.Time{}
 	c.header["Content-Type"] = []string{problemType}
-	c.chunks = [][]byte{problem(o.status, strings.ToValidUTF8(detail, ""))}
-	c.setLength(int64(len(c.chunks[0])))
+	text := problem(o.status, strings.ToValidUTF8(detail, ""))
+	c.chunks = []slab.Piece{slab.Of(text)}
+	c.setLength(int64(len(text)))
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 const (
@@ -23,6 +25,7 @@ var errAbandoned = errors.New("all viewers left")
 // fills it; any number of viewers read it, each at its own pace. Chunks are never modified below what was committed.
 type flight struct {
 	key    key
+	arena  *slab.Arena
 	cancel context.CancelCauseFunc
 	linger time.Duration
 
@@ -30,7 +33,7 @@ type flight struct {
 		sync.Mutex
 		head    *object // set with open
 		open    bool    // viewers may read: from now on a failure can't be hidden
-		chunks  [][]byte
+		chunks  []slab.Piece
 		size    int64 // committed bytes
 		shown   int64 // size at the last wake-up
 		turn    int   // counts bodies begun, so that a late gather timer knows its own
@@ -44,8 +47,8 @@ type flight struct {
 	}
 }
 
-func newFlight(k key, cancel context.CancelCauseFunc, linger time.Duration) *flight {
-	f := &flight{key: k, cancel: cancel, linger: linger}
+func newFlight(k key, arena *slab.Arena, cancel context.CancelCauseFunc, linger time.Duration) *flight {
+	f := &flight{key: k, arena: arena, cancel: cancel, linger: linger}
 	f.mu.wake = make(chan struct{})
 	return f
 }
@@ -88,8 +91,8 @@ func (f *flight) leave() {
 // view is what a reader sees of a flight at one moment.
 type view struct {
 	head   *object
-	bytes  []byte // next ones for the reader
-	done   bool   // and there are no more
+	piece  slab.Piece // next bytes for the reader
+	done   bool       // and there are no more
 	result *object
 }
 
@@ -115,17 +118,18 @@ func (f *flight) complete(ctx context.Context) (*object, error) {
 // read blocks until there are bytes past the cursor, or the end, and gives a run of them.
 func (f *flight) read(ctx context.Context, c *cursor) (view, error) {
 	return f.await(ctx, func() (view, bool) {
-		for c.chunk < len(f.mu.chunks)-1 && c.offset == len(f.mu.chunks[c.chunk]) {
+		for c.chunk < len(f.mu.chunks)-1 && c.offset == len(f.mu.chunks[c.chunk].Data) {
 			c.chunk, c.offset = c.chunk+1, 0
 		}
 		var v view
 		if f.mu.open && c.position < f.mu.size {
-			v.bytes = f.mu.chunks[c.chunk][c.offset:]
-			c.offset += len(v.bytes)
-			c.position += int64(len(v.bytes))
+			v.piece = f.mu.chunks[c.chunk]
+			v.piece.Data = v.piece.Data[c.offset:]
+			c.offset += len(v.piece.Data)
+			c.position += int64(len(v.piece.Data))
 		}
 		v.done = f.mu.done && f.mu.err == nil && c.position == f.mu.size
-		return v, len(v.bytes) > 0 || f.mu.done
+		return v, len(v.piece.Data) > 0 || f.mu.done
 	})
 }
 
@@ -137,7 +141,7 @@ func (f *flight) await(ctx context.Context, look func() (view, bool)) (view, err
 		err, wake := f.mu.err, f.mu.wake
 		f.mu.Unlock()
 		if ok {
-			if len(v.bytes) > 0 {
+			if len(v.piece.Data) > 0 {
 				err = nil // what came before the failure is good; the next read tells
 			}
 			return v, err
@@ -168,18 +172,17 @@ func (f *flight) space(more int64) []byte {
 	defer f.mu.Unlock()
 	n := len(f.mu.chunks)
 	if n > 0 {
-		if last := f.mu.chunks[n-1]; len(last) < cap(last) {
-			return last[len(last):cap(last)]
+		if last := f.mu.chunks[n-1]; len(last.Data) < len(last.Buffer.Bytes()) {
+			return last.Buffer.Bytes()[len(last.Data):]
 		}
 	}
 	size := min(firstChunk<<min(n, 4), maxChunk)
 	if more >= 0 {
 		size = int(min(more, maxChunk))
 	}
-	// Grow rounds up to what the allocator takes anyhow.
-	chunk := slices.Grow([]byte(nil), size)
-	f.mu.chunks = append(f.mu.chunks, chunk)
-	return chunk[:cap(chunk)]
+	chunk := f.arena.Get(size)
+	f.mu.chunks = append(f.mu.chunks, slab.Piece{Buffer: chunk, Data: chunk.Bytes()[:0]})
+	return chunk.Bytes()
 }
 
 // commit makes the first n bytes of the last space part of the body. Shown says that viewers may have them before the
@@ -187,8 +190,8 @@ func (f *flight) space(more int64) []byte {
 func (f *flight) commit(n int, shown bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	last := len(f.mu.chunks) - 1
-	f.mu.chunks[last] = f.mu.chunks[last][:len(f.mu.chunks[last])+n]
+	last := &f.mu.chunks[len(f.mu.chunks)-1]
+	last.Data = last.Buffer.Bytes()[:len(last.Data)+n]
 	first := f.mu.size == f.mu.shown
 	f.mu.size += int64(n)
 	if !shown || !first {
@@ -212,7 +215,7 @@ func (f *flight) show(turn int) {
 }
 
 // body gives what was committed.
-func (f *flight) body() ([][]byte, int64) {
+func (f *flight) body() ([]slab.Piece, int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.mu.chunks), f.mu.size
@@ -238,7 +241,7 @@ func (f *flight) end(o *object, err error) {
 	if o != nil && !f.mu.open {
 		f.mu.open, f.mu.head, f.mu.chunks, f.mu.size = true, o, o.chunks, 0
 		for _, c := range o.chunks {
-			f.mu.size += int64(len(c))
+			f.mu.size += int64(len(c.Data))
 		}
 	}
 	if f.mu.idle != nil {
@@ -250,9 +253,10 @@ func (f *flight) end(o *object, err error) {
 
 // flights are the fetches under way, one per key.
 type flights struct {
-	mu   sync.Mutex
-	live map[key]*flight
-	max  int
+	mu    sync.Mutex
+	live  map[key]*flight
+	max   int
+	arena *slab.Arena
 }
 
 // take joins the key's flight or makes one, which cancel cuts and which the caller must then fly. Second looks into the
@@ -271,7 +275,7 @@ func (fs *flights) take(
 	if len(fs.live) >= fs.max {
 		return nil, false, nil, errBusy
 	}
-	f = newFlight(k, cancel, linger)
+	f = newFlight(k, fs.arena, cancel, linger)
 	f.join()
 	fs.live[k] = f
 	return f, true, nil, nil

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // Flights end, and requests come, at every moment: still none is fetched twice.
@@ -50,7 +52,7 @@ func TestAllReadersSeeTheSameBytesAtTheirOwnPace(t *testing.T) {
 	const size = 3_000_000
 	body := bodyOf(segPath, size)
 	for _, length := range []int64{size, -1} {
-		f := newFlight(mediaKey(segPath), func(error) {}, 0)
+		f := newFlight(mediaKey(segPath), slab.New(), func(error) {}, 0)
 		f.begin(&object{length: length})
 		var wg sync.WaitGroup
 		for reader := range 8 {
@@ -63,7 +65,7 @@ func TestAllReadersSeeTheSameBytesAtTheirOwnPace(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					got = append(got, v.bytes...)
+					got = append(got, v.piece.Data...)
 					if reader%2 == 0 {
 						for range rand.IntN(1000) {
 							_ = f.opened()
@@ -117,7 +119,7 @@ func TestPourChecksLengths(t *testing.T) {
 		{"empty", "", 0, 10, true},
 	}
 	for _, tt := range tests {
-		f := newFlight(key{}, func(error) {}, 0)
+		f := newFlight(key{}, slab.New(), func(error) {}, 0)
 		f.begin(&object{length: tt.length})
 		err := pour(f, strings.NewReader(tt.body), tt.length, tt.limit, false)
 		if (err == nil) != tt.ok {

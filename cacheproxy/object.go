@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // object is one answer of an upstream, complete and never modified, or the head of one whose body is under way.
@@ -16,7 +18,7 @@ type object struct {
 	// header is what is sent as it is. Age, Cache-Status and Content-Length are added per response.
 	header http.Header
 	// chunks are the body; length is its size, or -1 in a head whose upstream did not say.
-	chunks [][]byte
+	chunks []slab.Piece
 	length int64
 	// contentLength is length as a header value.
 	contentLength []string
@@ -145,7 +147,7 @@ func (o *object) weight() int64 {
 	const fixed = 832 // object, entry, maps', lists' and groups' shares
 	n := int64(fixed + len(o.passed))
 	for _, c := range o.chunks {
-		n += int64(cap(c)) + 24
+		n += c.Weight() + 32
 	}
 	for name, values := range o.header {
 		n += int64(len(name)) + 48
@@ -157,12 +159,7 @@ func (o *object) weight() int64 {
 }
 
 // bytes gives the whole body as one slice; of one chunk it is that chunk.
-func (o *object) bytes() []byte {
-	if len(o.chunks) == 1 {
-		return o.chunks[0]
-	}
-	return slices.Concat(o.chunks...)
-}
+func (o *object) bytes() []byte { return slab.Concat(o.chunks) }
 
 // with gives a copy whose policy, and what tells others of it, come from another answer for the same playlist.
 func (o *object) with(from *object) *object {
@@ -201,7 +198,7 @@ func (o *object) plain(text []byte) *object {
 		c.etag = tag + `-plain"`
 		c.header["Etag"] = []string{c.etag}
 	}
-	c.chunks = [][]byte{text}
+	c.chunks = []slab.Piece{slab.Of(text)}
 	c.setLength(int64(len(text)))
 	return c
 }
@@ -212,7 +209,8 @@ func (o *object) trim() {
 	if n == 0 {
 		return
 	}
-	if last := o.chunks[n-1]; cap(last)-len(last) > 1024 && cap(last)-len(last) > len(last)/8 {
-		o.chunks[n-1] = slices.Clone(last)
+	last := o.chunks[n-1]
+	if spare := last.Weight() - int64(len(last.Data)); spare > 1024 && spare > int64(len(last.Data))/8 {
+		o.chunks[n-1] = slab.Of(slices.Clone(last.Data))
 	}
 }

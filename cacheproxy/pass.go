@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // passedRequestHeaders is what an upstream gets of the viewer's header where it answers this viewer alone.
@@ -46,7 +47,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		if err != nil {
 			return err
 		}
-		o.chunks = [][]byte{text}
+		o.chunks = []slab.Piece{slab.Of(text)}
 		o = refusal(o)
 		resp.Body = io.NopCloser(bytes.NewReader(o.bytes()))
 	}

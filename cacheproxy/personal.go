@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // answer is respond, for a visit whose token may have to be put into a playlist.
@@ -61,7 +63,7 @@ func (p *Proxy) personal(ctx context.Context, v visit, f found, plain bool) (fou
 		own.etag = tag + suffix
 		own.header["Etag"] = []string{own.etag}
 	}
-	own.chunks = [][]byte{text}
+	own.chunks = []slab.Piece{slab.Of(text)}
 	own.setLength(int64(len(text)))
 	return found{object: own, result: f.result}, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // Proxy is the edge: an http.Handler for everything under /{publisher}/{stream}/. Mount it so that no router cleans
@@ -54,7 +55,7 @@ func New(
 		config:    config,
 		logger:    logger,
 		cache:     newCache(config.MaxBytes, config.PartTTL),
-		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights},
+		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: slab.New()},
 		transport: config.Transport,
 		gone:      newTombstones(),
 		feed:      newPolicyFeed(),

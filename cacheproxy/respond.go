@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // respond answers with an object, or with the head of one and what its flight brings. An error means that nothing was
@@ -138,7 +140,7 @@ func (w *writer) body(ctx context.Context, f *flight, o *object) error {
 		if err != nil {
 			return err
 		}
-		if err := w.write(v.bytes); err != nil {
+		if err := w.write(v.piece); err != nil {
 			return err
 		}
 		if v.done {
@@ -153,7 +155,8 @@ func (w *writer) body(ctx context.Context, f *flight, o *object) error {
 	return w.end()
 }
 
-func (w *writer) write(chunk []byte) error {
+func (w *writer) write(piece slab.Piece) error {
+	chunk := piece.Data
 	start := max(0, w.from-w.at)
 	end := int64(len(chunk))
 	if w.to >= 0 {
@@ -175,7 +178,7 @@ func (w *writer) copy(body io.Reader, length int64) error {
 	for {
 		n, err := body.Read(buf)
 		if n > 0 {
-			if err := w.write(buf[:n]); err != nil {
+			if err := w.write(slab.Of(buf[:n])); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry": {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/control":  {"internal/media"},
+	"internal/slab":     {},
 	"internal/playback": {"internal/media", "github.com/golang-jwt/jwt/v5"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
@@ -63,7 +64,10 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
-	"cacheproxy": {"internal/media", "internal/hls", "internal/playback", "github.com/prometheus/client_golang", "github.com/maypok86/otter/v2", "golang.org/x/sync"},
+	"cacheproxy": {
+		"internal/media", "internal/hls", "internal/playback", "internal/slab",
+		"github.com/prometheus/client_golang", "golang.org/x/sync",
+	},
 	"api": {
 		"internal/media", "internal/playback", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
