@@ -46,6 +46,7 @@ type settings struct {
 	rounds, fanRounds   int
 	seconds, ticks      int
 	soak                time.Duration
+	clip                string
 	soakServer          string
 	soakCache           string
 	copies, json        bool
@@ -73,6 +74,7 @@ func main() {
 	flag.IntVar(&s.seconds, "seconds", 5, "hits: how long each is measured; 1 to 60")
 	flag.IntVar(&s.ticks, "ticks", 40, "fanout: how many parts of 200 ms are measured; 5 to 500")
 	flag.DurationVar(&s.soak, "soak", 10*time.Minute, "soak: how long; 30s to 2h")
+	flag.StringVar(&s.clip, "clip", "cmd/oxbow/sample.flv", "cluster: FLV to publish in a loop")
 	flag.StringVar(&s.soakServer, "soak-server", "oxbow", "soak: which server: oxbow, oxbow-upstream or oxbow-other")
 	flag.StringVar(&s.soakCache, "soak-cache", "128MiB", "soak: memory of its cache, small enough that it has to let go")
 	flag.BoolVar(&s.copies, "copy", false, "clients copy every byte out of the kernel, which costs them more than servers")

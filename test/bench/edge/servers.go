@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,19 +41,22 @@ type rig struct {
 	origin int
 	port   int
 	admin  int
+	// directory is the directory service's port; zero is the origin's.
+	directory int
+	cluster   bool // real nodes are behind it, which have none of the benchmark's objects
 }
 
 // starters are the servers by their names.
 func (r rig) starters() map[string]func(context.Context) (*proc.Child, error) {
 	return map[string]func(context.Context) (*proc.Child, error){
 		"oxbow": func(ctx context.Context) (*proc.Child, error) {
-			return r.startOxbow(ctx, r.oxbow, "--directory", r.originURL())
+			return r.startOxbow(ctx, r.oxbow, "--directory", r.directoryURL())
 		},
 		"oxbow-upstream": func(ctx context.Context) (*proc.Child, error) {
 			return r.startOxbow(ctx, r.oxbow, "--upstream", r.originURL())
 		},
 		"oxbow-other": func(ctx context.Context) (*proc.Child, error) {
-			return r.startOxbow(ctx, r.other, "--directory", r.originURL())
+			return r.startOxbow(ctx, r.other, "--directory", r.directoryURL())
 		},
 		"nginx":       func(ctx context.Context) (*proc.Child, error) { return r.startNginx(ctx, "") },
 		"nginx-files": func(ctx context.Context) (*proc.Child, error) { return r.startNginx(ctx, nginxOpenFiles) },
@@ -63,6 +67,10 @@ func (r rig) starters() map[string]func(context.Context) (*proc.Child, error) {
 }
 
 func (r rig) originURL() string { return fmt.Sprintf("http://127.0.0.1:%d", r.origin) }
+
+func (r rig) directoryURL() string {
+	return fmt.Sprintf("http://127.0.0.1:%d", cmp.Or(r.directory, r.origin))
+}
 
 // startServer starts a server by its name, in an empty directory.
 func (r rig) startServer(ctx context.Context, name string) (s *server, err error) {
@@ -94,6 +102,9 @@ func (r rig) startServer(ctx context.Context, name string) (s *server, err error
 	defer cancel()
 	if err := child.Await(ready, r.port); err != nil {
 		return nil, errors.Join(err, child.Stop())
+	}
+	if r.cluster {
+		return s, nil
 	}
 	return s, s.warm(ready, name)
 }
