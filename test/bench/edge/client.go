@@ -50,8 +50,8 @@ type clientConn struct {
 	stamp int64
 }
 
-// client is many connections in one loop of epoll: one goroutine, no allocation per answer. Bytes of bodies that are not
-// looked at stay in the kernel (MSG_TRUNC), so that the client costs less than what it measures.
+// client is many connections in one loop of epoll: one goroutine, no allocation per answer. Bytes of bodies that are
+// not looked at stay in the kernel (MSG_TRUNC), so that the client costs less than what it measures.
 type client struct {
 	port     int
 	epoll    int
@@ -114,10 +114,12 @@ func (c *client) close() {
 	_ = unix.Close(c.epoll)
 }
 
-// run sends each connection's first request, and gives every answer to next, which gives the connection's next request;
-// one without bytes ends it. It ends at the time, or when no connection has a request. Without first it goes on with the
-// requests that an earlier run left under way.
-func (c *client) run(ctx context.Context, until time.Time, first func(int) request, next func(int, reply) request) error {
+// run sends each connection's first request, and gives every answer to next, which gives the connection's next
+// request; one without bytes ends it. It ends at the time, or when no connection has a request. Without first it goes
+// on with the requests that an earlier run left under way.
+func (c *client) run(
+	ctx context.Context, until time.Time, first func(int) request, next func(int, reply) request,
+) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	busy := 0

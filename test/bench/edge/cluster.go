@@ -20,7 +20,8 @@ import (
 	"github.com/oxbow-video/oxbow/test/bench/proc"
 )
 
-// clusterRow is one measurement of viewers of a real stream. Late is from when the first viewer of all learnt of a part.
+// clusterRow is one measurement of viewers of a real stream. Late is from when the first viewer of all learnt of a
+// part.
 type clusterRow struct {
 	Server    string         `json:"server"`
 	Viewers   int            `json:"viewers"`
@@ -134,8 +135,8 @@ func (c *cluster) start(ctx context.Context) (err error) {
 	}
 	redis := ports[0]
 	c.api, c.http, c.nodes, c.rtmp = ports[1], ports[2], [2]int{ports[3], ports[4]}, ports[5]
-	if err := c.run(ctx, "redis", redis, "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(redis), "--save", "",
-		"--dir", c.dir); err != nil {
+	if err := c.run(ctx, "redis", redis, "redis-server", "--bind", "127.0.0.1",
+		"--port", strconv.Itoa(redis), "--save", "", "--dir", c.dir); err != nil {
 		return err
 	}
 	at := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -50,8 +50,8 @@ func talk(ctx context.Context, method, url string, body []byte) ([]byte, error) 
 	return text, err
 }
 
-// profile takes a CPU profile of our edge while a row is measured; the result's channel tells when it is written. Without
-// -pprof, and of other servers, there is none.
+// profile takes a CPU profile of our edge while a row is measured; the result's channel tells when it is written.
+// Without -pprof, and of other servers, there is none.
 func (s settings) profile(ctx context.Context, server *server, row string, d time.Duration) <-chan error {
 	done := make(chan error, 1)
 	if s.pprof == "" || server.admin == 0 {

@@ -25,8 +25,8 @@ func (r *soakResult) rests() bool {
 		r.After.Descriptors <= r.Before.Descriptors+restSway
 }
 
-// judge says of each figure whether it is flat: once the caches are full, at a quarter of the time, it may rise no more.
-// Growth counts from a share of the figure; of the heap that is more, for between collections it doubles.
+// judge says of each figure whether it is flat: once the caches are full, at a quarter of the time, it may rise no
+// more. Growth counts from a share of the figure; of the heap that is more, for between collections it doubles.
 func (r *soakResult) judge() {
 	for _, series := range []struct {
 		name  string
@@ -63,7 +63,8 @@ func (r *soakResult) judge() {
 		r.Series = append(r.Series, s)
 	}
 	if !r.rests() {
-		r.Faults = append(r.Faults, fmt.Sprintf("%.0f goroutines and %.0f descriptors before, %.0f and %.0f after all clients left",
+		r.Faults = append(r.Faults, fmt.Sprintf(
+			"%.0f goroutines and %.0f descriptors before, %.0f and %.0f after all clients left",
 			r.Before.Goroutines, r.Before.Descriptors, r.After.Goroutines, r.After.Descriptors))
 	}
 	for what, times := range r.Failures {

@@ -2,7 +2,8 @@
 
 // Command edge compares caches for live video on one machine in one run: Oxbow's edge, nginx, Varnish and Traffic
 // Server in front of the same origin. Servers and the origin are pinned to the first core, and the clients, this
-// process, to the second, all on loopback. It prints Markdown, or JSON with -json. It ends by itself; -h shows its bounds.
+// process, to the second, all on loopback. It prints Markdown, or JSON with -json. It ends by itself; -h shows its
+// bounds.
 //
 //	make bench-edge
 //	go run ./test/bench/edge -parts hits -servers oxbow,nginx -rounds 1 -pprof /tmp/profiles
@@ -202,7 +203,8 @@ func classes(list string) ([]int, error) {
 
 var sizeNames = [len(sizes)]string{"1K", "60K", "1M"}
 
-// onServer starts an origin and a server in front of it, calls f, and stops them. A server that is not there is left out.
+// onServer starts an origin and a server in front of it, calls f, and stops them. A server that is not there is left
+// out.
 func (s settings) onServer(ctx context.Context, name string, f func(context.Context, *server, int) error) error {
 	return s.withOrigin(ctx, func(ctx context.Context, r rig) error {
 		server, err := r.startServer(ctx, name)

@@ -116,7 +116,8 @@ func playlist(tick int, released int64) []byte {
 	first := max(0, tick-5*partsPerSegment) / partsPerSegment
 	fmt.Fprintf(&b, "#EXT-X-MEDIA-SEQUENCE:%d\n#EXT-X-MAP:URI=\"../1/video/init.mp4\"\n", liveMSN+first)
 	for t := first * partsPerSegment; t <= tick; t++ {
-		fmt.Fprintf(&b, "#EXT-X-PART:DURATION=0.2,URI=\"../1/video/%d.%d.m4s\"\n", liveMSN+t/partsPerSegment, t%partsPerSegment)
+		fmt.Fprintf(&b, "#EXT-X-PART:DURATION=0.2,URI=\"../1/video/%d.%d.m4s\"\n",
+			liveMSN+t/partsPerSegment, t%partsPerSegment)
 		if t%partsPerSegment == partsPerSegment-1 {
 			fmt.Fprintf(&b, "#EXTINF:2,\n../1/video/%d.m4s\n", liveMSN+t/partsPerSegment)
 		}

@@ -54,9 +54,10 @@ func serveOrigin(ctx context.Context, port int) error {
 	mux.HandleFunc("GET /-/live", o.report)
 	mux.HandleFunc("GET "+liveList, o.list)
 	mux.HandleFunc("GET "+mediaBase, o.media)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context {
-		return ctx
-	}}
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

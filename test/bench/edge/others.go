@@ -126,7 +126,8 @@ func (r rig) startTrafficServer(ctx context.Context) (*proc.Child, error) {
 		}
 		fmt.Fprintf(&root, "%s: %s\n", name, filepath.Join(r.dir, sub))
 	}
-	root.WriteString("bindir: /usr/bin\nsbindir: /usr/sbin\nincludedir: /usr/include\nlibdir: /usr/lib\nlibexecdir: /usr/lib\n")
+	root.WriteString("bindir: /usr/bin\nsbindir: /usr/sbin\nincludedir: /usr/include\n" +
+		"libdir: /usr/lib\nlibexecdir: /usr/lib\n")
 	fmt.Fprintf(&records, "CONFIG proxy.config.http.server_ports STRING %d:ip-in=127.0.0.1\n", r.port)
 	for _, record := range trafficServerRecords {
 		records.WriteString("CONFIG proxy.config." + record + "\n")
@@ -142,5 +143,6 @@ func (r rig) startTrafficServer(ctx context.Context) (*proc.Child, error) {
 			return nil, err
 		}
 	}
-	return proc.StartOn(ctx, serverCore, r.dir, []string{"TS_RUNROOT=" + filepath.Join(r.dir, "runroot.yaml")}, "traffic_server")
+	env := []string{"TS_RUNROOT=" + filepath.Join(r.dir, "runroot.yaml")}
+	return proc.StartOn(ctx, serverCore, r.dir, env, "traffic_server")
 }

@@ -46,7 +46,8 @@ type soakResult struct {
 	Faults   []string         `json:"faults"`
 }
 
-// soakRest is how long the edge has for closing what the clients left: it keeps idle connections to upstreams for a while.
+// soakRest is how long the edge has for closing what the clients left: it keeps idle connections to upstreams for a
+// while.
 const soakRest = 100 * time.Second
 
 // soakEdge has our edge bear all kinds of clients at once.
@@ -193,12 +194,13 @@ func (r *soakResult) print(b *strings.Builder) {
 	for _, kind := range soakKinds {
 		fmt.Fprintf(b, "- %s: %d\n", kind, r.Clients[kind])
 	}
-	fmt.Fprintf(b, "- live parts in 6 pieces over 20 ms, from release to last byte: p50 %.1f ms, p99 %.1f ms, max %.1f ms; "+
-		"%.3f upstream requests per part\n", r.LiveP50, r.LiveP99, r.LiveMax, r.Upstream)
+	fmt.Fprintf(b, "- live parts in 6 pieces over 20 ms, from release to last byte: p50 %.1f ms, p99 %.1f ms, "+
+		"max %.1f ms; %.3f upstream requests per part\n", r.LiveP50, r.LiveP99, r.LiveMax, r.Upstream)
 	for what, times := range r.Failures {
 		fmt.Fprintf(b, "- failed: %s: %d\n", what, times)
 	}
-	b.WriteString("\n| second | requests/s | cores | RSS MiB | PSS MiB | memory MiB | heap MiB | goroutines | descriptors |\n" +
+	b.WriteString("\n| second | requests/s | cores | RSS MiB | PSS MiB | memory MiB | heap MiB | goroutines | " +
+		"descriptors |\n" +
 		"|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	line := func(name string, s soakSample) {
 		fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f |\n",

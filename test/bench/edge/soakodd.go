@@ -138,7 +138,8 @@ func (l *soakLoad) broken(ctx context.Context, random *rand.Rand) {
 			pause(ctx, time.Millisecond)
 		}
 		head := make([]byte, 15)
-		if _, err := io.ReadFull(conn, head); ctx.Err() == nil && (err != nil || !bytes.Equal(head, []byte("HTTP/1.1 200 OK"))) {
+		_, err := io.ReadFull(conn, head)
+		if ctx.Err() == nil && (err != nil || !bytes.Equal(head, []byte("HTTP/1.1 200 OK"))) {
 			l.fail("byte by byte", errors.New("no 200"))
 		}
 	}

@@ -1,5 +1,5 @@
-// Package proc is what the benchmarks need of processes: what they use, from Linux's /proc, and their start on a core of
-// their own.
+// Package proc is what the benchmarks need of processes: what they use, from Linux's /proc, and their start on a core
+// of their own.
 package proc
 
 import (
