@@ -66,7 +66,7 @@ func (s settings) profile(ctx context.Context, server *server, row string, d tim
 			err = os.MkdirAll(s.pprof, 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(s.pprof, row+".pprof"), text, 0o600)
+			err = os.WriteFile(filepath.Join(s.pprof, server.name+"-"+row+".pprof"), text, 0o600)
 		}
 		done <- err
 	}()

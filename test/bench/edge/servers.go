@@ -28,6 +28,7 @@ const (
 // server is one of those compared, at work.
 type server struct {
 	*proc.Child
+	name  string
 	port  int
 	admin int // ours: metrics and profiles; zero of others
 }
@@ -94,7 +95,7 @@ func (r rig) startServer(ctx context.Context, name string) (s *server, err error
 	if err != nil {
 		return nil, err
 	}
-	s = &server{Child: child, port: r.port}
+	s = &server{Child: child, name: name, port: r.port}
 	if strings.HasPrefix(name, "oxbow") {
 		s.admin = r.admin
 	}
