@@ -98,7 +98,8 @@ func (r *report) printHits(b *strings.Builder) {
 	for _, k := range tables {
 		fmt.Fprintf(b, "\n### Cached objects of %s, %d connections\n\n"+
 			"| server | requests per CPU-second | to the first | spread | requests/s | MB/s | server cores | client cores | "+
-			"RSS MiB | memory MiB | origin requests | failed |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n", k.size, k.connections)
+			"RSS MiB | memory MiB | origin requests | failed |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+			k.size, k.connections)
 		servers, of := groups(rows[k], func(h hitRow) string { return h.Server })
 		per := func(h hitRow) float64 { return h.PerCPU }
 		ours := median(of[servers[0]], per).PerCPU
@@ -108,8 +109,8 @@ func (r *report) printHits(b *strings.Builder) {
 			for _, one := range of[name] {
 				low, high, failed = min(low, one.PerCPU), max(high, one.PerCPU), failed+one.Failed
 			}
-			fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f to %.0f | %.0f | %.0f | %.2f | %.2f | %.0f | %.0f | %d | %d |\n", titles[name],
-				h.PerCPU, h.PerCPU/ours, low, high, h.Requests, h.Bytes/1e6, h.ServerCPU, h.ClientCPU, h.RSS, h.Memory,
+			fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f to %.0f | %.0f | %.0f | %.2f | %.2f | %.0f | %.0f | %d | %d |\n",
+				titles[name], h.PerCPU, h.PerCPU/ours, low, high, h.Requests, h.Bytes/1e6, h.ServerCPU, h.ClientCPU, h.RSS, h.Memory,
 				h.Misses, failed)
 		}
 	}
