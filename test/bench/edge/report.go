@@ -110,8 +110,8 @@ func (r *report) printHits(b *strings.Builder) {
 				low, high, failed = min(low, one.PerCPU), max(high, one.PerCPU), failed+one.Failed
 			}
 			fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f to %.0f | %.0f | %.0f | %.2f | %.2f | %.0f | %.0f | %d | %d |\n",
-				titles[name], h.PerCPU, h.PerCPU/ours, low, high, h.Requests, h.Bytes/1e6, h.ServerCPU, h.ClientCPU, h.RSS, h.Memory,
-				h.Misses, failed)
+				titles[name], h.PerCPU, h.PerCPU/ours, low, high, h.Requests, h.Bytes/1e6, h.ServerCPU, h.ClientCPU,
+				h.RSS, h.Memory, h.Misses, failed)
 		}
 	}
 }
