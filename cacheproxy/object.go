@@ -32,6 +32,8 @@ type object struct {
 	version version
 	// passed is the upstream's own Cache-Status.
 	passed string
+	// forms are header as it is sent. Nil makes them anew each time.
+	forms *forms
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {
@@ -45,6 +47,7 @@ func newObject(what kind, status int, h http.Header, length int64, received time
 		age:      parseAge(h),
 		policy:   parsePolicy(status, h, received),
 		passed:   strings.Join(h["Cache-Status"], ", "),
+		forms:    new(forms),
 	}
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.modified = t
@@ -164,7 +167,7 @@ func (o *object) bytes() []byte { return slab.Concat(o.chunks) }
 // with gives a copy whose policy, and what tells others of it, come from another answer for the same playlist.
 func (o *object) with(from *object) *object {
 	c := *o
-	c.policy = from.policy
+	c.policy, c.forms = from.policy, new(forms)
 	c.header = make(http.Header, len(o.header))
 	for name, values := range o.header {
 		c.header[name] = values
