@@ -83,21 +83,32 @@ func (r *Request) parseFields(rest string) Reason {
 	hosts, lengths, connections := 0, 0, 0
 	for {
 		at := len(r.text) - len(rest)
-		line, more, ok := strings.Cut(rest, "\r\n")
-		if line == "" || !ok {
+		end := strings.IndexByte(rest, '\n') - 1
+		if end <= 0 {
 			break
 		}
-		rest = more
-		colon := strings.IndexByte(line, ':')
-		if colon <= 0 || len(r.fields) == maxFields || !all(line[:colon], tokenBytes) {
+		line := rest[:end]
+		rest = rest[end+2:]
+		colon := 0
+		for colon < len(line) && classes[line[colon]]&tokenBytes != 0 {
+			colon++
+		}
+		if colon == 0 || colon == len(line) || line[colon] != ':' || len(r.fields) == maxFields {
 			return reasonField // among them obs-fold, and whitespace before the colon
 		}
-		value := strings.Trim(line[colon+1:], " \t")
+		begin := colon + 1
+		for begin < end && (line[begin] == ' ' || line[begin] == '\t') {
+			begin++
+		}
+		for begin < end && (line[end-1] == ' ' || line[end-1] == '\t') {
+			end--
+		}
+		value := line[begin:end]
 		if !all(value, valueBytes) {
 			return reasonField
 		}
-		begin := at + colon + 1 + strings.Index(line[colon+1:], value)
-		r.fields = append(r.fields, field{name: span{at, at + colon}, value: span{begin, begin + len(value)}})
+		r.fields = append(r.fields,
+			field{name: span{at, at + colon}, value: span{at + begin, at + end}})
 		switch known(line[:colon]) {
 		case fieldHost:
 			hosts++
@@ -170,58 +181,37 @@ func is(name, other string, field int) int {
 	return fieldOther
 }
 
-// set is a set of ASCII bytes.
-type set struct{ low, high uint64 }
-
-func (s set) has(c byte) bool {
-	return c < 64 && s.low>>c&1 == 1 || c >= 64 && c < 128 && s.high>>(c-64)&1 == 1
-}
-
 const (
-	digits  = 1<<('9'+1) - 1<<'0'
-	letters = 1<<('Z'+1-64) - 1<<('A'-64) | 1<<('z'+1-64) - 1<<('a'-64)
-)
-
-// The unreserved characters of RFC 3986 and the slash: what net/url gives back as it came.
-const (
-	pathLow  = digits | 1<<'-' | 1<<'.' | 1<<'/'
-	pathHigh = letters | 1<<('_'-64) | 1<<('~'-64)
-)
-
-const (
-	pathBytes = iota
+	pathBytes uint8 = 1 << iota
 	queryBytes
 	tokenBytes
 	hostBytes
 	valueBytes
 )
 
-// setOf gives the bytes that something may have.
-func setOf(what int) set {
-	switch what {
-	case pathBytes:
-		return set{pathLow, pathHigh}
-	case queryBytes: // sub-delims, and what else RFC 3986 has in a query
-		return set{
-			pathLow | 1<<'!' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'(' | 1<<')' | 1<<'*' | 1<<'+' | 1<<',' | 1<<':' |
-				1<<';' | 1<<'=' | 1<<'?',
-			pathHigh | 1<<('@'-64),
+// classes is a compiled pattern: what each byte may be in.
+var classes = func() (of [256]uint8) {
+	add := func(class uint8, set string) {
+		for i := range len(set) {
+			of[set[i]] |= class
 		}
-	case tokenBytes: // RFC 9110 section 5.6.2
-		return set{
-			digits | 1<<'!' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'*' | 1<<'+' | 1<<'-' | 1<<'.',
-			letters | 1<<('^'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('|'-64) | 1<<('~'-64),
-		}
-	case hostBytes:
-		return set{digits | 1<<'-' | 1<<'.' | 1<<':', letters | 1<<('_'-64) | 1<<('['-64) | 1<<(']'-64)}
 	}
-	return set{1<<'\t' | ^uint64(1<<32-1), 1<<63 - 1} // visible ASCII, blanks and tabs
-}
+	const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	// The unreserved characters of RFC 3986 and the slash: what net/url gives back as it came.
+	add(pathBytes|queryBytes, alphanumeric+"-._~/")
+	add(queryBytes, "!$&'()*+,;=:@?%")
+	add(tokenBytes, alphanumeric+"!#$%&'*+-.^_`|~") // RFC 9110 section 5.6.2
+	add(hostBytes, alphanumeric+"-._:[]")
+	add(valueBytes, "\t")
+	for c := ' '; c <= '~'; c++ {
+		of[c] |= valueBytes
+	}
+	return of
+}()
 
-func all(s string, what int) bool {
-	of := setOf(what)
+func all(s string, class uint8) bool {
 	for i := range len(s) {
-		if !of.has(s[i]) {
+		if classes[s[i]]&class == 0 {
 			return false
 		}
 	}
