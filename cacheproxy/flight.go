@@ -3,6 +3,7 @@ package cacheproxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -180,9 +181,17 @@ func (f *flight) space(more int64) []byte {
 	if more >= 0 {
 		size = int(min(more, maxChunk))
 	}
-	chunk := f.arena.Get(size)
+	chunk := f.bufferLocked(size)
 	f.mu.chunks = append(f.mu.chunks, slab.Piece{Buffer: chunk, Data: chunk.Bytes()[:0]})
 	return chunk.Bytes()
+}
+
+// bufferLocked gives ordinary memory for what is read as a whole (object.bytes), and the arena's for what is only sent.
+func (f *flight) bufferLocked(size int) *slab.Buffer {
+	if h := f.mu.head; h != nil && (h.kind.text() || h.status != http.StatusOK) {
+		return slab.Heap(size)
+	}
+	return f.arena.Get(size)
 }
 
 // commit makes the first n bytes of the last space part of the body. Shown says that viewers may have them before the

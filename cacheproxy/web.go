@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -21,7 +23,7 @@ type web struct {
 }
 
 func (p *Proxy) newWeb(w http.ResponseWriter, r *http.Request) *web {
-	return &web{p: p, r: r, out: p.newWriter(w)}
+	return &web{p: p, r: r, out: p.newWriter(w, r)}
 }
 
 func (x *web) context() context.Context { return x.r.Context() }
@@ -81,15 +83,24 @@ type writer struct {
 	control *http.ResponseController
 	timeout time.Duration
 	sent    int64
+	copies  *sync.Pool // of buffers for writeCopy; nil writes what pieces show
 }
 
-func (p *Proxy) newWriter(w http.ResponseWriter) writer {
-	return writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout}
+func (p *Proxy) newWriter(w http.ResponseWriter, r *http.Request) writer {
+	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout}
+	if r.ProtoMajor != 1 {
+		out.copies = &p.copies
+	}
+	return out
 }
 
 func (w *writer) write(piece slab.Piece) error {
 	w.deadline(w.timeout)
+	if w.copies != nil && piece.Buffer.Mapped() {
+		return w.writeCopy(piece, 0, int64(len(piece.Data)))
+	}
 	n, err := w.w.Write(piece.Data)
+	runtime.KeepAlive(piece.Buffer)
 	w.sent += int64(n)
 	return err
 }
