@@ -103,9 +103,9 @@ func (c *conn) serve() {
 		c.leave(why)
 	}()
 	remote := c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP connection's
-	for {
+	for again := false; ; again = true {
 		var ok bool
-		if why, ok = c.next(); !ok || why != taken {
+		if why, ok = c.next(again); !ok || why != taken {
 			return
 		}
 		if c.x.remote = remote; !c.server.takes(c.x.Path()) {
@@ -118,11 +118,16 @@ func (c *conn) serve() {
 	}
 }
 
-// next waits for a whole head. Not ok is the connection's end.
-func (c *conn) next() (why Reason, ok bool) {
+// next waits for a whole head. Not ok is the connection's end. Behind a first request, nothing is made of less than four
+// bytes, as net/http does it, for there were clients that send a line's end too much.
+func (c *conn) next(again bool) (why Reason, ok bool) {
+	least := 1
+	if again {
+		least = 4
+	}
 	scanned := 0
 	for {
-		if c.end > c.start {
+		if c.end-c.start >= least {
 			unread := c.buf[c.start:c.end]
 			n, next, ok := headEnd(unread, scanned)
 			switch {
@@ -137,10 +142,14 @@ func (c *conn) next() (why Reason, ok bool) {
 				return reasonSize, true
 			}
 			scanned = next
-			copy(c.buf[:], unread)
-			c.start, c.end = 0, len(unread)
 		}
-		if !c.fill(scanned == 0 && c.end == 0) {
+		if c.start > 0 {
+			c.start, c.end = 0, copy(c.buf[:], c.buf[c.start:c.end])
+		}
+		if !c.fill(c.end == 0) {
+			if c.end-c.start >= least && c.err == nil && c.got == 0 { // its end came in the middle of a head
+				return reasonLine, true
+			}
 			return taken, false
 		}
 	}
@@ -160,7 +169,10 @@ func (c *conn) fill(fresh bool) bool {
 		was = c.server.mark(at)
 		c.state.Store(was)
 	}
-	if c.raw.Read(c.readable) != nil || c.err != nil || c.got == 0 {
+	if err := c.raw.Read(c.readable); err != nil {
+		c.err = err
+	}
+	if c.err != nil || c.got == 0 {
 		return false
 	}
 	c.end += c.got

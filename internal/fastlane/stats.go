@@ -15,7 +15,7 @@ const (
 	reasonHost              // not exactly one good Host
 	reasonBody              // a body, or Expect
 	reasonConnection        // Upgrade, or a Connection other than close and keep-alive
-	reasonLine              // a line that does not end in CRLF, or an empty first one
+	reasonLine              // a line that does not end in CRLF, or not at all, or an empty first one
 	reasonSize              // a head of more than 8 KiB
 	reasonSystem            // no TCP connection, or not on Linux
 	reasons
