@@ -192,7 +192,8 @@ func (w *world) do(ctx context.Context, method, uri string, head ...string) (rec
 	}
 	rec = httptest.NewRecorder()
 	defer func() { // who has left gets no answer
-		if fault := recover(); fault != nil && (fault != http.ErrAbortHandler || ctx.Err() == nil) {
+		fault := recover()
+		if err, _ := fault.(error); fault != nil && (!errors.Is(err, http.ErrAbortHandler) || ctx.Err() == nil) {
 			panic(fault)
 		}
 	}()

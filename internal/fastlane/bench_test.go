@@ -60,7 +60,7 @@ func loopback(b *testing.B, s interface {
 	go func() { done <- s.Serve(l) }()
 	defer func() {
 		_ = s.Close()
-		<-done
+		_ = <-done
 	}()
 	b.SetBytes(int64(size))
 	b.ReportAllocs()

@@ -3,7 +3,6 @@ package fastlane
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"runtime/debug"
 	"slices"
@@ -97,7 +96,7 @@ func (c *conn) serve() {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.server.logger.Error("lane panicked",
-				slog.String("remote", c.tcp.RemoteAddr().String()), slog.Any("err", fault), slog.String("stack", string(debug.Stack())))
+				"remote", c.tcp.RemoteAddr().String(), "err", fault, "stack", string(debug.Stack()))
 			why = taken
 		}
 		c.leave(why)
@@ -118,8 +117,8 @@ func (c *conn) serve() {
 	}
 }
 
-// next waits for a whole head. Not ok is the connection's end. Behind a first request, nothing is made of less than four
-// bytes, as net/http does it, for there were clients that send a line's end too much.
+// next waits for a whole head. Not ok is the connection's end. Behind a first request, nothing is made of less than
+// four bytes, as net/http does it, for there were clients that send a line's end too much.
 func (c *conn) next(again bool) (why Reason, ok bool) {
 	least := 1
 	if again {

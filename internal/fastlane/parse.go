@@ -39,8 +39,8 @@ func mayBegin(b []byte) bool {
 	return false
 }
 
-// parse reads a whole head, of at most maxHead bytes, which ends with an empty line. If it gives a reason the request is
-// not one for the lane.
+// parse reads a whole head, of at most maxHead bytes, which ends with an empty line. If it gives a reason the request
+// is not one for the lane.
 func (r *Request) parse(head string) Reason {
 	*r = Request{text: head, fields: r.fields[:0], values: r.values[:0]}
 	line, rest, _ := strings.Cut(head, "\r\n")

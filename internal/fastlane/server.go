@@ -92,10 +92,10 @@ func (s *Server) Serve(l net.Listener) error {
 	err := s.accept(l)
 	if !s.draining.Load() { // the listener broke
 		_ = s.Close()
-		<-beside
+		_ = <-beside // it was closed
 		return err
 	}
-	<-beside
+	_ = <-beside // it was shut down
 	return http.ErrServerClosed
 }
 
@@ -124,7 +124,9 @@ func (s *Server) accept(l net.Listener) error {
 }
 
 func overloaded(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED,
+	} {
 		if errors.Is(err, errno) {
 			return true
 		}
