@@ -15,8 +15,10 @@ const (
 	// gatherTime is how long bytes that came are kept back for more, so that waiters are woken once per object if it
 	// comes at line speed, and not once per read.
 	gatherTime = 2 * time.Millisecond
+	// firstChunk is the first of a body whose length is unknown; every other is twice the one before, up to maxChunk. A
+	// body of known length that is no longer than that has one chunk only, so that it is sent by one call.
 	firstChunk = 16 << 10
-	maxChunk   = 256 << 10
+	maxChunk   = 1 << 20
 )
 
 // errAbandoned cuts a fetch that nobody waits for.
@@ -177,7 +179,7 @@ func (f *flight) space(more int64) []byte {
 			return last.Buffer.Bytes()[len(last.Data):]
 		}
 	}
-	size := min(firstChunk<<min(n, 4), maxChunk)
+	size := min(firstChunk<<min(n, 6), maxChunk)
 	if more >= 0 {
 		size = int(min(more, maxChunk))
 	}

@@ -75,6 +75,7 @@ func New(
 	p.locator.sure = func() bool { return p.trust.Load().sure }
 	p.locator.gone = p.bury
 	p.cache.refused = p.gone.names
+	p.cache.onFreed(freed(p.flights.arena))
 	return p
 }
 

@@ -76,6 +76,9 @@ func (x *web) flush() error { return x.out.flush() }
 
 func (x *web) end() error { return x.out.end() }
 
+// maxWrite is what Config.WriteTimeout is for: chunks are larger than a slow viewer takes in that time.
+const maxWrite = 256 << 10
+
 // writer sends a body to one viewer of net/http's, with a deadline per write, so that a viewer who stopped reading
 // holds nothing but its own connection, and not that for long.
 type writer struct {
@@ -95,14 +98,20 @@ func (p *Proxy) newWriter(w http.ResponseWriter, r *http.Request) writer {
 }
 
 func (w *writer) write(piece slab.Piece) error {
-	w.deadline(w.timeout)
 	if w.copies != nil && piece.Buffer.Mapped() {
 		return w.writeCopy(piece, 0, int64(len(piece.Data)))
 	}
-	n, err := w.w.Write(piece.Data)
-	runtime.KeepAlive(piece.Buffer)
-	w.sent += int64(n)
-	return err
+	for data := piece.Data; len(data) > 0; {
+		w.deadline(w.timeout)
+		n, err := w.w.Write(data[:min(len(data), maxWrite)])
+		runtime.KeepAlive(piece.Buffer)
+		w.sent += int64(n)
+		if err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }
 
 // copy sends all of a body whose length is known or negative.

@@ -21,6 +21,7 @@ func (w *writer) writeCopy(piece slab.Piece, start, end int64) error {
 	for start < end {
 		n := copy(buf[:], piece.Data[start:end])
 		runtime.KeepAlive(piece.Buffer)
+		w.deadline(w.timeout)
 		sent, err := w.w.Write(buf[:n])
 		w.sent += int64(sent)
 		if err != nil {

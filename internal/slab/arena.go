@@ -82,6 +82,7 @@ func (a *Arena) Collect() {
 	if m := a.memory.Load(); m != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		m.mu.again = m.mu.collecting
 		m.collectLocked()
 	}
 }
@@ -101,6 +102,7 @@ type memory struct {
 		buffers     int64
 		trigger     int64 // of used, to collect
 		collecting  bool
+		again       bool          // what was let go meanwhile may have been missed
 		rest        time.Duration // before the next collection
 		ended       time.Time     // when the last one did
 		collections int64
@@ -330,4 +332,8 @@ func (m *memory) collect(rest time.Duration) {
 	m.mu.collecting = false
 	m.mu.collections++
 	m.mu.trigger = triggerOf(m.mu.used)
+	if m.mu.again {
+		m.mu.again = false
+		m.collectLocked()
+	}
 }

@@ -60,19 +60,16 @@ func TestBuffersAreAsLargeAsAskedAndApart(t *testing.T) {
 
 func TestWhatIsHeldStaysAndWhatIsNotIsFree(t *testing.T) {
 	a := mapped(t, New())
-	held := a.Get(100_000)
-	piece := Piece{Buffer: held, Data: held.Bytes()[10:20]}
-	held = nil
+	piece := part(a.Get(100_000))
 	copy(piece.Data, "0123456789")
-	weak := make([]*Buffer, 0, 100)
-	for range 100 {
-		weak = append(weak, a.Get(100_000))
+	let := make([]*Buffer, 100)
+	for i := range let {
+		let[i] = a.Get(100_000)
 	}
 	if used := a.Stats().Used; used < 101*100_000 {
 		t.Fatalf("%d bytes in use", used)
 	}
-	runtime.KeepAlive(weak)
-	weak = nil
+	clear(let)
 	eventually(t, "all but one are free", func() bool { return a.Stats().Buffers == 1 })
 	if s := a.Stats(); s.Used > 120_000 || s.Idle > slack {
 		t.Errorf("%+v", s)
@@ -87,16 +84,18 @@ func TestWhatIsHeldStaysAndWhatIsNotIsFree(t *testing.T) {
 	runtime.KeepAlive(piece)
 }
 
+// part gives ten bytes of a buffer.
+func part(b *Buffer) Piece { return Piece{Buffer: b, Data: b.Bytes()[10:20]} }
+
 func TestAFreedRunThatWasNotSentIsUsedAgain(t *testing.T) {
 	a := mapped(t, New())
-	first := &a.Get(100_000).Bytes()[0]
+	a.Get(100_000)
 	eventually(t, "it is idle", func() bool { return a.Stats().Idle > 0 && a.Stats().Used == 0 })
 	idle := a.Stats().Idle
 	b := a.Get(100_000)
 	if s := a.Stats(); s.Idle >= idle {
 		t.Errorf("%+v: the idle run was left", s)
 	}
-	_ = first
 	runtime.KeepAlive(b)
 }
 
@@ -114,6 +113,15 @@ func TestWithoutMemoryThereIsTheHeap(t *testing.T) {
 	}
 	if _, _, ok := b.File(); ok {
 		t.Error("ordinary memory has a file")
+	}
+	full := New()
+	full.open.Do(func() {
+		m := newMemory(false)
+		m.file = &file{fd: -1, mapping: m.file.mapping} // which gives no pages
+		full.memory.Store(m)
+	})
+	if b := full.Get(1 << 20); b.Mapped() || full.Stats().Fallbacks != 1 || full.Stats().Used != 0 {
+		t.Errorf("mapped %t, %+v", b.Mapped(), full.Stats())
 	}
 	none := New()
 	none.open.Do(func() {})

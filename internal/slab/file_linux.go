@@ -69,6 +69,7 @@ func fileSize() int64 {
 	var info unix.Sysinfo_t
 	size := int64(64 << 30)
 	if err := unix.Sysinfo(&info); err == nil {
+		//nolint:unconvert // of systems of 32 bits it is another type
 		size = int64(min(uint64(info.Totalram)*uint64(info.Unit)*spread, 4<<40))
 	}
 	size = min(max(size, 1<<30), math.MaxInt/8) &^ (pageBytes - 1)
