@@ -32,12 +32,11 @@ const (
 // is the same share them.
 type forms [accesses * access(formsOfEach)]atomic.Pointer[formed]
 
-// formed is a header, as net/http wants it and as the lane sends it: with the status line, without Content-Length and
-// what else differs from answer to answer.
+// formed is a header, as net/http wants it and as the lane sends it: without the status line, Content-Length and what
+// else differs from answer to answer.
 type formed struct {
 	header http.Header
-	// whole and partial are for 200 (or the object's status) and 206; other forms have only the first.
-	whole, partial []byte
+	block  []byte
 }
 
 // formed gives one form of the object's header.
@@ -55,6 +54,9 @@ func (o *object) formed(f form, a access) *formed {
 }
 
 func (o *object) makeForm(f form, a access) *formed {
+	if f == formWhole && a == public {
+		return &formed{header: o.header, block: block(o.header)}
+	}
 	h := make(http.Header, len(o.header)+1)
 	for name, values := range o.header {
 		h[name] = values
@@ -74,11 +76,7 @@ func (o *object) makeForm(f form, a access) *formed {
 		h["Cache-Control"] = []string{"no-store"}
 	}
 	a.restrict(h, status)
-	made := &formed{header: h, whole: block(status, h)}
-	if f == formWhole && status == http.StatusOK {
-		made.partial = block(http.StatusPartialContent, h)
-	}
-	return made
+	return &formed{header: h, block: block(h)}
 }
 
 // restrict keeps what is sent to who was let in by a token from whoever else asks. Errors are not kept at all, for the
@@ -100,18 +98,26 @@ func (a access) restrict(h http.Header, status int) {
 	}
 }
 
-// block writes a status line and a header, as net/http writes them.
-func block(status int, h http.Header) []byte {
+// block writes a header as net/http writes it.
+func block(h http.Header) []byte {
 	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 ")
-	b.WriteString(strconv.Itoa(status))
-	b.WriteByte(' ')
-	if text := http.StatusText(status); text != "" {
-		b.WriteString(text)
-	} else {
-		b.WriteString("status code " + strconv.Itoa(status))
-	}
-	b.WriteString("\r\n")
 	_ = h.Write(&b) // to memory
-	return b.Bytes()
+	return bytes.Clone(b.Bytes())
+}
+
+// statusLine is the first line of an answer, as net/http writes it.
+func statusLine(status int) string {
+	switch status {
+	case http.StatusOK:
+		return "HTTP/1.1 200 OK\r\n"
+	case http.StatusPartialContent:
+		return "HTTP/1.1 206 Partial Content\r\n"
+	case http.StatusNotModified:
+		return "HTTP/1.1 304 Not Modified\r\n"
+	}
+	text := http.StatusText(status)
+	if text == "" {
+		text = "status code " + strconv.Itoa(status)
+	}
+	return "HTTP/1.1 " + strconv.Itoa(status) + " " + text + "\r\n"
 }

@@ -34,8 +34,6 @@ func (l *lane) remote() netip.Addr { return l.of().Remote().Addr() }
 func (l *lane) keep() { l.of().Keep() }
 
 func (l *lane) begin(r reply) error {
-	made := r.object.formed(r.form, r.access)
-	block := made.whole
 	var room [320]byte
 	more := room[:0]
 	if r.object.header["Date"] == nil { // our own errors
@@ -57,7 +55,6 @@ func (l *lane) begin(r reply) error {
 		more = number10(append(more, "Content-Range: bytes */"...), r.object.length, "\r\nContent-Length: 0\r\n")
 	case r.form == formNotModified, length < 0:
 	case r.status == http.StatusPartialContent:
-		block = made.partial
 		more = number10(append(more, "Content-Range: bytes "...), r.from, "-")
 		more = number10(more, r.to-1, "/")
 		more = number10(more, r.object.length, "\r\n")
@@ -68,7 +65,7 @@ func (l *lane) begin(r reply) error {
 	if r.bodyless() {
 		length = 0
 	}
-	return l.of().Begin(block, more, length)
+	return l.of().Begin(statusLine(r.status), r.object.formed(r.form, r.access).block, more, length)
 }
 
 func number10(b []byte, n int64, end string) []byte {

@@ -152,15 +152,15 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
 func (o *object) weight() int64 {
-	const fixed = 832 // object, entry, maps', lists' and groups' shares
+	const fixed = 832 + 256 // object, entry, maps', lists' and groups' shares; forms
 	n := int64(fixed + len(o.passed))
 	for _, c := range o.chunks {
 		n += c.Weight() + 64
 	}
 	for name, values := range o.header {
-		n += int64(len(name)) + 48
+		n += 2*int64(len(name)) + 52
 		for _, v := range values {
-			n += int64(len(v)) + 16
+			n += 2*int64(len(v)) + 16 // the second is of the form that is asked for most
 		}
 	}
 	return n

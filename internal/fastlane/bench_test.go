@@ -19,7 +19,7 @@ type sized struct {
 }
 
 func (s *sized) ServeLane(x *Exchange) error {
-	err := x.Begin(s.block, nil, int64(len(s.body.Data)))
+	err := x.Begin(ok, s.block, nil, int64(len(s.body.Data)))
 	if err == nil {
 		err = x.Write(s.body)
 	}
@@ -41,7 +41,7 @@ func BenchmarkLoopback(b *testing.B) {
 		})
 		std := &http.Server{Handler: plain, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 		b.Run(fmt.Sprintf("%dKB/lane", size>>10), func(b *testing.B) {
-			block := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n", size)
+			block := fmt.Appendf(nil, "Content-Type: video/mp4\r\nContent-Length: %d\r\n", size)
 			loopback(b, New(Config{Handler: &sized{block, body}, HTTP: &http.Server{}}), size)
 		})
 		b.Run(fmt.Sprintf("%dKB/net-http", size>>10), func(b *testing.B) { loopback(b, std, size) })

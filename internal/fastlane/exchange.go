@@ -57,15 +57,15 @@ func (x *Exchange) Keep() {
 	}
 }
 
-// Begin queues the header: a block of whole lines with their CRLFs, the first of which is the status line, and lines
-// that are the answer's own. Length is that of the body that will be written; negative is not known yet. A HEAD request
+// Begin queues the header: the status line, a block of lines that others may share, and lines that are the answer's own,
+// all with their CRLFs. Length is that of the body that will be written; negative is not known yet. A HEAD request
 // and a 304 have a body of none.
-func (x *Exchange) Begin(block, more []byte, length int64) error {
+func (x *Exchange) Begin(status string, block, more []byte, length int64) error {
 	if x.begun {
 		return errTwice
 	}
 	x.begun, x.chunked, x.left = true, length < 0, max(0, length)
-	h := append(append(x.header[:0], block...), more...)
+	h := append(append(append(x.header[:0], status...), block...), more...)
 	if x.chunked {
 		h = append(h, "Transfer-Encoding: chunked\r\n"...)
 	}

@@ -34,7 +34,7 @@ func (teller) ServeLane(x *Exchange) error {
 	if x.Head() {
 		length = 0
 	}
-	err := x.Begin([]byte("HTTP/1.1 200 OK\r\n"), fmt.Appendf(nil,
+	err := x.Begin(ok, nil, fmt.Appendf(nil,
 		"Content-Length: %d\r\nDate: now\r\nContent-Type: text/plain; charset=utf-8\r\n", len(text)), length)
 	if err == nil && !x.Head() {
 		err = x.Write(slab.Of([]byte(text)))

@@ -22,6 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const ok = "HTTP/1.1 200 OK\r\n"
+
 // echo answers with what was asked for, in one piece or in chunks; /wait waits, /big is 8 MiB, /panic panics.
 type echo struct {
 	waiting, left atomic.Int32
@@ -30,7 +32,7 @@ type echo struct {
 
 func (e *echo) ServeLane(x *Exchange) error {
 	text := fmt.Sprintf("lane %s?%s", x.Path(), x.Query())
-	block := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
+	block := []byte("Content-Type: text/plain\r\n")
 	switch x.Path() {
 	case "/panic":
 		panic("as asked")
@@ -46,13 +48,13 @@ func (e *echo) ServeLane(x *Exchange) error {
 		}
 		text = fmt.Sprintf("lane %s?%s", x.Path(), x.Query())
 	case "/short":
-		if err := x.Begin(block, []byte("Content-Length: 100\r\n"), 100); err != nil {
+		if err := x.Begin(ok, block, []byte("Content-Length: 100\r\n"), 100); err != nil {
 			return err
 		}
 		_ = x.Write(slab.Of([]byte("too short")))
 		return x.End()
 	case "/chunks":
-		if err := x.Begin(block, nil, -1); err != nil {
+		if err := x.Begin(ok, block, nil, -1); err != nil {
 			return err
 		}
 		for i := range 20 {
@@ -69,7 +71,7 @@ func (e *echo) ServeLane(x *Exchange) error {
 	if x.Head() {
 		body = ""
 	}
-	if err := x.Begin(block, more, int64(len(body))); err != nil {
+	if err := x.Begin(ok, block, more, int64(len(body))); err != nil {
 		return err
 	}
 	if err := x.Write(slab.Of([]byte(body))); err != nil {
