@@ -15,8 +15,8 @@
 //
 // A request comes by net/http (ServeHTTP, web.go) or by the fast lane (ServeLane, lane.go; see package fastlane). Both
 // are exchanges to all of the above, so that there is one logic and one answer: only how bytes are read and sent
-// differs. An object's header is made ready to be sent once for each of its forms (forms.go). The lane's paths are views
-// of its connection's buffer until keep; what outlives a hit is cloned before that.
+// differs. An object's header is made ready to be sent once for each of its forms (forms.go). The lane's paths are
+// views of its connection's buffer until keep; what outlives a hit is cloned before that.
 //
 // Two policies. Media is keyed by its path, for its URL names bytes; it is shown to viewers while it comes. A playlist
 // is keyed by path and normalised directives, is fetched compressed, is shown when it is whole, and its plain variant

@@ -2,6 +2,7 @@ package fastlane
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,7 +61,9 @@ func loopback(b *testing.B, s interface {
 	go func() { done <- s.Serve(l) }()
 	defer func() {
 		_ = s.Close()
-		_ = <-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
 	}()
 	b.SetBytes(int64(size))
 	b.ReportAllocs()

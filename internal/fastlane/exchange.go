@@ -57,8 +57,8 @@ func (x *Exchange) Keep() {
 	}
 }
 
-// Begin queues the header: the status line, a block of lines that others may share, and lines that are the answer's own,
-// all with their CRLFs. Length is that of the body that will be written; negative is not known yet. A HEAD request
+// Begin queues the header: the status line, a block of lines that others may share, and lines that are the answer's
+// own, all with their CRLFs. Length is that of the body that will be written; negative is not known yet. A HEAD request
 // and a 304 have a body of none.
 func (x *Exchange) Begin(status string, block, more []byte, length int64) error {
 	if x.begun {

@@ -90,13 +90,15 @@ func (s *Server) Serve(l net.Listener) error {
 	beside := make(chan error, 1)
 	go func() { beside <- s.cfg.HTTP.Serve(s.lobby) }()
 	err := s.accept(l)
-	if !s.draining.Load() { // the listener broke
+	if s.draining.Load() {
+		err = http.ErrServerClosed
+	} else { // the listener broke
 		_ = s.Close()
-		_ = <-beside // it was closed
-		return err
 	}
-	_ = <-beside // it was shut down
-	return http.ErrServerClosed
+	if other := <-beside; !errors.Is(other, http.ErrServerClosed) {
+		err = errors.Join(err, other)
+	}
+	return err
 }
 
 // accept takes connections until the listener ends. What an overloaded system refuses it may give a moment later.
