@@ -82,13 +82,18 @@ func BenchmarkHitPlaylistHandler(b *testing.B) {
 // BenchmarkHitLoopback measures client and server together, over keep-alive connections, without a client library.
 func BenchmarkHitLoopback(b *testing.B) {
 	bare := http.HandlerFunc(nil)
-	for _, size := range []int{1 << 10, 60 << 10} {
+	for _, size := range []int{1 << 10, 60 << 10, 1 << 20} {
 		body := bodyOf(segPath, size)
 		n := &node{}
 		n.set(fixed(string(body), immutable, "Content-Type", "video/mp4", "Etag", `"e1"`))
 		b.Run(fmt.Sprintf("%dKB/edge", size>>10), func(b *testing.B) {
 			e := newRealEdge(b, Config{}, nil, n)
 			loopback(b, e.url, size)
+		})
+		b.Run(fmt.Sprintf("%dKB/lane", size>>10), func(b *testing.B) {
+			e := newRealEdge(b, Config{}, nil, n)
+			_, url := inLane(b, e.Proxy)
+			loopback(b, url, size)
 		})
 		// What net/http itself takes, as the floor.
 		bare = func(w http.ResponseWriter, _ *http.Request) {
@@ -145,61 +150,70 @@ func loopback(b *testing.B, url string, size int) {
 // and server share the cores.
 func BenchmarkFanOut(b *testing.B) {
 	for _, viewers := range []int{200, 1000} {
-		b.Run(fmt.Sprint(viewers), func(b *testing.B) {
-			s := newShow(7, 0)
-			e := newRealEdge(b, Config{}, nil, s)
-			conns := make([]net.Conn, viewers)
-			readers := make([]*bufio.Reader, viewers)
-			for i := range conns {
-				conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer func() { _ = conn.Close() }()
-				conns[i], readers[i] = conn, bufio.NewReader(conn)
-			}
-			var all []time.Duration
-			for b.Loop() {
-				b.StopTimer()
-				uri := fmt.Sprintf("%s/1/video/%d.%d.m4s", recBase, s.msn+1, s.parts)
-				for _, conn := range conns {
-					if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: edge\r\n\r\n", uri); err != nil {
-						b.Fatal(err)
-					}
-				}
-				eventually(b, "all wait", func() bool { return e.waiting.Load() == int64(viewers) })
-				late := make([]time.Duration, viewers)
-				var wg sync.WaitGroup
-				var began time.Time
-				start := make(chan struct{})
-				for i := range conns {
-					wg.Go(func() {
-						<-start
-						resp, err := http.ReadResponse(readers[i], nil)
-						if err == nil {
-							_, err = io.Copy(io.Discard, resp.Body)
-						}
-						if err != nil {
-							b.Error(err)
-						}
-						late[i] = time.Since(began)
-					})
-				}
-				b.StartTimer()
-				began = time.Now()
-				close(start)
-				s.advance()
-				wg.Wait()
-				all = append(all, late...)
-			}
-			slices.Sort(all)
-			ms := func(at float64) float64 { return all[int(at*float64(len(all)-1))].Seconds() * 1000 }
-			b.ReportMetric(ms(0.5), "p50-ms")
-			b.ReportMetric(ms(0.99), "p99-ms")
-			b.ReportMetric(ms(1), "max-ms")
-			b.ReportMetric(float64(s.total())/float64(len(all)/viewers), "upstream/object")
+		b.Run(fmt.Sprint(viewers), func(b *testing.B) { fanOut(b, viewers, func(e *realEdge) string { return e.url }) })
+		b.Run(fmt.Sprint(viewers, "/lane"), func(b *testing.B) {
+			fanOut(b, viewers, func(e *realEdge) string {
+				_, url := inLane(b, e.Proxy)
+				return url
+			})
 		})
 	}
+}
+
+func fanOut(b *testing.B, viewers int, front func(e *realEdge) string) {
+	s := newShow(7, 0)
+	e := newRealEdge(b, Config{}, nil, s)
+	url := front(e)
+	conns := make([]net.Conn, viewers)
+	readers := make([]*bufio.Reader, viewers)
+	for i := range conns {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		conns[i], readers[i] = conn, bufio.NewReader(conn)
+	}
+	var all []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		uri := fmt.Sprintf("%s/1/video/%d.%d.m4s", recBase, s.msn+1, s.parts)
+		for _, conn := range conns {
+			if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: edge\r\n\r\n", uri); err != nil {
+				b.Fatal(err)
+			}
+		}
+		eventually(b, "all wait", func() bool { return e.waiting.Load() == int64(viewers) })
+		late := make([]time.Duration, viewers)
+		var wg sync.WaitGroup
+		var began time.Time
+		start := make(chan struct{})
+		for i := range conns {
+			wg.Go(func() {
+				<-start
+				resp, err := http.ReadResponse(readers[i], nil)
+				if err == nil {
+					_, err = io.Copy(io.Discard, resp.Body)
+				}
+				if err != nil {
+					b.Error(err)
+				}
+				late[i] = time.Since(began)
+			})
+		}
+		b.StartTimer()
+		began = time.Now()
+		close(start)
+		s.advance()
+		wg.Wait()
+		all = append(all, late...)
+	}
+	slices.Sort(all)
+	ms := func(at float64) float64 { return all[int(at*float64(len(all)-1))].Seconds() * 1000 }
+	b.ReportMetric(ms(0.5), "p50-ms")
+	b.ReportMetric(ms(0.99), "p99-ms")
+	b.ReportMetric(ms(1), "max-ms")
+	b.ReportMetric(float64(s.total())/float64(len(all)/viewers), "upstream/object")
 }
 
 // BenchmarkCacheLook is hits of few objects from all cores, alone and beside one that puts.

@@ -7,8 +7,8 @@ import (
 )
 
 // notModified evaluates If-None-Match, or without it If-Modified-Since (RFC 9110 section 13.2.2).
-func notModified(h http.Header, o *object) bool {
-	if lines := h["If-None-Match"]; len(lines) > 0 {
+func notModified(a asker, o *object) bool {
+	if lines := a.values("If-None-Match"); len(lines) > 0 {
 		for _, line := range lines {
 			if matches(line, o.etag) {
 				return true
@@ -16,7 +16,7 @@ func notModified(h http.Header, o *object) bool {
 		}
 		return false
 	}
-	lines := h["If-Modified-Since"]
+	lines := a.values("If-Modified-Since")
 	if len(lines) != 1 || o.modified.IsZero() {
 		return false
 	}
@@ -49,8 +49,7 @@ func matches(list, etag string) bool {
 }
 
 // ifRange says whether a Range counts: the client's validator is absent, or a strong one that is still true.
-func ifRange(h http.Header, o *object) bool {
-	lines := h["If-Range"]
+func ifRange(lines []string, o *object) bool {
 	if len(lines) == 0 {
 		return true
 	}

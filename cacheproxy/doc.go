@@ -14,6 +14,11 @@
 //	settle    playlists only: which version is it, and was a newer one seen?
 //	respond   each viewer at its own pace: conditions, range, Age, Cache-Status
 //
+// A request comes by net/http (ServeHTTP, web.go) or by the fast lane (ServeLane, lane.go; see package fastlane). Both
+// are exchanges to all of the above, so that there is one logic and one answer: only how bytes are read and sent
+// differs. An object's header is made ready to be sent once for each of its forms (forms.go). The lane's paths are
+// views of its connection's buffer until keep; what outlives a hit is cloned before that.
+//
 // Two policies. Media is keyed by its path, for its URL names bytes; it is shown to viewers while it comes. A playlist
 // is keyed by path and normalised directives, is fetched compressed, is shown when it is whole, and its plain variant
 // is made from the compressed one.
@@ -54,6 +59,7 @@
 //  12. Bodies of media lie outside the heap. Who reads their bytes holds the piece until it has done so, and gives them
 //     to nothing that may read them later: an HTTP/2 stream gets a copy (writecopy.go). Playlists and refusals, which
 //     are read as text, are on the heap.
+//  13. The lane answers every request as net/http would, down to its header fields.
 //
 // Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
 // then the tombstones' mu. The locator's mu stands alone.

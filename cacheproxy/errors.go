@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,9 +42,9 @@ func statusOf(err error) int {
 
 // writeError answers with a problem document (RFC 9457). Its detail tells of the status only: errors name upstreams,
 // which are nobody's business.
-func (p *Proxy) writeError(w http.ResponseWriter, r *http.Request, err error) {
+func (p *Proxy) writeError(x exchange, v visit, err error) error {
 	status := statusOf(err)
-	h := w.Header()
+	h := make(http.Header, 5)
 	setCORS(h)
 	switch status {
 	case http.StatusNotFound, http.StatusBadRequest:
@@ -63,14 +64,23 @@ func (p *Proxy) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errNoArchive):
 		detail = errNoArchive.Error()
 	}
-	body := problem(status, detail)
+	text := problem(status, detail)
 	h.Set("Content-Type", problemType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		n, _ := w.Write(body) // a client that left is not our fault
-		p.metrics.sentBytes.Add(float64(n))
+	o := &object{status: status, header: h, chunks: []slab.Piece{slab.Of(text)}}
+	o.setLength(int64(len(text)))
+	r := reply{object: o, access: v.access, status: status, head: v.head, age: -1, to: o.length}
+	err = x.begin(r)
+	switch {
+	case err != nil:
+	case r.bodyless():
+		err = x.end()
+	default:
+		err = p.sendBody(x, nil, &r)
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errCut, err) // a viewer that left is not our fault
+	}
+	return nil
 }
 
 const problemType = "application/problem+json"

@@ -128,6 +128,7 @@ func TestASlowViewerAmong100SlowsNobodyAndReadsTheSameBytes(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	eventually(t, "the fast viewers have left", func() bool { return e.waiting.Load() <= 1 })
 	if w := e.waiting.Load(); w != 1 {
 		t.Fatalf("%d wait: the slow viewer's socket took it all", w)
 	}

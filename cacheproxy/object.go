@@ -33,6 +33,8 @@ type object struct {
 	version version
 	// passed is the upstream's own Cache-Status.
 	passed string
+	// forms are header as it is sent. Nil makes them anew each time.
+	forms *forms
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {
@@ -46,6 +48,7 @@ func newObject(what kind, status int, h http.Header, length int64, received time
 		age:      parseAge(h),
 		policy:   parsePolicy(status, h, received),
 		passed:   strings.Join(h["Cache-Status"], ", "),
+		forms:    new(forms),
 	}
 	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.modified = t
@@ -149,15 +152,15 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
 func (o *object) weight() int64 {
-	const fixed = 832 // object, entry, maps', lists' and groups' shares
+	const fixed = 832 + 256 // object, entry, maps', lists' and groups' shares; forms
 	n := int64(fixed + len(o.passed))
 	for _, c := range o.chunks {
 		n += c.Weight() + 64
 	}
 	for name, values := range o.header {
-		n += int64(len(name)) + 48
+		n += 2*int64(len(name)) + 52
 		for _, v := range values {
-			n += int64(len(v)) + 16
+			n += 2*int64(len(v)) + 16 // the second is of the form that is asked for most
 		}
 	}
 	return n
@@ -169,7 +172,7 @@ func (o *object) bytes() []byte { return slab.Concat(o.chunks) }
 // with gives a copy whose policy, and what tells others of it, come from another answer for the same playlist.
 func (o *object) with(from *object) *object {
 	c := *o
-	c.policy = from.policy
+	c.policy, c.forms = from.policy, new(forms)
 	c.header = make(http.Header, len(o.header))
 	for name, values := range o.header {
 		c.header[name] = values

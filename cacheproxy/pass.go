@@ -19,6 +19,19 @@ func passedRequestHeaders() []string {
 
 const passChunk = 64 << 10
 
+// passTo is pass, by whom net/http serves: the lane gets no downloads.
+func (p *Proxy) passTo(x exchange, v visit, rt route, k key) error {
+	served, ok := x.(*web)
+	if !ok {
+		return fmt.Errorf("%w: %.120q is not for this way", media.ErrNotFound, k.path)
+	}
+	w := served.out.w
+	if v.access != public {
+		w = &signedWriter{ResponseWriter: w, access: v.access}
+	}
+	return p.pass(w, served.r, rt, k)
+}
+
 // pass answers with a body that is too large to hold: it streams from one upstream to one viewer.
 func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) error {
 	if p.waiting.Add(1) > int64(p.config.MaxWaiters) {
@@ -71,11 +84,10 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 	if r.Method == http.MethodGet {
 		resp.Body = p.continueBody(r.Context(), rt, k, resp, up)
 	}
-	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, to: -1}
+	out := p.newWriter(w, r)
 	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
 	if err := out.copy(resp.Body, o.length); err != nil {
-		p.metrics.requests[resultError].Inc()
-		panic(http.ErrAbortHandler)
+		return fmt.Errorf("%w: %w", errCut, err)
 	}
 	return nil
 }

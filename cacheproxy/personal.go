@@ -3,7 +3,6 @@ package cacheproxy
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -15,23 +14,23 @@ import (
 )
 
 // answer is respond, for a visit whose token may have to be put into a playlist.
-func (p *Proxy) answer(w http.ResponseWriter, r *http.Request, v visit, f found, now time.Time) error {
+func (p *Proxy) answer(x exchange, v visit, f found, now time.Time) error {
 	if v.token != "" {
-		own, err := p.personal(r.Context(), v, f, !acceptsGzip(r.Header["Accept-Encoding"]))
+		own, err := p.personal(x, v, f)
 		if err != nil {
 			return err
 		}
 		f = own
 	}
-	return p.respond(w, r, f, now)
+	return p.respond(x, v, f, now)
 }
 
 // personal gives a multivariant playlist whose URIs have the viewer's token, as an object of its own: what is cached
 // stays everybody's. Its ETag is another one for every token.
-func (p *Proxy) personal(ctx context.Context, v visit, f found, plain bool) (found, error) {
-	o := f.object
+func (p *Proxy) personal(a asker, v visit, f found) (found, error) {
+	o, plain := f.object, !acceptsGzip(a.values("Accept-Encoding"))
 	if f.flight != nil {
-		whole, err := f.flight.complete(ctx)
+		whole, err := f.flight.complete(a.context())
 		if err != nil {
 			return f, err
 		}

@@ -443,7 +443,8 @@ func BenchmarkAdmit(b *testing.B) {
 			d := &discard{header: make(http.Header)}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := s.admit(d, req); err != nil {
+				v := visit{path: req.URL.Path, query: req.URL.RawQuery}
+				if err := s.admit(s.newWeb(d, req), &v); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -461,7 +462,8 @@ func FuzzAdmit(f *testing.F) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL.Path, r.URL.RawQuery = path, query
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = "192.0.2.1:1", []string{forwarded}
-		_, v, err := s.admit(httptest.NewRecorder(), r)
+		x, v := s.newWeb(httptest.NewRecorder(), r), visit{path: path, query: query}
+		err := s.admit(x, &v)
 		if rt, none := parseRoute(v.path); none == nil && rt.path.Publisher == "acme" && rt.path.Stream != "open" && err == nil {
 			t.Errorf("%q is let in", path)
 		}
@@ -470,7 +472,7 @@ func FuzzAdmit(f *testing.F) {
 				t.Errorf("query %q has a token", v.query)
 			}
 		}
-		if addr := s.config.viewer(r)(); addr.Is4In6() || addr.Zone() != "" {
+		if addr := s.config.viewer(x)(); addr.Is4In6() || addr.Zone() != "" {
 			t.Errorf("viewer %s", addr)
 		}
 	})

@@ -2,7 +2,6 @@ package cacheproxy
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 
@@ -79,14 +78,16 @@ func element(path string) (first, rest string) {
 // visit is what of a request says what it asks for: without a token.
 type visit struct {
 	path, query string
+	head        bool
 	// token is put into the URIs of a multivariant playlist; empty leaves them as they are.
 	token string
+	// access is what let it in.
+	access access
 }
 
-// admit finds out what a request asks for, and lets it in or not: the error is a *playback.RefusalError or
-// errNoPolicies. The writer is the one to answer with. Public streams take no notice of tokens, good or bad.
-func (p *Proxy) admit(w http.ResponseWriter, r *http.Request) (http.ResponseWriter, visit, error) {
-	v := visit{path: r.URL.Path, query: r.URL.RawQuery}
+// admit takes the token off what a request asks for, and lets it in or not: the error is a *playback.RefusalError or
+// errNoPolicies. Public streams take no notice of tokens, good or bad.
+func (p *Proxy) admit(a asker, v *visit) error {
 	token, inQuery := "", false
 	if strings.HasPrefix(v.path, tokenPrefix) {
 		token, v.path = cutPathToken(v.path)
@@ -100,29 +101,31 @@ func (p *Proxy) admit(w http.ResponseWriter, r *http.Request) (http.ResponseWrit
 	known := p.policies.Load()
 	if known == nil {
 		p.metrics.unknownPolicies.Inc()
-		return w, v, errNoPolicies
+		return errNoPolicies
 	}
 	g := known.guarding(v.path)
 	if g == nil {
-		return w, v, nil
+		return nil
 	}
-	signed := &signedWriter{ResponseWriter: w}
+	v.access = signed
 	grant, err := p.grant(known, g, token)
 	if err == nil {
-		signed.byOrigin = grant.ByOrigin()
-		err = p.covers(grant, r, v.path)
+		if grant.ByOrigin() {
+			v.access = signedByOrigin
+		}
+		err = p.covers(grant, a, v.path)
 	}
 	if err != nil {
 		var refused *playback.RefusalError
 		if errors.As(err, &refused) {
 			p.metrics.refusals[refused.Reason].Inc()
 		}
-		return signed, v, err
+		return err
 	}
 	if inQuery && strings.HasSuffix(v.path, "/index.m3u8") {
 		v.token = token
 	}
-	return signed, v, nil
+	return nil
 }
 
 // grant gives what a token allows, out of memory if it was verified before.
@@ -145,7 +148,7 @@ func (p *Proxy) grant(known *policies, g *guard, token string) (*playback.Grant,
 }
 
 // covers is nil when the grant covers the request.
-func (p *Proxy) covers(grant *playback.Grant, r *http.Request, path string) error {
+func (p *Proxy) covers(grant *playback.Grant, a asker, path string) error {
 	_, path = element(path)
 	stream, path := element(path)
 	recording, rest := element(path)
@@ -154,6 +157,6 @@ func (p *Proxy) covers(grant *playback.Grant, r *http.Request, path string) erro
 	}
 	return grant.Admit(playback.Request{
 		Stream: stream, Recording: recording,
-		Client: p.config.viewer(r), Origin: originOf(r),
+		Client: p.config.viewer(a), Origin: originOf(a),
 	}, time.Now())
 }

@@ -63,7 +63,7 @@ func New(
 		feed:      newPolicyFeed(),
 		archives:  newArchives(stores, logger),
 		unzip:     unzipper{max: config.MaxPlaylistBytes},
-		hitStatus: []string{"oxbow; hit"},
+		hitStatus: []string{hitStatus},
 	}
 	if p.transport == nil {
 		p.transport = newTransport()
@@ -120,19 +120,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.metrics.requests[resultError].Inc()
 		return
 	}
-	w, v, err := p.admit(w, r)
-	res := resultError
-	if err == nil {
-		res, err = p.serve(w, r, v)
+	v := visit{path: r.URL.Path, query: r.URL.RawQuery, head: r.Method == http.MethodHead}
+	if err := p.handle(p.newWeb(w, r), v, r.URL.RawPath != ""); err != nil {
+		panic(http.ErrAbortHandler)
 	}
-	if err != nil {
-		if r.Context().Err() != nil {
-			return // nobody is there to be told
-		}
-		res = resultError
-		p.writeError(w, r, err)
-	}
-	p.metrics.requests[res].Inc()
 }
 
 func (p *Proxy) preflight(w http.ResponseWriter) {
@@ -146,11 +137,7 @@ func (p *Proxy) preflight(w http.ResponseWriter) {
 }
 
 // serve answers a GET or HEAD. An error means that nothing was sent yet.
-func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, v visit) (result, error) {
-	if r.URL.RawPath != "" {
-		// Escapes that the path did not need: an encoded slash or dot would be another name for a thing.
-		return resultError, media.ErrNotFound
-	}
+func (p *Proxy) serve(x exchange, v visit) (result, error) {
 	k := mediaKey(v.path)
 	text, directed := textPath(k.path)
 	if text && v.query != "" {
@@ -163,53 +150,55 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, v visit) (result, 
 		}
 	}
 	if text {
-		k.plain = !acceptsGzip(r.Header["Accept-Encoding"])
+		k.plain = !acceptsGzip(x.values("Accept-Encoding"))
 	}
 	now := time.Now()
 	o, vouched, res := p.look(k, now)
 	if res == resultHit && p.trust.Load().holds(vouched, now) {
-		return res, p.answer(w, r, v, found{object: o}, now)
+		return res, p.answer(x, v, found{object: o}, now)
 	}
 	// The path is a piece of the request's header; what keeps it must not keep that.
-	k.path = strings.Clone(k.path)
+	v.path, v.query, v.token = strings.Clone(v.path), strings.Clone(v.query), strings.Clone(v.token)
+	k.path = v.path
+	x.keep()
 	rt, err := parseRoute(k.path)
 	if err != nil {
 		return resultError, err
 	}
 	if res != resultMiss {
-		if err := p.vouch(r.Context(), rt, k, vouched, now); err != nil {
+		if err := p.vouch(x.context(), rt, k, vouched, now); err != nil {
 			return resultError, err
 		}
 	}
 	switch {
 	case res == resultHit:
-		return res, p.answer(w, r, v, found{object: o}, now)
+		return res, p.answer(x, v, found{object: o}, now)
 	case p.gone.has(rt.recording, now):
 		return resultError, media.ErrGone
 	case rt.sliding && k.clip != (hls.Clip{}):
 		return resultError, fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's",
 			media.ErrInvalid)
 	case res == resultStale:
-		p.refresh(r.Context(), rt, k)
-		return res, p.answer(w, r, v, found{object: o, result: res}, now)
+		p.refresh(x.context(), rt, k)
+		return res, p.answer(x, v, found{object: o, result: res}, now)
 	case rt.kind == kindDownload:
 		if k.clip, err = hls.ParseClip(v.query); err != nil {
 			return resultError, err
 		}
-		return resultPass, p.pass(w, r, rt, k)
+		return resultPass, p.passTo(x, v, rt, k)
 	}
-	return p.serveMiss(w, r, v, rt, k)
+	return p.serveMiss(x, v, rt, k)
 }
 
 // serveMiss answers out of a flight.
-func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, v visit, rt route, k key) (result, error) {
+func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) {
 	for again := true; ; again = false {
-		f, err := p.find(r.Context(), rt, k)
+		f, err := p.find(x.context(), rt, k)
 		if err != nil {
 			return resultError, err
 		}
 		if f.flight != nil {
-			f.object, err = p.awaitHead(r.Context(), f.flight)
+			f.object, err = p.awaitHead(x.context(), f.flight)
 		}
 		switch {
 		case err != nil:
@@ -222,7 +211,7 @@ func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, v visit, rt ro
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:
 			defer p.leave(f)
-			return f.result, p.answer(w, r, v, f, time.Now())
+			return f.result, p.answer(x, v, f, time.Now())
 		}
 		p.leave(f)
 	}

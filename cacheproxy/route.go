@@ -42,21 +42,22 @@ const maxPath = 256
 // parseRoute reads a decoded path. Every number has one spelling (no sign, no leading zero), so that one thing has one
 // URL and one cache key; whatever has no form of the table is ErrNotFound.
 func parseRoute(path string) (route, error) {
-	unknown := fmt.Errorf("%w: %.120q names nothing here", media.ErrNotFound, path)
+	// Made only when it is needed: every waiting viewer passes here.
+	unknown := func() error { return fmt.Errorf("%w: %.120q names nothing here", media.ErrNotFound, path) }
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok || len(path) > maxPath {
-		return route{}, unknown
+		return route{}, unknown()
 	}
 	var e [6]string
 	n := 0
 	for more := true; more; n++ {
 		if n == len(e) {
-			return route{}, unknown
+			return route{}, unknown()
 		}
 		e[n], rest, more = strings.Cut(rest, "/")
 	}
 	if n < 3 || media.CheckPublisherName(e[0]) != nil || media.CheckStreamName(e[1]) != nil {
-		return route{}, unknown
+		return route{}, unknown()
 	}
 	rt := route{path: media.StreamPath{Publisher: e[0], Stream: e[1]}}
 	if n == 3 {
@@ -65,13 +66,13 @@ func parseRoute(path string) (route, error) {
 			return rt, nil
 		}
 		if e[2] != "index.m3u8" {
-			return route{}, unknown
+			return route{}, unknown()
 		}
 		return rt, nil
 	}
 	var err error
 	if rt.recording, err = media.ParseRecordingID(e[2]); err != nil {
-		return route{}, unknown
+		return route{}, unknown()
 	}
 	switch n {
 	case 4:
@@ -84,7 +85,7 @@ func parseRoute(path string) (route, error) {
 		ok = ok && number(e[3]) && e[3] != "0" && media.CheckStreamName(e[4]) == nil
 	}
 	if !ok {
-		return route{}, unknown
+		return route{}, unknown()
 	}
 	return rt, nil
 }

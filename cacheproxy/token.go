@@ -3,7 +3,6 @@ package cacheproxy
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -41,17 +40,24 @@ func cutQueryToken(query string) (token, rest string) {
 
 // originOf gives the web origin of the page that asks: Origin, which browsers send where CORS is at work, else that of
 // the Referer. Empty is none.
-func originOf(r *http.Request) func() string {
+func originOf(a asker) func() string {
 	return func() string {
-		if origin := r.Header.Get("Origin"); origin != "" {
+		if origin := first(a.values("Origin")); origin != "" {
 			return canonicalOrigin(origin)
 		}
-		u, err := url.Parse(r.Header.Get("Referer"))
+		u, err := url.Parse(first(a.values("Referer")))
 		if err != nil || u.Host == "" {
 			return ""
 		}
 		return canonicalOrigin(u.Scheme + "://" + u.Host)
 	}
+}
+
+func first(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[0]
 }
 
 func canonicalOrigin(text string) string {
@@ -62,30 +68,18 @@ func canonicalOrigin(text string) string {
 	return origin
 }
 
-// signedWriter keeps what is sent to who was let in by a token from whoever else asks: caches between us and the viewer
-// must not give it on. Errors are not kept at all, for the next token may be good.
+// signedWriter restricts what net/http sends by its access.
 type signedWriter struct {
 	http.ResponseWriter
-	byOrigin bool // the token was good for a page's origin
-	begun    bool
+	access access
+	begun  bool
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *signedWriter) WriteHeader(status int) {
 	if !w.begun && status >= http.StatusOK {
 		w.begun = true
-		h := w.Header()
-		for _, name := range []string{"Cdn-Cache-Control", "Surrogate-Control", "Expires"} {
-			delete(h, name)
-		}
-		if status >= http.StatusBadRequest {
-			h["Cache-Control"] = []string{"no-store"}
-		} else {
-			h["Cache-Control"] = []string{privately(h["Cache-Control"])}
-		}
-		if w.byOrigin { // never append to what the cached object has
-			h["Vary"] = append(slices.Clone(h["Vary"]), "Origin, Referer")
-		}
+		w.access.restrict(w.Header(), status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -1,21 +1,19 @@
 package cacheproxy
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
 )
 
 // viewer gives where a request comes from: the peer of its connection, or, as long as that is one of TrustedProxies,
 // whom it says that it speaks for. Not valid: nobody can know.
-func (c *Config) viewer(r *http.Request) func() netip.Addr {
+func (c *Config) viewer(a asker) func() netip.Addr {
 	return func() netip.Addr {
-		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil {
-			return netip.Addr{}
+		addr := a.remote().Unmap().WithZone("")
+		if !addr.IsValid() {
+			return addr
 		}
-		addr := peer.Addr().Unmap().WithZone("")
-		lines := r.Header["X-Forwarded-For"]
+		lines := a.values("X-Forwarded-For")
 		for i := len(lines) - 1; i >= 0; i-- {
 			line, more := lines[i], true
 			for more {

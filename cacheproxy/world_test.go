@@ -187,12 +187,18 @@ func (w *world) get(t testing.TB, uri string, head ...string) *httptest.Response
 	return w.do(t.Context(), http.MethodGet, uri, head...)
 }
 
-func (w *world) do(ctx context.Context, method, uri string, head ...string) *httptest.ResponseRecorder {
+func (w *world) do(ctx context.Context, method, uri string, head ...string) (rec *httptest.ResponseRecorder) {
 	req := httptest.NewRequest(method, uri, nil).WithContext(ctx)
 	for i := 0; i < len(head); i += 2 {
 		req.Header.Set(head[i], head[i+1])
 	}
-	rec := httptest.NewRecorder()
+	rec = httptest.NewRecorder()
+	defer func() { // who has left gets no answer
+		fault := recover()
+		if err, _ := fault.(error); fault != nil && (!errors.Is(err, http.ErrAbortHandler) || ctx.Err() == nil) {
+			panic(fault)
+		}
+	}()
 	w.ServeHTTP(rec, req)
 	return rec
 }

@@ -16,7 +16,7 @@ type acknowledgeKey struct{}
 // second until the first is acknowledged, and ours delays that by 40 ms, so that no more than 25 requests get through
 // in a second. With `-rtmp_flush_interval 1` there is one for every frame.
 func TunnelContext(ctx context.Context, conn net.Conn) context.Context {
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := conn.(syscall.Conn) // a TCP connection, or one that the fast lane has handed over
 	if !ok {
 		return ctx
 	}

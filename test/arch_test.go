@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
-		"internal/webhook", "internal/playback",
+		"internal/webhook", "internal/playback", "internal/fastlane",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/registry": {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/control":  {"internal/media"},
 	"internal/slab":     {"golang.org/x/sys"},
+	"internal/fastlane": {"internal/slab", "golang.org/x/sys"},
 	"internal/playback": {"internal/media", "github.com/golang-jwt/jwt/v5"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
@@ -66,7 +67,7 @@ var allowed = map[string][]string{
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"cacheproxy": {
-		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/upstream",
+		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/upstream", "internal/fastlane",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"api": {

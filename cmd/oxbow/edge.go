@@ -16,6 +16,7 @@ import (
 type edgeFlags struct {
 	TrustedProxies addressPrefixes `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies in front of the edge: what they say in X-Forwarded-For is believed, for playback tokens that are bound to an address (default: none)."`
 	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
+	FastLane       bool            `default:"true" help:"Answer plain HTTP/1.1 requests for media by an own loop, the others by net/http (default: ${default}); --fast-lane=false leaves all to net/http."`
 }
 
 // edgeCommand is `oxbow edge`.
@@ -50,7 +51,7 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	for _, base := range c.Directory {
 		n.lookAtDirectory(ctx, base)
 	}
-	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
+	n.services.add(ctx, "HTTP", n.serveViewers(public, edge, edge, nil, c.FastLane))
 	// Before it knows who may watch it lets nobody in: no balancer should send viewers to it.
 	n.services.add(ctx, "readiness", func(ctx context.Context) error {
 		if edge.AwaitPlayback(ctx) == nil {

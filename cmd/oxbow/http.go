@@ -21,15 +21,34 @@ import (
 // serveHTTP serves until ctx ends, then lets requests under way finish for a moment and cuts the rest: players hold
 // requests open for seconds, and they try again elsewhere.
 func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(context.Context) error {
-	const drain = 2 * time.Second
-	server := &http.Server{
+	return serveUntilDone(l, newHTTPServer(handler, logger))
+}
+
+const (
+	headTimeout = 10 * time.Second
+	idleTimeout = 2 * time.Minute
+)
+
+func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: headTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    32 << 10,
 		ConnContext:       ingest.TunnelContext,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+}
+
+// httpServer is net/http's, or the fast lane's, which has one beside it.
+type httpServer interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
+}
+
+func serveUntilDone(l net.Listener, server httpServer) func(context.Context) error {
+	const drain = 2 * time.Second
 	return func(ctx context.Context) error {
 		done := make(chan struct{})
 		go func() {
@@ -53,19 +72,29 @@ func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(c
 // publicHandler is the one port that everybody sees: the tunnel's, the API's and the page's paths by their reserved
 // first element, all else to the edge, and what has a playback token in front of it (/t/) too.
 func publicHandler(api, tunnel, edge http.Handler) http.Handler {
-	reserved := media.ReservedNames()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if ingest.TunnelPath(r.URL.Path) {
-			tunnel.ServeHTTP(w, r)
-			return
+		asked := api
+		switch {
+		case ingest.TunnelPath(r.URL.Path):
+			asked = tunnel
+		case edgePath(r.URL.Path):
+			asked = edge
 		}
-		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		if playsWithToken := first == "t" && rest != ""; !playsWithToken && (rest == "" || slices.Contains(reserved, first)) {
-			api.ServeHTTP(w, r)
-			return
-		}
-		edge.ServeHTTP(w, r)
+		asked.ServeHTTP(w, r)
 	})
+}
+
+// edgePath says which paths of the public port are the edge's, whichever server has read them. It does not allocate:
+// every request for media passes here.
+func edgePath(path string) bool {
+	if ingest.TunnelPath(path) {
+		return false
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if rest == "" {
+		return false
+	}
+	return first == "t" || !slices.Contains(media.ReservedNames(), first)
 }
 
 // internalHandler is what nodes and edges ask: control, the directory service and the origin, of which a role may lack

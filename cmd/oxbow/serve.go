@@ -112,7 +112,8 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
 	n.services.add(ctx, "event stream", rest.Run)
 	tunnel := role.publishers.Tunnel()
-	n.services.add(ctx, "HTTP", serveHTTP(public, publicHandler(rest.Public(), tunnel, edge), n.logger))
+	all := publicHandler(rest.Public(), tunnel, edge)
+	n.services.add(ctx, "HTTP", n.serveViewers(public, all, edge, edgePath, f.FastLane))
 	n.openFor(ctx, doors, role.publishers, tunnel)
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}

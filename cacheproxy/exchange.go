@@ -1,0 +1,157 @@
+package cacheproxy
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
+)
+
+// asker is what a request says, whoever has read it: net/http (web.go) or the fast lane (lane.go).
+type asker interface {
+	// context ends when the viewer has left. It is asked for only where somebody waits.
+	context() context.Context
+	// values gives a field's lines by its canonical name.
+	values(name string) []string
+	// remote is the connection's other end; not valid: nobody can know.
+	remote() netip.Addr
+	// keep is called before a wait. Values that were given before are not to be used behind it, nor views of the path.
+	keep()
+}
+
+// exchange is a request and its answer.
+type exchange interface {
+	asker
+	// begin starts the answer, write goes on with its body, and end, without which it is broken off, sends all of it.
+	begin(r reply) error
+	write(piece slab.Piece) error
+	// flush sends what was written.
+	flush() error
+	end() error
+}
+
+// reply is an answer's header, before it is written.
+type reply struct {
+	// object has what is told always, and form says which part of that is told here.
+	object *object
+	form   form
+	access access
+	status int
+	head   bool
+	// age in seconds; negative is not told.
+	age int64
+	// cacheStatus is not told if it is empty.
+	cacheStatus string
+	// from and to are the bytes of the body; to is negative as long as nobody knows.
+	from, to int64
+}
+
+// bodyless says that nothing follows the header.
+func (r *reply) bodyless() bool {
+	return r.head || r.form != formWhole || r.status == 204 || r.status < 200
+}
+
+// errCut ends an answer that was begun and can't be finished.
+var errCut = errors.New("answer broken off")
+
+// handle answers a GET or HEAD. Escaped says that the path was written with escapes that it did not need. An error,
+// which is errCut, wants the connection closed.
+func (p *Proxy) handle(x exchange, v visit, escaped bool) error {
+	err := p.admit(x, &v)
+	res := resultError
+	if err == nil && escaped {
+		err = media.ErrNotFound // an encoded slash or dot would be another name for a thing
+	}
+	if err == nil {
+		res, err = p.serve(x, v)
+	}
+	if err != nil {
+		res = resultError
+		if !errors.Is(err, errCut) {
+			if x.context().Err() != nil {
+				return errCut // nobody is there to be told
+			}
+			err = p.writeError(x, v, err)
+		}
+	}
+	p.metrics.requests[res].Inc()
+	return err
+}
+
+// sendBody sends an object's bytes, or what the flight brings of it to its end.
+func (p *Proxy) sendBody(x exchange, f *flight, r *reply) error {
+	b := body{x: x, from: r.from, to: r.to}
+	err := b.send(f, r.object)
+	if b.sent > 0 {
+		p.metrics.sentBytes.Add(float64(b.sent))
+	}
+	return err
+}
+
+// body is one viewer's way through a body, from from up to to, or to the end if that is negative.
+type body struct {
+	x        exchange
+	from, to int64
+	at       int64 // position of what comes next
+	sent     int64
+}
+
+func (b *body) send(f *flight, o *object) error {
+	if f == nil || len(o.chunks) > 0 {
+		for _, chunk := range o.chunks {
+			if b.to >= 0 && b.at >= b.to {
+				break
+			}
+			if err := b.write(chunk); err != nil {
+				return err
+			}
+		}
+		return b.x.end()
+	}
+	var c cursor
+	for b.to < 0 || b.at < b.to {
+		v, err := f.read(b.x.context(), &c)
+		if err != nil {
+			return err
+		}
+		if err := b.write(v.piece); err != nil {
+			return err
+		}
+		if v.done {
+			break
+		}
+		if b.sent > 0 && !f.more(&c) {
+			if err := b.x.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return b.x.end()
+}
+
+func (b *body) write(piece slab.Piece) error {
+	start, end := max(0, b.from-b.at), int64(len(piece.Data))
+	if b.to >= 0 {
+		end = min(end, b.to-b.at)
+	}
+	b.at += int64(len(piece.Data))
+	if start >= end {
+		return nil
+	}
+	piece.Data = piece.Data[start:end]
+	b.sent += end - start
+	return b.x.write(piece)
+}
+
+// more says that the next read would not wait.
+func (f *flight) more(c *cursor) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.done || c.position < f.mu.size
+}
+
+// seconds is a span as Age and Cache-Status tell it.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

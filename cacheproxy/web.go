@@ -1,0 +1,159 @@
+package cacheproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
+)
+
+// web is an exchange that net/http has read.
+type web struct {
+	p   *Proxy
+	r   *http.Request
+	out writer
+}
+
+func (p *Proxy) newWeb(w http.ResponseWriter, r *http.Request) *web {
+	return &web{p: p, r: r, out: p.newWriter(w, r)}
+}
+
+func (x *web) context() context.Context { return x.r.Context() }
+
+func (x *web) values(name string) []string { return x.r.Header[name] }
+
+func (x *web) remote() netip.Addr {
+	peer, err := netip.ParseAddrPort(x.r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr()
+}
+
+func (x *web) keep() {}
+
+func (x *web) begin(r reply) error {
+	h := x.out.w.Header()
+	for name, values := range r.object.formed(r.form, r.access).header {
+		h[name] = values
+	}
+	if r.age >= 0 {
+		h["Age"] = []string{strconv.FormatInt(r.age, 10)}
+	}
+	switch r.cacheStatus {
+	case "":
+	case hitStatus:
+		h["Cache-Status"] = x.p.hitStatus
+	default:
+		h["Cache-Status"] = []string{r.cacheStatus}
+	}
+	switch {
+	case r.form == formUnsatisfiable:
+		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(r.object.length, 10)}
+		h["Content-Length"] = []string{"0"}
+	case r.form == formNotModified, r.to < 0:
+	case r.status == http.StatusPartialContent:
+		h["Content-Range"] = []string{fmt.Sprintf("bytes %d-%d/%d", r.from, r.to-1, r.object.length)}
+		h["Content-Length"] = []string{strconv.FormatInt(r.to-r.from, 10)}
+	default:
+		h["Content-Length"] = r.object.contentLength
+	}
+	x.out.w.WriteHeader(r.status)
+	return nil
+}
+
+func (x *web) write(piece slab.Piece) error { return x.out.write(piece) }
+
+func (x *web) flush() error { return x.out.flush() }
+
+func (x *web) end() error { return x.out.end() }
+
+// maxWrite is what Config.WriteTimeout is for: chunks are larger than a slow viewer takes in that time.
+const maxWrite = 256 << 10
+
+// writer sends a body to one viewer of net/http's, with a deadline per write, so that a viewer who stopped reading
+// holds nothing but its own connection, and not that for long.
+type writer struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	sent    int64
+	copies  *sync.Pool // of buffers for writeCopy; nil writes what pieces show
+}
+
+func (p *Proxy) newWriter(w http.ResponseWriter, r *http.Request) writer {
+	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout}
+	if r.ProtoMajor != 1 {
+		out.copies = &p.copies
+	}
+	return out
+}
+
+func (w *writer) write(piece slab.Piece) error {
+	if w.copies != nil && piece.Buffer.Mapped() {
+		return w.writeCopy(piece, 0, int64(len(piece.Data)))
+	}
+	for data := piece.Data; len(data) > 0; {
+		w.deadline(w.timeout)
+		n, err := w.w.Write(data[:min(len(data), maxWrite)])
+		runtime.KeepAlive(piece.Buffer)
+		w.sent += int64(n)
+		if err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// copy sends all of a body whose length is known or negative.
+func (w *writer) copy(body io.Reader, length int64) error {
+	buf := make([]byte, passChunk)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if err := w.write(slab.Of(buf[:n])); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF) && length >= 0 && w.sent != length:
+			return io.ErrUnexpectedEOF
+		case errors.Is(err, io.EOF):
+			return w.end()
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// flush sends what the server's buffers hold.
+func (w *writer) flush() error {
+	if err := w.control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// end flushes under the last deadline and then lifts it, for the connection's next request may be another handler's.
+func (w *writer) end() error {
+	err := w.flush()
+	w.deadline(0)
+	return err
+}
+
+func (w *writer) deadline(d time.Duration) {
+	var t time.Time
+	if d > 0 {
+		t = time.Now().Add(d)
+	}
+	_ = w.control.SetWriteDeadline(t) // what has no deadlines is no network connection
+}
