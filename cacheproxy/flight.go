@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -28,6 +29,8 @@ type flight struct {
 	arena  *slab.Arena
 	cancel context.CancelCauseFunc
 	linger time.Duration
+	// shared says that a second request came for it.
+	shared atomic.Bool
 
 	mu struct {
 		sync.Mutex

@@ -32,6 +32,8 @@ type object struct {
 	version version
 	// passed is the upstream's own Cache-Status.
 	passed string
+	// disk says that it was loaded from disk.
+	disk bool
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {

@@ -74,6 +74,9 @@ func New(
 	p.locator.sure = func() bool { return p.trust.Load().sure }
 	p.locator.gone = p.bury
 	p.cache.refused = p.gone.names
+	if config.Disk != nil {
+		p.cache.tell(p.keep)
+	}
 	return p
 }
 
@@ -218,6 +221,9 @@ func (p *Proxy) serveMiss(w http.ResponseWriter, r *http.Request, v visit, rt ro
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:
 			defer p.leave(f)
+			if f.flight != nil && f.object.disk {
+				f.result = resultDisk
+			}
 			return f.result, p.answer(w, r, v, f, time.Now())
 		}
 		p.leave(f)

@@ -85,6 +85,8 @@ func (p *Proxy) describe(h http.Header, o *object, res result, now time.Time) {
 	switch res {
 	case resultHit:
 		status = "oxbow; hit"
+	case resultDisk:
+		status = "oxbow; hit; detail=disk"
 	case resultStale:
 		status = "oxbow; hit; ttl=" + strconv.FormatInt(int64((o.policy.lifetime-o.ageAt(now))/time.Second), 10)
 	case resultCollapsed:

@@ -16,6 +16,8 @@ import (
 type edgeFlags struct {
 	TrustedProxies addressPrefixes `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies in front of the edge: what they say in X-Forwarded-For is believed, for playback tokens that are bound to an address (default: none)."`
 	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
+
+	diskFlags `embed:""`
 }
 
 // edgeCommand is `oxbow edge`.
@@ -42,7 +44,7 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx)); err != nil {
+	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx), n.openDisk(c.diskFlags)); err != nil {
 		return err
 	}
 	edge := n.startEdge(ctx, c.Directory, c.ClusterToken, c.edgeFlags)
@@ -85,7 +87,7 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 	edge = cacheproxy.New(
 		cacheproxy.Config{
 			Directories: directory, DirectoryToken: token,
-			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
+			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies, Disk: n.disk,
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

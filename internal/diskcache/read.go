@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -56,6 +57,7 @@ func (s *Store) read(ctx context.Context, key string, want span, alloc func(int)
 	s.running.Go(func() {
 		defer func() { <-s.reads }()
 		v, err := seg.read(found, key, want, alloc)
+		runtime.KeepAlive(alloc) // with the memory that it gave, though nobody may wait any more
 		done <- outcome{v, err}
 	})
 	select {
