@@ -214,7 +214,7 @@ func TestWhatIsNotWrittenToDisk(t *testing.T) {
 
 func TestViewersShareOneReadOfTheDisk(t *testing.T) {
 	dir := t.TempDir()
-	body := string(bodyOf(segPath, 2_000_000))
+	body := string(bodyOf(segPath, 600_000))
 	w, stop := newDiskWorld(t, dir)
 	w.a.set(fixed(body, immutable))
 	w.get(t, segPath)
@@ -223,7 +223,7 @@ func TestViewersShareOneReadOfTheDisk(t *testing.T) {
 	stop()
 	w, _ = newDiskWorld(t, dir)
 	var group sync.WaitGroup
-	for range 50 {
+	for range 20 {
 		group.Go(func() {
 			rec := w.get(t, segPath)
 			if rec.Code != http.StatusOK || rec.Body.String() != body {
