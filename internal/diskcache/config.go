@@ -27,7 +27,7 @@ type Config struct {
 	Bytes int64
 	// Files bounds their number, and that of the descriptors. Zero means 1024; the least is 16.
 	Files int
-	// Entries bounds the entries, of which each takes about 60 bytes of memory. Zero means one per 8 KiB of Bytes.
+	// Entries bounds the entries, of which each takes some 80 bytes of memory. Zero means one per 8 KiB of Bytes.
 	Entries int
 	// QueueBytes bounds the bodies that wait to be written. Zero means 64 MiB.
 	QueueBytes int64

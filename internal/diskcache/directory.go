@@ -37,7 +37,7 @@ func claim(dir string) (claimed, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return claimed{}, fmt.Errorf("disk cache: %w", err)
 	}
-	serials, marked, err := list(dir)
+	_, marked, err := list(dir)
 	if err != nil {
 		return claimed{}, err
 	}
@@ -50,7 +50,8 @@ func claim(dir string) (claimed, error) {
 			dir, err), mark.Close())
 	}
 	// Now that it is ours: the other process may have written since.
-	if serials, _, err = list(dir); err != nil {
+	serials, _, err := list(dir)
+	if err != nil {
 		return claimed{}, errors.Join(err, mark.Close())
 	}
 	c := claimed{mark: mark, serials: serials}

@@ -9,10 +9,12 @@ import (
 const (
 	// PieceBytes is what one sum of a body covers.
 	PieceBytes = 256 << 10
-	// MaxKey, MaxGroup and MaxMeta bound what goes with a body, in bytes.
-	MaxKey   = 4 << 10
+	// MaxKey bounds a key, in bytes.
+	MaxKey = 4 << 10
+	// MaxGroup bounds a group's name.
 	MaxGroup = 4 << 10
-	MaxMeta  = 32 << 10
+	// MaxMeta bounds what is put with a body.
+	MaxMeta = 32 << 10
 
 	headMagic = 0x3145784f // "OxE1"
 	headFixed = 32

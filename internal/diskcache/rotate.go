@@ -187,5 +187,7 @@ func (w *writer) again(seg *segment, l slot) (*item, error) {
 	if len(w.lent) > keep {
 		w.lent = append(w.lent[:keep:keep], nil)[:keep] // of an entry of 16 MiB at the most
 	}
-	return &item{key: h.key, group: h.group, meta: h.meta, body: v.Body, size: v.Size, hash: l.hash, hashGroup: l.group}, err
+	return &item{
+		key: h.key, group: h.group, meta: h.meta, body: v.Body, size: v.Size, hash: l.hash, hashGroup: l.group,
+	}, err
 }

@@ -44,7 +44,8 @@ type Store struct {
 		queue    []item         // the writer takes the first out when it is written
 		queued   int64          // bytes of queue
 		pending  map[uint64]int // items of queue by key
-		scanning bool           // segments are there whose entries are not known yet
+		scanning bool           // entries may be there that are not known yet
+		wipe     bool           // more was dropped meanwhile than is remembered: all goes
 		paused   bool           // writes are dropped
 		deaf     time.Time      // reads miss until then
 		closed   bool
@@ -192,6 +193,12 @@ func (s *Store) Drop(group string) {
 	defer s.mu.Unlock()
 	queued := slices.ContainsFunc(s.mu.queue, func(it item) bool { return it.hashGroup == g })
 	if s.mu.closed || !queued && !s.mu.holds(g) && !s.mu.scanning {
+		return
+	}
+	if s.mu.scanning && len(s.mu.drops) >= maxDrops {
+		s.mu.wipe = true
+	}
+	if s.mu.wipe {
 		return
 	}
 	s.mu.unlogged = append(s.mu.unlogged, s.mu.drop(g))

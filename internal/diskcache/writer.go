@@ -69,6 +69,7 @@ func createFile(path string) (file, error) {
 func (w *writer) run() {
 	s := w.store
 	w.rebuild()
+	w.wipe()
 	look := time.NewTicker(lookTime)
 	defer look.Stop()
 	for {
@@ -290,6 +291,7 @@ func (w *writer) recover() bool {
 		}
 		w.lost = false
 		w.rebuild()
+		w.wipe()
 		w.well()
 	}
 	s.mu.Lock()
@@ -313,6 +315,7 @@ func (w *writer) lose() {
 	order, drops, epoch := s.mu.order, s.mu.drops, s.mu.epoch
 	s.mu.index = newIndex()
 	s.mu.drops, s.mu.epoch = drops, epoch
+	s.mu.scanning = true // the directory may come back
 	s.mu.Unlock()
 	for _, seg := range order {
 		_ = seg.file.Close() // of a file that has no name
@@ -320,6 +323,21 @@ func (w *writer) lose() {
 	_ = errors.Join(w.drops.close(), closeFile(w.mark))
 	w.mark, w.current, w.unsound, w.lost = nil, nil, nil, true
 	w.pause("look at the directory", errLost)
+}
+
+// wipe removes all segments, if who dropped what is not known any more.
+func (w *writer) wipe() {
+	s := w.store
+	s.mu.Lock()
+	wipe := s.mu.wipe
+	s.mu.wipe = false
+	if wipe {
+		s.mu.drops = make(map[uint32]uint32)
+		s.mu.unlogged = nil
+	}
+	s.mu.Unlock()
+	for wipe && w.evict() {
+	}
 }
 
 // logDrops brings to the log what was dropped, and makes the log anew when it is full.
