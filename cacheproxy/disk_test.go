@@ -1,6 +1,7 @@
 package cacheproxy
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -288,6 +290,26 @@ func TestDamageOnDiskIsHealedFromUpstream(t *testing.T) {
 		t.Errorf("%d requests to upstream, %d damaged entries", w.a.total(), w.count(t, "corrupt_entries_total"))
 	}
 	w.written(t, 1)
+}
+
+func TestWhatIsNotFreshAnyMoreIsAskedForAnew(t *testing.T) {
+	for name, received := range map[string]time.Time{
+		"old": time.Now().Add(-time.Hour), "of a clock that was wrong": time.Now().Add(time.Hour),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := newDiskWorld(t, t.TempDir())
+			w.a.set(fixed("new", immutable))
+			meta, err := json.Marshal(stored{Kind: kindSegment, Header: http.Header{}, Received: received, Lifetime: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.store.Put(diskName(segPath), diskGroup(recBase), meta, [][]byte{[]byte("old")}, nil)
+			w.written(t, 1)
+			if rec := w.get(t, segPath); rec.Body.String() != "new" {
+				t.Errorf("%q is served, %s", rec.Body, rec.Header().Get("Cache-Status"))
+			}
+		})
+	}
 }
 
 // TestEvictedFromMemoryIsOnDisk has a memory too small for a recording that is watched again.

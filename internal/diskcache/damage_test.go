@@ -95,6 +95,24 @@ func TestFlippedBits(t *testing.T) {
 	}
 }
 
+func TestDamagedFooterIsNoFooter(t *testing.T) {
+	slots := []slot{{hash: 1, size: 100, head: 40, group: 3, epoch: 1}, {hash: 2, offset: 100, size: 50, head: 50}}
+	whole := appendFooter(nil, 7, 150, slots)
+	for at := range whole {
+		for bit := range 8 {
+			b := append([]byte(nil), whole...)
+			b[at] ^= 1 << bit
+			tr, ok := parseTrailer(b[len(b)-trailerSize:], 7, int64(150+len(b)))
+			if ok {
+				_, ok = parseSlots(b[:len(b)-trailerSize], tr)
+			}
+			if ok {
+				t.Errorf("bit %d of byte %d is not missed", bit, at)
+			}
+		}
+	}
+}
+
 func TestTruncatedFiles(t *testing.T) {
 	dir := damageable(t)
 	files, _ := names(t, dir)
@@ -130,6 +148,49 @@ func TestLostDropLogCostsAll(t *testing.T) {
 	}
 	if n := survivors(t, dir); n != 0 {
 		t.Errorf("%d entries are there, and nobody knows what was dropped", n)
+	}
+}
+
+// TestNewestBodyCountsWhateverIsScannedLast has an older segment read after a newer one.
+func TestNewestBodyCountsWhateverIsScannedLast(t *testing.T) {
+	dir := t.TempDir()
+	for _, body := range []string{"old", "new"} {
+		s := mustOpen(t, Config{Dir: dir})
+		s.Put("key", "group", nil, [][]byte{[]byte(body)}, nil)
+		flush(t, s)
+		mustClose(t, s)
+	}
+	first := filepath.Join(dir, segmentName(1))
+	info, err := os.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(first, info.Size()-1); err != nil { // its footer is no more
+		t.Fatal(err)
+	}
+	s := mustOpen(t, Config{Dir: dir})
+	flush(t, s)
+	if v, ok := s.Get(t.Context(), "key", heap); !ok || string(v.Body[0]) != "new" {
+		t.Errorf("found %q", v.Body)
+	}
+}
+
+// TestMoreDropsThanAreRememberedCostAll has a store that does not know yet what it has.
+func TestMoreDropsThanAreRememberedCostAll(t *testing.T) {
+	s := mustOpen(t, Config{Dir: t.TempDir()})
+	put(t, s, "key", "group", 1000)
+	flush(t, s)
+	s.mu.Lock()
+	s.mu.scanning = true
+	s.mu.Unlock()
+	for i := range maxDrops + 1 {
+		s.mu.Lock()
+		s.mu.drops[uint32(i)] = 1
+		s.mu.Unlock()
+	}
+	s.Drop("group")
+	if want(t, s, "key", 1000) {
+		t.Error("what was dropped is there")
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *Store) read(ctx context.Context, key string, want span, alloc func(int)
 	hash := hashKey(key)
 	s.mu.Lock()
 	seg, l, at, ok := s.mu.find(hash)
-	if !ok || s.mu.closed || time.Now().Before(s.mu.deaf) {
+	if !ok || s.mu.closed || s.mu.wipe || time.Now().Before(s.mu.deaf) {
 		s.mu.Unlock()
 		return Value{}, false
 	}
@@ -142,7 +142,8 @@ func (g *segment) readHead(l slot) (head, error) {
 		return head{}, err
 	}
 	h, ok := parseHead(b)
-	if !ok || h.serial != g.serial || h.size()+int64(h.body) != int64(l.size) || hashKey(h.key) != l.hash {
+	if !ok || h.serial != g.serial || h.size()+int64(h.body) != int64(l.size) || hashKey(h.key) != l.hash ||
+		hashGroup(h.group) != l.group || h.epoch != l.epoch {
 		return head{}, fmt.Errorf("head at %d: %w", l.offset, errCorrupt)
 	}
 	return h, nil

@@ -447,6 +447,17 @@ func TestSmallerBoundEvictsAtTheStart(t *testing.T) {
 	if !want(t, s, "49", 1<<20) || s.Has("0") {
 		t.Error("the oldest stayed, or the newest went")
 	}
+	mustClose(t, s)
+	_, bytes := names(t, dir)
+	bound := bytes + 600<<10 // no room for one more segment
+	s = mustOpen(t, Config{Dir: dir, Bytes: max(bound, minBytes)})
+	for i := range 20 {
+		put(t, s, fmt.Sprint("more", i), "group", 300_000)
+		flush(t, s)
+		if _, bytes := names(t, dir); bytes > max(bound, minBytes) {
+			t.Fatalf("%d bytes, allowed are %d", bytes, bound)
+		}
+	}
 }
 
 func TestUnusableLimits(t *testing.T) {

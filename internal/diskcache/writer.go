@@ -330,14 +330,19 @@ func (w *writer) wipe() {
 	s := w.store
 	s.mu.Lock()
 	wipe := s.mu.wipe
-	s.mu.wipe = false
 	if wipe {
+		for len(s.mu.queue) > 0 {
+			s.shiftLocked()
+		}
 		s.mu.drops = make(map[uint32]uint32)
 		s.mu.unlogged = nil
 	}
 	s.mu.Unlock()
 	for wipe && w.evict() {
 	}
+	s.mu.Lock()
+	s.mu.wipe = false
+	s.mu.Unlock()
 }
 
 // logDrops brings to the log what was dropped, and makes the log anew when it is full.
