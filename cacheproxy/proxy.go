@@ -38,6 +38,7 @@ type Proxy struct {
 	archives  *archives
 	resting   resting
 	unzip     unzipper
+	copies    sync.Pool // for answers over HTTP/2
 	waiting   atomic.Int64
 	running   sync.WaitGroup
 	// hitStatus is the Cache-Status of a hit, ready made.
@@ -77,6 +78,7 @@ func New(
 	if config.Disk != nil {
 		p.cache.tell(p.keep)
 	}
+	p.cache.onFreed(freed(p.flights.arena))
 	return p
 }
 
