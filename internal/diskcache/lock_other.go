@@ -12,4 +12,6 @@ func lockFile(*os.File) error { return nil }
 
 func noSpace(error) bool { return false }
 
+func broken(error) bool { return false }
+
 func readOnly(err error) bool { return errors.Is(err, os.ErrPermission) }

@@ -23,6 +23,12 @@ func noSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
 }
 
+// broken says whether the error is of a device, not of what was configured.
+func broken(err error) bool {
+	return noSpace(err) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENXIO) ||
+		errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESTALE)
+}
+
 // readOnly says whether the error is of a file system that takes no writes, or not ours.
 func readOnly(err error) bool {
 	return errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission)

@@ -15,7 +15,6 @@ func (w *writer) room(need int64) error {
 	}
 	s := w.store
 	if !held(s.config.Dir, w.mark) {
-		w.lose()
 		return errLost
 	}
 	if w.current != nil {

@@ -52,7 +52,8 @@ type Store struct {
 	}
 }
 
-// Open takes the directory and reads what it has. Errors are ErrConfig, ErrInUse, ErrForeign and those of the files.
+// Open takes the directory and reads what it has. Errors are ErrConfig, ErrInUse, ErrForeign and those of a directory
+// that can't be had. A device that is full, read-only or broken is no error: the store tries again while it runs.
 func Open(config Config, logger *slog.Logger, registerer prometheus.Registerer) (*Store, error) {
 	return open(config, createFile, logger, registerer)
 }
@@ -71,11 +72,15 @@ func open(
 	}
 	s.mu.index = newIndex()
 	s.mu.pending = make(map[uint64]int)
-	w := &writer{store: s}
-	if err := w.load(); err != nil {
+	w := &writer{store: s, drops: &dropLog{}}
+	err = w.load()
+	if err != nil && !broken(err) {
 		return nil, err
 	}
 	s.metrics = newMetrics(registerer, s)
+	if err != nil {
+		w.lose("open", err)
+	}
 	s.running.Go(w.run)
 	return s, nil
 }

@@ -109,7 +109,7 @@ func (w *writer) close() {
 // look is what the writer does every now and then, whether there is something to write or not.
 func (w *writer) look() {
 	if w.retry == 0 && !held(w.store.config.Dir, w.mark) {
-		w.lose()
+		w.lose("look at the directory", errLost)
 	}
 	w.step(math.MaxInt64)
 }
@@ -138,7 +138,11 @@ func (w *writer) step(limit time.Duration) {
 		s.mu.Unlock()
 		if !gone {
 			if err := w.append(&it); err != nil {
-				w.pause("write an entry", err)
+				if errors.Is(err, errLost) {
+					w.lose("write an entry", err)
+				} else {
+					w.pause("write an entry", err)
+				}
 				return
 			}
 			s.metrics.writes.Inc()
@@ -281,12 +285,15 @@ func advice(err error) string {
 func (w *writer) recover() bool {
 	s := w.store
 	if !w.lost && !held(s.config.Dir, w.mark) {
-		w.lose()
+		w.lose("look at the directory", errLost)
 		return false
 	}
 	if w.lost {
 		if err := w.load(); err != nil {
-			w.pause("take the directory again", fmt.Errorf("%w: %w", errLost, err))
+			if !broken(err) {
+				err = fmt.Errorf("%w: %w", errLost, err)
+			}
+			w.pause("take the directory again", err)
 			return false
 		}
 		w.lost = false
@@ -308,8 +315,8 @@ func (w *writer) well() {
 	}
 }
 
-// lose forgets a directory that is not there any more. Nothing is removed by name: another's files may be there now.
-func (w *writer) lose() {
+// lose forgets a directory that is not there any more, or can't be used. Nothing is removed by name: another's files may be there now.
+func (w *writer) lose(act string, err error) {
 	s := w.store
 	s.mu.Lock()
 	order, drops, epoch := s.mu.order, s.mu.drops, s.mu.epoch
@@ -322,7 +329,7 @@ func (w *writer) lose() {
 	}
 	_ = errors.Join(w.drops.close(), closeFile(w.mark))
 	w.mark, w.current, w.unsound, w.lost = nil, nil, nil, true
-	w.pause("look at the directory", errLost)
+	w.pause(act, err)
 }
 
 // wipe removes all segments, if who dropped what is not known any more.
