@@ -93,6 +93,7 @@ type diskEdge struct {
 
 func newDiskEdge(tb testing.TB, origin *diskOrigin, extra ...string) *diskEdge {
 	e := &diskEdge{tb: tb, origin: origin, cache: filepath.Join(tb.TempDir(), "cache"), extra: extra}
+	e.http, e.admin = steadyAddress(tb), steadyAddress(tb)
 	tb.Cleanup(func() {
 		e.stop(syscall.SIGKILL)
 		if tb.Failed() {
@@ -105,7 +106,6 @@ func newDiskEdge(tb testing.TB, origin *diskOrigin, extra ...string) *diskEdge {
 // start gives the time until it is ready.
 func (e *diskEdge) start() time.Duration {
 	e.tb.Helper()
-	e.http, e.admin = freeAddress(e.tb), freeAddress(e.tb)
 	archive := e.tb.TempDir()
 	e.cmd = exec.Command(oxbowBinary, append([]string{
 		"edge", "--http", e.http, "--admin", e.admin, "--directory", e.origin.URL, "--archive", "dir:" + archive,
