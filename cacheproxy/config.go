@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/diskcache"
 )
 
 // Config holds the proxy's limits. The zero value of every field but Directories is usable, and means what its comment
@@ -17,6 +19,8 @@ type Config struct {
 	DirectoryToken string
 	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
 	MaxBytes int64
+	// Disk keeps media beyond memory, and over a restart. Nil means that nothing is kept.
+	Disk *diskcache.Store
 	// MaxObjectBytes is the largest body that is fetched for viewers of one object; a larger one is an upstream's error.
 	// Downloads (recording.mp4) pass through and have no such limit. Zero means 64 MiB.
 	MaxObjectBytes int64

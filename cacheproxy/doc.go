@@ -8,7 +8,8 @@
 //	parse     path of DESIGN section 6, delivery directives; whatever else is 404 or 400 at once
 //	lookup    memory cache; a hit ends here
 //	find      join the key's flight, or look into the cache again and begin one
-//	search    (the flight's goroutine) directory -> nodes in order -> archive -> mirror; a 404 asks the directory again
+//	disk      (the flight's goroutine) what was asked for twice before, verified as it is read (disk.go)
+//	search    directory -> nodes in order -> archive -> mirror; a 404 asks the directory again
 //	contest   who is late with what is there already has the next one asked beside it; internal/upstream knows when
 //	receive   the body into shared chunks; waiters are woken with the head and what there is
 //	settle    playlists only: which version is it, and was a newer one seen?
@@ -52,6 +53,7 @@
 //     waiters, remembered locations, versions and tombstones have counts.
 //  9. Nothing of a deleted recording is served, from the cache, a node or an archive, but bodies that were on their
 //     way: at once with the stream of events, within five seconds without it, as long as the directory answers.
+//     From disk nothing is served before the directory has told this process of its recording.
 //  10. Nothing that is signed is served to who brings no good token, from the cache or else; an edge that was never
 //     told who may watch serves nobody. A revoked key is good for nothing once the policies have come that lack it.
 //  11. A token is seen by nothing behind admit: no key, upstream, log or metric has one. Only a multivariant playlist
@@ -62,5 +64,5 @@
 //  13. The lane answers every request as net/http would, down to its header fields.
 //
 // Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
-// then the tombstones' mu. The locator's mu stands alone.
+// then the tombstones' mu or the disk's. The locator's mu stands alone.
 package cacheproxy

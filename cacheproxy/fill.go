@@ -35,6 +35,7 @@ func (p *Proxy) find(ctx context.Context, rt route, k key) (found, error) {
 	case made:
 		return found{flight: f, result: resultMiss}, nil
 	}
+	f.shared.Store(true)
 	return found{flight: f, result: resultCollapsed}, nil
 }
 
@@ -107,10 +108,11 @@ func (p *Proxy) look(k key, now time.Time) (o *object, vouched time.Time, res re
 // fly brings the flight to its end and its object, if it may be kept, into the cache before that.
 func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 	var o *object
+	var said time.Time
 	var err error
 	if f.key.plain {
 		o, err = p.unpacked(ctx, rt, f.key)
-	} else {
+	} else if o, said = p.fromDisk(ctx, rt, f.key); o == nil {
 		o, err = p.fetch(ctx, rt, f)
 	}
 	if (err != nil || o.status >= 500) && !f.opened() {
@@ -127,6 +129,12 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 	}
 	if o.policy.lifetime > 0 {
 		p.cache.put(f.key, o, time.Now())
+		if !said.IsZero() {
+			p.cache.vouch(f.key, said)
+		}
+		if f.shared.Load() {
+			p.keep(f.key, o)
+		}
 	}
 	f.finish(o)
 }

@@ -21,11 +21,12 @@ const (
 	resultStale
 	resultPass // passed through, not cached
 	resultError
+	resultDisk // a hit of the disk cache
 	results
 )
 
 func (r result) String() string {
-	return [...]string{"hit", "miss", "collapsed", "stale", "pass", "error"}[r]
+	return [...]string{"hit", "miss", "collapsed", "stale", "pass", "error", "disk"}[r]
 }
 
 type metrics struct {

@@ -76,6 +76,9 @@ func New(
 	p.locator.sure = func() bool { return p.trust.Load().sure }
 	p.locator.gone = p.bury
 	p.cache.refused = p.gone.names
+	if config.Disk != nil {
+		p.cache.tell(p.keep)
+	}
 	p.cache.onFreed(freed(p.flights.arena))
 	return p
 }
@@ -211,6 +214,9 @@ func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) 
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:
 			defer p.leave(f)
+			if f.flight != nil && f.object.disk {
+				f.result = resultDisk
+			}
 			return f.result, p.answer(x, v, f, time.Now())
 		}
 		p.leave(f)

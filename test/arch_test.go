@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
-		"internal/webhook", "internal/playback", "internal/fastlane",
+		"internal/webhook", "internal/playback", "internal/fastlane", "internal/diskcache",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -66,8 +66,10 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
+	"internal/diskcache": {"github.com/prometheus/client_golang", "golang.org/x/sys"},
 	"cacheproxy": {
 		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/upstream", "internal/fastlane",
+		"internal/diskcache",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"api": {
