@@ -67,7 +67,11 @@ func (c *cache) look(k key) (o *object, vouched time.Time) {
 		return nil, vouched
 	}
 	e.hits = min(e.hits+1, 3)
-	return e.object, e.group.vouched
+	if o = e.object.found(); o == nil {
+		s.removeLocked(e)
+		return nil, vouched
+	}
+	return o, e.group.vouched
 }
 
 // vouch notes that what the key names was there at that time, for all objects of its group that are beside it.

@@ -126,7 +126,7 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 		return
 	}
 	if o.policy.lifetime > 0 {
-		p.cache.put(f.key, o, time.Now())
+		p.cache.put(f.key, o.kept(), time.Now())
 	}
 	f.finish(o)
 }
@@ -196,14 +196,17 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 		return nil, errBadAnswer
 	}
 	shown := resp.StatusCode == http.StatusOK && !rt.kind.text()
-	if err := pour(f, resp.Body, length, limit, shown); err != nil {
+	shared, err := pourAny(f, resp.Body, length, limit, shown)
+	if err != nil {
 		return nil, err
 	}
 	o := *head
 	var size int64
 	o.chunks, size = f.body()
 	o.setLength(size)
-	o.trim()
+	if o.shared = shared; shared == nil {
+		o.trim()
+	}
 	if o.status >= http.StatusBadRequest {
 		return refusal(&o), nil
 	}

@@ -62,6 +62,7 @@ func (p *Proxy) bury(path media.StreamPath, id media.RecordingID) {
 	n := p.cache.drop(recordingGroup(path, id), false)
 	p.forgetStream(path)
 	p.metrics.evictions.Add(float64(n))
+	p.config.OnGone(path, id)
 	if fresh {
 		p.logger.Info("recording is gone", "publisher", path.Publisher, "stream", path.Stream, "recording", id,
 			"dropped", n)

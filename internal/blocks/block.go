@@ -84,8 +84,8 @@ func (b *block) room(r *run) []byte {
 	return b.mu.buffer.Bytes()[b.mu.base+b.mu.filled : b.mu.base+b.size]
 }
 
-// adopt makes a piece from elsewhere the block, if the run still has it and it lies in a buffer. If it does not, the room
-// is given to copy it to.
+// adopt makes a piece from elsewhere the block, if the run still has it and the piece lies in a buffer. If it does not,
+// the room is given to copy it to.
 func (b *block) adopt(r *run, p slab.Piece) (room []byte, taken bool) {
 	base, ok := baseOf(p)
 	if !ok {

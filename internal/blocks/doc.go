@@ -25,7 +25,8 @@
 //     one; later it gets an error.
 //  3. At most one run fills a block, and a block that is whole is not read again while it is kept.
 //  4. Nothing that failed is remembered: the next who asks has another try.
-//  5. Kept blocks are within Config.MaxBytes, beside those being read, of which each store has up to half as much again.
+//  5. Kept blocks are within Config.MaxBytes, but while all of them are being read: each store has up to half as much
+//     under way.
 //  6. Reading ahead takes slots that are free and an eighth of the memory at the most, stops for a trail whose blocks
 //     were dropped unused, and a demand that would wait behind it is read by itself.
 //  7. Every wait ends: a store that gives nothing for Config.StallTimeout is left, and whoever waits longer is told.

@@ -134,10 +134,10 @@ func (f *Files) OpenRange(ctx context.Context, name string, offset, size int64) 
 // object gives the object of a name, in a version that is believed, with a reader more.
 func (f *Files) object(ctx context.Context, name string, offset, size int64) (*object, error) {
 	c := f.cache
-	for range 4 {
+	for asked := false; ; asked = true {
 		c.mu.Lock()
 		o := c.objectLocked(f, name)
-		if o.known && !o.suspect && time.Since(o.confirmed) < c.cfg.Believe {
+		if o.known && !o.suspect && (asked || time.Since(o.confirmed) < c.cfg.Believe) {
 			o.readers++
 			c.mu.Unlock()
 			return o, nil
@@ -156,7 +156,6 @@ func (f *Files) object(ctx context.Context, name string, offset, size int64) (*o
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("read object %s: %w", name, errChanged)
 }
 
 func (l *learning) wait(ctx context.Context, most time.Duration) error {
