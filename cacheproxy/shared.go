@@ -71,7 +71,11 @@ func pourAny(f *flight, body io.Reader, length, limit int64, shown bool) ([]slab
 		if n > 0 {
 			size += n
 			kept = kept && !again.IsZero()
-			f.give(piece, again, &shared, shown)
+			for at := 0; at < len(piece.Data); at += maxChunk { // as much as a viewer has a deadline for
+				to := min(at+maxChunk, len(piece.Data))
+				part := slab.Piece{Buffer: piece.Buffer, Data: piece.Data[at:to:to]}
+				f.give(part, again.Part(at, to), &shared, shown)
+			}
 		}
 		if size == length {
 			if !kept {
@@ -102,6 +106,7 @@ func (f *flight) give(p slab.Piece, again slab.Weak, shared *[]slab.Weak, shown 
 	joined, ok := slab.Weak{}, false
 	if n := len(*shared); n > 0 && n == last+1 && p.Buffer != nil && f.mu.chunks[last].Buffer == p.Buffer {
 		joined, ok = (*shared)[n-1].Join(again)
+		ok = ok && joined.Len() <= maxChunk
 	}
 	if ok {
 		(*shared)[last] = joined
@@ -117,6 +122,34 @@ func (f *flight) give(p slab.Piece, again slab.Weak, shared *[]slab.Weak, shown 
 	}
 	turn := f.mu.turn
 	time.AfterFunc(gatherTime, func() { f.show(turn) })
+}
+
+// chunks reads a body for one viewer: by reference where it comes so, else into a buffer.
+type chunks struct {
+	body io.Reader
+	rest slab.Piece
+	buf  []byte
+}
+
+// next gives what follows, until the next call.
+func (c *chunks) next() (slab.Piece, error) {
+	if body, ok := c.body.(pieceBody); ok {
+		var err error
+		if len(c.rest.Data) == 0 {
+			c.rest, _, err = body.NextPiece()
+		}
+		if !errors.Is(err, errBytes) {
+			p := c.rest
+			p.Data = p.Data[:min(len(p.Data), maxChunk)]
+			c.rest.Data = c.rest.Data[len(p.Data):]
+			return p, err
+		}
+	}
+	if c.buf == nil {
+		c.buf = make([]byte, passChunk)
+	}
+	n, err := c.body.Read(c.buf)
+	return slab.Of(c.buf[:n]), err
 }
 
 // kept gives what the cache keeps of an object: of one whose bytes others keep, all but those.

@@ -180,7 +180,6 @@ func TestObjectWhoseBlocksAreGoneIsAMiss(t *testing.T) {
 	}
 	v.want(t, 1, "oxbow; hit", 0, vaultSegment) // it is there as long as somebody has it
 	runtime.KeepAlive(held)
-	held = nil
 	eventually(t, "the blocks are collected", func() bool {
 		runtime.GC()
 		return v.cache.get(mediaKey(segment(1))) == nil
@@ -192,6 +191,43 @@ func TestObjectWhoseBlocksAreGoneIsAMiss(t *testing.T) {
 	}
 	for n := 20; n > 0; n-- {
 		v.want(t, n, "", 0, vaultSegment)
+	}
+}
+
+// A viewer has a deadline for each write: blocks are larger than what one is for.
+func TestSharedChunksAreNoLargerThanOthers(t *testing.T) {
+	v := newVault(t, blocks.Config{}, 40)
+	v.archive.set(func(w http.ResponseWriter, r *http.Request) {
+		in, err := v.files.OpenRange(r.Context(), vaultFile, 1000, 7_000_000)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = in.Close() }()
+		w.Header().Set("Cache-Control", immutable)
+		_, _ = io.Copy(w, in)
+	})
+	for _, uri := range []string{segment(1), recBase + "/recording.mp4"} {
+		rec := v.get(t, uri)
+		if !bytes.Equal(rec.Body.Bytes(), v.media[1000:7_001_000]) {
+			t.Errorf("%s: %d bytes, wrong ones", uri, rec.Body.Len())
+		}
+	}
+	size := 0
+	for _, chunk := range v.cache.get(mediaKey(segment(1))).chunks {
+		if size += len(chunk.Data); len(chunk.Data) > maxChunk {
+			t.Errorf("chunk of %d bytes", len(chunk.Data))
+		}
+	}
+	if size != 7_000_000 {
+		t.Errorf("%d bytes", size)
+	}
+	in := chunks{body: &guarded{ReadCloser: io.NopCloser(nil)}}
+	in.rest = slab.Of(v.media[:maxChunk+10])
+	for _, want := range []int{maxChunk, 10} {
+		if p, err := in.next(); err != nil || len(p.Data) != want {
+			t.Errorf("%d bytes, want %d: %v", len(p.Data), want, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -143,7 +144,7 @@ func TestMediaGoesOutByReference(t *testing.T) {
 	for _, path := range []string{"/1/video/2.m4s", "/recording.mp4"} {
 		want := get(t, h, testBase+path, 200)
 		w := &taker{ResponseRecorder: httptest.NewRecorder()}
-		h.ServeHTTP(w, httptest.NewRequest("GET", testBase+path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, testBase+path, nil))
 		sent := append(w.Body.Bytes(), slab.Concat(w.pieces)...)
 		if !bytes.Equal(sent, want.body) || strings.HasSuffix(path, ".m4s") && w.Body.Len() > 0 || len(w.pieces) == 0 {
 			t.Errorf("%s: %d bytes copied, %d in %d pieces, want %d", path, w.Body.Len(), len(sent)-w.Body.Len(), len(w.pieces),

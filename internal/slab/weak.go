@@ -51,6 +51,18 @@ func (w Weak) Join(next Weak) (Weak, bool) {
 	return w, true
 }
 
+// Part gives a Weak of the run's bytes from from to to. That of a zero one is zero.
+func (w Weak) Part(from, to int) Weak {
+	if w.IsZero() {
+		return w
+	}
+	w.from, w.to = w.from+from, w.from+to
+	return w
+}
+
+// Len is the number of the bytes.
+func (w Weak) Len() int { return w.to - w.from }
+
 // In gives the bytes in a buffer that the caller holds, and that the Weak was made of.
 func (w Weak) In(b *Buffer) Piece {
 	return Piece{Buffer: b, Data: b.Bytes()[w.from:w.to:w.to]}
