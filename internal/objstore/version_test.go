@@ -94,3 +94,13 @@ func TestContentRange(t *testing.T) {
 		}
 	}
 }
+
+func FuzzContentRange(f *testing.F) {
+	f.Add("bytes 0-9/100", int64(0))
+	f.Add("bytes 5-4/3", int64(5))
+	f.Fuzz(func(t *testing.T, field string, offset int64) {
+		if total, ok := totalOf(field, offset); ok && total <= offset {
+			t.Errorf("%q from %d: %d", field, offset, total)
+		}
+	})
+}
