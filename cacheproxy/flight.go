@@ -3,6 +3,7 @@ package cacheproxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +15,10 @@ const (
 	// gatherTime is how long bytes that came are kept back for more, so that waiters are woken once per object if it
 	// comes at line speed, and not once per read.
 	gatherTime = 2 * time.Millisecond
+	// firstChunk is the first of a body whose length is unknown; every other is twice the one before, up to maxChunk. A
+	// body of known length that is no longer than that has one chunk only, so that it is sent by one call.
 	firstChunk = 16 << 10
-	maxChunk   = 256 << 10
+	maxChunk   = 1 << 20
 )
 
 // errAbandoned cuts a fetch that nobody waits for.
@@ -34,6 +37,7 @@ type flight struct {
 		head    *object // set with open
 		open    bool    // viewers may read: from now on a failure can't be hidden
 		chunks  []slab.Piece
+		lent    int   // the first of chunks, which are others': nothing is read into their buffers
 		size    int64 // committed bytes
 		shown   int64 // size at the last wake-up
 		turn    int   // counts bodies begun, so that a late gather timer knows its own
@@ -161,7 +165,7 @@ func (f *flight) begin(head *object) bool {
 	if f.mu.open {
 		return false
 	}
-	f.mu.head, f.mu.chunks, f.mu.size, f.mu.shown = head, nil, 0, 0
+	f.mu.head, f.mu.chunks, f.mu.size, f.mu.shown, f.mu.lent = head, nil, 0, 0, 0
 	f.mu.turn++
 	return true
 }
@@ -171,18 +175,26 @@ func (f *flight) space(more int64) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.mu.chunks)
-	if n > 0 {
+	if n > f.mu.lent {
 		if last := f.mu.chunks[n-1]; len(last.Data) < len(last.Buffer.Bytes()) {
 			return last.Buffer.Bytes()[len(last.Data):]
 		}
 	}
-	size := min(firstChunk<<min(n, 4), maxChunk)
+	size := min(firstChunk<<min(n, 6), maxChunk)
 	if more >= 0 {
 		size = int(min(more, maxChunk))
 	}
-	chunk := f.arena.Get(size)
+	chunk := f.bufferLocked(size)
 	f.mu.chunks = append(f.mu.chunks, slab.Piece{Buffer: chunk, Data: chunk.Bytes()[:0]})
 	return chunk.Bytes()
+}
+
+// bufferLocked gives ordinary memory for what is read as a whole (object.bytes), and the arena's for what is only sent.
+func (f *flight) bufferLocked(size int) *slab.Buffer {
+	if h := f.mu.head; h != nil && (h.kind.text() || h.status != http.StatusOK) {
+		return slab.Heap(size)
+	}
+	return f.arena.Get(size)
 }
 
 // commit makes the first n bytes of the last space part of the body. Shown says that viewers may have them before the

@@ -115,6 +115,7 @@ func (f *flight) give(p slab.Piece, again slab.Weak, shared *[]slab.Weak, shown 
 		*shared = append(*shared, again)
 		f.mu.chunks = append(f.mu.chunks, p)
 	}
+	f.mu.lent = len(f.mu.chunks)
 	first := f.mu.size == f.mu.shown
 	f.mu.size += int64(len(p.Data))
 	if !shown || !first {

@@ -231,6 +231,26 @@ func TestSharedChunksAreNoLargerThanOthers(t *testing.T) {
 	}
 }
 
+// What follows a body that broke off is not read into the memory of who lent its first bytes.
+func TestNothingIsReadIntoWhatOthersLent(t *testing.T) {
+	lent := slab.New().Get(maxChunk)
+	for i := range lent.Bytes() {
+		lent.Bytes()[i] = 'x'
+	}
+	f := newFlight(mediaKey(segPath), slab.New(), func(error) {}, 0)
+	f.begin(&object{status: http.StatusOK})
+	var shared []slab.Weak
+	f.give(slab.Piece{Buffer: lent, Data: lent.Bytes()[:100:100]}, slab.MakeWeak(lent, 0, 100, nil), &shared, false)
+	f.commit(copy(f.space(10), "0123456789"), false)
+	chunks, size := f.body()
+	if size != 110 || string(slab.Concat(chunks)) != string(bytes.Repeat([]byte("x"), 100))+"0123456789" {
+		t.Errorf("%d bytes: %.20q", size, slab.Concat(chunks))
+	}
+	if bytes.Contains(lent.Bytes(), []byte("0")) {
+		t.Error("they were")
+	}
+}
+
 func TestDeletedRecordingIsToldOf(t *testing.T) {
 	var told []string
 	w := newWorld(t, Config{OnGone: func(path media.StreamPath, id media.RecordingID) {
