@@ -88,7 +88,12 @@ func (c *cache) look(k key) (o *object, vouched time.Time) {
 	}
 	second := e.hits == 0
 	e.hits = min(e.hits+1, 3)
-	o, vouched = e.object, e.group.vouched
+	if o = e.object.found(); o == nil {
+		s.removeLocked(e)
+		s.mu.Unlock()
+		return nil, vouched
+	}
+	vouched = e.group.vouched
 	s.mu.Unlock()
 	if second && c.again != nil {
 		c.again(k, o)

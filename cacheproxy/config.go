@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/diskcache"
+	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // Config holds the proxy's limits. The zero value of every field but Directories is usable, and means what its comment
@@ -52,6 +53,9 @@ type Config struct {
 	// OnUpstream is told of every request to an upstream, before it is sent: the node's host, or "archive", and the
 	// request's URI. Nil means nobody is told.
 	OnUpstream func(upstream, uri string)
+	// OnGone is told of every recording that is known to be deleted, for those who keep bytes of it. It must not wait. Nil
+	// means nobody is told.
+	OnGone func(path media.StreamPath, id media.RecordingID)
 }
 
 func (c Config) withDefaults() Config {
@@ -68,6 +72,9 @@ func (c Config) withDefaults() Config {
 	orSpan(&c.Linger, 5*time.Second)
 	if c.OnUpstream == nil {
 		c.OnUpstream = func(string, string) {}
+	}
+	if c.OnGone == nil {
+		c.OnGone = func(media.StreamPath, media.RecordingID) {}
 	}
 	return c
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // maxContinued bounds how often one download goes on elsewhere.
@@ -58,18 +60,36 @@ func extentOf(resp *http.Response) (from, end int64, ok bool) {
 
 // Read implements io.Reader.
 func (c *continued) Read(b []byte) (int, error) {
+	return c.read(func() (int, error) { return c.body.Read(b) })
+}
+
+// NextPiece implements pieceBody.
+func (c *continued) NextPiece() (p slab.Piece, again slab.Weak, err error) {
+	_, err = c.read(func() (int, error) {
+		pieces, ok := c.body.(pieceBody)
+		if !ok {
+			return 0, errBytes
+		}
+		p, again, err = pieces.NextPiece()
+		return len(p.Data), err
+	})
+	return p, again, err
+}
+
+// read has what follows read, wherever that is.
+func (c *continued) read(read func() (int, error)) (int, error) {
 	for {
 		if c.broken != nil {
 			if err := c.goOn(); err != nil {
 				return 0, err
 			}
 		}
-		n, err := c.body.Read(b)
+		n, err := read()
 		c.at += int64(n)
 		if n > 0 {
 			c.sent, c.silent = true, nil
 		}
-		if err == nil || c.at >= c.end {
+		if err == nil || c.at >= c.end || errors.Is(err, errBytes) {
 			return n, err
 		}
 		if errors.Is(err, io.EOF) {

@@ -44,10 +44,11 @@ func (k kind) onDisk() bool {
 	return false
 }
 
-// keep has an object written to disk that was asked for more than once. It never waits.
+// keep has an object written to disk that was asked for more than once, but for one whose bytes others keep. It never
+// waits.
 func (p *Proxy) keep(k key, o *object) {
 	disk := p.config.Disk
-	if disk == nil || !o.kind.onDisk() || o.status != http.StatusOK || o.policy.lifetime < diskTTL {
+	if disk == nil || !o.kind.onDisk() || o.shared != nil || o.status != http.StatusOK || o.policy.lifetime < diskTTL {
 		return
 	}
 	name, group := diskName(k.path), groupOf(k.path)

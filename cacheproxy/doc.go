@@ -32,6 +32,9 @@
 // FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are
 // verified once and remembered by their hash, with the policies that they were verified by (verdicts.go).
 //
+// What an archive's handler writes by reference (slab.PieceWriter) goes to viewers so, and stays where it is: the cache
+// keeps such an object's head and where its bytes lie, and a hit finds them there or is a miss (shared.go).
+//
 // Invariants:
 //
 //  1. At most one fetch per key is under way, and its object is in the cache before it stops being joinable: so
@@ -45,9 +48,10 @@
 //  4. A request without _HLS_msn is never answered with an older version than any that was served before (SEQ-9).
 //  5. Nothing is used beyond what its Cache-Control allows; past that it is asked for again. A 404 is kept for a second
 //     at the most, a 410 for as long as it says.
-//  6. The cache's bytes, overhead included, are within their bound at every moment. A slow viewer costs the chunks of
-//     what it reads beyond that, until its write deadline. What left the cache takes an eighth more at the most until
-//     the collector finds it (internal/slab), and what is dead leaves in time though nothing else comes.
+//  6. The cache's bytes, overhead included, are within their bound at every moment; those of shared objects are their
+//     keeper's. A slow viewer costs the chunks of what it reads beyond that, until its write deadline. What left the
+//     cache takes an eighth more at the most until the collector finds it (internal/slab), and what is dead leaves in
+//     time though nothing else comes.
 //  7. While the directory is away its old answers stand; while it is unknown the archives are still asked.
 //  8. Every wait ends: header, body pauses, whole bodies, viewers' writes and directory asks have time limits; flights,
 //     waiters, remembered locations, versions and tombstones have counts.

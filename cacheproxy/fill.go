@@ -128,7 +128,7 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 		return
 	}
 	if o.policy.lifetime > 0 {
-		p.cache.put(f.key, o, time.Now())
+		p.cache.put(f.key, o.kept(), time.Now())
 		if !said.IsZero() {
 			p.cache.vouch(f.key, said)
 		}
@@ -208,10 +208,11 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 		return nil, errBadAnswer
 	}
 	shown := resp.StatusCode == http.StatusOK && !rt.kind.text()
-	if err := pour(f, resp.Body, length, limit, shown); err != nil {
+	shared, err := pourAny(f, resp.Body, length, limit, shown)
+	if err != nil {
 		return nil, err
 	}
-	o := f.whole(head)
+	o := f.whole(head, shared)
 	if o.status >= http.StatusBadRequest {
 		return refusal(o), nil
 	}

@@ -40,6 +40,7 @@ type flight struct {
 		head    *object // set with open
 		open    bool    // viewers may read: from now on a failure can't be hidden
 		chunks  []slab.Piece
+		lent    int   // the first of chunks, which are others': nothing is read into their buffers
 		size    int64 // committed bytes
 		shown   int64 // size at the last wake-up
 		turn    int   // counts bodies begun, so that a late gather timer knows its own
@@ -167,7 +168,7 @@ func (f *flight) begin(head *object) bool {
 	if f.mu.open {
 		return false
 	}
-	f.mu.head, f.mu.chunks, f.mu.size, f.mu.shown = head, nil, 0, 0
+	f.mu.head, f.mu.chunks, f.mu.size, f.mu.shown, f.mu.lent = head, nil, 0, 0, 0
 	f.mu.turn++
 	return true
 }
@@ -177,7 +178,7 @@ func (f *flight) space(more int64) []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.mu.chunks)
-	if n > 0 {
+	if n > f.mu.lent {
 		if last := f.mu.chunks[n-1]; len(last.Data) < len(last.Buffer.Bytes()) {
 			return last.Buffer.Bytes()[len(last.Data):]
 		}

@@ -63,6 +63,7 @@ func (p *Proxy) bury(path media.StreamPath, id media.RecordingID) {
 	p.dropDisk(recordingGroup(path, id))
 	p.forgetStream(path)
 	p.metrics.evictions.Add(float64(n))
+	p.config.OnGone(path, id)
 	if fresh {
 		p.logger.Info("recording is gone", "publisher", path.Publisher, "stream", path.Stream, "recording", id,
 			"dropped", n)

@@ -21,6 +21,8 @@ type object struct {
 	// chunks are the body; length is its size, or -1 in a head whose upstream did not say.
 	chunks []slab.Piece
 	length int64
+	// shared is where others keep all of chunks, if they do; the cache then keeps no chunks (shared.go).
+	shared []slab.Weak
 	// contentLength is length as a header value.
 	contentLength []string
 	etag          string
@@ -159,6 +161,7 @@ func (o *object) weight() int64 {
 	for _, c := range o.chunks {
 		n += c.Weight() + 64
 	}
+	n += int64(len(o.shared)) * 64
 	for name, values := range o.header {
 		n += 2*int64(len(name)) + 52
 		for _, v := range values {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // maxResumed bounds how often one body goes on elsewhere.
@@ -49,7 +50,7 @@ func (p *Proxy) resume(ctx context.Context, rt route, f *flight, from string, ca
 		if err == nil {
 			p.metrics.resumed.Inc()
 			p.logger.Debug("body went on", "path", f.key.path, "from", from, "to", up, "at", at, "err", cause)
-			return f.whole(head), nil
+			return f.whole(head, nil), nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -120,11 +121,13 @@ func (f *flight) progress() (*object, int64) {
 }
 
 // whole gives the object of a body that has come to its end.
-func (f *flight) whole(head *object) *object {
+func (f *flight) whole(head *object, shared []slab.Weak) *object {
 	o := *head
 	var size int64
 	o.chunks, size = f.body()
 	o.setLength(size)
-	o.compact(f.arena)
+	if o.shared = shared; shared == nil {
+		o.compact(f.arena)
+	}
 	return &o
 }

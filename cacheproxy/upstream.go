@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
@@ -176,25 +177,25 @@ func (t *handlerTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	inner.RequestURI = inner.URL.RequestURI()
 	inner.Host = req.URL.Host
 	inner.Body = http.NoBody
-	pr, pw := io.Pipe()
-	w := &pipeWriter{header: make(http.Header), answered: make(chan struct{}), body: pw}
+	pr := newPipe()
+	w := &pipeWriter{header: make(http.Header), answered: make(chan struct{}), body: pr}
 	w.head = req.Method == http.MethodHead
 	go t.serve(w, inner)
 	select {
 	case <-w.answered:
 	case <-req.Context().Done():
-		_ = pr.CloseWithError(req.Context().Err())
+		pr.close(req.Context().Err())
 		return nil, req.Context().Err()
 	}
 	if w.err != nil {
 		return nil, w.err
 	}
 	// A pipe does not watch the context, so that a handler that hangs would hold its reader.
-	stop := context.AfterFunc(req.Context(), func() { _ = pr.CloseWithError(context.Cause(req.Context())) })
+	stop := context.AfterFunc(req.Context(), func() { pr.close(context.Cause(req.Context())) })
 	resp := &http.Response{
 		StatusCode: w.status, Header: w.sent, ContentLength: w.length, Request: req,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: &pipeBody{PipeReader: pr, stop: stop},
+		Body: &pipeBody{pipe: pr, stop: stop},
 	}
 	if w.length < 0 {
 		// The handler's return ends the body, and a panic cuts it: as good as chunks.
@@ -218,20 +219,22 @@ func (t *handlerTransport) serve(w *pipeWriter, req *http.Request) {
 	t.handler.ServeHTTP(w, req)
 }
 
+// pipeBody is the reader's end of a pipe.
 type pipeBody struct {
-	*io.PipeReader
+	*pipe
 	stop func() bool
 }
 
 func (b *pipeBody) Close() error {
 	b.stop()
-	return b.PipeReader.Close()
+	b.close(io.ErrClosedPipe)
+	return nil
 }
 
 // pipeWriter is the http.ResponseWriter of handlerTransport.
 type pipeWriter struct {
 	header http.Header
-	body   *io.PipeWriter
+	body   *pipe
 	head   bool
 
 	// What follows is set before answered is closed.
@@ -268,9 +271,25 @@ func (w *pipeWriter) Write(b []byte) (int, error) {
 	if w.length >= 0 && w.written+int64(len(b)) > w.length {
 		return 0, http.ErrContentLength
 	}
-	n, err := w.body.Write(b)
+	n, err := w.body.write(b)
 	w.written += int64(n)
 	return n, err
+}
+
+// WritePiece implements slab.PieceWriter.
+func (w *pipeWriter) WritePiece(p slab.Piece, again slab.Weak) error {
+	w.WriteHeader(http.StatusOK)
+	if w.head {
+		return nil
+	}
+	if w.length >= 0 && w.written+int64(len(p.Data)) > w.length {
+		return http.ErrContentLength
+	}
+	if err := w.body.writePiece(p, again); err != nil {
+		return err
+	}
+	w.written += int64(len(p.Data))
+	return nil
 }
 
 // Flush implements http.Flusher: a pipe holds nothing back.
@@ -285,5 +304,5 @@ func (w *pipeWriter) finish(err error) {
 	if err == nil && !w.head && w.length > w.written {
 		err = io.ErrUnexpectedEOF
 	}
-	_ = w.body.CloseWithError(err) // never fails
+	w.body.end(err)
 }

@@ -116,11 +116,11 @@ func (w *writer) write(piece slab.Piece) error {
 
 // copy sends all of a body whose length is known or negative.
 func (w *writer) copy(body io.Reader, length int64) error {
-	buf := make([]byte, passChunk)
+	in := chunks{body: body}
 	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if err := w.write(slab.Of(buf[:n])); err != nil {
+		piece, err := in.next()
+		if len(piece.Data) > 0 {
+			if err := w.write(piece); err != nil {
 				return err
 			}
 		}

@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
-		"internal/webhook", "internal/playback", "internal/fastlane", "internal/diskcache",
+		"internal/webhook", "internal/playback", "internal/fastlane", "internal/diskcache", "internal/blocks",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -31,13 +31,17 @@ var allowed = map[string][]string{
 	"internal/reclog":      {"internal/media", "internal/hls", "golang.org/x/sys"},
 	"internal/progressive": {"internal/media", "internal/reclog"},
 	"internal/origin": {
-		"internal/media", "internal/hls", "internal/reclog", "internal/progressive", "github.com/prometheus/client_golang",
+		"internal/media", "internal/hls", "internal/reclog", "internal/progressive", "internal/slab",
+		"github.com/prometheus/client_golang",
 	},
 	"internal/objstore": {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry": {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/control":  {"internal/media"},
 	"internal/slab":     {"golang.org/x/sys"},
 	"internal/fastlane": {"internal/slab", "golang.org/x/sys"},
+	"internal/blocks": {
+		"internal/media", "internal/reclog", "internal/slab", "github.com/prometheus/client_golang", "golang.org/x/sync",
+	},
 	"internal/playback": {"internal/media", "github.com/golang-jwt/jwt/v5"},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",

@@ -15,7 +15,7 @@ import (
 // edgeFlags are what an edge has beside its port.
 type edgeFlags struct {
 	TrustedProxies addressPrefixes `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies in front of the edge: what they say in X-Forwarded-For is believed, for playback tokens that are bound to an address (default: none)."`
-	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
+	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache, half of it for archived recordings' media (default: ${default})."`
 	FastLane       bool            `default:"true" help:"Answer plain HTTP/1.1 requests for media by an own loop, the others by net/http (default: ${default}); --fast-lane=false leaves all to net/http."`
 
 	diskFlags `embed:""`
@@ -76,19 +76,21 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
 	}
+	archived := n.openBlocks(ctx, flags.CacheSize)
 	stores := make(map[string]http.Handler, len(n.archives))
 	for name, objects := range n.archives {
 		labels := prometheus.Labels{"storage": "archive"} // as ever for the default one
 		if name != media.DefaultArchive {
 			labels["storage"] = "archive:" + name
 		}
-		stores[name] = origin.New(origin.Config{CacheBytes: archiveMemory / int64(len(n.archives))}, objects, nil, latest,
-			n.logger, prometheus.WrapRegistererWith(labels, n.metrics))
+		stores[name] = origin.New(origin.Config{CacheBytes: archiveMemory / int64(len(n.archives))},
+			archived.files(name, objects), nil, latest, n.logger, prometheus.WrapRegistererWith(labels, n.metrics))
 	}
 	edge = cacheproxy.New(
 		cacheproxy.Config{
 			Directories: directory, DirectoryToken: token,
-			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies, Disk: n.disk,
+			MaxBytes: int64(flags.CacheSize) - archived.share(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
+			Disk: n.disk, OnGone: archived.Drop,
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

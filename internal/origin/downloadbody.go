@@ -6,12 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/progressive"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // downloadWrite bounds each write of a download, of a megabyte at most. The whole may take hours.
@@ -95,6 +97,18 @@ func (d *download) ReadFrom(r io.Reader) (int64, error) {
 		return to.ReadFrom(r)
 	}
 	return io.Copy(struct{ io.Writer }{d.x.w}, r)
+}
+
+// WritePiece implements slab.PieceWriter.
+func (d *download) WritePiece(p slab.Piece, again slab.Weak) error {
+	d.prepare()
+	if to, ok := d.x.w.(slab.PieceWriter); ok {
+		d.failed = to.WritePiece(p, again)
+	} else {
+		_, d.failed = d.x.w.Write(p.Data)
+		runtime.KeepAlive(p.Buffer)
+	}
+	return d.failed
 }
 
 // send sends a range of a file. If storage fails in the middle, the answer stays shorter than its Content-Length, and

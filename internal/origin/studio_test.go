@@ -337,7 +337,7 @@ func (s *studio) recorded(take int, track string, msn media.MSN) []byte {
 // handler makes the handler under test.
 func (s *studio) handler(cfg Config) (*Handler, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
-	return New(cfg, s.root.Files(), s, s.root.Latest, slog.New(slog.DiscardHandler), reg), reg
+	return New(cfg, s.files(), s, s.root.Latest, slog.New(slog.DiscardHandler), reg), reg
 }
 
 // live starts a show of two takes: segments 1 to 5, an interruption, 6 whole and 7 to 8 of the next, two parts of 9.

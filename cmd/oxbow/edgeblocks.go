@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+
+	"github.com/oxbow-video/oxbow/archiver"
+	"github.com/oxbow-video/oxbow/internal/blocks"
+	"github.com/oxbow-video/oxbow/internal/objstore"
+	"github.com/oxbow-video/oxbow/internal/reclog"
+)
+
+var (
+	_ blocks.Store = (*objstore.Dir)(nil)
+	_ blocks.Store = (*objstore.S3)(nil)
+)
+
+// edgeBlocks are the archives' media in the edge's memory. What the edge caches of it refers to them, so that their
+// share of --cache-size is all that media of archived recordings takes; live media, playlists and heads have the other.
+type edgeBlocks struct{ *blocks.Cache }
+
+// openBlocks makes the edge's blocks, which are closed when the services have ended.
+func (n *node) openBlocks(ctx context.Context, cacheSize byteSize) edgeBlocks {
+	var b edgeBlocks
+	b.Cache = blocks.New(blocks.Config{MaxBytes: b.share(cacheSize)}, n.metrics)
+	n.services.add(ctx, "archived blocks", func(ctx context.Context) error {
+		<-ctx.Done()
+		return b.Close()
+	})
+	return b
+}
+
+// share is what blocks have of the cache's size: what a VOD edge lives on and a live edge hardly uses. It is a fixed
+// part, so that a rush of either kind leaves the other its own.
+func (edgeBlocks) share(cacheSize byteSize) int64 { return int64(cacheSize) / 2 }
+
+// files gives a store as an origin reads it.
+func (b edgeBlocks) files(name string, objects archiver.Objects) reclog.Files {
+	if store, ok := objects.(blocks.Store); ok {
+		return b.Storage(name, store)
+	}
+	return objects
+}
