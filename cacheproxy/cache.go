@@ -22,6 +22,9 @@ type cache struct {
 	shards []*shard
 	// refused says of a path that nothing of it may be kept; nil refuses nothing.
 	refused func(path string, now time.Time) bool
+	// again is told of what is asked for a second time, and of what was and leaves: then with the shard's lock held. Nil
+	// is told nothing.
+	again func(k key, o *object)
 }
 
 // shardBytes is the least that a shard is worth having for.
@@ -50,6 +53,14 @@ func (c *cache) onFreed(freed func(bytes int64)) {
 	}
 }
 
+// tell sets who is told of what is asked for again. Call it before the cache is used.
+func (c *cache) tell(again func(k key, o *object)) {
+	c.again = again
+	for _, s := range c.shards {
+		s.again = again
+	}
+}
+
 func (c *cache) hash(k key) uint64 { return maphash.Comparable(c.seed, k) }
 
 // shard gives the key's by its path alone, which is most of it and quick to hash.
@@ -70,13 +81,19 @@ func (c *cache) get(k key) *object {
 func (c *cache) look(k key) (o *object, vouched time.Time) {
 	s := c.shard(k)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := s.items[k]
 	if e == nil {
+		s.mu.Unlock()
 		return nil, vouched
 	}
+	second := e.hits == 0
 	e.hits = min(e.hits+1, 3)
-	return e.object, e.group.vouched
+	o, vouched = e.object, e.group.vouched
+	s.mu.Unlock()
+	if second && c.again != nil {
+		c.again(k, o)
+	}
+	return o, vouched
 }
 
 // vouch notes that what the key names was there at that time, for all objects of its group that are beside it.
@@ -142,6 +159,7 @@ func (c *cache) put(k key, o *object, now time.Time) {
 	case s.ghost[hash] != 0:
 		delete(s.ghost, hash)
 		s.main.push(e)
+		s.tellLocked(e)
 	default:
 		s.small.push(e)
 	}
@@ -231,6 +249,7 @@ type shard struct {
 	max     int64
 	partTTL time.Duration
 	freed   func(bytes int64)
+	again   func(k key, o *object) // as the cache's
 
 	mu                sync.Mutex
 	sweeping          bool // a timer is set
@@ -310,6 +329,13 @@ func (s *shard) evictLocked() {
 			return
 		}
 		s.removeLocked(e)
+		s.tellLocked(e)
+	}
+}
+
+func (s *shard) tellLocked(e *entry) {
+	if s.again != nil {
+		s.again(e.key, e.object)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -31,6 +32,8 @@ type flight struct {
 	arena  *slab.Arena
 	cancel context.CancelCauseFunc
 	linger time.Duration
+	// shared says that a second request came for it.
+	shared atomic.Bool
 
 	mu struct {
 		sync.Mutex

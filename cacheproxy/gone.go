@@ -60,6 +60,7 @@ func recordingGroup(path media.StreamPath, id media.RecordingID) string {
 func (p *Proxy) bury(path media.StreamPath, id media.RecordingID) {
 	fresh := p.gone.add(id, time.Now())
 	n := p.cache.drop(recordingGroup(path, id), false)
+	p.dropDisk(recordingGroup(path, id))
 	p.forgetStream(path)
 	p.metrics.evictions.Add(float64(n))
 	if fresh {

@@ -35,6 +35,8 @@ type object struct {
 	passed string
 	// forms are header as it is sent. Nil makes them anew each time.
 	forms *forms
+	// disk says that it was loaded from disk.
+	disk bool
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {

@@ -67,6 +67,8 @@ func describe(o *object, res result, now time.Time) (age int64, status string) {
 	switch res {
 	case resultHit:
 		status = hitStatus
+	case resultDisk:
+		status = "oxbow; hit; detail=disk"
 	case resultStale:
 		status = "oxbow; hit; ttl=" + strconv.FormatInt(seconds(o.policy.lifetime-o.ageAt(now)), 10)
 	case resultCollapsed:

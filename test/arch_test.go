@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/origin",
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
-		"internal/webhook", "internal/playback", "internal/fastlane",
+		"internal/webhook", "internal/playback", "internal/fastlane", "internal/diskcache",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo
@@ -52,6 +52,7 @@ var allowed = map[string][]string{
 	"internal/thumbnail":             {"internal/media", "golang.org/x/sys"},
 	"internal/operator":              {"internal/media", "internal/playback"},
 	"internal/webhook":               {"internal/media", "github.com/prometheus/client_golang"},
+	"internal/upstream":              {"github.com/prometheus/client_golang"},
 	"migrations":                     {},
 	"web":                            {},
 	"ingest": {
@@ -65,15 +66,19 @@ var allowed = map[string][]string{
 		"internal/media", "internal/hls", "internal/reclog", "internal/thumbnail", "internal/progressive",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
+	"internal/diskcache": {"github.com/prometheus/client_golang", "golang.org/x/sys"},
 	"cacheproxy": {
-		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/fastlane",
+		"internal/media", "internal/hls", "internal/playback", "internal/slab", "internal/upstream", "internal/fastlane",
+		"internal/diskcache",
 		"github.com/prometheus/client_golang", "golang.org/x/sync",
 	},
 	"api": {
 		"internal/media", "internal/playback", "github.com/go-chi", "github.com/danielgtaylor/huma/v2", "github.com/prometheus/client_golang",
 	},
 	"test":             {},
-	"test/bench":       {},
+	"test/bench":       {"test/bench/proc"},
+	"test/bench/edge":  {"test/bench/proc", "internal/catalog/catalogtest", "golang.org/x/sys"},
+	"test/bench/proc":  {}, // reads Linux's /proc
 	"test/bench/store": {"internal/media", "internal/objstore"},
 	"test/hlscheck":    {}, // judges from outside: nothing of this module
 }

@@ -17,6 +17,8 @@ type edgeFlags struct {
 	TrustedProxies addressPrefixes `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies in front of the edge: what they say in X-Forwarded-For is believed, for playback tokens that are bound to an address (default: none)."`
 	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache (default: ${default})."`
 	FastLane       bool            `default:"true" help:"Answer plain HTTP/1.1 requests for media by an own loop, the others by net/http (default: ${default}); --fast-lane=false leaves all to net/http."`
+
+	diskFlags `embed:""`
 }
 
 // edgeCommand is `oxbow edge`.
@@ -43,7 +45,7 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx)); err != nil {
+	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx), n.openDisk(c.diskFlags)); err != nil {
 		return err
 	}
 	edge := n.startEdge(ctx, c.Directory, c.ClusterToken, c.edgeFlags)
@@ -86,7 +88,7 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 	edge = cacheproxy.New(
 		cacheproxy.Config{
 			Directories: directory, DirectoryToken: token,
-			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
+			MaxBytes: int64(flags.CacheSize), TrustedProxies: flags.TrustedProxies, Disk: n.disk,
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

@@ -21,6 +21,7 @@ import (
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/ingest"
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 	"github.com/oxbow-video/oxbow/internal/registry"
@@ -55,6 +56,7 @@ type node struct {
 	archives map[string]archiver.Objects
 	sources  *ingest.Puller
 	leases   *leases
+	disk     *diskcache.Store // of the edge; nil without one
 
 	internal net.Listener // directory service, origin and control, which nodes and edges ask
 	closers  []func() error

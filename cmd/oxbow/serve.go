@@ -93,6 +93,9 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err := n.openStores(ctx, f.Data); err != nil {
 		return err
 	}
+	if err := n.openDisk(f.diskFlags); err != nil {
+		return err
+	}
 	first, err := n.firstStart(ctx, f.AdminToken)
 	if err != nil {
 		return err
