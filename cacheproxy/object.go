@@ -32,6 +32,8 @@ type object struct {
 	version version
 	// passed is the upstream's own Cache-Status.
 	passed string
+	// generic is what Reverse has beside that; nil in a Proxy.
+	generic *generic
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {

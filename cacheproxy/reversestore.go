@@ -1,0 +1,210 @@
+package cacheproxy
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oxbow-video/oxbow/internal/httpcache"
+)
+
+// generic is what an object of Reverse has beside the others' fields.
+//
+// A URI's own key has its answer, or a sign: a bodiless object that says by which headers the answers vary, and that
+// each of them is under the URI, the sign's generation and the request's variant; or that answers are for one request
+// each. A sign that is replaced takes what was under it out of reach.
+type generic struct {
+	sign       bool
+	generation uint64
+	// names are what the answer varies by, variant the values that its own request had.
+	names   []string
+	variant string
+	// single says, until that time, that answers were not for sharing.
+	single time.Time
+	// judged is the answer's policy, of which the object's own has the times.
+	judged httpcache.Policy
+	// only are headers for the request that fetched the answer, and for no other.
+	only http.Header
+	// authorized says that the request had an Authorization.
+	authorized bool
+}
+
+// singleTime is how long requests for what was not for sharing go to the upstream without waiting for each other.
+const singleTime = 30 * time.Second
+
+// newGeneric makes the object, or head, of an upstream's answer.
+func newGeneric(resp *http.Response, request http.Header, authorized bool, received time.Time) *object {
+	h := resp.Header
+	names, _ := httpcache.VaryOf(h)
+	o := &object{
+		kind:     kindSegment,
+		status:   resp.StatusCode,
+		header:   httpcache.Forwarded(h),
+		received: received,
+		age:      httpcache.InitialAge(h, received),
+		generic: &generic{
+			names: names, variant: httpcache.Variant(names, request), authorized: authorized,
+		},
+	}
+	o.clean()
+	o.judge()
+	o.withhold(h)
+	o.setLength(resp.ContentLength)
+	return o
+}
+
+// clean takes out of the header what is added per response.
+func (o *object) clean() {
+	o.passed = strings.Join(o.header["Cache-Status"], ", ")
+	for _, name := range []string{"Age", "Cache-Status", "Content-Length"} {
+		delete(o.header, name)
+	}
+	if o.header["Date"] == nil {
+		o.header["Date"] = []string{o.received.UTC().Format(http.TimeFormat)}
+	}
+	if o.header["Content-Type"] == nil {
+		o.header["Content-Type"] = nil // or the server would guess
+	}
+	o.etag = o.header.Get("Etag")
+	o.modified, _ = httpcache.LastModified(o.header, o.received)
+}
+
+// judge reads the policy out of the header.
+func (o *object) judge() {
+	j := httpcache.Judge(o.status, o.header, o.generic.authorized, o.received)
+	o.generic.judged = j
+	o.policy = policy{lifetime: j.Lifetime, whileRevalidate: j.WhileRevalidate, ifError: j.IfError}
+}
+
+// withhold takes out what may not be stored, for the fetching request alone.
+func (o *object) withhold(h http.Header) {
+	for _, name := range o.generic.judged.Fields {
+		if values := o.header[name]; values != nil {
+			if o.generic.only == nil {
+				o.generic.only = make(http.Header)
+			}
+			o.generic.only[name] = h[name]
+			delete(o.header, name)
+		}
+	}
+}
+
+// freshened gives the object as a 304, or the answer to a HEAD, makes it.
+func (o *object) freshened(h http.Header, authorized bool, received time.Time) *object {
+	c := *o
+	g := *o.generic
+	c.generic, c.received, c.age = &g, received, httpcache.InitialAge(h, received)
+	g.authorized = g.authorized || authorized
+	g.only = nil
+	c.header = httpcache.Update(o.header, h)
+	if h["Date"] == nil {
+		delete(c.header, "Date") // that of the stored answer would make it look old
+	}
+	c.clean()
+	c.judge()
+	c.withhold(c.header)
+	return &c
+}
+
+func (o *object) validators() httpcache.Validators {
+	return httpcache.Validators{ETag: o.etag, Modified: o.modified}
+}
+
+// place is where a request's answer is, as far as that is known.
+type place struct {
+	uri    string
+	key    key
+	object *object // nil is none
+	single bool    // answers were not for sharing
+}
+
+// look finds what the cache has for the request.
+func (p *Reverse) look(uri string, h http.Header, now time.Time) place {
+	at := place{uri: uri, key: mediaKey(uri)}
+	o := p.cache.get(at.key)
+	switch {
+	case o == nil:
+	case !o.generic.sign:
+		at.object = o
+	default:
+		at.single = now.Before(o.generic.single)
+		if len(o.generic.names) > 0 {
+			at.key = variantKey(uri, o.generic, httpcache.Variant(o.generic.names, h))
+			at.object = p.cache.get(at.key)
+		}
+	}
+	return at
+}
+
+func variantKey(uri string, sign *generic, variant string) key {
+	return mediaKey(uri + "\n" + strconv.FormatUint(sign.generation, 36) + "\n" + variant)
+}
+
+// shelve gives the key under which the answer belongs, and puts up the sign that leads there.
+func (p *Reverse) shelve(uri string, o *object, now time.Time) key {
+	k := mediaKey(uri)
+	if len(o.generic.names) == 0 {
+		return k
+	}
+	sign := p.cache.get(k)
+	if sign == nil || !sign.generic.sign || !slices.Equal(sign.generic.names, o.generic.names) {
+		sign = &object{kind: kindSegment, received: now, generic: &generic{
+			sign: true, names: o.generic.names, generation: p.generations.Add(1),
+		}}
+		p.cache.put(k, sign, now)
+	}
+	return variantKey(uri, sign.generic, o.generic.variant)
+}
+
+// markSingle notes that the URI's answers are not for sharing.
+func (p *Reverse) markSingle(uri string, now time.Time) {
+	k := mediaKey(uri)
+	g := &generic{sign: true, generation: p.generations.Add(1), single: now.Add(singleTime)}
+	if old := p.cache.get(k); old != nil && old.generic.sign {
+		g.names, g.generation = old.generic.names, old.generic.generation
+	}
+	p.cache.put(k, &object{kind: kindSegment, received: now, generic: g}, now)
+}
+
+// keep puts a complete answer into the cache, if it may be there.
+func (p *Reverse) keep(uri string, o *object, change uint32) bool {
+	if !o.generic.judged.Store || p.changes.count(uri) != change {
+		return false
+	}
+	now := time.Now()
+	stored := o
+	if o.generic.only != nil {
+		c, g := *o, *o.generic
+		g.only = nil
+		c.generic, stored = &g, &c
+	}
+	p.cache.put(p.shelve(uri, stored, now), stored, now)
+	return true
+}
+
+// mayStandIn says whether the object may be used although it is past its lifetime, because the upstreams are away, or
+// failed with an answer.
+func (p *Reverse) mayStandIn(o *object, answered bool, now time.Time) bool {
+	if o == nil || o.generic.judged.Strict {
+		return false
+	}
+	extra := o.policy.ifError
+	if !answered {
+		extra = max(extra, p.config.Disconnected)
+	}
+	return o.usableAt(now, extra)
+}
+
+// remove takes one key's object out, and says whether there was one.
+func (c *cache) remove(k key) bool {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.items[k]
+	if e != nil {
+		s.removeLocked(e)
+	}
+	return e != nil
+}
