@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/oxbow-video/oxbow/internal/httpcache"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
@@ -103,6 +101,7 @@ func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus
 		cache:     newCache(config.MaxBytes, 0),
 		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: slab.New()},
 		transport: config.Transport,
+		changes:   changes{under: make(map[string]*change)},
 		pseudonym: "oxbow-" + strconv.FormatUint(rand.Uint64(), 36),
 	}
 	var err error
@@ -213,41 +212,3 @@ func normalizeURI(uri string) string {
 	}
 	return string(b)
 }
-
-// invalidate drops what an unsafe request has changed (RFC 9111 section 4.4).
-func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
-	if resp.StatusCode < 200 || resp.StatusCode >= 400 {
-		return
-	}
-	uris := []string{uri}
-	if base, err := url.ParseRequestURI(uri); err == nil {
-		hosts := append(p.upstreams.hosts(), r.Host)
-		for _, other := range httpcache.Invalidated(base, resp.Header, hosts...) {
-			uris = append(uris, normalizeURI(other))
-		}
-	}
-	for _, uri := range uris {
-		p.changes.note(uri)
-		if p.cache.remove(mediaKey(uri)) {
-			p.metrics.invalidations.Inc()
-		}
-	}
-}
-
-// changes counts unsafe requests by URI, so that an answer which was on its way meanwhile is not kept. URIs share
-// counters: at worst something is fetched twice.
-type changes struct {
-	counts [1024]atomic.Uint32
-}
-
-func (c *changes) at(uri string) *atomic.Uint32 {
-	h := uint32(2166136261) // FNV-1a
-	for i := range len(uri) {
-		h = (h ^ uint32(uri[i])) * 16777619
-	}
-	return &c.counts[h%uint32(len(c.counts))]
-}
-
-func (c *changes) note(uri string) { c.at(uri).Add(1) }
-
-func (c *changes) count(uri string) uint32 { return c.at(uri).Load() }

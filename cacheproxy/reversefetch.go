@@ -21,7 +21,7 @@ type fetch struct {
 	at         place
 	header     http.Header // of the request upstream, without conditions and ranges
 	authorized bool
-	change     uint32 // what changes counted when it began
+	change     *change // set when it is sent
 	interim    *interim
 	// single hands an answer that is not for sharing to the request that began the fetch; done is closed when that
 	// request needs nothing any more.
@@ -163,8 +163,8 @@ func forwardReason(at place) string {
 func (p *Reverse) newFetch(w http.ResponseWriter, r *http.Request, at place) *fetch {
 	q := &fetch{
 		at: at, header: p.upstreamHeader(r), authorized: len(r.Header["Authorization"]) > 0,
-		change: p.changes.count(at.uri), interim: &interim{w: w},
-		single: make(chan *http.Response), done: make(chan struct{}),
+		interim: &interim{w: w},
+		single:  make(chan *http.Response), done: make(chan struct{}),
 	}
 	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"} {
 		delete(q.header, name) // the whole is fetched, for all
@@ -189,8 +189,10 @@ func (p *Reverse) take(ctx context.Context, q *fetch, alone bool) (*flight, bool
 		cancel(nil)
 		return f, made, o, err
 	}
+	q.change = p.changes.begin(q.at.uri)
 	p.running.Go(func() {
 		defer cancel(nil)
+		defer p.changes.end(q.at.uri, q.change)
 		defer p.flights.land(f)
 		p.fly(ctx, f, q)
 	})

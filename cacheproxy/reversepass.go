@@ -55,7 +55,8 @@ func (p *Reverse) head(w http.ResponseWriter, r *http.Request, uri string) (resu
 		}
 		return res, p.respond(w, r, reply{object: o, status: hitStatus(o, now)}, now)
 	}
-	change := p.changes.count(uri)
+	change := p.changes.begin(uri)
+	defer p.changes.end(uri, change)
 	resp, err := p.forward(w, r, uri)
 	now = time.Now()
 	if err != nil || resp.StatusCode >= 500 {

@@ -150,9 +150,7 @@ func (p *Reverse) shelve(uri string, o *object, now time.Time) key {
 	}
 	sign := p.cache.get(k)
 	if sign == nil || !sign.generic.sign || !slices.Equal(sign.generic.names, o.generic.names) {
-		sign = &object{kind: kindSegment, received: now, generic: &generic{
-			sign: true, names: o.generic.names, generation: p.generations.Add(1),
-		}}
+		sign = newSign(&generic{names: o.generic.names, generation: p.generations.Add(1)}, now)
 		p.cache.put(k, sign, now)
 	}
 	return variantKey(uri, sign.generic, o.generic.variant)
@@ -161,16 +159,22 @@ func (p *Reverse) shelve(uri string, o *object, now time.Time) key {
 // markSingle notes that the URI's answers are not for sharing.
 func (p *Reverse) markSingle(uri string, now time.Time) {
 	k := mediaKey(uri)
-	g := &generic{sign: true, generation: p.generations.Add(1), single: now.Add(singleTime)}
+	g := &generic{generation: p.generations.Add(1), single: now.Add(singleTime)}
 	if old := p.cache.get(k); old != nil && old.generic.sign {
 		g.names, g.generation = old.generic.names, old.generic.generation
 	}
-	p.cache.put(k, &object{kind: kindSegment, received: now, generic: g}, now)
+	p.cache.put(k, newSign(g, now), now)
+}
+
+// newSign makes a sign. Its status keeps it from the queue of what is dead in seconds.
+func newSign(g *generic, now time.Time) *object {
+	g.sign = true
+	return &object{kind: kindSegment, status: http.StatusOK, received: now, generic: g}
 }
 
 // keep puts a complete answer into the cache, if it may be there.
-func (p *Reverse) keep(uri string, o *object, change uint32) bool {
-	if !o.generic.judged.Store || p.changes.count(uri) != change {
+func (p *Reverse) keep(uri string, o *object, since *change) bool {
+	if !o.generic.judged.Store || since.came.Load() {
 		return false
 	}
 	now := time.Now()
