@@ -12,7 +12,7 @@ RACE := -race -gcflags=hash/crc64=-race=false
 PACKAGES_AT_ONCE ?= 4
 export CGO_ENABLED ?= 0
 
-.PHONY: run build web test check lint e2e faults bench bench-store fuzz tools clean
+.PHONY: run build web test check lint e2e faults bench bench-store cache-tests fuzz tools clean
 
 run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
 	./bin/oxbow demo
@@ -50,6 +50,20 @@ bench: ## Benchmarks with allocations
 
 bench-store: ## Putting a file of 512 MiB into an S3 server, beside s5cmd and rclone
 	go run ./test/bench/store
+
+# The public test suite for HTTP caches; what its package has is older.
+CACHE_TESTS_URL ?= https://github.com/http-tests/cache-tests
+CACHE_TESTS_COMMIT := b55b8bda3dbb8c927c04e85bd8d496a8caa3e4ba
+CACHE_TESTS ?= test/out/cache-tests
+
+cache-tests: build $(CACHE_TESTS)/node_modules ## The score of `oxbow edge --upstream` in the public suite for HTTP caches
+	go run ./test/cachetests -suite $(CACHE_TESTS) -oxbow $(CURDIR)/bin/oxbow
+
+$(CACHE_TESTS)/node_modules:
+	git init -q $(CACHE_TESTS)
+	git -C $(CACHE_TESTS) fetch -q --depth 1 $(CACHE_TESTS_URL) $(CACHE_TESTS_COMMIT)
+	git -C $(CACHE_TESTS) checkout -q FETCH_HEAD
+	cd $(CACHE_TESTS) && npm install --omit=dev --no-package-lock --no-audit --no-fund --loglevel=error
 
 fuzz: ## Every fuzz target for FUZZTIME each
 	@set -e; for p in $$(go list ./...); do \
