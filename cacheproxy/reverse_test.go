@@ -101,7 +101,9 @@ func (w *reverseWorld) do(method, path string, lines ...string) reverseAnswer {
 	return reverseAnswer{resp.StatusCode, resp.Header, string(text)}
 }
 
-func (w *reverseWorld) get(path string, lines ...string) reverseAnswer { return w.do("GET", path, lines...) }
+func (w *reverseWorld) get(path string, lines ...string) reverseAnswer {
+	return w.do("GET", path, lines...)
+}
 
 // backdate makes what is stored for the path older, as if it had been stored so long ago.
 func (w *reverseWorld) backdate(path string, by time.Duration) {
@@ -614,7 +616,7 @@ func TestReverseRefuses(t *testing.T) {
 		want int
 	}{
 		"TRACE":         {"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405},
-		"CONNECT":       {"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 400},
+		"CONNECT":       {"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 405},
 		"fragment":      {"GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"long target":   {"GET /" + strings.Repeat("a", maxURI) + " HTTP/1.1\r\nHost: x\r\n\r\n", 400},
 		"loop":          {"GET /a HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 " + w.cache.pseudonym + "\r\n\r\n", 508},
@@ -641,29 +643,39 @@ func TestReverseRefuses(t *testing.T) {
 // What is too large to hold streams to those who ask, each by himself.
 func TestReverseStreamsWhatIsTooLarge(t *testing.T) {
 	text := strings.Repeat("0123456789", 1000)
+	begun := make(chan struct{})
 	w := newReverseWorld(t, ReverseConfig{MaxObjectBytes: 5000}, func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Cache-Control", "max-age=60")
-		if r.URL.Path == "/told" {
+		rest := text
+		switch r.URL.Path {
+		case "/told":
 			rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		case "/shown":
+			_, _ = io.WriteString(rw, text[:1000])
+			_ = http.NewResponseController(rw).Flush()
+			<-begun
+			rest = text[1000:]
 		}
-		_, _ = io.WriteString(rw, text)
+		_, _ = io.WriteString(rw, rest)
 	})
-	for range 2 {
-		if got := w.get("/told"); got.body != text {
-			t.Errorf("got %d bytes", len(got.body))
+	for _, path := range []string{"/told", "/untold"} {
+		for range 2 {
+			if got := w.get(path); got.body != text {
+				t.Errorf("%s: got %d bytes", path, len(got.body))
+			}
 		}
 	}
-	w.wantAsked(2)
-	// Of the other its size shows when it was begun: that answer is cut off, later ones are whole.
-	resp, err := http.Get(w.url + "/untold")
-	if err == nil {
-		_, err = io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
+	// A client that has bytes of it already is cut off, and those after it get it whole.
+	resp, err := http.Get(w.url + "/shown")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
+	close(begun)
+	if _, err = io.ReadAll(resp.Body); err == nil {
 		t.Error("a body beyond what is held came whole")
 	}
-	if got := w.get("/untold"); got.body != text {
+	_ = resp.Body.Close()
+	if got := w.get("/shown"); got.body != text {
 		t.Errorf("got %d bytes", len(got.body))
 	}
 }

@@ -85,7 +85,8 @@ func (p *Reverse) get(w http.ResponseWriter, r *http.Request, uri string) (resul
 // await answers out of a flight, or says that its answer was not for this request.
 func (p *Reverse) await(w http.ResponseWriter, r *http.Request, at place, alone bool) (res result, again bool, err error) {
 	authorized := len(r.Header["Authorization"]) > 0
-	alone = alone || authorized || at.single || at.object != nil && at.object.policy.lifetime == 0
+	at.single = at.single || alone
+	alone = authorized || at.single || at.object != nil && at.object.policy.lifetime == 0
 	q := p.newFetch(w, r, at)
 	defer close(q.done)
 	f, made, o, err := p.take(r.Context(), q, alone)
@@ -112,7 +113,7 @@ func (p *Reverse) await(w http.ResponseWriter, r *http.Request, at place, alone 
 		case <-r.Context().Done():
 			return resultError, false, r.Context().Err()
 		}
-	case errors.Is(err, errSingle):
+	case errors.Is(err, errSingle), errors.Is(err, media.ErrTooLarge) && !at.single:
 		return 0, true, nil
 	case err != nil:
 		return resultError, false, err
@@ -253,9 +254,10 @@ func names(h http.Header, o *object) bool {
 // receive reads an answer's body into the flight, or hands it over if it is not for sharing.
 func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Time) {
 	head := newGeneric(resp, q.header, q.authorized, now)
-	endless := resp.ContentLength < 0 && resp.ProtoMajor == 1 && !slices.Contains(resp.TransferEncoding, "chunked")
 	// The end of such a body can't be told from a broken connection.
-	if !head.generic.judged.Store || endless || resp.ContentLength > p.config.MaxObjectBytes || len(resp.Trailer) > 0 {
+	endless := resp.ContentLength < 0 && resp.ProtoMajor == 1 && !slices.Contains(resp.TransferEncoding, "chunked")
+	large := resp.ContentLength > p.config.MaxObjectBytes || resp.ContentLength < 0 && q.at.single // it may have been
+	if !head.generic.judged.Store || endless || large || len(resp.Trailer) > 0 {
 		p.markSingle(q.at.uri, now)
 		f.fail(errSingle)
 		select {
