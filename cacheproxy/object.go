@@ -151,6 +151,7 @@ func (o *object) weight() int64 {
 	for _, c := range o.chunks {
 		n += c.Weight() + 32
 	}
+	n += o.generic.weight()
 	for name, values := range o.header {
 		n += int64(len(name)) + 48
 		for _, v := range values {

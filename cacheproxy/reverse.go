@@ -72,8 +72,8 @@ func (c ReverseConfig) withDefaults() ReverseConfig {
 // heeded, for it would let anybody send load past the cache.
 //
 // An answer is keyed by its URI, in one spelling and with its query, and by the request's values of what it varies by.
-// A fetch whose answer may be shared is one for all who ask meanwhile; an answer for one goes to that one, and who waited
-// for it asks for himself.
+// A fetch whose answer may be shared is one for all who ask meanwhile; an answer for one goes to that one, and who
+// waited for it asks for himself.
 //
 // The server that runs it needs what Proxy's does.
 type Reverse struct {
@@ -90,6 +90,7 @@ type Reverse struct {
 	running     sync.WaitGroup
 	generations atomic.Uint64
 	changes     changes
+	partsMu     sync.Mutex // of lists of parts, against lost ones
 }
 
 // NewReverse makes one.

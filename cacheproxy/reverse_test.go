@@ -60,7 +60,7 @@ func newReverseWorld(t *testing.T, config ReverseConfig, origin http.HandlerFunc
 // answers has the origin answer with these header lines and the body.
 func (w *reverseWorld) answers(status int, body string, lines ...string) {
 	h := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { answer(rw, status, body, lines...) })
-	w.origin.Store((*http.HandlerFunc)(&h))
+	w.origin.Store(&h)
 }
 
 func answer(rw http.ResponseWriter, status int, body string, lines ...string) {
@@ -269,7 +269,7 @@ func TestReverseServesStaleWhileItAsks(t *testing.T) {
 		<-release
 		answer(rw, 200, "new", "Cache-Control: max-age=60")
 	})
-	w.origin.Store((*http.HandlerFunc)(&slow))
+	w.origin.Store(&slow)
 	for range 3 { // the origin holds its answer back, and nobody waits for it
 		if got := w.get("/a"); got.body != "old" || !strings.Contains(got.header.Get("Cache-Status"), "hit; ttl=-") {
 			t.Errorf("got %+v", got)
@@ -324,7 +324,7 @@ func TestReverseInvalidates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
-				if r.Method == "GET" {
+				if r.Method == http.MethodGet {
 					answer(rw, 200, "body", "Cache-Control: max-age=60")
 					return
 				}
@@ -347,7 +347,7 @@ func TestReverseInvalidates(t *testing.T) {
 func TestReverseForgetsWhatWasOnItsWayDuringAChange(t *testing.T) {
 	asked, release := make(chan struct{}), make(chan struct{})
 	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == "GET" {
+		if r.Method == http.MethodGet {
 			close(asked)
 			<-release
 		}
@@ -513,11 +513,11 @@ func TestReversePassesRequestsOn(t *testing.T) {
 		text, _ := io.ReadAll(r.Body)
 		got, body = r, string(text)
 		rw.Header().Set("Trailer", "Sum")
-		rw.WriteHeader(207)
+		rw.WriteHeader(http.StatusMultiStatus)
 		_, _ = io.WriteString(rw, "answer")
 		rw.Header().Set("Sum", "7")
 	})
-	req, err := http.NewRequestWithContext(t.Context(), "PATCH", w.url+"/a%2fb//c?x=%7e&y", strings.NewReader("question"))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, w.url+"/a%2fb//c?x=%7e&y", strings.NewReader("question"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -533,10 +533,10 @@ func TestReversePassesRequestsOn(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 207 || string(text) != "answer" || resp.Trailer.Get("Sum") != "7" {
+	if err != nil || resp.StatusCode != http.StatusMultiStatus || string(text) != "answer" || resp.Trailer.Get("Sum") != "7" {
 		t.Errorf("answered %d %q, trailer %v, %v", resp.StatusCode, text, resp.Trailer, err)
 	}
-	if got.Method != "PATCH" || body != "question" || got.RequestURI != "/a%2Fb//c?x=~&y" {
+	if got.Method != http.MethodPatch || body != "question" || got.RequestURI != "/a%2Fb//c?x=~&y" {
 		t.Errorf("asked %s %s %q", got.Method, got.RequestURI, body)
 	}
 	for name, want := range map[string]string{
@@ -692,7 +692,7 @@ func TestReverseClientLeaves(t *testing.T) {
 		<-asked
 		leave()
 	}()
-	req, err := http.NewRequestWithContext(ctx, "GET", w.url+"/a", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

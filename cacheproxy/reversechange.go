@@ -23,6 +23,7 @@ func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
 	}
 	for _, uri := range uris {
 		p.changes.note(uri)
+		p.cache.remove(partsKey(mediaKey(uri)))
 		if p.cache.remove(mediaKey(uri)) {
 			p.metrics.invalidations.Inc()
 		}

@@ -60,6 +60,7 @@ func (i *interim) end() {
 
 // get answers a GET.
 func (p *Reverse) get(w http.ResponseWriter, r *http.Request, uri string) (result, error) {
+	alone := false
 	for tries := 0; ; tries++ {
 		now := time.Now()
 		at := p.look(uri, r.Header, now)
@@ -72,18 +73,29 @@ func (p *Reverse) get(w http.ResponseWriter, r *http.Request, uri string) (resul
 			p.refresh(r, at)
 			return resultStale, p.respond(w, r, reply{object: o, status: hitStatus(o, now)}, now)
 		}
-		if o == nil && len(r.Header["Range"]) > 0 {
-			return resultPass, p.pass(w, r, uri)
+		if o == nil {
+			if list := p.partsOf(at); list != nil {
+				if p.answerParts(w, r, list, now) {
+					return resultHit, nil
+				}
+				at.partial = true
+			}
+			if at.ranged = askedRange(r); at.ranged == "" && len(r.Header["Range"]) > 0 {
+				return resultPass, p.pass(w, r, uri)
+			}
 		}
-		res, again, err := p.await(w, r, at, tries >= 2)
+		res, again, err := p.await(w, r, at, alone)
 		if !again {
 			return res, err
 		}
+		alone = errors.Is(err, errSingle) || tries > 0
 	}
 }
 
-// await answers out of a flight, or says that its answer was not for this request.
-func (p *Reverse) await(w http.ResponseWriter, r *http.Request, at place, alone bool) (res result, again bool, err error) {
+// await answers out of a flight, or says that its answer was not for this request; with errSingle, that it was for one.
+func (p *Reverse) await(
+	w http.ResponseWriter, r *http.Request, at place, alone bool,
+) (res result, again bool, err error) {
 	authorized := len(r.Header["Authorization"]) > 0
 	at.single = at.single || alone
 	alone = authorized || at.single || at.object != nil && at.object.policy.lifetime == 0
@@ -114,7 +126,7 @@ func (p *Reverse) await(w http.ResponseWriter, r *http.Request, at place, alone 
 			return resultError, false, r.Context().Err()
 		}
 	case errors.Is(err, errSingle), errors.Is(err, media.ErrTooLarge) && !at.single:
-		return 0, true, nil
+		return 0, true, errSingle
 	case err != nil:
 		return resultError, false, err
 	case made:
@@ -155,6 +167,8 @@ func forwardReason(at place) string {
 	switch {
 	case at.object != nil:
 		return "stale"
+	case at.partial:
+		return "partial"
 	case at.key != mediaKey(at.uri):
 		return "vary-miss"
 	}
@@ -170,6 +184,9 @@ func (p *Reverse) newFetch(w http.ResponseWriter, r *http.Request, at place) *fe
 	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"} {
 		delete(q.header, name) // the whole is fetched, for all
 	}
+	if at.ranged != "" { // or, of what is not there, the range
+		q.header["Range"] = []string{at.ranged}
+	}
 	return q
 }
 
@@ -177,6 +194,9 @@ func (p *Reverse) newFetch(w http.ResponseWriter, r *http.Request, at place) *fe
 func (p *Reverse) take(ctx context.Context, q *fetch, alone bool) (*flight, bool, *object, error) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	k := q.at.key
+	if q.at.ranged != "" {
+		k = mediaKey(k.path + "\n" + q.at.ranged)
+	}
 	if alone {
 		k = mediaKey(k.path + "\n+" + strconv.FormatUint(p.generations.Add(1), 36))
 	}
@@ -254,34 +274,23 @@ func names(h http.Header, o *object) bool {
 // receive reads an answer's body into the flight, or hands it over if it is not for sharing.
 func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Time) {
 	head := newGeneric(resp, q.header, q.authorized, now)
-	// The end of such a body can't be told from a broken connection.
-	endless := resp.ContentLength < 0 && resp.ProtoMajor == 1 && !slices.Contains(resp.TransferEncoding, "chunked")
-	large := resp.ContentLength > p.config.MaxObjectBytes || resp.ContentLength < 0 && q.at.single // it may have been
-	if !head.generic.judged.Store || endless || large || len(resp.Trailer) > 0 {
-		p.markSingle(q.at.uri, now)
-		f.fail(errSingle)
-		select {
-		case q.single <- resp:
-			<-q.done // its body is this fetch's
-		case <-q.done:
-			_ = resp.Body.Close()
+	if resp.StatusCode == http.StatusPartialContent {
+		if head = p.newPart(q, resp, now); head == nil {
+			q.handOver(f, resp)
+			return
 		}
+	} else if p.single(q, head, resp) {
+		if q.at.ranged == "" {
+			p.markSingle(q.at.uri, now)
+		}
+		q.handOver(f, resp)
 		return
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
 	p.shelve(q.at.uri, head, now)
 	f.begin(head)
 	if err := pour(f, resp.Body, resp.ContentLength, p.config.MaxObjectBytes, true); err != nil {
-		if errors.Is(err, media.ErrTooLarge) {
-			p.markSingle(q.at.uri, now)
-		}
-		if !f.opened() && p.mayStandIn(q.at.object, false, time.Now()) {
-			q.failed = http.StatusBadGateway
-			f.finish(q.at.object)
-			return
-		}
-		p.logger.Debug("upstream broke off", "uri", q.at.uri, "err", err)
-		f.fail(err)
+		p.broken(f, q, err)
 		return
 	}
 	o := *head
@@ -289,6 +298,42 @@ func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Tim
 	o.chunks, size = f.body()
 	o.setLength(size)
 	o.trim()
-	p.keep(q.at.uri, &o, q.change)
+	if o.status == http.StatusPartialContent {
+		p.keepPart(q, &o)
+	} else {
+		p.keep(q.at.uri, &o, q.change)
+	}
 	f.finish(&o)
+}
+
+// single says that an answer is for the request that began the fetch, or is too large to hold.
+func (p *Reverse) single(q *fetch, head *object, resp *http.Response) bool {
+	// The end of such a body can't be told from a broken connection.
+	endless := resp.ContentLength < 0 && resp.ProtoMajor == 1 && !slices.Contains(resp.TransferEncoding, "chunked")
+	large := resp.ContentLength > p.config.MaxObjectBytes || resp.ContentLength < 0 && q.at.single // it may have been
+	return !head.generic.judged.Store || endless || large || len(resp.Trailer) > 0
+}
+
+// handOver gives the answer to the request that began the fetch, and waits until that has it.
+func (q *fetch) handOver(f *flight, resp *http.Response) {
+	f.fail(errSingle)
+	select {
+	case q.single <- resp:
+		<-q.done // its body is this fetch's
+	case <-q.done:
+		_ = resp.Body.Close()
+	}
+}
+
+// broken ends a flight whose body did not come whole.
+func (p *Reverse) broken(f *flight, q *fetch, err error) {
+	if errors.Is(err, media.ErrTooLarge) {
+		p.markSingle(q.at.uri, time.Now())
+	} else if !f.opened() && p.mayStandIn(q.at.object, false, time.Now()) {
+		q.failed = http.StatusBadGateway
+		f.finish(q.at.object)
+		return
+	}
+	p.logger.Debug("upstream broke off", "uri", q.at.uri, "err", err)
+	f.fail(err)
 }

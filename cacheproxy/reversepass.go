@@ -15,7 +15,7 @@ import (
 
 // pass sends the request on as it is, and its answer back: what is neither cached nor shared.
 func (p *Reverse) pass(w http.ResponseWriter, r *http.Request, uri string) error {
-	resp, err := p.forward(w, r, uri)
+	resp, err := p.forward(w, r, uri) //nolint:bodyclose // relay does
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ func (p *Reverse) respond(w http.ResponseWriter, r *http.Request, f reply, now t
 	if age := o.ageAt(now); age >= time.Second || f.status.Forward == "" {
 		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
 	}
-	if o.status == http.StatusOK && httpcache.NotModified(r.Header, o.validators(), o.madeAt()) {
+	found := o.status == http.StatusOK || o.status == http.StatusPartialContent
+	if found && httpcache.NotModified(r.Header, o.validators(), o.madeAt()) {
 		for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Range"} {
 			delete(h, name)
 		}
@@ -68,7 +69,7 @@ func (p *Reverse) respond(w http.ResponseWriter, r *http.Request, f reply, now t
 	}
 	w.WriteHeader(o.status)
 	if r.Method != http.MethodHead && o.status != http.StatusNoContent {
-		p.send(w, r.Context(), f.flight, o, httpcache.Range{To: o.length})
+		p.send(r.Context(), w, f.flight, o, httpcache.Range{To: o.length})
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func (o *object) madeAt() time.Time {
 }
 
 // send writes a run of the body; a negative end is the body's own.
-func (p *Reverse) send(w http.ResponseWriter, ctx context.Context, f *flight, o *object, run httpcache.Range) {
+func (p *Reverse) send(ctx context.Context, w http.ResponseWriter, f *flight, o *object, run httpcache.Range) {
 	out := writer{
 		w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, from: run.From, to: run.To,
 	}
@@ -114,7 +115,7 @@ func (p *Reverse) respondRanges(
 		h["Content-Range"] = []string{ranges[0].ContentRange(o.length)}
 		h["Content-Length"] = []string{strconv.FormatInt(ranges[0].To-ranges[0].From, 10)}
 		w.WriteHeader(http.StatusPartialContent)
-		p.send(w, r.Context(), f.flight, o, ranges[0])
+		p.send(r.Context(), w, f.flight, o, ranges[0])
 		return nil
 	}
 	if len(o.chunks) == 0 {
@@ -124,12 +125,12 @@ func (p *Reverse) respondRanges(
 		}
 		o = whole
 	}
-	p.sendRanges(w, r.Context(), o, ranges)
+	p.sendRanges(r.Context(), w, o, ranges)
 	return nil
 }
 
 // sendRanges writes a multipart/byteranges body (RFC 9110 section 14.6).
-func (p *Reverse) sendRanges(w http.ResponseWriter, ctx context.Context, o *object, ranges []httpcache.Range) {
+func (p *Reverse) sendRanges(ctx context.Context, w http.ResponseWriter, o *object, ranges []httpcache.Range) {
 	boundary := fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 	h := w.Header()
 	contentType := h.Get("Content-Type")
@@ -161,7 +162,7 @@ func (p *Reverse) sendRanges(w http.ResponseWriter, ctx context.Context, o *obje
 	}
 	for i, run := range ranges {
 		text(heads[i])
-		p.send(w, ctx, nil, o, run)
+		p.send(ctx, w, nil, o, run)
 	}
 	text(tail)
 }

@@ -29,6 +29,20 @@ type generic struct {
 	only http.Header
 	// authorized says that the request had an Authorization.
 	authorized bool
+	// parts are a list of stored ranges.
+	parts *parts
+}
+
+// weight is what an object takes more for it.
+func (g *generic) weight() int64 {
+	const fixed, perPart = 256, 256
+	switch {
+	case g == nil:
+		return 0
+	case g.parts != nil:
+		return fixed + perPart*int64(len(g.parts.all))
+	}
+	return fixed
 }
 
 // singleTime is how long requests for what was not for sharing go to the upstream without waiting for each other.
@@ -49,7 +63,7 @@ func newGeneric(resp *http.Response, request http.Header, authorized bool, recei
 		},
 	}
 	o.clean()
-	o.judge()
+	o.judge(o.status)
 	o.withhold(h)
 	o.setLength(resp.ContentLength)
 	return o
@@ -71,9 +85,9 @@ func (o *object) clean() {
 	o.modified, _ = httpcache.LastModified(o.header, o.received)
 }
 
-// judge reads the policy out of the header.
-func (o *object) judge() {
-	j := httpcache.Judge(o.status, o.header, o.generic.authorized, o.received)
+// judge reads the policy out of the header, as that of an answer with the status.
+func (o *object) judge(status int) {
+	j := httpcache.Judge(status, o.header, o.generic.authorized, o.received)
 	o.generic.judged = j
 	o.policy = policy{lifetime: j.Lifetime, whileRevalidate: j.WhileRevalidate, ifError: j.IfError}
 }
@@ -103,7 +117,7 @@ func (o *object) freshened(h http.Header, authorized bool, received time.Time) *
 		delete(c.header, "Date") // that of the stored answer would make it look old
 	}
 	c.clean()
-	c.judge()
+	c.judge(c.status)
 	c.withhold(c.header)
 	return &c
 }
@@ -118,6 +132,9 @@ type place struct {
 	key    key
 	object *object // nil is none
 	single bool    // answers were not for sharing
+	ranged string  // the range that is asked for, if that alone is to be fetched
+	// partial says that there are ranges of it, but not those asked for.
+	partial bool
 }
 
 // look finds what the cache has for the request.

@@ -34,8 +34,8 @@ func NotModified(h http.Header, v Validators, made time.Time) bool {
 	return ok && !v.Modified.After(since)
 }
 
-// MatchETag compares a list of entity tags with one, weakly. A list that is the tag's own text matches too, whatever its
-// form.
+// MatchETag compares a list of entity tags with one, weakly. A list that is the tag's own text matches too, whatever
+// its form.
 func MatchETag(list, etag string) bool {
 	if list = strings.Trim(list, " \t"); list == "*" || list == etag && etag != "" {
 		return true

@@ -45,31 +45,31 @@ func Judge(status int, h http.Header, authorized bool, received time.Time) Polic
 	if !storable(status, h, d, authorized) {
 		return p
 	}
-	explicit := true
-	switch {
-	case d.SharedMaxAge != None:
-		p.Lifetime = d.SharedMaxAge
-	case d.MaxAge != None:
-		p.Lifetime = d.MaxAge
-	default:
-		if targeted {
-			explicit = false
-		} else {
-			p.Lifetime, explicit = expiry(h, received)
-		}
-		if !explicit {
-			p.Lifetime = heuristic(status, h, d, received)
-		}
-	}
-	if d.NoCache {
-		p.Lifetime = 0
-	}
+	p.Lifetime = lifetime(status, h, d, targeted, received)
 	if !p.Strict {
 		p.WhileRevalidate, p.IfError = max(0, d.WhileRevalidate), max(0, d.IfError)
 	}
 	p.Shared = p.Lifetime > 0
 	p.Store = p.Shared || status == http.StatusOK && hasValidator(h)
 	return p
+}
+
+// lifetime is how long the answer is fresh from when it was made. What dates say is not heeded beside a targeted field.
+func lifetime(status int, h http.Header, d Directives, targeted bool, received time.Time) time.Duration {
+	switch {
+	case d.NoCache:
+		return 0
+	case d.SharedMaxAge != None:
+		return d.SharedMaxAge
+	case d.MaxAge != None:
+		return d.MaxAge
+	}
+	if !targeted {
+		if life, ok := expiry(h, received); ok {
+			return life
+		}
+	}
+	return heuristic(status, h, d, received)
 }
 
 // storable are the conditions of RFC 9111 section 3 that look at no time.

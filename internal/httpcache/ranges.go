@@ -19,9 +19,9 @@ func (r Range) ContentRange(size int64) string {
 		strconv.FormatInt(size, 10)
 }
 
-// ParseRanges reads a Range (RFC 9110 section 14.1.2) over a body of size bytes. Not ok is what has not the form, or too
-// many ranges: then the whole is sent. No ranges and ok is a request that can't be satisfied. Ranges that overlap or
-// touch are made one, and then all are in order.
+// ParseRanges reads a Range (RFC 9110 section 14.1.2) over a body of size bytes. Not ok is what has not the form, or
+// too many ranges: then the whole is sent. No ranges and ok is a request that can't be satisfied. Ranges that overlap
+// or touch are made one, and then all are in order.
 func ParseRanges(s string, size int64) (ranges []Range, ok bool) {
 	unit, set, found := strings.Cut(s, "=")
 	if !found || !strings.EqualFold(strings.Trim(unit, " \t"), "bytes") {

@@ -192,8 +192,12 @@ func start(
 		cancel()
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var failed error
+	go func() {
+		failed = cmd.Wait()
+		close(ended)
+	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -202,9 +206,9 @@ func start(
 			return func() { cancel(); <-ended }, nil
 		}
 		select {
-		case err := <-ended:
+		case <-ended:
 			cancel()
-			return nil, fmt.Errorf("%s ended: %w: %s", name, err, text.String())
+			return nil, fmt.Errorf("%s ended: %w: %s", name, failed, text.String())
 		case <-tick.C:
 		}
 	}
