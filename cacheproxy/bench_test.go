@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,8 +11,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // discard is a ResponseWriter that costs nothing, and can what net/http's can.
@@ -195,5 +199,70 @@ func BenchmarkFanOut(b *testing.B) {
 			b.ReportMetric(ms(1), "max-ms")
 			b.ReportMetric(float64(s.total())/float64(len(all)/viewers), "upstream/object")
 		})
+	}
+}
+
+// BenchmarkCacheLook is hits of few objects from all cores, alone and beside one that puts.
+func BenchmarkCacheLook(b *testing.B) {
+	for _, size := range []int64{64 << 20, 1 << 30} {
+		for _, puts := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%dMiB/puts=%t", size>>20, puts), func(b *testing.B) {
+				c := newCache(size, 30*time.Second)
+				now := time.Unix(1e9, 0)
+				keys := make([]key, 512)
+				for i := range keys {
+					keys[i] = mediaKey(fmt.Sprintf("%s/1/video/%d.m4s", recBase, i))
+					c.put(keys[i], testObject(kindSegment, 1000, time.Hour, now), now)
+				}
+				var turn atomic.Int64
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					i := int(turn.Add(1)) * 100
+					for pb.Next() {
+						i++
+						if k := keys[i%len(keys)]; puts && i%64 == 0 {
+							c.put(k, testObject(kindSegment, 1000, time.Hour, now), now)
+						} else {
+							c.look(k)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkFill is a body from an upstream's reader to one that sends it.
+func BenchmarkFill(b *testing.B) {
+	for _, size := range []int{60 << 10, 1 << 20} {
+		for _, known := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%dKB/known=%t", size>>10, known), func(b *testing.B) {
+				arena := slab.New()
+				body := bodyOf(segPath, size)
+				length := int64(-1)
+				if known {
+					length = int64(size)
+				}
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					f := newFlight(mediaKey(segPath), arena, func(error) {}, 0)
+					head := &object{kind: kindSegment, status: http.StatusOK, length: length}
+					f.begin(head)
+					if err := pour(f, bytes.NewReader(body), length, int64(size), true); err != nil {
+						b.Fatal(err)
+					}
+					o := *head
+					var n int64
+					o.chunks, n = f.body()
+					o.setLength(n)
+					o.compact(arena)
+					f.finish(&o)
+					if len(o.chunks) != 1 || o.length != int64(size) {
+						b.Fatal("not one chunk")
+					}
+				}
+			})
+		}
 	}
 }

@@ -36,19 +36,28 @@ func newCache(maxBytes int64, partTTL time.Duration) *cache {
 	for i := range c.shards {
 		c.shards[i] = &shard{
 			max: maxBytes / int64(n), partTTL: partTTL,
+			freed: func(int64) {},
 			items: make(map[key]*entry), groups: make(map[string]*group), ghost: make(map[uint64]uint64),
 		}
 	}
 	return c
 }
 
+// onFreed sets who is told of bytes that left without others in their place. Call it before the cache is used.
+func (c *cache) onFreed(freed func(bytes int64)) {
+	for _, s := range c.shards {
+		s.freed = freed
+	}
+}
+
 func (c *cache) hash(k key) uint64 { return maphash.Comparable(c.seed, k) }
 
+// shard gives the key's by its path alone, which is most of it and quick to hash.
 func (c *cache) shard(k key) *shard {
 	if len(c.shards) == 1 {
 		return c.shards[0]
 	}
-	return c.shards[c.hash(k)%uint64(len(c.shards))]
+	return c.shards[maphash.String(c.seed, k.path)%uint64(len(c.shards))]
 }
 
 // get gives what is there, fresh or not.
@@ -85,6 +94,7 @@ func (c *cache) drop(name string, playlists bool) int {
 	n := 0
 	for _, s := range c.shards {
 		s.mu.Lock()
+		before := s.bytesLocked()
 		var next *entry
 		if g := s.groups[name]; g != nil {
 			next = g.first
@@ -96,7 +106,9 @@ func (c *cache) drop(name string, playlists bool) int {
 				n++
 			}
 		}
+		bytes := before - s.bytesLocked()
 		s.mu.Unlock()
+		s.freed(bytes)
 	}
 	return n
 }
@@ -105,7 +117,7 @@ func (c *cache) drop(name string, playlists bool) int {
 // names. It is asked with the shard's lock held, so that nothing is put in behind a drop that follows the refusal.
 func (c *cache) put(k key, o *object, now time.Time) {
 	hash := c.hash(k)
-	s := c.shards[hash%uint64(len(c.shards))]
+	s := c.shard(k)
 	e := &entry{key: k, hash: hash, object: o, size: o.weight() + int64(len(k.path)), live: o.live()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,6 +138,7 @@ func (c *cache) put(k key, o *object, now time.Time) {
 	switch {
 	case e.live:
 		s.live.push(e)
+		s.sweepLaterLocked(now)
 	case s.ghost[hash] != 0:
 		delete(s.ghost, hash)
 		s.main.push(e)
@@ -217,8 +230,10 @@ func (q *queue) remove(e *entry) {
 type shard struct {
 	max     int64
 	partTTL time.Duration
+	freed   func(bytes int64)
 
 	mu                sync.Mutex
+	sweeping          bool // a timer is set
 	items             map[key]*entry
 	groups            map[string]*group
 	live, small, main queue

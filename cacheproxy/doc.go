@@ -37,7 +37,8 @@
 //  5. Nothing is used beyond what its Cache-Control allows; past that it is asked for again. A 404 is kept for a second
 //     at the most, a 410 for as long as it says.
 //  6. The cache's bytes, overhead included, are within their bound at every moment. A slow viewer costs the chunks of
-//     what it reads beyond that, until its write deadline.
+//     what it reads beyond that, until its write deadline. What left the cache takes an eighth more at the most until
+//     the collector finds it (internal/slab), and what is dead leaves in time though nothing else comes.
 //  7. While the directory is away its old answers stand; while it is unknown the archives are still asked.
 //  8. Every wait ends: header, body pauses, whole bodies, viewers' writes and directory asks have time limits; flights,
 //     waiters, remembered locations, versions and tombstones have counts.
@@ -47,6 +48,9 @@
 //     told who may watch serves nobody. A revoked key is good for nothing once the policies have come that lack it.
 //  11. A token is seen by nothing behind admit: no key, upstream, log or metric has one. Only a multivariant playlist
 //     that was asked for with ?token= is made anew for its viewer (personal.go), and what is cached stays as it is.
+//  12. Bodies of media lie outside the heap. Who reads their bytes holds the piece until it has done so, and gives them
+//     to nothing that may read them later: an HTTP/2 stream gets a copy (writecopy.go). Playlists and refusals, which
+//     are read as text, are on the heap.
 //
 // Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
 // then the tombstones' mu. The locator's mu stands alone.

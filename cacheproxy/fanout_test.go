@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // realEdge is an edge, a directory and nodes on real sockets.
@@ -42,6 +43,7 @@ func newRealEdge(t testing.TB, config Config, archive http.Handler, nodes ...htt
 	t.Cleanup(ds.Close)
 	config.Directories = []string{ds.URL}
 	p := New(config, map[string]http.Handler{"": archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	p.flights.arena = slab.NewStrict()                // who reads bytes without holding them reads nonsense
 	p.setPolicies(media.PlaybackPolicies{Version: 1}) // everything is public
 	front := httptest.NewUnstartedServer(p)
 	front.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)

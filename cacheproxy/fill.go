@@ -203,7 +203,7 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 	var size int64
 	o.chunks, size = f.body()
 	o.setLength(size)
-	o.trim()
+	o.compact(f.arena)
 	if o.status >= http.StatusBadRequest {
 		return refusal(&o), nil
 	}

@@ -3,6 +3,7 @@ package cacheproxy
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -14,8 +15,10 @@ const (
 	// gatherTime is how long bytes that came are kept back for more, so that waiters are woken once per object if it
 	// comes at line speed, and not once per read.
 	gatherTime = 2 * time.Millisecond
+	// firstChunk is the first of a body whose length is unknown; every other is twice the one before, up to maxChunk. A
+	// body of known length that is no longer than that has one chunk only, so that it is sent by one call.
 	firstChunk = 16 << 10
-	maxChunk   = 256 << 10
+	maxChunk   = 1 << 20
 )
 
 // errAbandoned cuts a fetch that nobody waits for.
@@ -176,13 +179,21 @@ func (f *flight) space(more int64) []byte {
 			return last.Buffer.Bytes()[len(last.Data):]
 		}
 	}
-	size := min(firstChunk<<min(n, 4), maxChunk)
+	size := min(firstChunk<<min(n, 6), maxChunk)
 	if more >= 0 {
 		size = int(min(more, maxChunk))
 	}
-	chunk := f.arena.Get(size)
+	chunk := f.bufferLocked(size)
 	f.mu.chunks = append(f.mu.chunks, slab.Piece{Buffer: chunk, Data: chunk.Bytes()[:0]})
 	return chunk.Bytes()
+}
+
+// bufferLocked gives ordinary memory for what is read as a whole (object.bytes), and the arena's for what is only sent.
+func (f *flight) bufferLocked(size int) *slab.Buffer {
+	if h := f.mu.head; h != nil && (h.kind.text() || h.status != http.StatusOK) {
+		return slab.Heap(size)
+	}
+	return f.arena.Get(size)
 }
 
 // commit makes the first n bytes of the last space part of the body. Shown says that viewers may have them before the

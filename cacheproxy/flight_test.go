@@ -52,8 +52,8 @@ func TestAllReadersSeeTheSameBytesAtTheirOwnPace(t *testing.T) {
 	const size = 3_000_000
 	body := bodyOf(segPath, size)
 	for _, length := range []int64{size, -1} {
-		f := newFlight(mediaKey(segPath), slab.New(), func(error) {}, 0)
-		f.begin(&object{length: length})
+		f := newFlight(mediaKey(segPath), slab.NewStrict(), func(error) {}, 0)
+		f.begin(&object{kind: kindSegment, status: http.StatusOK, length: length})
 		var wg sync.WaitGroup
 		for reader := range 8 {
 			wg.Go(func() {
@@ -87,7 +87,12 @@ func TestAllReadersSeeTheSameBytesAtTheirOwnPace(t *testing.T) {
 		if n != size {
 			t.Fatalf("%d bytes", n)
 		}
-		f.finish(&object{chunks: chunks})
+		o := &object{kind: kindSegment, status: http.StatusOK, chunks: chunks, length: n}
+		o.compact(f.arena)
+		if got := o.bytes(); string(got) != string(body) || o.weight() > size+size/8 {
+			t.Errorf("compacted to %d bytes that weigh %d", len(got), o.weight())
+		}
+		f.finish(o)
 		wg.Wait()
 	}
 }
@@ -119,8 +124,8 @@ func TestPourChecksLengths(t *testing.T) {
 		{"empty", "", 0, 10, true},
 	}
 	for _, tt := range tests {
-		f := newFlight(key{}, slab.New(), func(error) {}, 0)
-		f.begin(&object{length: tt.length})
+		f := newFlight(key{}, slab.NewStrict(), func(error) {}, 0)
+		f.begin(&object{kind: kindSegment, status: http.StatusOK, length: tt.length})
 		err := pour(f, strings.NewReader(tt.body), tt.length, tt.limit, false)
 		if (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)

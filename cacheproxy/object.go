@@ -3,6 +3,7 @@ package cacheproxy
 import (
 	"net/http"
 	"net/textproto"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,7 +142,11 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 	if o.kind == kindPart {
 		return o.received.Add(partTTL)
 	}
-	return o.received.Add(o.policy.lifetime + max(o.policy.whileRevalidate, o.policy.ifError) - o.age)
+	extra := max(o.policy.whileRevalidate, o.policy.ifError)
+	if o.kind == kindPlaylist {
+		extra = max(extra, frontHold) // it may have to stand for an upstream that falls behind
+	}
+	return o.received.Add(o.policy.lifetime + extra - o.age)
 }
 
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
@@ -149,7 +154,7 @@ func (o *object) weight() int64 {
 	const fixed = 832 // object, entry, maps', lists' and groups' shares
 	n := int64(fixed + len(o.passed))
 	for _, c := range o.chunks {
-		n += c.Weight() + 32
+		n += c.Weight() + 64
 	}
 	n += o.generic.weight()
 	for name, values := range o.header {
@@ -206,14 +211,37 @@ func (o *object) plain(text []byte) *object {
 	return c
 }
 
-// trim frees what the last chunk has too much, if that is worth a copy.
-func (o *object) trim() {
+// compact puts a body of several chunks into one, if that is no longer than a chunk may be, and frees what the last
+// chunk has too much, if either is worth a copy.
+func (o *object) compact(arena *slab.Arena) {
 	n := len(o.chunks)
 	if n == 0 {
 		return
 	}
-	last := o.chunks[n-1]
-	if spare := last.Weight() - int64(len(last.Data)); spare > 1024 && spare > int64(len(last.Data))/8 {
-		o.chunks[n-1] = slab.Of(slices.Clone(last.Data))
+	copied, size := o.chunks, o.length
+	if size > maxChunk {
+		copied = o.chunks[n-1:]
+		size = int64(len(copied[0].Data))
 	}
+	spare := -size
+	for _, c := range copied {
+		spare += c.Weight()
+	}
+	if len(copied) == 1 && (spare <= 1024 || spare <= size/8) {
+		return
+	}
+	b := slab.Heap
+	if copied[0].Buffer.Mapped() || !o.kind.text() && o.status == http.StatusOK {
+		b = arena.Get
+	}
+	one := slab.Piece{Buffer: b(int(size))}
+	if spare -= one.Weight() - size; len(copied) == 1 && spare <= size/8 {
+		return // classes are what it has too much
+	}
+	one.Data = one.Buffer.Bytes()[:0]
+	for _, c := range copied {
+		one.Data = append(one.Data, c.Data...)
+	}
+	runtime.KeepAlive(copied)
+	o.chunks = append(slices.Clone(o.chunks[:n-len(copied)]), one)
 }

@@ -38,6 +38,7 @@ type Proxy struct {
 	archives  *archives
 	resting   resting
 	unzip     unzipper
+	copies    sync.Pool // for answers over HTTP/2
 	waiting   atomic.Int64
 	running   sync.WaitGroup
 	// hitStatus is the Cache-Status of a hit, ready made.
@@ -74,6 +75,7 @@ func New(
 	p.locator.sure = func() bool { return p.trust.Load().sure }
 	p.locator.gone = p.bury
 	p.cache.refused = p.gone.names
+	p.cache.onFreed(freed(p.flights.arena))
 	return p
 }
 

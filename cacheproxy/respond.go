@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -63,6 +65,9 @@ func (p *Proxy) respond(w http.ResponseWriter, r *http.Request, f found, now tim
 		return nil
 	}
 	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, from: from, to: to}
+	if r.ProtoMajor != 1 {
+		out.copies = &p.copies
+	}
 	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
 	if err := out.body(r.Context(), f.flight, o); err != nil {
 		// The viewer left or was too slow, or the upstream broke off.
@@ -113,6 +118,9 @@ func (p *Proxy) unsatisfiable(w http.ResponseWriter, length int64) error {
 	return nil
 }
 
+// maxWrite is what Config.WriteTimeout is for: chunks are larger than a slow viewer takes in that time.
+const maxWrite = 256 << 10
+
 // writer sends bytes from up to to (or to the end, if that is negative) of a body to one viewer, with a deadline per
 // write, so that a viewer who stopped reading holds nothing but its own connection, and not that for long.
 type writer struct {
@@ -122,6 +130,7 @@ type writer struct {
 	from, to int64
 	at       int64 // position in the body of what comes next
 	sent     int64
+	copies   *sync.Pool // of buffers for writeCopy; nil writes what pieces show
 }
 
 // body sends what there is of the object, or follows the flight to its end.
@@ -166,10 +175,20 @@ func (w *writer) write(piece slab.Piece) error {
 	if start >= end {
 		return nil
 	}
-	w.deadline(w.timeout)
-	n, err := w.w.Write(chunk[start:end])
-	w.sent += int64(n)
-	return err
+	if w.copies != nil && piece.Buffer.Mapped() {
+		return w.writeCopy(piece, start, end)
+	}
+	for start < end {
+		w.deadline(w.timeout)
+		n, err := w.w.Write(chunk[start:min(end, start+maxWrite)])
+		runtime.KeepAlive(piece.Buffer)
+		w.sent += int64(n)
+		if err != nil {
+			return err
+		}
+		start += maxWrite
+	}
+	return nil
 }
 
 // copy sends all of a body whose length is known or negative.

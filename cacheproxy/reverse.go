@@ -86,6 +86,7 @@ type Reverse struct {
 	transport http.RoundTripper
 	// pseudonym is this process in Via, by which it knows its own requests.
 	pseudonym   string
+	copies      sync.Pool // for answers over HTTP/2
 	waiting     atomic.Int64
 	running     sync.WaitGroup
 	generations atomic.Uint64
@@ -112,6 +113,7 @@ func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus
 	if p.transport == nil {
 		p.transport = newTransport()
 	}
+	p.cache.onFreed(freed(p.flights.arena))
 	p.metrics = newReverseMetrics(registerer, p)
 	return p, nil
 }

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // reverseWorld is a Reverse in front of an origin that a test writes, with real connections on both sides.
@@ -48,6 +50,7 @@ func newReverseWorld(t *testing.T, config ReverseConfig, origin http.HandlerFunc
 	if w.cache, err = NewReverse(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
+	w.cache.flights.arena = slab.NewStrict()
 	front := httptest.NewServer(w.cache)
 	t.Cleanup(func() {
 		front.Close()

@@ -297,7 +297,7 @@ func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Tim
 	var size int64
 	o.chunks, size = f.body()
 	o.setLength(size)
-	o.trim()
+	o.compact(f.arena)
 	if o.status == http.StatusPartialContent {
 		p.keepPart(q, &o)
 	} else {

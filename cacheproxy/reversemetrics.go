@@ -50,6 +50,7 @@ func newReverseMetrics(reg prometheus.Registerer, p *Reverse) *reverseMetrics {
 	m.waiters = factory.NewGauge(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_waiters", Help: "Requests that wait for or read from a fetch under way.",
 	})
+	addMemory(factory, p.flights.arena)
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
 	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })

@@ -121,7 +121,7 @@ func (p *Reverse) answerParts(w http.ResponseWriter, r *http.Request, list *part
 		w.WriteHeader(http.StatusOK)
 	}
 	for _, f := range found {
-		p.send(r.Context(), w, nil, f.object, f.run)
+		p.send(r, w, nil, f.object, f.run)
 	}
 	return true
 }

@@ -1,7 +1,6 @@
 package cacheproxy
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"mime"
@@ -69,7 +68,7 @@ func (p *Reverse) respond(w http.ResponseWriter, r *http.Request, f reply, now t
 	}
 	w.WriteHeader(o.status)
 	if r.Method != http.MethodHead && o.status != http.StatusNoContent {
-		p.send(r.Context(), w, f.flight, o, httpcache.Range{To: o.length})
+		p.send(r, w, f.flight, o, httpcache.Range{To: o.length})
 	}
 	return nil
 }
@@ -83,11 +82,14 @@ func (o *object) madeAt() time.Time {
 }
 
 // send writes a run of the body; a negative end is the body's own.
-func (p *Reverse) send(ctx context.Context, w http.ResponseWriter, f *flight, o *object, run httpcache.Range) {
+func (p *Reverse) send(r *http.Request, w http.ResponseWriter, f *flight, o *object, run httpcache.Range) {
 	out := writer{
 		w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout, from: run.From, to: run.To,
 	}
-	err := out.body(ctx, f, o)
+	if r.ProtoMajor > 1 {
+		out.copies = &p.copies
+	}
+	err := out.body(r.Context(), f, o)
 	p.metrics.sentBytes.Add(float64(out.sent))
 	if err != nil {
 		// The client left or was too slow, or the upstream broke off.
@@ -115,7 +117,7 @@ func (p *Reverse) respondRanges(
 		h["Content-Range"] = []string{ranges[0].ContentRange(o.length)}
 		h["Content-Length"] = []string{strconv.FormatInt(ranges[0].To-ranges[0].From, 10)}
 		w.WriteHeader(http.StatusPartialContent)
-		p.send(r.Context(), w, f.flight, o, ranges[0])
+		p.send(r, w, f.flight, o, ranges[0])
 		return nil
 	}
 	if len(o.chunks) == 0 {
@@ -125,12 +127,12 @@ func (p *Reverse) respondRanges(
 		}
 		o = whole
 	}
-	p.sendRanges(r.Context(), w, o, ranges)
+	p.sendRanges(r, w, o, ranges)
 	return nil
 }
 
 // sendRanges writes a multipart/byteranges body (RFC 9110 section 14.6).
-func (p *Reverse) sendRanges(ctx context.Context, w http.ResponseWriter, o *object, ranges []httpcache.Range) {
+func (p *Reverse) sendRanges(r *http.Request, w http.ResponseWriter, o *object, ranges []httpcache.Range) {
 	boundary := fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 	h := w.Header()
 	contentType := h.Get("Content-Type")
@@ -162,7 +164,7 @@ func (p *Reverse) sendRanges(ctx context.Context, w http.ResponseWriter, o *obje
 	}
 	for i, run := range ranges {
 		text(heads[i])
-		p.send(ctx, w, nil, o, run)
+		p.send(r, w, nil, o, run)
 	}
 	text(tail)
 }

@@ -222,10 +222,14 @@ func (p *Reverse) mayStandIn(o *object, answered bool, now time.Time) bool {
 func (c *cache) remove(k key) bool {
 	s := c.shard(k)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := s.items[k]
 	if e != nil {
 		s.removeLocked(e)
 	}
-	return e != nil
+	s.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	s.freed(e.size)
+	return true
 }

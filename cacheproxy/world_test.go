@@ -22,6 +22,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -170,6 +171,7 @@ func newWorld(t testing.TB, config Config) *world {
 	}
 	config.Transport = w.net
 	w.Proxy = New(config, map[string]http.Handler{"": w.archive}, slog.New(slog.DiscardHandler), prometheus.NewPedanticRegistry())
+	w.flights.arena = slab.NewStrict()                // who reads bytes without holding them reads nonsense
 	w.setPolicies(media.PlaybackPolicies{Version: 1}) // everything is public
 	t.Cleanup(func() {
 		if err := w.Close(); err != nil {

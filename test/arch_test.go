@@ -36,9 +36,9 @@ var allowed = map[string][]string{
 	"internal/objstore":  {"internal/media", "github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "golang.org/x/sync"},
 	"internal/registry":  {"internal/media", "github.com/redis/go-redis/v9"},
 	"internal/control":   {"internal/media"},
-	"internal/slab":      {},
-	"internal/httpcache": {},
+	"internal/slab":      {"golang.org/x/sys"},
 	"internal/playback":  {"internal/media", "github.com/golang-jwt/jwt/v5"},
+	"internal/httpcache": {},
 	"internal/catalog": {
 		"internal/media", "migrations", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3",
 		"github.com/oklog/ulid/v2", "github.com/prometheus/client_golang",

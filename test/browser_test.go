@@ -69,7 +69,7 @@ func outFile(tb testing.TB, name string) string {
 
 // TestDemoShowsAPicture starts the demo as `make run` does and waits for the first picture in a browser.
 func TestDemoShowsAPicture(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	server := newOxbow(t)
 	server.start("demo")
 	seen := startBrowser(t, server.url("/"), "--seconds", "8", "--screenshot", outFile(t, "demo.png")).report(t)
@@ -98,7 +98,7 @@ func TestBrowserPlaysEnhancedRTMP(t *testing.T) {
 	clips := newClipMaker(t)
 	for _, codecs := range [][2]string{{"AV1", "Opus"}, {"VP9", "Opus"}, {"H.264 B-frames", "FLAC"}} {
 		t.Run(codecs[0]+" "+codecs[1], func(t *testing.T) {
-			t.Parallel()
+			parallelWithBrowser(t)
 			stream := strings.ToLower(strings.NewReplacer(" ", "-", ".", "").Replace(codecs[0]))
 			key := createStreamOf(t, server, "acme", stream)
 			tracks, samples := readClip(t, clips.clip(t, codecs[0], codecs[1]))

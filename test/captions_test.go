@@ -47,7 +47,7 @@ func withUnit(unit, sample []byte) []byte {
 // TestCC1_CaptionsInThePictures publishes pictures with captions of CEA-608: playlists tell of CC1, the pictures keep
 // their bytes, and a browser shows the line.
 func TestCC1_CaptionsInThePictures(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	tracks, samples := readClip(t, stampedClip(t, 320, 180, 60*time.Second))
 	const line = "CAPTIONS HERE"
 	units := [][]byte{captionSEI(captionData(captionBegin + line)), captionSEI(captionData(captionErase))}

@@ -78,7 +78,7 @@ func TestMV16_HighDynamicRange(t *testing.T) {
 // TestMV4_TurnedPicture publishes a picture that is to be shown upright, as telephones send it: playlists, ffprobe and a
 // browser know.
 func TestMV4_TurnedPicture(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	clip := displayClip(t, 14, "-c:v libx264 -preset ultrafast -g 30 -bf 0 -pix_fmt yuv420p "+
 		"-bsf:v h264_metadata=display_orientation=insert:rotate=90")
 	server := newOxbow(t)

@@ -53,7 +53,7 @@ func TestFaultRedisDown(t *testing.T) {
 // TestFaultSQLDown kills PostgreSQL: live goes on, a known key publishes, another one is refused with the reason, and
 // rows are written when it returns.
 func TestFaultSQLDown(t *testing.T) {
-	alone(t)
+	t.Parallel()
 	f := startFleet(t, clusterConfig{nodes: 1})
 	s, known := f.newShow("sql", nil), f.newShow("known", nil)
 	a1 := f.member("a1")

@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -48,7 +47,7 @@ func runTests(m *testing.M) int {
 	// They wait for real time more than they work: more of them at once than there are cores.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set("4"); err != nil {
+		if err := parallel.Value.Set("5"); err != nil {
 			panic(err)
 		}
 	}
@@ -91,7 +90,7 @@ const adminToken = "test-admin-token"
 func newOxbow(tb testing.TB, extra ...string) *oxbow {
 	tb.Helper()
 	o := &oxbow{tb: tb, data: filepath.Join(tb.TempDir(), "data"), extra: extra, out: &output{}}
-	o.http, o.rtmp, o.srt, o.admin = freeAddress(tb), freeAddress(tb), freeUDPAddress(tb), freeAddress(tb)
+	o.http, o.rtmp, o.srt, o.admin = steadyAddress(tb), steadyAddress(tb), steadyAddress(tb), steadyAddress(tb)
 	tb.Cleanup(func() {
 		o.stop(syscall.SIGKILL)
 		if tb.Failed() {
@@ -409,27 +408,6 @@ func eventually(tb testing.TB, limit time.Duration, what string, condition func(
 		case <-poll.C:
 		}
 	}
-}
-
-// freeAddress gives a loopback address that nobody listens on.
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func freeUDPAddress(tb testing.TB) string {
-	tb.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().String()
 }
 
 // output keeps what a process prints.

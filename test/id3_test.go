@@ -18,7 +18,7 @@ import (
 // TestDR1_ID3ReachesPlayers publishes a transport stream with tags of ID3 and a cue: a browser is told of the tags by the
 // media, at their time, and of date ranges by the playlists; the archive and its plain files have the same.
 func TestDR1_ID3ReachesPlayers(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	const length, at = 14 * time.Second, 7 * time.Second
 	film, clip := stampedClip(t, 320, 180, length), filepath.Join(t.TempDir(), "clip.ts")
 	run(t, time.Minute, "ffmpeg", "-v", "error", "-i", film, "-c", "copy", "-muxdelay", "0", "-muxpreload", "0", "-f", "mpegts", clip)

@@ -22,7 +22,7 @@ func TestRTMPSAndRTMPT(t *testing.T) {
 	source := encodeSource(t, 4, "640x360", "1M")
 	want := frameHashes(t, source)
 	certificate := newCertificateFiles(t, "one.example")
-	rtmps := freeAddress(t)
+	rtmps := steadyAddress(t)
 	server := newOxbow(t, "--rtmps", rtmps, "--tls-cert", certificate.cert, "--tls-key", certificate.key)
 	server.start("serve")
 

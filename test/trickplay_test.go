@@ -133,7 +133,7 @@ func checkIFrames(tb testing.TB, host, list, text string, want []string) (count 
 // TestTrickPlayInShaka plays a recording fast in a player that takes I-frame playlists for that: the pictures are the key
 // frames, one after the other.
 func TestTrickPlayInShaka(t *testing.T) {
-	t.Parallel()
+	parallelWithBrowser(t)
 	server := newOxbow(t)
 	server.start("serve")
 	key := server.createStream("acme", "show", map[string]any{"archive_delay": "1h"})
@@ -145,8 +145,22 @@ func TestTrickPlayInShaka(t *testing.T) {
 	eventually(t, 20*time.Second, "the recording ended", func() bool {
 		return strings.Contains(string(server.get(folder+"/video.m3u8")), "#EXT-X-ENDLIST")
 	})
-	v := watchInBrowser(t, "Shaka", server.url(folder+"/index.m3u8"), `{"streaming": {"bufferingGoal": 2}}`)
-	eventually(t, 20*time.Second, "it plays", func() bool { n, _ := v.newest(); return n > 0 })
+	numbers := trickInShaka(t, server.url(folder+"/index.m3u8"))
+	if onlyKeyFrames(numbers) && !stepsOfOne(numbers) { // a busy machine leaves one out of two in a second
+		t.Logf("pictures %v: once more", numbers)
+		numbers = trickInShaka(t, server.url(folder+"/index.m3u8"))
+	}
+	if !onlyKeyFrames(numbers) || !stepsOfOne(numbers) {
+		t.Errorf("the pictures shown last are %v, want each key frame and no other picture", numbers)
+	}
+}
+
+// trickInShaka plays a recording of 15 s at four times the speed, and gives the last pictures shown, of which none was
+// loaded before for playing at 1.
+func trickInShaka(t *testing.T, url string) []int {
+	t.Helper()
+	v := watchInBrowser(t, "Shaka", url, `{"streaming": {"bufferingGoal": 2}}`)
+	eventually(t, 20*time.Second, "it plays", func() bool { n, _ := v.newest(); return n >= 0 })
 	v.command(`{"trick": 4}`)
 	eventually(t, 20*time.Second, "it comes near the end", func() bool { n, _ := v.newest(); return n >= 12*stampRate })
 	v.stop()
@@ -156,12 +170,20 @@ func TestTrickPlayInShaka(t *testing.T) {
 			numbers = append(numbers, f.number)
 		}
 	}
-	last := numbers[max(0, len(numbers)-4):] // before that is what was loaded for playing at 1
-	for i, n := range last {
-		if n%stampGOP != 0 || i > 0 && n-last[i-1] != stampGOP {
-			t.Errorf("the pictures shown are %v, want the last ones to be key frames", numbers)
-			break
+	t.Logf("pictures %v", numbers)
+	return numbers[max(0, len(numbers)-3):]
+}
+
+func onlyKeyFrames(numbers []int) bool {
+	return !slices.ContainsFunc(numbers, func(n int) bool { return n%stampGOP != 0 })
+}
+
+// stepsOfOne says that there are pictures of several key frames, and none between was left out.
+func stepsOfOne(numbers []int) bool {
+	for i := 1; i < len(numbers); i++ {
+		if numbers[i]-numbers[i-1] != stampGOP {
+			return false
 		}
 	}
-	t.Logf("pictures %v", numbers)
+	return len(numbers) > 1
 }

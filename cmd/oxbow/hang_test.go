@@ -61,13 +61,25 @@ func startRedis(t *testing.T, more ...string) (url string, process *os.Process) 
 	return "redis://" + l.Addr().String(), cmd.Process
 }
 
-// Frames do not wait for a registry that hangs: it takes connections and questions, and answers nothing.
+// Frames do not wait for a registry that hangs: it takes connections and questions, and answers nothing. What waits for
+// it waits every time; what a busy machine holds up once is sent again.
 func TestFramesDoNotWaitForAHangingRegistry(t *testing.T) {
-	const (
-		before, hangs, after = 1500 * time.Millisecond, 6 * time.Second, 1500 * time.Millisecond
-		// most is what a frame may wait, for whatever: less than a part.
-		most = 200 * time.Millisecond
-	)
+	const most = 200 * time.Millisecond // for whatever: less than a part
+	slowest, asleep := framesBesideAHang(t)
+	if slowest > most || asleep > 0 {
+		t.Logf("frames waited for %v, and the process was taken to sleep %d times: once more", slowest, asleep)
+		slowest, asleep = framesBesideAHang(t)
+	}
+	if slowest > most || asleep > 0 {
+		t.Errorf("frames waited for %v, and the process was taken to sleep %d times", slowest, asleep)
+	}
+}
+
+// framesBesideAHang sends frames before, while and after a registry hangs, and gives the longest time that one took and
+// how often the process was taken to sleep. The lease stays.
+func framesBesideAHang(t *testing.T) (slowest time.Duration, asleep int) {
+	t.Helper()
+	const before, hangs, after = 1500 * time.Millisecond, 6 * time.Second, 1500 * time.Millisecond
 	url, redis := startRedis(t)
 	r, err := registry.OpenRedis(t.Context(), registry.RedisConfig{URL: url}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -84,9 +96,9 @@ func TestFramesDoNotWaitForAHangingRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var slowest, stretch time.Duration
+	var stretch time.Duration
 	begun, last := time.Now(), time.Duration(0)
-	hanging, asleep := false, 0
+	hanging := false
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
 	for {
@@ -116,9 +128,6 @@ func TestFramesDoNotWaitForAHangingRegistry(t *testing.T) {
 		slowest, last = max(slowest, time.Since(at)), now
 	}
 	t.Logf("slowest frames %v, longest time between two %v", slowest, stretch)
-	if slowest > most || asleep > 0 {
-		t.Errorf("frames waited for %v, and the process was taken to sleep %d times", slowest, asleep)
-	}
 	if !o.leases.Holds(acme("show"), epoch) || len(o.kicked) > 0 {
 		t.Error("a registry that hung took the lease")
 	}
@@ -130,4 +139,5 @@ func TestFramesDoNotWaitForAHangingRegistry(t *testing.T) {
 	if err := errors.Join(<-ended, <-ended); err != nil {
 		t.Error(err)
 	}
+	return slowest, asleep
 }
