@@ -25,6 +25,9 @@
 // FollowPlayback keeps who may watch what: all policies and keys, replaced as a whole (policies.go). Tokens are
 // verified once and remembered by their hash, with the policies that they were verified by (verdicts.go).
 //
+// Reverse is another handler on the same cache and flights: in front of any HTTP origin, after its headers alone
+// (internal/httpcache), and without the invariants below that speak of recordings, playlists and tokens.
+//
 // Invariants:
 //
 //  1. At most one fetch per key is under way, and its object is in the cache before it stops being joinable: so

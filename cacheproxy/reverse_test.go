@@ -207,6 +207,23 @@ func TestReverseValidatesWhatIsStale(t *testing.T) {
 	w.wantAsked(2)
 }
 
+// A failure that may not be hidden is told, and what is stored can be validated after it.
+func TestReverseKeepsWhatIsStaleOverAFailure(t *testing.T) {
+	w := newReverseWorld(t, ReverseConfig{}, nil)
+	w.answers(200, "body", "Cache-Control: max-age=1, must-revalidate", `ETag: "v1"`)
+	w.get("/a")
+	w.backdate("/a", time.Minute)
+	w.answers(503, "down")
+	if got := w.get("/a"); got.status != 503 || got.body != "down" {
+		t.Errorf("got %+v", got)
+	}
+	w.answers(304, "", "Cache-Control: max-age=60", `ETag: "v1"`)
+	if got := w.get("/a"); got.status != 200 || got.body != "body" {
+		t.Errorf("got %+v", got)
+	}
+	w.wantAsked(3)
+}
+
 // An origin that says "not modified" of another version has not spoken of ours.
 func TestReverseDistrustsA304OfAnotherVersion(t *testing.T) {
 	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
@@ -680,6 +697,40 @@ func TestReverseStreamsWhatIsTooLarge(t *testing.T) {
 	_ = resp.Body.Close()
 	if got := w.get("/shown"); got.body != text {
 		t.Errorf("got %d bytes", len(got.body))
+	}
+}
+
+// The wait for an answer is not for the time that a request's body takes, only for its pauses.
+func TestReverseWaitsForLongBodies(t *testing.T) {
+	t.Parallel()
+	w := newReverseWorld(t, ReverseConfig{FetchTimeout: time.Second}, func(rw http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		answer(rw, 200, "had it")
+	})
+	body, feed := io.Pipe()
+	go func() {
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for range 6 {
+			<-tick.C
+			_, _ = feed.Write([]byte("x"))
+		}
+		_ = feed.Close()
+	}()
+	resp, err := http.Post(w.url+"/a", "text/plain", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "had it" {
+		t.Errorf("got %d %q, %v", resp.StatusCode, text, err)
+	}
+	silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	w.origin.Store(&silent)
+	if got := w.get("/b"); got.status != http.StatusGatewayTimeout {
+		t.Errorf("an origin that says nothing: %+v", got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,15 +78,20 @@ func (p *Reverse) request(ctx context.Context, a reverseAsk) (*http.Response, er
 func (p *Reverse) roundTrip(ctx context.Context, up *standby, a reverseAsk) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	wait := p.config.FetchTimeout
-	late := time.AfterFunc(wait, func() { cancel(fmt.Errorf("no answer within %s: %w", wait, errTimeout)) })
+	late := &patience{wait: wait, timer: time.AfterFunc(wait, func() {
+		cancel(fmt.Errorf("no answer within %s: %w", wait, errTimeout))
+	})}
+	if a.body != nil {
+		a.body = &paced{a.body, late}
+	}
 	resp, err := p.sendTo(httptrace.WithClientTrace(ctx, a.interim.trace()), up, a)
-	// Stop says false when the timer has fired: the answer's body is then cut, even if the header made it.
-	if err == nil && !late.Stop() {
+	// End says false when the timer has fired: the answer's body is then cut, even if the header made it.
+	if err == nil && !late.end() {
 		_ = resp.Body.Close()
 		err = errTimeout
 	}
 	if err != nil {
-		late.Stop()
+		late.end()
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -94,6 +100,42 @@ func (p *Reverse) roundTrip(ctx context.Context, up *standby, a reverseAsk) (*ht
 	}
 	resp.Body = newGuarded(ctx, resp.Body, p.config.StallTimeout, 0, cancel)
 	return resp, nil
+}
+
+// patience is a wait that may begin anew until it ends.
+type patience struct {
+	mu    sync.Mutex
+	timer *time.Timer
+	wait  time.Duration
+	ended bool
+}
+
+func (t *patience) again() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ended && t.timer.Stop() {
+		t.timer.Reset(t.wait)
+	}
+}
+
+// end says whether the time was not over.
+func (t *patience) end() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	return t.timer.Stop()
+}
+
+// paced is a request's body, which takes the time that it takes: the wait for an answer begins anew with each read.
+type paced struct {
+	io.Reader
+	late *patience
+}
+
+func (b *paced) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.late.again()
+	return n, err
 }
 
 func (p *Reverse) sendTo(ctx context.Context, up *standby, a reverseAsk) (*http.Response, error) {

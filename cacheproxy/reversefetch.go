@@ -38,6 +38,14 @@ type interim struct {
 	w  http.ResponseWriter
 }
 
+// newInterim passes nothing to nobody, nor to a client of before they were known.
+func newInterim(w http.ResponseWriter, r *http.Request) *interim {
+	if !r.ProtoAtLeast(1, 1) {
+		w = nil
+	}
+	return &interim{w: w}
+}
+
 func (i *interim) pass(code int, h http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -178,7 +186,7 @@ func forwardReason(at place) string {
 func (p *Reverse) newFetch(w http.ResponseWriter, r *http.Request, at place) *fetch {
 	q := &fetch{
 		at: at, header: p.upstreamHeader(r), authorized: len(r.Header["Authorization"]) > 0,
-		interim: &interim{w: w},
+		interim: newInterim(w, r),
 		single:  make(chan *http.Response), done: make(chan struct{}),
 	}
 	for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Modified-Since"} {
@@ -276,14 +284,14 @@ func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Tim
 	head := newGeneric(resp, q.header, q.authorized, now)
 	if resp.StatusCode == http.StatusPartialContent {
 		if head = p.newPart(q, resp, now); head == nil {
-			q.handOver(f, resp)
+			p.handOver(f, q, resp)
 			return
 		}
 	} else if p.single(q, head, resp) {
-		if q.at.ranged == "" {
+		if q.at.ranged == "" && resp.StatusCode < 500 { // a failure says nothing of the answers that there will be
 			p.markSingle(q.at.uri, now)
 		}
-		q.handOver(f, resp)
+		p.handOver(f, q, resp)
 		return
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
@@ -315,8 +323,9 @@ func (p *Reverse) single(q *fetch, head *object, resp *http.Response) bool {
 }
 
 // handOver gives the answer to the request that began the fetch, and waits until that has it.
-func (q *fetch) handOver(f *flight, resp *http.Response) {
+func (p *Reverse) handOver(f *flight, q *fetch, resp *http.Response) {
 	f.fail(errSingle)
+	p.flights.land(f) // it takes no place while its body goes to one
 	select {
 	case q.single <- resp:
 		<-q.done // its body is this fetch's

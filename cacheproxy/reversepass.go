@@ -32,7 +32,7 @@ func (p *Reverse) pass(w http.ResponseWriter, r *http.Request, uri string) error
 // forward asks the upstreams in the request's own name. What has no body and changes nothing may be asked of another
 // one when the first fails.
 func (p *Reverse) forward(w http.ResponseWriter, r *http.Request, uri string) (*http.Response, error) {
-	between := &interim{w: w}
+	between := newInterim(w, r)
 	defer between.end()
 	ask := reverseAsk{method: r.Method, uri: uri, header: p.upstreamHeader(r), interim: between}
 	if r.ContentLength != 0 {
