@@ -6,6 +6,8 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 FAULT_RUNS ?= 100
+SOAK ?= 10m
+BENCH_EDGE ?=
 # With the race detector, but not in the loop that sums up the stores' bytes, nor in what SQLite is made of: it was
 # translated from C, keeps its data where the detector never looks, and watched takes three times as long.
 unwatched = -gcflags=$(1)=-race=false
@@ -14,7 +16,7 @@ RACE := -race $(foreach package,hash/crc64 modernc.org/sqlite/lib modernc.org/li
 PACKAGES_AT_ONCE ?= 4
 export CGO_ENABLED ?= 0
 
-.PHONY: run build web test check lint e2e faults bench bench-store cache-tests fuzz tools clean
+.PHONY: run build web test check lint e2e faults bench bench-store bench-edge soak-edge cache-tests fuzz tools clean
 
 run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
 	./bin/oxbow demo
@@ -52,6 +54,12 @@ bench: ## Benchmarks with allocations
 
 bench-store: ## Putting a file of 512 MiB into an S3 server, beside s5cmd and rclone
 	go run ./test/bench/store
+
+bench-edge: build ## The edge's cache beside nginx, Varnish and Traffic Server: half an hour on a machine with nothing else to do
+	go run ./test/bench/edge $(BENCH_EDGE)
+
+soak-edge: build ## The edge for SOAK at the highest load that the machine holds
+	go run ./test/bench/edge -parts soak -soak $(SOAK) $(BENCH_EDGE)
 
 # The public test suite for HTTP caches; what its package has is older.
 CACHE_TESTS_URL ?= https://github.com/http-tests/cache-tests

@@ -9,6 +9,7 @@
 //	lookup    memory cache; a hit ends here
 //	find      join the key's flight, or look into the cache again and begin one
 //	search    (the flight's goroutine) directory -> nodes in order -> archive -> mirror; a 404 asks the directory again
+//	contest   who is late with what is there already has the next one asked beside it; internal/upstream knows when
 //	receive   the body into shared chunks; waiters are woken with the head and what there is
 //	settle    playlists only: which version is it, and was a newer one seen?
 //	respond   each viewer at its own pace: conditions, range, Age, Cache-Status
@@ -31,11 +32,13 @@
 // Invariants:
 //
 //  1. At most one fetch per key is under way, and its object is in the cache before it stops being joinable: so
-//     upstreams see one request per object and version (HTTP-22, BLK-12). Only what may not be kept is asked for again.
+//     upstreams see one request per object and version (HTTP-22, BLK-12). Only what may not be kept is asked for again,
+//     and beside a late upstream, or after a failed one, another is asked, within a budget.
 //  2. A flight belongs to nobody: the viewer who caused it may leave. When all have left it has Config.Linger to end.
 //  3. Bytes that a viewer may have seen never change and are never followed by others: an upstream that fails before
-//     that is replaced by the next, one that fails later ends the viewers' connections. A short body is never a whole
-//     200, and never cached.
+//     that is replaced by the next. Where one fails later, media goes on from another by a range, if the strong ETag,
+//     the length and the coding are the same (resume.go); else the viewers' connections end. A short body is never a
+//     whole 200, and never cached.
 //  4. A request without _HLS_msn is never answered with an older version than any that was served before (SEQ-9).
 //  5. Nothing is used beyond what its Cache-Control allows; past that it is asked for again. A 404 is kept for a second
 //     at the most, a 410 for as long as it says.

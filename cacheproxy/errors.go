@@ -11,6 +11,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 var (
@@ -30,7 +31,7 @@ func statusOf(err error) int {
 	case errors.Is(err, media.ErrDenied):
 		return http.StatusForbidden
 	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy), errors.Is(err, errNoArchive),
-		errors.Is(err, errNoPolicies):
+		errors.Is(err, errNoPolicies), errors.Is(err, pool.ErrFull):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout

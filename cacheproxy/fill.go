@@ -131,7 +131,8 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 	f.finish(o)
 }
 
-// fetch asks upstreams until one gives the whole object, or one broke off after viewers had read of it.
+// fetch asks upstreams until one gives the whole object. One that breaks off after viewers had read of it is followed
+// by who has the same bytes.
 func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error) {
 	s := p.search(rt, f.key, http.MethodGet)
 	for {
@@ -152,7 +153,10 @@ func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error)
 		s.err = err
 		p.metrics.failed(from)
 		p.logger.Debug("upstream broke off", "upstream", from, "path", f.key.path, "err", err)
-		if f.opened() || from == "" {
+		if !f.retract() {
+			return p.resume(ctx, rt, f, from, err)
+		}
+		if from == "" {
 			return nil, fmt.Errorf("%s of %s: %w", rt.kind, rt.path, err)
 		}
 	}
@@ -199,20 +203,20 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 	if err := pour(f, resp.Body, length, limit, shown); err != nil {
 		return nil, err
 	}
-	o := *head
-	var size int64
-	o.chunks, size = f.body()
-	o.setLength(size)
-	o.compact(f.arena)
+	o := f.whole(head)
 	if o.status >= http.StatusBadRequest {
-		return refusal(&o), nil
+		return refusal(o), nil
 	}
-	return &o, nil
+	return o, nil
 }
 
 // pour copies the body into the flight and checks its length.
 func pour(f *flight, body io.Reader, length, limit int64, shown bool) error {
-	size := int64(0)
+	return pourFrom(f, body, 0, length, limit, shown)
+}
+
+// pourFrom is pour of a body whose first size bytes are in the flight.
+func pourFrom(f *flight, body io.Reader, size, length, limit int64, shown bool) error {
 	for size != length {
 		more := int64(-1)
 		if length >= 0 {

@@ -38,6 +38,8 @@ type metrics struct {
 	directoryRequests prometheus.Counter
 	mirrorAnswers     prometheus.Counter
 	continued         prometheus.Counter
+	resumed           prometheus.Counter
+	hedgesWon         prometheus.Counter
 
 	eventsConnected, eventsSure prometheus.Gauge
 	events                      *prometheus.CounterVec
@@ -80,6 +82,14 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	m.continued = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_continued_downloads_total",
 		Help: "Times that a download went on from another place than the one that broke it off.",
+	})
+	m.resumed = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_resumed_bodies_total",
+		Help: "Bodies that an upstream broke off while viewers read them, and that another one brought to their end.",
+	})
+	m.hedgesWon = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_hedges_won_total",
+		Help: "Requests that were answered by the second upstream because the first was late.",
 	})
 	m.upstreamErrors = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_upstream_errors_total",

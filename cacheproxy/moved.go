@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 const (
@@ -21,9 +23,9 @@ var errOwnerMoved = errors.New("the recording has another owner")
 
 // roundTrip asks one upstream. A node that hangs, or that waits for what another one has by now, is left as soon as the
 // directory names another owner, which is asked next.
-func (s *search) roundTrip(ctx context.Context, up upstream) (*http.Response, error) {
+func (s *search) roundTrip(ctx context.Context, up upstream, use *pool.Use) (*http.Response, error) {
 	if s.first == "" || up.base == "" || s.moves == maxSearchMoves {
-		return s.proxy.roundTrip(ctx, up, s.ask)
+		return s.proxy.roundTrip(ctx, up, s.ask, use)
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	looking, stop := context.WithCancel(ctx)
@@ -36,7 +38,7 @@ func (s *search) roundTrip(ctx context.Context, up upstream) (*http.Response, er
 		}
 		moved <- nodes
 	})
-	resp, err := s.proxy.roundTrip(ctx, up, s.ask)
+	resp, err := s.proxy.roundTrip(ctx, up, s.ask, use)
 	if watch.Stop() {
 		return resp, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 // Proxy is the edge: an http.Handler for everything under /{publisher}/{stream}/. Mount it so that no router cleans
@@ -36,7 +37,7 @@ type Proxy struct {
 	gone      *tombstones
 	transport http.RoundTripper
 	archives  *archives
-	resting   resting
+	upstreams *pool.Pool
 	unzip     unzipper
 	copies    sync.Pool // for answers over HTTP/2
 	waiting   atomic.Int64
@@ -61,7 +62,6 @@ func New(
 		gone:      newTombstones(),
 		feed:      newPolicyFeed(),
 		archives:  newArchives(stores, logger),
-		resting:   resting{until: make(map[string]time.Time)},
 		unzip:     unzipper{max: config.MaxPlaylistBytes},
 		hitStatus: []string{"oxbow; hit"},
 	}
@@ -70,6 +70,7 @@ func New(
 	}
 	p.fronts = newFronts(p.cache)
 	p.metrics = newMetrics(registerer, p)
+	p.upstreams = pool.New(pool.Config{EjectTime: restTime, Check: p.check}, logger, registerer)
 	p.locator = newLocator(config.Directories, p.transport, p.metrics, logger)
 	p.trust.Store(&trust{})
 	p.locator.sure = func() bool { return p.trust.Load().sure }
@@ -84,6 +85,7 @@ func (p *Proxy) Close() error {
 	for _, f := range p.flights.all() {
 		f.cancel(http.ErrServerClosed)
 	}
+	p.upstreams.Close()
 	p.running.Wait()
 	p.locator.running.Wait()
 	if t, ok := p.transport.(interface{ CloseIdleConnections() }); ok {

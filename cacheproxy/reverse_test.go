@@ -62,11 +62,11 @@ func newReverseWorld(t *testing.T, config ReverseConfig, origin http.HandlerFunc
 
 // answers has the origin answer with these header lines and the body.
 func (w *reverseWorld) answers(status int, body string, lines ...string) {
-	h := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { answer(rw, status, body, lines...) })
+	h := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { tell(rw, status, body, lines...) })
 	w.origin.Store(&h)
 }
 
-func answer(rw http.ResponseWriter, status int, body string, lines ...string) {
+func tell(rw http.ResponseWriter, status int, body string, lines ...string) {
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ": ")
 		rw.Header().Add(name, value)
@@ -186,10 +186,10 @@ func TestReverseDoesNotReuse(t *testing.T) {
 func TestReverseValidatesWhatIsStale(t *testing.T) {
 	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") == `"v1"` {
-			answer(rw, 304, "", "Cache-Control: max-age=60", `ETag: "v1"`, "X-Own: 2", "Content-Type: text/html")
+			tell(rw, 304, "", "Cache-Control: max-age=60", `ETag: "v1"`, "X-Own: 2", "Content-Type: text/html")
 			return
 		}
-		answer(rw, 200, "body", "Cache-Control: max-age=1", `ETag: "v1"`, "X-Own: 1", "Content-Type: text/plain")
+		tell(rw, 200, "body", "Cache-Control: max-age=1", `ETag: "v1"`, "X-Own: 1", "Content-Type: text/plain")
 	})
 	w.get("/a")
 	w.backdate("/a", time.Minute)
@@ -228,10 +228,10 @@ func TestReverseKeepsWhatIsStaleOverAFailure(t *testing.T) {
 func TestReverseDistrustsA304OfAnotherVersion(t *testing.T) {
 	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("If-None-Match") != "" {
-			answer(rw, 304, "", `ETag: "v2"`)
+			tell(rw, 304, "", `ETag: "v2"`)
 			return
 		}
-		answer(rw, 200, "body", "Cache-Control: max-age=1", `ETag: "v1"`)
+		tell(rw, 200, "body", "Cache-Control: max-age=1", `ETag: "v1"`)
 	})
 	w.get("/a")
 	w.backdate("/a", time.Minute)
@@ -243,7 +243,7 @@ func TestReverseDistrustsA304OfAnotherVersion(t *testing.T) {
 
 func TestReverseStandsIn(t *testing.T) {
 	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	fails := func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 503, "down") }
+	fails := func(rw http.ResponseWriter, _ *http.Request) { tell(rw, 503, "down") }
 	for name, row := range map[string]struct {
 		control string
 		then    http.HandlerFunc
@@ -287,7 +287,7 @@ func TestReverseServesStaleWhileItAsks(t *testing.T) {
 	slow := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		close(asked)
 		<-release
-		answer(rw, 200, "new", "Cache-Control: max-age=60")
+		tell(rw, 200, "new", "Cache-Control: max-age=60")
 	})
 	w.origin.Store(&slow)
 	for range 3 { // the origin holds its answer back, and nobody waits for it
@@ -306,7 +306,7 @@ func TestReverseServesStaleWhileItAsks(t *testing.T) {
 
 func TestReverseVariants(t *testing.T) {
 	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
-		answer(rw, 200, "for "+r.Header.Get("Foo"), "Cache-Control: max-age=60", "Vary: Foo")
+		tell(rw, 200, "for "+r.Header.Get("Foo"), "Cache-Control: max-age=60", "Vary: Foo")
 	})
 	for range 2 {
 		for _, foo := range []string{"1", "2"} {
@@ -345,10 +345,10 @@ func TestReverseInvalidates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodGet {
-					answer(rw, 200, "body", "Cache-Control: max-age=60")
+					tell(rw, 200, "body", "Cache-Control: max-age=60")
 					return
 				}
-				answer(rw, row.status, "", row.lines...)
+				tell(rw, row.status, "", row.lines...)
 			})
 			w.get("/a")
 			w.get("/b")
@@ -371,7 +371,7 @@ func TestReverseForgetsWhatWasOnItsWayDuringAChange(t *testing.T) {
 			close(asked)
 			<-release
 		}
-		answer(rw, 200, "old", "Cache-Control: max-age=60")
+		tell(rw, 200, "old", "Cache-Control: max-age=60")
 	})
 	var group sync.WaitGroup
 	group.Go(func() { w.get("/a") })
@@ -507,7 +507,7 @@ func TestReverseDoesNotShareWhatIsForOne(t *testing.T) {
 			all := make(chan struct{})
 			w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, r *http.Request) {
 				<-all
-				answer(rw, 200, "for "+strings.TrimPrefix(r.Header.Get("Cookie"), "id="), lines...)
+				tell(rw, 200, "for "+strings.TrimPrefix(r.Header.Get("Cookie"), "id="), lines...)
 			})
 			var group sync.WaitGroup
 			for i := range clients {
@@ -577,7 +577,7 @@ func TestReverseForwardsInterimAnswers(t *testing.T) {
 		rw.Header().Set("Link", "</s.css>; rel=preload")
 		rw.WriteHeader(http.StatusEarlyHints)
 		rw.Header().Del("Link")
-		answer(rw, 200, "body", "Cache-Control: max-age=60")
+		tell(rw, 200, "body", "Cache-Control: max-age=60")
 	})
 	for i, want := range [][]string{{"103 </s.css>; rel=preload"}, nil} { // they are not stored
 		for _, method := range []string{"GET", "POST"}[:2-i] {
@@ -610,7 +610,7 @@ func TestReverseAsksAnotherUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = down.Close()
-	busy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { answer(rw, 503, "busy") }))
+	busy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { tell(rw, 503, "busy") }))
 	defer busy.Close()
 	w := newReverseWorld(t, ReverseConfig{Upstreams: []string{"http://" + down.Addr().String(), busy.URL}}, nil)
 	w.answers(200, "body")
@@ -707,7 +707,7 @@ func TestReverseWaitsForLongBodies(t *testing.T) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return
 		}
-		answer(rw, 200, "had it")
+		tell(rw, 200, "had it")
 	})
 	body, feed := io.Pipe()
 	go func() {

@@ -301,17 +301,13 @@ func (p *Reverse) receive(f *flight, q *fetch, resp *http.Response, now time.Tim
 		p.broken(f, q, err)
 		return
 	}
-	o := *head
-	var size int64
-	o.chunks, size = f.body()
-	o.setLength(size)
-	o.compact(f.arena)
+	o := f.whole(head)
 	if o.status == http.StatusPartialContent {
-		p.keepPart(q, &o)
+		p.keepPart(q, o)
 	} else {
-		p.keep(q.at.uri, &o, q.change)
+		p.keep(q.at.uri, o, q.change)
 	}
-	f.finish(&o)
+	f.finish(o)
 }
 
 // single says that an answer is for the request that began the fetch, or is too large to hold.
@@ -338,7 +334,7 @@ func (p *Reverse) handOver(f *flight, q *fetch, resp *http.Response) {
 func (p *Reverse) broken(f *flight, q *fetch, err error) {
 	if errors.Is(err, media.ErrTooLarge) {
 		p.markSingle(q.at.uri, time.Now())
-	} else if !f.opened() && p.mayStandIn(q.at.object, false, time.Now()) {
+	} else if p.mayStandIn(q.at.object, false, time.Now()) && f.retract() {
 		q.failed = http.StatusBadGateway
 		f.finish(q.at.object)
 		return

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 // maxRefusal bounds the body of an answer that is no 200.
@@ -17,9 +18,10 @@ const maxRefusal = 64 << 10
 
 // search walks the upstreams of one request until one gives an answer that stands. It is not safe for concurrent use.
 //
-// The order is: the nodes as the directory gives them, those that rest last, then the archive if it has the recording,
-// and then its mirror, which is for when the archive does not answer: what the archive says counts. Playlists of what
-// is archived come from there first, for a node may remember the show as it was when it ended.
+// The order is: the nodes as the directory gives them, those that are out last (internal/upstream), then the archive if
+// it has the recording, and then its mirror, which is for when the archive does not answer: what the archive says
+// counts. Playlists of what is archived come from there first, for a node may remember the show as it was when it
+// ended.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
 // place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
 // and what none of them has is unavailable.
@@ -40,57 +42,54 @@ type search struct {
 	archived bool   // the directory says that the recording is
 	first    string // the node that the directory named first, while the recording grows: its owner
 	moves    int    // how often that was another one while an answer was waited for
+
+	full  []upstream // that had no place for the request
+	owed  bool       // what failed has loaded an upstream: the next one is asked out of the budget for that
+	avoid string     // who is asked last, for it broke off just now
+	rest  bool       // of a body is what is asked for: a 206 will do
 }
 
 // next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
 // agree on, or an error. After it, next may be called again if the body broke.
 func (s *search) next(ctx context.Context) (*http.Response, string, error) {
+	if s.rounds == 0 {
+		s.proxy.upstreams.Request()
+	}
 	for {
-		for len(s.queue) > 0 {
-			up := s.queue[0]
-			s.queue = s.queue[1:]
-			if slices.Contains(s.tried, up.name) {
-				continue
-			}
-			s.tried = append(s.tried, up.name)
-			resp, err := s.roundTrip(ctx, up)
-			if err != nil {
-				if ctx.Err() != nil {
-					return nil, "", context.Cause(ctx)
-				}
-				s.failed(up, err)
-				continue
-			}
-			if s.stands(up, resp) {
-				return resp, up.name, nil
-			}
-		}
-		if s.rounds == 2 {
-			break
-		}
-		s.rounds++
-		if err := s.locate(ctx); err != nil {
+		up, use, err := s.pick(ctx)
+		if err != nil {
 			return nil, "", err
 		}
+		if use == nil {
+			return s.verdict()
+		}
+		answers := s.contest(ctx, up, use)
+		for i, a := range answers {
+			switch {
+			case a.err == nil && s.stands(a):
+				return a.resp, a.up.name, nil
+			case a.err == nil:
+			case ctx.Err() != nil:
+				for _, rest := range answers[i:] {
+					rest.drop()
+				}
+				return nil, "", context.Cause(ctx)
+			default:
+				s.failed(a)
+			}
+		}
 	}
-	return s.verdict()
-}
-
-func (s *search) failed(up upstream, err error) {
-	s.err = err
-	s.proxy.metrics.failed(up.name)
-	s.proxy.resting.add(up.name)
-	s.proxy.logger.Debug("upstream failed", "upstream", up.name, "path", s.ask.path, "err", err)
 }
 
 // stands says whether an answer is final. What is not is kept as a refusal, its body read.
-func (s *search) stands(up upstream, resp *http.Response) bool {
+func (s *search) stands(a answer) bool {
+	up, resp := a.up, a.resp
 	status := resp.StatusCode
+	if status < 300 || status >= 400 && status < 500 {
+		a.use.Answered()
+	}
 	switch {
-	case status == http.StatusOK:
-		s.countMirror(up)
-		return true
-	case s.ask.kind == kindDownload && (status == http.StatusPartialContent || status == http.StatusNotModified):
+	case s.wanted(status):
 		s.countMirror(up)
 		return true
 	case status == http.StatusNotFound, status == http.StatusGone:
@@ -116,11 +115,17 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 		s.err = fmt.Errorf("%s gave the stream up: %w", up.name, media.ErrUnavailable)
 		return false
 	case status == http.StatusServiceUnavailable && s.ask.holds && up.base != "":
+		a.use.Answered()
 		return true
 	case status >= 500:
 		s.proxy.metrics.failed(up.name)
-		if up.base == "" { // a mirror comes first for a moment
-			s.proxy.resting.add(up.name)
+		switch {
+		case up.base == "":
+			s.fault(a, pool.Down) // a mirror comes first for a moment
+		case status == http.StatusServiceUnavailable && s.ask.waits():
+			a.use.Answered() // there is nothing yet
+		default:
+			s.fault(a, pool.Bad)
 		}
 		s.refuse(resp)
 		return false
@@ -129,7 +134,8 @@ func (s *search) stands(up upstream, resp *http.Response) bool {
 	}
 	// Redirects are not followed (HTTP-12), and nothing else was asked for.
 	s.discard(resp)
-	s.failed(up, fmt.Errorf("%s answers %d: %w", up.name, status, errBadAnswer))
+	a.err = fmt.Errorf("%s answers %d: %w", up.name, status, errBadAnswer)
+	s.failed(a)
 	return false
 }
 
@@ -204,7 +210,7 @@ func (s *search) locate(ctx context.Context) error {
 			s.queue = append(s.queue, nodeUpstream(node))
 		}
 	}
-	s.queue = s.proxy.resting.order(s.queue)
+	s.queue = s.order(s.queue)
 	switch {
 	case loc.Archived && !loc.Guess:
 		stores, err := s.proxy.archives.of(loc)
@@ -215,7 +221,7 @@ func (s *search) locate(ctx context.Context) error {
 		if moved && len(stores) > 0 && slices.Contains(s.tried, stores[0].name) {
 			stores = nil
 		}
-		stores = s.proxy.resting.order(stores)
+		stores = s.order(stores)
 		if s.archived && s.ask.kind.text() {
 			s.queue = append(stores, s.queue...)
 		} else {
@@ -223,6 +229,9 @@ func (s *search) locate(ctx context.Context) error {
 		}
 	case loc.Guess, !current && s.rounds > 1 && !loc.State.Growing():
 		s.queue = append(s.queue, s.proxy.archives.all...)
+	}
+	if i := slices.IndexFunc(s.queue, func(u upstream) bool { return u.name == s.avoid }); i >= 0 {
+		s.queue = append(slices.Delete(slices.Clone(s.queue), i, i+1), s.queue[i])
 	}
 	return nil
 }

@@ -9,12 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 // upstream is one place to ask: an ingest node, or an archive.
@@ -22,6 +21,14 @@ type upstream struct {
 	name  string // host and port, or archiveName, behind which others than the default one have their name
 	base  string // empty for an archive
 	store string // an archive's name; empty for a node
+}
+
+// id names the upstream in the pool: two ports or schemes of a host are two.
+func (u upstream) id() string {
+	if u.base != "" {
+		return u.base
+	}
+	return u.name
 }
 
 // ask is one request as it goes to upstreams, whichever is chosen.
@@ -37,11 +44,16 @@ type ask struct {
 	holds bool
 }
 
+// waits says that an answer may take its time without any fault of the upstream's: it is held back, or a node has
+// nothing to list yet, or a file is put together.
+func (a ask) waits() bool { return a.holds || a.kind.text() || a.kind == kindDownload }
+
 // bodyTimeout bounds the time from an answer's header to its end. A download that passes through has none.
 const bodyTimeout = 3 * time.Minute
 
-// roundTrip sends the request to one upstream. The caller closes the answer's body.
-func (p *Proxy) roundTrip(ctx context.Context, up upstream, a ask) (*http.Response, error) {
+// roundTrip sends the request to one upstream. The caller closes the answer's body, which ends the use; if there is
+// none, the caller ends it.
+func (p *Proxy) roundTrip(ctx context.Context, up upstream, a ask, use *pool.Use) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(a.wait, func() { cancel(fmt.Errorf("no answer within %s: %w", a.wait, errTimeout)) })
 	resp, err := p.send(ctx, up, a)
@@ -62,7 +74,9 @@ func (p *Proxy) roundTrip(ctx context.Context, up upstream, a ask) (*http.Respon
 	if a.kind == kindDownload {
 		limit = 0
 	}
-	resp.Body = newGuarded(ctx, resp.Body, p.config.StallTimeout, limit, cancel)
+	body := newGuarded(ctx, resp.Body, p.config.StallTimeout, limit, cancel)
+	body.use = use
+	resp.Body = body
 	return resp, nil
 }
 
@@ -94,6 +108,7 @@ type guarded struct {
 	whole  *time.Timer
 	cancel context.CancelCauseFunc
 	cause  func() error
+	use    *pool.Use // nil is none
 }
 
 func newGuarded(
@@ -112,8 +127,12 @@ func (g *guarded) Read(b []byte) (int, error) {
 	n, err := g.ReadCloser.Read(b)
 	g.timer.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
-		if cause := g.cause(); cause != nil {
+		cause := g.cause()
+		if cause != nil {
 			err = cause
+		}
+		if g.use != nil && (cause == nil || errors.Is(cause, errTimeout)) {
+			g.use.Failed(pool.Broken)
 		}
 	}
 	return n, err
@@ -126,45 +145,14 @@ func (g *guarded) Close() error {
 	}
 	err := g.ReadCloser.Close()
 	g.cancel(nil)
+	if g.use != nil {
+		g.use.Done()
+	}
 	return err
 }
 
 // errTimeout is an upstream's: it had its time.
 var errTimeout = errors.New("upstream timed out")
-
-// resting remembers nodes that could not be reached, so that not every request waits for them anew.
-type resting struct {
-	mu    sync.Mutex
-	until map[string]time.Time
-}
-
-const restTime = time.Second
-
-func (r *resting) add(name string) {
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for n, t := range r.until {
-		if !now.Before(t) {
-			delete(r.until, n)
-		}
-	}
-	r.until[name] = now.Add(restTime)
-}
-
-// order puts the upstreams that rest behind the others.
-func (r *resting) order(ups []upstream) []upstream {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.until) == 0 {
-		return ups
-	}
-	now := time.Now()
-	slices.SortStableFunc(ups, func(a, b upstream) int {
-		return int(min(1, max(0, r.until[a.name].Sub(now)))) - int(min(1, max(0, r.until[b.name].Sub(now))))
-	})
-	return ups
-}
 
 func nodeUpstream(base string) upstream {
 	for len(base) > 0 && base[len(base)-1] == '/' {

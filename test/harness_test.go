@@ -47,7 +47,7 @@ func runTests(m *testing.M) int {
 	// They wait for real time more than they work: more of them at once than there are cores.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set("5"); err != nil {
+		if err := parallel.Value.Set("4"); err != nil {
 			panic(err)
 		}
 	}

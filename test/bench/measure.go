@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
+
+	"github.com/oxbow-video/oxbow/test/bench/proc"
 )
 
 const (
@@ -62,7 +64,7 @@ func (b *bench) startServer(ctx context.Context, name string) (*server, error) {
 // load runs the generator and looks at the server meanwhile.
 func (b bench) load(ctx context.Context, s *server) (row, error) {
 	var r row
-	idle, err := usageOf(s.cmd.Process.Pid)
+	idle, err := proc.UsageOf(s.cmd.Process.Pid)
 	if err != nil {
 		return r, err
 	}
@@ -107,11 +109,11 @@ func (b bench) load(ctx context.Context, s *server) (row, error) {
 	for _, n := range got.Disconnected {
 		r.Disconnected += n
 	}
-	r.Load = (after.cpu - before.cpu).Seconds() / after.at.Sub(before.at).Seconds()
+	r.Load = (after.CPU - before.CPU).Seconds() / after.At.Sub(before.At).Seconds()
 	r.CPU = r.Load / float64(b.streams)
 	const mib = 1 << 20
-	r.RSS, r.PSS = float64(after.rss)/mib, float64(after.pss)/mib
-	r.Heap = float64(after.rss-idle.rss) / mib / float64(b.streams)
+	r.RSS, r.PSS = float64(after.RSS)/mib, float64(after.PSS)/mib
+	r.Heap = float64(after.RSS-idle.RSS) / mib / float64(b.streams)
 	r.Connected, r.Mbits = got.Connected, got.Bits/1e6
 	r.LagP50, r.LagP99, r.LagMax = got.P50, got.P99, got.Max
 	r.Generator = got.CPU / (ramp + settle + window).Seconds()
@@ -127,12 +129,12 @@ func (b bench) load(ctx context.Context, s *server) (row, error) {
 // watch gives the server's usage at the start and the end of the window, and the longest receive queue seen in it.
 func (b bench) watch(
 	ctx context.Context, s *server, window time.Duration,
-) (before, after usage, backlog int64, err error) {
+) (before, after proc.Usage, backlog int64, err error) {
 	pause(ctx, ramp+settle)
-	if before, err = usageOf(s.cmd.Process.Pid); err != nil {
+	if before, err = proc.UsageOf(s.cmd.Process.Pid); err != nil {
 		return
 	}
-	for end := before.at.Add(window); time.Now().Before(end) && ctx.Err() == nil; {
+	for end := before.At.Add(window); time.Now().Before(end) && ctx.Err() == nil; {
 		pause(ctx, min(2*time.Second, time.Until(end)))
 		queued, err := receiveQueue(b.protocol, b.port)
 		if err != nil {
@@ -140,7 +142,7 @@ func (b bench) watch(
 		}
 		backlog = max(backlog, queued)
 	}
-	after, err = usageOf(s.cmd.Process.Pid)
+	after, err = proc.UsageOf(s.cmd.Process.Pid)
 	return before, after, backlog, errors.Join(err, ctx.Err())
 }
 

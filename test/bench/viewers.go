@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/oxbow-video/oxbow/test/bench/proc"
 )
 
 const (
@@ -141,14 +143,14 @@ func (b bench) viewers(ctx context.Context, s *server, count int) (r viewRow, er
 		_ = publisher.Wait() // it was ended
 	}()
 	pause(ctx, viewStart)
-	var before, after usage
+	var before, after proc.Usage
 	looked := make(chan error, 1)
 	go func() {
 		pause(ctx, viewRamp)
 		var err error
-		if before, err = usageOf(s.cmd.Process.Pid); err == nil {
+		if before, err = proc.UsageOf(s.cmd.Process.Pid); err == nil {
 			pause(ctx, window-time.Second)
-			after, err = usageOf(s.cmd.Process.Pid)
+			after, err = proc.UsageOf(s.cmd.Process.Pid)
 		}
 		looked <- err
 	}()
@@ -157,7 +159,7 @@ func (b bench) viewers(ctx context.Context, s *server, count int) (r viewRow, er
 	if err = errors.Join(err, <-looked); err != nil {
 		return r, err
 	}
-	r.Load = (after.cpu - before.cpu).Seconds() / after.at.Sub(before.at).Seconds()
+	r.Load = (after.CPU - before.CPU).Seconds() / after.At.Sub(before.At).Seconds()
 	r.Generator = r.OwnCPU / (viewRamp + window).Seconds()
 	return r, nil
 }
