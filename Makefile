@@ -16,7 +16,7 @@ RACE := -race $(foreach package,hash/crc64 modernc.org/sqlite/lib modernc.org/li
 PACKAGES_AT_ONCE ?= 4
 export CGO_ENABLED ?= 0
 
-.PHONY: run build web test check lint e2e faults bench bench-store bench-edge soak-edge fuzz tools clean
+.PHONY: run build web test check lint e2e faults bench bench-store bench-edge soak-edge cache-tests fuzz tools clean
 
 run: build ## Build, then serve with a built-in publisher: open http://localhost:8080
 	./bin/oxbow demo
@@ -60,6 +60,20 @@ bench-edge: build ## The edge's cache beside nginx, Varnish and Traffic Server: 
 
 soak-edge: build ## The edge for SOAK at the highest load that the machine holds
 	go run ./test/bench/edge -parts soak -soak $(SOAK) $(BENCH_EDGE)
+
+# The public test suite for HTTP caches; what its package has is older.
+CACHE_TESTS_URL ?= https://github.com/http-tests/cache-tests
+CACHE_TESTS_COMMIT := b55b8bda3dbb8c927c04e85bd8d496a8caa3e4ba
+CACHE_TESTS ?= test/out/cache-tests
+
+cache-tests: build $(CACHE_TESTS)/node_modules ## The score of `oxbow edge --upstream` in the public suite for HTTP caches
+	go run ./test/cachetests -suite $(CACHE_TESTS) -oxbow $(CURDIR)/bin/oxbow
+
+$(CACHE_TESTS)/node_modules:
+	git init -q $(CACHE_TESTS)
+	git -C $(CACHE_TESTS) fetch -q --depth 1 $(CACHE_TESTS_URL) $(CACHE_TESTS_COMMIT)
+	git -C $(CACHE_TESTS) checkout -q FETCH_HEAD
+	cd $(CACHE_TESTS) && npm install --omit=dev --no-package-lock --no-audit --no-fund --loglevel=error
 
 fuzz: ## Every fuzz target for FUZZTIME each
 	@set -e; for p in $$(go list ./...); do \

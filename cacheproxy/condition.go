@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 )
 
 // notModified evaluates If-None-Match, or without it If-Modified-Since (RFC 9110 section 13.2.2).
 func notModified(a asker, o *object) bool {
 	if lines := a.values("If-None-Match"); len(lines) > 0 {
 		for _, line := range lines {
-			if matches(line, o.etag) {
+			if httpcache.MatchETag(line, o.etag) {
 				return true
 			}
 		}
@@ -24,46 +26,9 @@ func notModified(a asker, o *object) bool {
 	return err == nil && !o.modified.After(since)
 }
 
-// matches compares a list of entity tags with one, weakly.
-func matches(list, etag string) bool {
-	if strings.TrimSpace(list) == "*" {
-		return true
-	}
-	opaque := strings.TrimPrefix(etag, "W/")
-	for opaque != "" {
-		list = strings.TrimLeft(list, " \t,")
-		tag := strings.TrimPrefix(list, "W/")
-		if !strings.HasPrefix(tag, `"`) {
-			return false
-		}
-		end := strings.IndexByte(tag[1:], '"')
-		if end < 0 {
-			return false
-		}
-		if tag[:end+2] == opaque {
-			return true
-		}
-		list = tag[end+2:]
-	}
-	return false
-}
-
 // ifRange says whether a Range counts: the client's validator is absent, or a strong one that is still true.
 func ifRange(lines []string, o *object) bool {
-	if len(lines) == 0 {
-		return true
-	}
-	v := lines[0]
-	switch {
-	case len(lines) > 1:
-		return false
-	case strings.HasPrefix(v, `"`):
-		return v == o.etag
-	case o.modified.IsZero():
-		return false
-	}
-	t, err := http.ParseTime(v)
-	return err == nil && t.Equal(o.modified)
+	return httpcache.IfRange(lines, httpcache.Validators{ETag: o.etag, Modified: o.modified})
 }
 
 // parseRange reads a single byte range (RFC 9110 section 14.1.2) of a body of size bytes, and gives the first byte and

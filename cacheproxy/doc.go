@@ -35,6 +35,9 @@
 // What an archive's handler writes by reference (slab.PieceWriter) goes to viewers so, and stays where it is: the cache
 // keeps such an object's head and where its bytes lie, and a hit finds them there or is a miss (shared.go).
 //
+// Reverse is another handler on the same cache and flights: in front of any HTTP origin, after its headers alone
+// (internal/httpcache), and without the invariants below that speak of recordings, playlists and tokens.
+//
 // Invariants:
 //
 //  1. At most one fetch per key is under way, and its object is in the cache before it stops being joinable: so

@@ -25,8 +25,14 @@ type asker interface {
 // exchange is a request and its answer.
 type exchange interface {
 	asker
-	// begin starts the answer, write goes on with its body, and end, without which it is broken off, sends all of it.
+	// begin starts the answer, whose body follows.
 	begin(r reply) error
+	outlet
+}
+
+// outlet is where a body goes: write goes on with it, and end, without which it is broken off, sends all of it.
+type outlet interface {
+	context() context.Context
 	write(piece slab.Piece) error
 	// flush sends what was written.
 	flush() error
@@ -93,7 +99,7 @@ func (p *Proxy) sendBody(x exchange, f *flight, r *reply) error {
 
 // body is one viewer's way through a body, from from up to to, or to the end if that is negative.
 type body struct {
-	x        exchange
+	x        outlet
 	from, to int64
 	at       int64 // position of what comes next
 	sent     int64

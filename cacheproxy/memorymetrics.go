@@ -8,14 +8,14 @@ import (
 )
 
 // addMemory tells of the arena that bodies are in.
-func addMemory(factory promauto.Factory, p *Proxy) {
+func addMemory(factory promauto.Factory, arena *slab.Arena) {
 	gauge := func(name, help string, of func(slab.Stats) int64) {
 		factory.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
-			func() float64 { return float64(of(p.flights.arena.Stats())) })
+			func() float64 { return float64(of(arena.Stats())) })
 	}
 	counter := func(name, help string, of func(slab.Stats) int64) {
 		factory.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
-			func() float64 { return float64(of(p.flights.arena.Stats())) })
+			func() float64 { return float64(of(arena.Stats())) })
 	}
 	gauge("oxbow_cacheproxy_arena_bytes",
 		"Memory outside the heap that bodies have, those included that are free but not found to be yet.",

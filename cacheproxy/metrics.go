@@ -101,7 +101,7 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	})
 	m.addEvents(factory, p)
 	m.addPlayback(factory, p)
-	addMemory(factory, p)
+	addMemory(factory, p.flights.arena)
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
 	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })

@@ -39,6 +39,8 @@ type object struct {
 	forms *forms
 	// disk says that it was loaded from disk.
 	disk bool
+	// generic is what Reverse has beside that; nil in a Proxy.
+	generic *generic
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {
@@ -162,6 +164,7 @@ func (o *object) weight() int64 {
 		n += c.Weight() + 64
 	}
 	n += int64(len(o.shared)) * 64
+	n += o.generic.weight()
 	for name, values := range o.header {
 		n += 2*int64(len(name)) + 52
 		for _, v := range values {

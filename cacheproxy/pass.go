@@ -84,7 +84,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 	if r.Method == http.MethodGet {
 		resp.Body = p.continueBody(r.Context(), rt, k, resp, up)
 	}
-	out := p.newWriter(w, r)
+	out := newWriter(w, r, p.config.WriteTimeout, &p.copies)
 	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
 	if err := out.copy(resp.Body, o.length); err != nil {
 		return fmt.Errorf("%w: %w", errCut, err)

@@ -109,7 +109,7 @@ type guarded struct {
 	whole  *time.Timer
 	cancel context.CancelCauseFunc
 	cause  func() error
-	use    *pool.Use
+	use    *pool.Use // nil is none
 }
 
 func newGuarded(
@@ -132,7 +132,7 @@ func (g *guarded) Read(b []byte) (int, error) {
 		if cause != nil {
 			err = cause
 		}
-		if cause == nil || errors.Is(cause, errTimeout) {
+		if g.use != nil && (cause == nil || errors.Is(cause, errTimeout)) {
 			g.use.Failed(pool.Broken)
 		}
 	}
@@ -146,7 +146,9 @@ func (g *guarded) Close() error {
 	}
 	err := g.ReadCloser.Close()
 	g.cancel(nil)
-	g.use.Done()
+	if g.use != nil {
+		g.use.Done()
+	}
 	return err
 }
 

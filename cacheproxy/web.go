@@ -23,7 +23,7 @@ type web struct {
 }
 
 func (p *Proxy) newWeb(w http.ResponseWriter, r *http.Request) *web {
-	return &web{p: p, r: r, out: p.newWriter(w, r)}
+	return &web{p: p, r: r, out: newWriter(w, r, p.config.WriteTimeout, &p.copies)}
 }
 
 func (x *web) context() context.Context { return x.r.Context() }
@@ -84,18 +84,21 @@ const maxWrite = 256 << 10
 type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	ctx     context.Context
 	timeout time.Duration
 	sent    int64
 	copies  *sync.Pool // of buffers for writeCopy; nil writes what pieces show
 }
 
-func (p *Proxy) newWriter(w http.ResponseWriter, r *http.Request) writer {
-	out := writer{w: w, control: http.NewResponseController(w), timeout: p.config.WriteTimeout}
+func newWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration, copies *sync.Pool) writer {
+	out := writer{w: w, control: http.NewResponseController(w), timeout: timeout, ctx: r.Context()}
 	if r.ProtoMajor != 1 {
-		out.copies = &p.copies
+		out.copies = copies
 	}
 	return out
 }
+
+func (w *writer) context() context.Context { return w.ctx }
 
 func (w *writer) write(piece slab.Piece) error {
 	if w.copies != nil && piece.Buffer.Mapped() {

@@ -24,7 +24,9 @@ type edgeFlags struct {
 // edgeCommand is `oxbow edge`.
 type edgeCommand struct {
 	HTTP      listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"Viewers (default: ${default})."`
-	Directory baseURLs      `required:"" placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes."`
+	Directory baseURLs      `placeholder:"URL,..." help:"Directory service: the --internal ports of the cluster's API processes. Needed, but with --upstream."`
+
+	Upstream baseURLs `placeholder:"URL,..." help:"Be a plain reverse-proxy cache in front of this HTTP origin instead, which needs neither --directory nor --archive; more URLs stand in for the first while it fails."`
 
 	ClusterToken string `placeholder:"TOKEN" help:"The API's --cluster-token, which it asks of edges for the secrets that verify playback tokens."`
 
@@ -35,9 +37,15 @@ type edgeCommand struct {
 
 // Run serves viewers until the context ends.
 func (c *edgeCommand) Run(ctx runContext) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
 	n := newNode(ctx)
 	n.storesFlags, n.adminFlags = c.storesFlags, c.adminFlags
 	defer func() { err = errors.Join(err, n.close()) }()
+	if len(c.Upstream) > 0 {
+		return c.runReverse(ctx, n)
+	}
 	if err := n.needArchive(); err != nil {
 		return err
 	}

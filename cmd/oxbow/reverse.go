@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/oxbow-video/oxbow/cacheproxy"
+)
+
+// check refuses an edge that has nothing behind it, or two things.
+func (c *edgeCommand) check() error {
+	switch {
+	case len(c.Upstream) == 0 && len(c.Directory) == 0:
+		return errors.New("--directory: give the --internal URLs of the cluster's API processes, " +
+			"or --upstream URL to cache any HTTP origin")
+	case len(c.Upstream) > 0 && len(c.Directory) > 0:
+		return errors.New("--upstream: an edge serves a cluster (--directory) or caches another HTTP origin " +
+			"(--upstream), not both: run one edge for each")
+	case len(c.Upstream) > 0 && (c.Archive != archiveURL{} || len(c.Archives) > 0 || c.ClusterToken != ""):
+		return errors.New("--upstream: --archive, --archives and --cluster-token are of edges with --directory: " +
+			"leave them out")
+	}
+	return nil
+}
+
+// runReverse caches any HTTP origin until the context ends.
+func (c *edgeCommand) runReverse(ctx context.Context, n *node) error {
+	public, err := n.listen(ctx, c.HTTP, "--http")
+	if err != nil {
+		return err
+	}
+	if err := n.serveAdmin(ctx); err != nil {
+		return err
+	}
+	edge, err := cacheproxy.NewReverse(cacheproxy.ReverseConfig{
+		Upstreams: c.Upstream, MaxBytes: int64(c.CacheSize), TrustedProxies: c.TrustedProxies,
+	}, n.logger, n.metrics)
+	if err != nil {
+		return err
+	}
+	n.services.add(ctx, "edge", func(ctx context.Context) error {
+		<-ctx.Done()
+		return edge.Close()
+	})
+	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
+	// An origin that is away is no reason to be away too: what is cached is served.
+	n.ready.Store(true)
+	n.logger.Info("edge is up", "http", public.Addr().String(), "upstream", []string(c.Upstream))
+	return n.services.wait(ctx)
+}
