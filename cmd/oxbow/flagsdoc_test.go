@@ -146,7 +146,7 @@ func samples(f *kong.Flag) []string {
 		words := strings.Split(f.Enum, ",")
 		return []string{words[len(words)-1], words[0]}
 	}
-	return []string{"true", "7", "7s", "7%", ":7", "http://h.example", "postgres://u@h/d", "name=dir:/d", "dir:/d", "10.0.0.0/8"}
+	return []string{"true", "false", "7", "7s", "7%", ":7", "http://h.example", "postgres://u@h/d", "name=dir:/d", "dir:/d", "10.0.0.0/8"}
 }
 
 func sameEverywhere(t *testing.T, leaf *kong.Node, f *kong.Flag) {
