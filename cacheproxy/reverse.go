@@ -122,6 +122,7 @@ func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus
 		p.transport = newTransport()
 	}
 	p.cache.onFreed(freed(p.flights.arena))
+	p.useDisk()
 	p.metrics = newReverseMetrics(registerer, p)
 	return p, nil
 }
