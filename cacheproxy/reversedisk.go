@@ -178,7 +178,7 @@ func (p *Reverse) read(ctx context.Context, group, variant string) (o *object, n
 // nothing.
 func loadedGeneric(meta []byte, size int64, chunks []slab.Piece, now time.Time) (o *object, names []string) {
 	var s storedGeneric
-	if json.Unmarshal(meta, &s) != nil || s.Received.After(now.Add(diskSkew)) {
+	if json.Unmarshal(meta, &s) != nil || s.Age < 0 || s.Received.After(now.Add(diskSkew)) {
 		return nil, nil
 	}
 	if s.Sign != nil {
@@ -198,7 +198,8 @@ func loadedGeneric(meta []byte, size int64, chunks []slab.Piece, now time.Time) 
 	o.clean()
 	o.judge(http.StatusOK)
 	o.passed = string(s.Passed)
-	o.age, o.received = s.Age+max(0, now.Sub(s.Received)), now
+	const most = maxAge * time.Second
+	o.age, o.received = min(s.Age, most)+min(max(0, now.Sub(s.Received)), most), now
 	o.setLength(size)
 	return o, nil
 }
