@@ -33,10 +33,10 @@ func TestClips(t *testing.T) {
 	eventually(t, 20*time.Second, "four segments are listed", func() bool {
 		return strings.Count(string(server.get(folder+"/video.m3u8")), "#EXTINF") >= 4
 	})
-	decoded("after the begin, live", stream+"?start=1s&end=5s", 0, 3)
-	decoded("of the recording, live", folder+"/index.m3u8?end=3.5", 0, 2)
 	checkClipErrors(t, server, stream, folder)
 	checkClipCaching(t, server, stream, "public, max-age=1")
+	decoded("after the begin, live", stream+"?start=1s&end=5s", 0, 3)
+	decoded("of the recording, live", folder+"/index.m3u8?end=3.5", 0, 2)
 
 	if err := publisher.wait(30 * time.Second); err != nil {
 		t.Errorf("the publisher failed: %v", err)
