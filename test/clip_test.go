@@ -149,10 +149,12 @@ func viewLiveEdge(t *testing.T, film *stampedFilm) figures {
 	number := shown[first].number
 	// A relative start is moved to its segment's begin, and counts from the end of the last segment that is whole.
 	want := int(begin.Seconds() * stampRate)
-	if behind := newest - want; number < want || number > want+3 || behind < 5*stampRate || behind > 10*stampRate {
+	// A browser that is short of time drops pictures, and says so.
+	m := v.measure(publisher.sentAt)
+	late := 3 + m.dropped
+	if behind := newest - want; number < want || number > want+late || behind < 5*stampRate || behind > 10*stampRate {
 		t.Errorf("the first picture is %d, asked for %d, when %d was sent", number, want, newest)
 	}
-	m := v.measure(publisher.sentAt)
 	t.Logf("first picture %d, asked for %d at %d; %+v", number, want, newest, m)
 	publisher.leave()
 	return m
