@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
@@ -116,9 +117,7 @@ func loaded(what kind, meta []byte, size int64) *object {
 		policy: policy{lifetime: s.Lifetime, whileRevalidate: s.WhileRevalidate, ifError: s.IfError},
 		passed: s.Passed, disk: true, forms: new(forms),
 	}
-	if t, err := http.ParseTime(o.header.Get("Last-Modified")); err == nil {
-		o.modified = t
-	}
+	o.modified, _ = httpcache.LastModified(o.header, s.Received)
 	o.setLength(size)
 	return o
 }

@@ -71,14 +71,21 @@ func TestNotModified(t *testing.T) {
 		"two dates":               {header("If-Modified-Since: "+at, "If-Modified-Since: "+at), "", false},
 		"lower-case weakness tag": {header(`If-None-Match: w/"a"`), `"a"`, false},
 	} {
-		if got := NotModified(row.request, Validators{ETag: row.etag, Modified: received}, received); got != row.want {
+		if got := notModified(row.request, Validators{ETag: row.etag, Modified: received}, received); got != row.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
-	if !NotModified(header("If-Modified-Since: "+at), Validators{}, received) ||
-		NotModified(header("If-Modified-Since: "+before), Validators{}, received) {
+	if !notModified(header("If-Modified-Since: "+at), Validators{}, received) ||
+		notModified(header("If-Modified-Since: "+before), Validators{}, received) {
 		t.Error("when it was made does not stand in for when it was modified")
 	}
+	if notModified(header("If-Modified-Since: "+after), Validators{}, time.Time{}) {
+		t.Error("nothing stands in for when it was modified")
+	}
+}
+
+func notModified(h http.Header, v Validators, made time.Time) bool {
+	return NotModified(h["If-None-Match"], h["If-Modified-Since"], v, made)
 }
 
 func TestIfRange(t *testing.T) {
