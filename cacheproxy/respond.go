@@ -102,6 +102,9 @@ func describe(o *object, res result, now time.Time) (age int64, status string) {
 	if (res == resultMiss || res == resultCollapsed) && o.status != http.StatusOK {
 		status += "; fwd-status=" + strconv.Itoa(o.status)
 	}
+	if res == resultMiss && o.policy.lifetime > 0 {
+		status += "; stored"
+	}
 	return age, o.cacheStatus(status)
 }
 

@@ -177,17 +177,17 @@ func TestCacheStatusTellsHowItWasAnswered(t *testing.T) {
 		s.advance()
 		all := []string{<-got, <-got, w.get(t, uri).Header().Get("Cache-Status")}
 		text := strings.Join(all, "|")
-		if !strings.Contains(text, "oxbow; fwd=miss|") || !strings.Contains(text, "oxbow; fwd=miss; collapsed") ||
+		if !strings.Contains(text, "oxbow; fwd=miss; stored|") || !strings.Contains(text, "oxbow; fwd=miss; collapsed") ||
 			all[2] != "oxbow; hit" {
 			t.Errorf("Cache-Status %q", all)
 		}
 		w.a.set(fixed("x", "max-age=5", "Cache-Status", "inner; hit"))
 		w.net.set("a", w.a)
-		if s := w.get(t, segPath).Header().Get("Cache-Status"); s != "inner; hit, oxbow; fwd=miss" {
+		if s := w.get(t, segPath).Header().Get("Cache-Status"); s != "inner; hit, oxbow; fwd=miss; stored" {
 			t.Errorf("Cache-Status %q", s)
 		}
 		w.a.set(nil)
-		if s := w.get(t, recBase+"/1/video/9.m4s").Header().Get("Cache-Status"); s != "oxbow; fwd=miss; fwd-status=404" {
+		if s := w.get(t, recBase+"/1/video/9.m4s").Header().Get("Cache-Status"); s != "oxbow; fwd=miss; fwd-status=404; stored" {
 			t.Errorf("Cache-Status %q", s)
 		}
 	})
