@@ -25,12 +25,23 @@ import (
 // inLane puts the fast lane in front of the proxy, on a socket.
 func inLane(t testing.TB, p *Proxy) (*fastlane.Server, string) {
 	t.Helper()
+	return handlerInLane(t, p, InLane)
+}
+
+// laneHandler is what answers both ways.
+type laneHandler interface {
+	http.Handler
+	fastlane.Handler
+}
+
+func handlerInLane(t testing.TB, p laneHandler, takes func(path string) bool) (*fastlane.Server, string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := fastlane.New(fastlane.Config{
-		Handler: p, Takes: InLane, Logger: slog.New(slog.DiscardHandler), Period: 20 * time.Millisecond,
+		Handler: p, Takes: takes, Logger: slog.New(slog.DiscardHandler), Period: 20 * time.Millisecond,
 		HTTP: &http.Server{Handler: p, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
 	})
 	done := make(chan error)
@@ -45,7 +56,7 @@ func inLane(t testing.TB, p *Proxy) (*fastlane.Server, string) {
 }
 
 // onNetHTTP puts net/http in front of the proxy, on a socket.
-func onNetHTTP(t testing.TB, p *Proxy) string {
+func onNetHTTP(t testing.TB, p http.Handler) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -80,6 +80,16 @@ func (x *Exchange) Begin(status string, block, more []byte, length int64) error 
 	return nil
 }
 
+// Interim sends an answer of the 1xx kind, before Begin. It may come from another goroutine, as long as that alone uses
+// the exchange.
+func (x *Exchange) Interim(status string, block []byte) error {
+	if x.begun {
+		return errTwice
+	}
+	x.push(slab.Of(append(append([]byte(status), block...), "\r\n"...)))
+	return x.Flush()
+}
+
 func (x *Exchange) push(p slab.Piece) {
 	x.queue = append(x.queue, p)
 	x.queued += len(p.Data)
