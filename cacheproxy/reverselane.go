@@ -16,8 +16,7 @@ import (
 )
 
 // ServeLane implements fastlane.Handler. A fresh answer that is sent as a whole goes out by reference with a header
-// that is ready made; all else is answered as ServeHTTP does, without leaving the lane, but for trailers, which are
-// dropped (RFC 9110 section 6.5.1).
+// that is ready made; all else is answered as ServeHTTP does, without leaving the lane.
 func (p *Reverse) ServeLane(x *fastlane.Exchange) error {
 	now := time.Now()
 	if o := p.simpleHit(x, now); o != nil {
@@ -122,7 +121,22 @@ func (w *laneWriter) serve(h http.Handler, r *http.Request) (err error) {
 	if w.err != nil {
 		return fmt.Errorf("%w: %w", errCut, w.err)
 	}
+	w.x.Trailer(w.trailer())
 	return w.x.End()
+}
+
+// trailer gives the fields that follow the body.
+func (w *laneWriter) trailer() []byte {
+	var h http.Header
+	for name, values := range w.header {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
+			if h == nil {
+				h = make(http.Header)
+			}
+			h[name] = values
+		}
+	}
+	return block(h)
 }
 
 // Header implements http.ResponseWriter.
@@ -147,8 +161,11 @@ func (w *laneWriter) WriteHeader(status int) {
 	if w.bodyless = w.x.Head() || status == http.StatusNoContent || status == http.StatusNotModified; w.bodyless {
 		length = 0
 	}
-	for _, name := range []string{"Connection", "Transfer-Encoding", "Trailer"} { // the lane's own
+	for _, name := range []string{"Connection", "Transfer-Encoding"} { // the lane's own
 		delete(w.header, name)
+	}
+	if length >= 0 {
+		delete(w.header, "Trailer")
 	}
 	if w.header["Date"] == nil {
 		w.header["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}

@@ -80,8 +80,8 @@ func laneOrigin(w http.ResponseWriter, r *http.Request) {
 		h["Content-Type"] = nil
 	case "/chunked":
 		_ = http.NewResponseController(w).Flush()
-	case "/short":
-		h.Set("Content-Length", "20000")
+		_, _ = io.WriteString(w, body)
+		return
 	}
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, body)
@@ -97,7 +97,7 @@ func TestReverseInTheLaneAnswersAsOnNetHTTP(t *testing.T) {
 	}}
 	uris := []string{
 		"/a", "/a", "/a?", "/a?q=1", "/a?q=%41%2f&x=a+b;c", "/a?q=A%2F&x=a+b;c", "/a?q=%zz", "/a?/..//?", "/a/../a", "/a//b",
-		"/vary", "/private", "/withheld", "/stale", "/moved", "/none", "/empty", "/nothing", "/early", "/untyped", "/chunked", "/short",
+		"/vary", "/private", "/withheld", "/stale", "/moved", "/none", "/empty", "/nothing", "/early", "/untyped", "/chunked",
 	}
 	headers := [][]string{
 		nil, nil,
@@ -162,4 +162,29 @@ func TestReverseKeysDoNotChangeWithTheBuffer(t *testing.T) {
 		}
 	}
 	w.wantAsked(6)
+}
+
+func TestReverseTrailersInTheLane(t *testing.T) {
+	w := newReverseWorld(t, ReverseConfig{}, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Trailer", "Sum")
+		_, _ = io.WriteString(rw, "body")
+		rw.Header().Set("Sum", "7")
+	})
+	lane, url := handlerInLane(t, w.cache, nil)
+	for range 2 { // on one connection
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/a", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || string(text) != "body" || resp.Trailer.Get("Sum") != "7" {
+			t.Errorf("%q, trailer %v, %v", text, resp.Trailer, err)
+		}
+	}
+	wantAllInLane(t, lane, 2)
 }

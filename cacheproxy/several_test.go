@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -21,7 +22,7 @@ func partsOfAnswer(t *testing.T, h http.Header, contentType string, body []byte)
 	in := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 	for {
 		p, err := in.NextRawPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return ranges, parts
 		}
 		if err != nil {

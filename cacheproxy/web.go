@@ -87,7 +87,7 @@ const maxWrite = 256 << 10
 type writer struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // of the request whose answer this is
 	timeout time.Duration
 	sent    int64
 	copies  *sync.Pool // of buffers for writeCopy; nil writes what pieces show

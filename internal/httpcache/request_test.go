@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -162,7 +163,13 @@ func FuzzParseRanges(f *testing.F) {
 	f.Add("bytes=4-5,0-1,1-2", int64(5))
 	f.Fuzz(func(t *testing.T, s string, size int64) {
 		size = max(0, size)
-		ranges, _ := ParseRanges(s, size)
+		ranges, ok := ParseRanges(s, size)
+		if !strings.Contains(s, ",") {
+			one, oneOK := ParseRange(s, size)
+			if oneOK != ok || ok && (one.From < one.To) != (len(ranges) == 1) || len(ranges) == 1 && one != ranges[0] {
+				t.Fatalf("%q of %d: %v %t alone, %v %t among others", s, size, one, oneOK, ranges, ok)
+			}
+		}
 		total := int64(0)
 		for _, r := range ranges {
 			if r.From < 0 || r.From >= r.To || r.To > size {
