@@ -50,8 +50,8 @@
 //     whole 200, and never cached.
 //  4. A request without _HLS_msn is never answered with an older version than any that was served before (SEQ-9).
 //  5. Nothing is used beyond what its Cache-Control, or CDN-Cache-Control, allows; past that it is asked for again.
-//     Nothing is guessed (no heuristic freshness). A 404 is kept for a second at the most, a 410 for as long as it says.
-//     Age is what the upstream told and the time since: an answer that was held back is not older for that.
+//     Nothing is guessed (no heuristic freshness). A 404 is kept for a second at the most, a 410 for as long as it
+//     says. Age is what the upstream told and the time since: an answer that was held back is not older for that.
 //  6. The cache's bytes, overhead included, are within their bound at every moment; those of shared objects are their
 //     keeper's. A slow viewer costs the chunks of what it reads beyond that, until its write deadline. What left the
 //     cache takes an eighth more at the most until the collector finds it (internal/slab), and what is dead leaves in
