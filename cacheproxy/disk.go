@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 )
 
 // diskTTL is the lifetime from which on an object is worth a place on disk.
@@ -109,9 +111,7 @@ func loaded(what kind, meta []byte, size int64) *object {
 		policy: policy{lifetime: s.Lifetime, whileRevalidate: s.WhileRevalidate, ifError: s.IfError},
 		passed: s.Passed, disk: true, forms: new(forms),
 	}
-	if t, err := http.ParseTime(o.header.Get("Last-Modified")); err == nil {
-		o.modified = t
-	}
+	o.modified, _ = httpcache.LastModified(o.header, s.Received)
 	o.setLength(size)
 	return o
 }

@@ -49,8 +49,9 @@
 //     the length and the coding are the same (resume.go); else the viewers' connections end. A short body is never a
 //     whole 200, and never cached.
 //  4. A request without _HLS_msn is never answered with an older version than any that was served before (SEQ-9).
-//  5. Nothing is used beyond what its Cache-Control allows; past that it is asked for again. A 404 is kept for a second
-//     at the most, a 410 for as long as it says.
+//  5. Nothing is used beyond what its Cache-Control, or CDN-Cache-Control, allows; past that it is asked for again.
+//     Nothing is guessed (no heuristic freshness). A 404 is kept for a second at the most, a 410 for as long as it
+//     says. Age is what the upstream told and the time since: an answer that was held back is not older for that.
 //  6. The cache's bytes, overhead included, are within their bound at every moment; those of shared objects are their
 //     keeper's. A slow viewer costs the chunks of what it reads beyond that, until its write deadline. What left the
 //     cache takes an eighth more at the most until the collector finds it (internal/slab), and what is dead leaves in
@@ -68,7 +69,8 @@
 //  12. Bodies of media lie outside the heap. Who reads their bytes holds the piece until it has done so, and gives them
 //     to nothing that may read them later: an HTTP/2 stream gets a copy (writecopy.go). Playlists and refusals, which
 //     are read as text, are on the heap.
-//  13. The lane answers every request as net/http would, down to its header fields.
+//  13. The lane answers every request as net/http would, down to its header fields. Of Reverse it answers a fresh whole
+//     by itself, and the rest by Reverse's own code over its exchange (reverselane.go).
 //
 // Lock order: flights.mu, then flight.mu, a cache shard or fronts.mu; fronts.mu, then a cache shard; a cache shard,
 // then the tombstones' mu or the disk's. The locator's mu stands alone.

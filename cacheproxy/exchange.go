@@ -53,11 +53,13 @@ type reply struct {
 	cacheStatus string
 	// from and to are the bytes of the body; to is negative as long as nobody knows.
 	from, to int64
+	// several has the ranges if they are more than one. From and to then span what is sent for them.
+	several *several
 }
 
 // bodyless says that nothing follows the header.
 func (r *reply) bodyless() bool {
-	return r.head || r.form != formWhole || r.status == 204 || r.status < 200
+	return r.head || r.form == formNotModified || r.form == formUnsatisfiable || r.status == 204 || r.status < 200
 }
 
 // errCut ends an answer that was begun and can't be finished.
@@ -90,7 +92,12 @@ func (p *Proxy) handle(x exchange, v visit, escaped bool) error {
 // sendBody sends an object's bytes, or what the flight brings of it to its end.
 func (p *Proxy) sendBody(x exchange, f *flight, r *reply) error {
 	b := body{x: x, from: r.from, to: r.to}
-	err := b.send(f, r.object)
+	var err error
+	if r.several != nil {
+		err = b.sendSeveral(f, r.object, r.several)
+	} else {
+		err = b.send(f, r.object)
+	}
 	if b.sent > 0 {
 		p.metrics.sentBytes.Add(float64(b.sent))
 	}
@@ -106,6 +113,14 @@ type body struct {
 }
 
 func (b *body) send(f *flight, o *object) error {
+	if err := b.run(f, o); err != nil {
+		return err
+	}
+	return b.x.end()
+}
+
+// run sends the run without ending the answer.
+func (b *body) run(f *flight, o *object) error {
 	if f == nil || len(o.chunks) > 0 {
 		for _, chunk := range o.chunks {
 			if b.to >= 0 && b.at >= b.to {
@@ -115,7 +130,7 @@ func (b *body) send(f *flight, o *object) error {
 				return err
 			}
 		}
-		return b.x.end()
+		return nil
 	}
 	var c cursor
 	for b.to < 0 || b.at < b.to {
@@ -135,7 +150,7 @@ func (b *body) send(f *flight, o *object) error {
 			}
 		}
 	}
-	return b.x.end()
+	return nil
 }
 
 func (b *body) write(piece slab.Piece) error {

@@ -119,7 +119,9 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 		now := time.Now()
 		if old := p.cache.get(f.key); old != nil && old.usableAt(now, old.policy.ifError) &&
 			!p.fronts.outdated(f.key, old, now) {
-			f.finish(old)
+			stale := *old
+			stale.standIn = true
+			f.finish(&stale)
 			return
 		}
 	}
@@ -270,8 +272,11 @@ func (p *Proxy) settle(k key, o *object, vod bool) (*object, error) {
 	}
 	o.version = parseVersion(text)
 	if vod && !bytes.Contains(text[:min(len(text), 512)], []byte("\n#EXT-X-PLAYLIST-TYPE:VOD")) {
+		for _, name := range freshnessFields {
+			delete(o.header, name)
+		}
 		o.header["Cache-Control"] = []string{brief}
-		o.policy = parsePolicy(o.status, o.header, o.received)
+		o.policy, _ = judge(o.status, o.header, o.received)
 	}
 	return p.fronts.settle(k, o, time.Now()), nil
 }

@@ -18,6 +18,7 @@ const (
 	formWhole         form = iota // 200, 206, or whatever status the object has
 	formNotModified               // 304
 	formUnsatisfiable             // 416
+	formSeveral                   // 206 of several ranges, whose Content-Type is each answer's own
 	formsOfEach
 )
 
@@ -73,7 +74,12 @@ func (o *object) makeForm(f form, a access) *formed {
 		for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified"} {
 			delete(h, name)
 		}
+		for _, name := range freshnessFields {
+			delete(h, name)
+		}
 		h["Cache-Control"] = []string{"no-store"}
+	case formSeveral:
+		delete(h, "Content-Type")
 	}
 	a.restrict(h, status)
 	return &formed{header: h, block: block(h)}
@@ -85,13 +91,14 @@ func (a access) restrict(h http.Header, status int) {
 	if a == public {
 		return
 	}
-	for _, name := range []string{"Cdn-Cache-Control", "Surrogate-Control", "Expires"} {
+	told := h["Cache-Control"]
+	for _, name := range freshnessFields {
 		delete(h, name)
 	}
 	if status >= http.StatusBadRequest {
 		h["Cache-Control"] = []string{"no-store"}
 	} else {
-		h["Cache-Control"] = []string{privately(h["Cache-Control"])}
+		h["Cache-Control"] = []string{privately(told)}
 	}
 	if a == signedByOrigin { // never append to what the cached object has
 		h["Vary"] = append(slices.Clone(h["Vary"]), "Origin, Referer")

@@ -54,6 +54,9 @@ func (l *lane) begin(r reply) error {
 	case r.form == formUnsatisfiable:
 		more = number10(append(more, "Content-Range: bytes */"...), r.object.length, "\r\nContent-Length: 0\r\n")
 	case r.form == formNotModified, length < 0:
+	case r.several != nil:
+		more = append(append(append(more, "Content-Type: "...), r.several.contentType...), "\r\n"...)
+		more = number10(append(more, "Content-Length: "...), length, "\r\n")
 	case r.status == http.StatusPartialContent:
 		more = number10(append(more, "Content-Range: bytes "...), r.from, "-")
 		more = number10(more, r.to-1, "/")

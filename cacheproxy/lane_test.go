@@ -25,12 +25,23 @@ import (
 // inLane puts the fast lane in front of the proxy, on a socket.
 func inLane(t testing.TB, p *Proxy) (*fastlane.Server, string) {
 	t.Helper()
+	return handlerInLane(t, p, InLane)
+}
+
+// laneHandler is what answers both ways.
+type laneHandler interface {
+	http.Handler
+	fastlane.Handler
+}
+
+func handlerInLane(t testing.TB, p laneHandler, takes func(path string) bool) (*fastlane.Server, string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := fastlane.New(fastlane.Config{
-		Handler: p, Takes: InLane, Logger: slog.New(slog.DiscardHandler), Period: 20 * time.Millisecond,
+		Handler: p, Takes: takes, Logger: slog.New(slog.DiscardHandler), Period: 20 * time.Millisecond,
 		HTTP: &http.Server{Handler: p, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)},
 	})
 	done := make(chan error)
@@ -45,7 +56,7 @@ func inLane(t testing.TB, p *Proxy) (*fastlane.Server, string) {
 }
 
 // onNetHTTP puts net/http in front of the proxy, on a socket.
-func onNetHTTP(t testing.TB, p *Proxy) string {
+func onNetHTTP(t testing.TB, p http.Handler) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,6 +115,10 @@ func ask1(t testing.TB, client *http.Client, url string, a asked) answered {
 	got.hasDate = resp.Header.Get("Date") != ""
 	if age := resp.Header.Get("Age"); age != "" {
 		got.age, _ = strconv.Atoi(age)
+	}
+	if _, boundary, ok := strings.Cut(resp.Header.Get("Content-Type"), "; boundary="); ok { // another each time
+		resp.Header.Set("Content-Type", strings.ReplaceAll(resp.Header.Get("Content-Type"), boundary, "boundary"))
+		got.body = bytes.ReplaceAll(got.body, []byte(boundary), []byte("boundary"))
 	}
 	for _, name := range []string{"Date", "Age"} {
 		delete(resp.Header, name)
@@ -250,6 +265,14 @@ func compareAnswers(t *testing.T, tw *twins) {
 		{"Range: bytes=99990-"},
 		{"Range: bytes=999999-"},
 		{"Range: bytes=1-2,5-6"},
+		{"Range: bytes=50005-50006, 1-2,-1,1000000-"},
+		{"Range: bytes=1-2,4-9", `If-Range: "tag"`},
+		{"Range: bytes=1-2,4-9", `If-Range: "other"`, "Accept-Encoding: gzip"},
+		{"Range: bytes=1-2,2-9,-100000"},
+		{"Range: bytes=1000000-,1000001-"},
+		{"Range: bytes=1-2,4-9", `If-None-Match: "tag"`},
+		{"Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30"},
+		{"Range: bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30,32-32"},
 		{"Range: bytes=1-2", "Range: bytes=5-6"},
 		{"Range: bytes=1-2", `If-Range: "tag"`},
 		{"Range: bytes=1-2", `If-Range: "other"`},
@@ -266,7 +289,7 @@ func compareAnswers(t *testing.T, tw *twins) {
 	for _, path := range paths {
 		for i, lines := range headers {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
-				if method == http.MethodHead && i > 4 || i > 0 && unavailable(path) {
+				if method == http.MethodHead && i > 5 || i > 0 && unavailable(path) {
 					continue
 				}
 				a := asked{method, path, lines}

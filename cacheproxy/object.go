@@ -2,13 +2,13 @@ package cacheproxy
 
 import (
 	"net/http"
-	"net/textproto"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
@@ -37,13 +37,14 @@ type object struct {
 	passed string
 	// forms are header as it is sent. Nil makes them anew each time.
 	forms *forms
-	// disk says that it was loaded from disk.
-	disk bool
+	// disk says that it was loaded from disk, standIn that it is stale and no upstream answered.
+	disk, standIn bool
 	// generic is what Reverse has beside that; nil in a Proxy.
 	generic *generic
 }
 
 func newObject(what kind, status int, h http.Header, length int64, received time.Time) *object {
+	p, withheld := judge(status, h, received)
 	o := &object{
 		kind:     what,
 		status:   status,
@@ -51,14 +52,15 @@ func newObject(what kind, status int, h http.Header, length int64, received time
 		length:   length,
 		etag:     h.Get("Etag"),
 		received: received,
-		age:      parseAge(h),
-		policy:   parsePolicy(status, h, received),
+		age:      httpcache.ToldAge(h),
+		policy:   p,
 		passed:   strings.Join(h["Cache-Status"], ", "),
 		forms:    new(forms),
 	}
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.modified = t
+	for _, name := range withheld {
+		delete(o.header, name)
 	}
+	o.modified, _ = httpcache.LastModified(h, received)
 	if status == http.StatusOK {
 		o.header["Accept-Ranges"] = []string{"bytes"}
 	}
@@ -76,15 +78,7 @@ func (o *object) setLength(n int64) {
 // storedHeader is what of an upstream's header viewers get: all but what belongs to one connection, to one viewer, or
 // to the proxy's own say (CORS, Age, Cache-Status, Content-Length).
 func storedHeader(h http.Header, what kind, received time.Time) http.Header {
-	own := make(http.Header, len(h)+3)
-	for name, values := range h {
-		own[name] = values
-	}
-	for _, line := range h["Connection"] {
-		for field := range strings.SplitSeq(line, ",") {
-			delete(own, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(field)))
-		}
-	}
+	own := httpcache.Forwarded(h)
 	for name := range own {
 		if droppedHeader(name) {
 			delete(own, name)
@@ -105,9 +99,7 @@ func storedHeader(h http.Header, what kind, received time.Time) http.Header {
 
 func droppedHeader(name string) bool {
 	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Te",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Set-Cookie", "Age", "Cache-Status", "Content-Length",
-		"Content-Range", "Accept-Ranges", "Alt-Svc", "Server":
+	case "Set-Cookie", "Age", "Cache-Status", "Content-Length", "Content-Range", "Accept-Ranges", "Alt-Svc", "Server":
 		return true
 	}
 	return strings.HasPrefix(name, "Access-Control-")
@@ -126,7 +118,7 @@ func addVary(h http.Header) {
 
 // ageAt is the answer's age at that time.
 func (o *object) ageAt(now time.Time) time.Duration {
-	return min(o.age+max(0, now.Sub(o.received)), maxAge*time.Second)
+	return min(o.age+max(0, now.Sub(o.received)), httpcache.MaxAge)
 }
 
 func (o *object) freshAt(now time.Time) bool { return o.ageAt(now) < o.policy.lifetime }
@@ -185,7 +177,7 @@ func (o *object) with(from *object) *object {
 	for name, values := range o.header {
 		c.header[name] = values
 	}
-	for _, name := range []string{"Cache-Control", "Expires"} {
+	for _, name := range freshnessFields {
 		if values, ok := from.header[name]; ok {
 			c.header[name] = values
 		} else {

@@ -76,7 +76,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 	if o.length >= 0 && resp.StatusCode != http.StatusNotModified {
 		h["Content-Length"] = o.contentLength
 	}
-	h["Cache-Status"] = []string{"oxbow; fwd=bypass"}
+	h["Cache-Status"] = []string{o.cacheStatus("oxbow; fwd=bypass")}
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified {
 		return nil

@@ -213,8 +213,12 @@ func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) 
 			// A newer version passed it while it was on its way (SEQ-9).
 		default:
 			defer p.leave(f)
-			if f.flight != nil && f.object.disk {
+			switch {
+			case f.flight == nil:
+			case f.object.disk:
 				f.result = resultDisk
+			case f.object.standIn:
+				f.result = resultStale
 			}
 			return f.result, p.answer(x, v, f, time.Now())
 		}

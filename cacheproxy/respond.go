@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 )
 
 // respond answers with an object, or with the head of one and what its flight brings. An error but errCut means that
@@ -13,7 +15,8 @@ import (
 func (p *Proxy) respond(x exchange, v visit, f found, now time.Time) error {
 	o := f.object
 	ranges := x.values("Range")
-	ranged := len(ranges) == 1 && o.status == http.StatusOK && ifRange(x.values("If-Range"), o)
+	ranged := len(ranges) == 1 && !v.head && o.status == http.StatusOK &&
+		httpcache.IfRange(x.values("If-Range"), o.validators())
 	if ranged && o.length < 0 {
 		whole, err := f.flight.complete(x.context())
 		if err != nil {
@@ -42,16 +45,33 @@ func (p *Proxy) respond(x exchange, v visit, f found, now time.Time) error {
 	return nil
 }
 
-// cut makes it a part of the body, if the range is one that is understood.
+// cut makes it a part of the body, or several, if the range is one that is understood.
 func (r *reply) cut(ranged string) {
-	from, to, ok, satisfiable := parseRange(ranged, r.object.length)
+	if !strings.Contains(ranged, ",") {
+		if run, ok := httpcache.ParseRange(ranged, r.object.length); ok {
+			r.cutTo(run)
+		}
+		return
+	}
+	runs, ok := httpcache.ParseRanges(ranged, r.object.length)
 	switch {
 	case !ok:
-	case satisfiable:
-		r.status, r.from, r.to = http.StatusPartialContent, from, to
+	case len(runs) == 0:
+		r.cutTo(httpcache.Range{})
+	case len(runs) == 1:
+		r.cutTo(runs[0])
 	default:
-		r.form, r.status = formUnsatisfiable, http.StatusRequestedRangeNotSatisfiable
+		r.several = newSeveral(runs, r.object)
+		r.form, r.status, r.from, r.to = formSeveral, http.StatusPartialContent, 0, r.several.length
 	}
+}
+
+func (r *reply) cutTo(run httpcache.Range) {
+	if run.From >= run.To {
+		r.form, r.status = formUnsatisfiable, http.StatusRequestedRangeNotSatisfiable
+		return
+	}
+	r.status, r.from, r.to = http.StatusPartialContent, run.From, run.To
 }
 
 // hitStatus is the Cache-Status of a hit.
@@ -71,18 +91,29 @@ func describe(o *object, res result, now time.Time) (age int64, status string) {
 		status = "oxbow; hit; detail=disk"
 	case resultStale:
 		status = "oxbow; hit; ttl=" + strconv.FormatInt(seconds(o.policy.lifetime-o.ageAt(now)), 10)
+		if o.standIn {
+			status += "; detail=no-answer"
+		}
 	case resultCollapsed:
 		status = "oxbow; fwd=miss; collapsed"
 	default:
 		status = "oxbow; fwd=miss"
 	}
-	if res != resultHit && o.status != http.StatusOK {
+	if (res == resultMiss || res == resultCollapsed) && o.status != http.StatusOK {
 		status += "; fwd-status=" + strconv.Itoa(o.status)
 	}
-	if o.passed != "" {
-		status = o.passed + ", " + status
+	if res == resultMiss && o.policy.lifetime > 0 {
+		status += "; stored"
 	}
-	return age, status
+	return age, o.cacheStatus(status)
+}
+
+// cacheStatus puts what the edge says behind what caches nearer to the origin have said.
+func (o *object) cacheStatus(own string) string {
+	if o.passed == "" {
+		return own
+	}
+	return o.passed + ", " + own
 }
 
 // acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).

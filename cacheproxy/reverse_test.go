@@ -42,12 +42,12 @@ func newReverseWorld(t *testing.T, config ReverseConfig, origin http.HandlerFunc
 		t.Fatal(err)
 	}
 	w.cache.flights.arena = slab.NewStrict()
-	front := httptest.NewServer(w.cache)
-	t.Cleanup(func() {
-		front.Close()
-		_ = w.cache.Close()
-	})
-	w.url = front.URL
+	t.Cleanup(func() { _ = w.cache.Close() })
+	if strings.HasPrefix(t.Name(), "TestReverseInTheLane/") {
+		_, w.url = handlerInLane(t, w.cache, nil)
+	} else {
+		w.url = onNetHTTP(t, w.cache)
+	}
 	return w
 }
 

@@ -198,7 +198,7 @@ func loadedGeneric(meta []byte, size int64, chunks []slab.Piece, now time.Time) 
 	o.clean()
 	o.judge(http.StatusOK)
 	o.passed = string(s.Passed)
-	const most = maxAge * time.Second
+	const most = httpcache.MaxAge
 	o.age, o.received = min(s.Age, most)+min(max(0, now.Sub(s.Received)), most), now
 	o.setLength(size)
 	return o, nil

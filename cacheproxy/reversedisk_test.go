@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/diskcache"
+	"github.com/oxbow-video/oxbow/internal/httpcache"
 )
 
 // reverseDisk is a Reverse with a directory, which is started again and again in front of one origin.
@@ -280,7 +281,7 @@ func TestLoadedAnswerHasTheAgeOfItsReceipt(t *testing.T) {
 		switch {
 		case o == nil && c.want >= 0:
 			t.Errorf("%s: nothing", name)
-		case o != nil && (o.ageAt(now)-c.want).Abs() > time.Second && o.ageAt(now) != maxAge*time.Second:
+		case o != nil && (o.ageAt(now)-c.want).Abs() > time.Second && o.ageAt(now) != httpcache.MaxAge:
 			t.Errorf("%s: %v", name, o.ageAt(now))
 		}
 	}

@@ -109,7 +109,7 @@ func (p *Reverse) answerParts(w http.ResponseWriter, r *http.Request, list *part
 	delete(h, "Content-Range")
 	h["Age"] = []string{strconv.FormatInt(int64(oldest.ageAt(now)/time.Second), 10)}
 	h["Cache-Status"] = []string{freshStatus(oldest, now).Append(nil)}
-	if httpcache.NotModified(r.Header, oldest.validators(), oldest.madeAt()) {
+	if oldest.currentTo(r.Header) {
 		w.WriteHeader(http.StatusNotModified)
 		return true
 	}

@@ -51,7 +51,7 @@ func (p *Reverse) respond(w http.ResponseWriter, r *http.Request, f fetched, now
 		h["Age"] = []string{strconv.FormatInt(int64(age/time.Second), 10)}
 	}
 	found := o.status == http.StatusOK || o.status == http.StatusPartialContent
-	if found && httpcache.NotModified(r.Header, o.validators(), o.madeAt()) {
+	if found && o.currentTo(r.Header) {
 		for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Range"} {
 			delete(h, name)
 		}
@@ -79,6 +79,11 @@ func (o *object) madeAt() time.Time {
 		return date
 	}
 	return o.received
+}
+
+// currentTo says whether what the request has is the object's present state.
+func (o *object) currentTo(h http.Header) bool {
+	return httpcache.NotModified(h["If-None-Match"], h["If-Modified-Since"], o.validators(), o.madeAt())
 }
 
 // send writes a run of the body; a negative end is the body's own.

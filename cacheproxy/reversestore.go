@@ -58,6 +58,7 @@ func newGeneric(resp *http.Response, request http.Header, authorized bool, recei
 		header:   httpcache.Forwarded(h),
 		received: received,
 		age:      httpcache.InitialAge(h, received),
+		forms:    new(forms),
 		generic: &generic{
 			names: names, variant: httpcache.Variant(names, request), authorized: authorized,
 		},
@@ -108,6 +109,7 @@ func (o *object) withhold(h http.Header) {
 // freshened gives the object as a 304, or the answer to a HEAD, makes it.
 func (o *object) freshened(h http.Header, authorized bool, received time.Time) *object {
 	c := *o
+	c.forms = new(forms)
 	g := *o.generic
 	c.disk = false
 	c.generic, c.received, c.age = &g, received, httpcache.InitialAge(h, received)

@@ -60,6 +60,9 @@ func (x *web) begin(r reply) error {
 		h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(r.object.length, 10)}
 		h["Content-Length"] = []string{"0"}
 	case r.form == formNotModified, r.to < 0:
+	case r.several != nil:
+		h["Content-Type"] = []string{r.several.contentType}
+		h["Content-Length"] = []string{strconv.FormatInt(r.to, 10)}
 	case r.status == http.StatusPartialContent:
 		h["Content-Range"] = []string{fmt.Sprintf("bytes %d-%d/%d", r.from, r.to-1, r.object.length)}
 		h["Content-Length"] = []string{strconv.FormatInt(r.to-r.from, 10)}

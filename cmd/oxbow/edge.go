@@ -62,7 +62,7 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	for _, base := range c.Directory {
 		n.lookAtDirectory(ctx, base)
 	}
-	n.services.add(ctx, "HTTP", n.serveViewers(public, edge, edge, nil, c.FastLane))
+	n.services.add(ctx, "HTTP", n.serveViewers(public, edge, edge, cacheproxy.InLane, c.FastLane))
 	// Before it knows who may watch it lets nobody in: no balancer should send viewers to it.
 	n.services.add(ctx, "readiness", func(ctx context.Context) error {
 		if edge.AwaitPlayback(ctx) == nil {

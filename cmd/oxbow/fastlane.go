@@ -7,14 +7,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/oxbow-video/oxbow/cacheproxy"
 	"github.com/oxbow-video/oxbow/internal/fastlane"
 )
 
 // serveViewers serves the port at which viewers ask, with the fast lane in front of all if it is wanted. Mine says
-// which of the port's paths are the edge's; nil means all.
+// which of the port's paths are for the edge in the lane; nil means all.
 func (n *node) serveViewers(
-	l net.Listener, all http.Handler, edge *cacheproxy.Proxy, mine func(path string) bool, lane bool,
+	l net.Listener, all http.Handler, edge fastlane.Handler, mine func(path string) bool, lane bool,
 ) func(context.Context) error {
 	server := newHTTPServer(all, n.logger)
 	if !lane {
@@ -22,7 +21,7 @@ func (n *node) serveViewers(
 	}
 	front := fastlane.New(fastlane.Config{
 		Handler: edge, HTTP: server, Logger: n.logger,
-		Takes:       func(path string) bool { return (mine == nil || mine(path)) && cacheproxy.InLane(path) },
+		Takes:       mine,
 		HeadTimeout: headTimeout, IdleTimeout: idleTimeout,
 	})
 	n.metrics.MustRegister(laneMetrics{

@@ -45,7 +45,7 @@ func (c *edgeCommand) runReverse(ctx context.Context, n *node) error {
 		<-ctx.Done()
 		return edge.Close()
 	})
-	n.services.add(ctx, "HTTP", serveHTTP(public, edge, n.logger))
+	n.services.add(ctx, "HTTP", n.serveViewers(public, edge, edge, nil, c.FastLane))
 	// An origin that is away is no reason to be away too: what is cached is served.
 	n.ready.Store(true)
 	n.logger.Info("edge is up", "http", public.Addr().String(), "upstream", []string(c.Upstream))

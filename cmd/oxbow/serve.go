@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/oxbow-video/oxbow/cacheproxy"
 	"github.com/oxbow-video/oxbow/internal/control"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
@@ -116,7 +117,8 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	n.services.add(ctx, "event stream", rest.Run)
 	tunnel := role.publishers.Tunnel()
 	all := publicHandler(rest.Public(), tunnel, edge)
-	n.services.add(ctx, "HTTP", n.serveViewers(public, all, edge, edgePath, f.FastLane))
+	mine := func(path string) bool { return edgePath(path) && cacheproxy.InLane(path) }
+	n.services.add(ctx, "HTTP", n.serveViewers(public, all, edge, mine, f.FastLane))
 	n.openFor(ctx, doors, role.publishers, tunnel)
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}

@@ -30,6 +30,8 @@ type Exchange struct {
 	queue  []slab.Piece
 	queued int
 	frames []byte // of chunks
+	// trailer is what follows the last chunk.
+	trailer []byte
 }
 
 // maxQueue is how many bytes, and maxPieces how many pieces, are sent at once at the most.
@@ -80,6 +82,16 @@ func (x *Exchange) Begin(status string, block, more []byte, length int64) error 
 	return nil
 }
 
+// Interim sends an answer of the 1xx kind, before Begin. It may come from another goroutine, as long as that alone uses
+// the exchange.
+func (x *Exchange) Interim(status string, block []byte) error {
+	if x.begun {
+		return errTwice
+	}
+	x.push(slab.Of(append(append([]byte(status), block...), "\r\n"...)))
+	return x.Flush()
+}
+
 func (x *Exchange) push(p slab.Piece) {
 	x.queue = append(x.queue, p)
 	x.queued += len(p.Data)
@@ -121,13 +133,16 @@ func (x *Exchange) Flush() error {
 	return err
 }
 
+// Trailer sets lines, with their CRLFs, that follow a body whose length was not told.
+func (x *Exchange) Trailer(lines []byte) { x.trailer = lines }
+
 // End ends the answer and sends what is queued.
 func (x *Exchange) End() error {
 	if !x.begun || x.left > 0 {
 		return errLength
 	}
 	if x.chunked {
-		x.push(slab.Of([]byte("0\r\n\r\n")))
+		x.push(slab.Of(append(append([]byte("0\r\n"), x.trailer...), "\r\n"...)))
 	}
 	x.ended = true
 	return x.Flush()
@@ -136,5 +151,5 @@ func (x *Exchange) End() error {
 // reset makes it ready for another request.
 func (x *Exchange) reset() {
 	clear(x.queue)
-	x.begun, x.ended, x.queue, x.queued, x.frames = false, false, x.queue[:0], 0, x.frames[:0]
+	x.begun, x.ended, x.queue, x.queued, x.frames, x.trailer = false, false, x.queue[:0], 0, x.frames[:0], nil
 }

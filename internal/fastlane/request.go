@@ -25,6 +25,12 @@ func (r *Request) of(s span) string { return r.text[s.from:s.to] }
 // Head says that it is a HEAD request, which is answered as GET is, without the body.
 func (r *Request) Head() bool { return r.head }
 
+// Text is the whole head, as it came: what http.ReadRequest reads.
+func (r *Request) Text() string { return r.text }
+
+// Target is the request's target, as it came.
+func (r *Request) Target() string { return r.of(r.target) }
+
 // Path is the target's path. It has no escapes, and needs none.
 func (r *Request) Path() string { return r.of(r.path) }
 

@@ -1,7 +1,6 @@
 package httpcache
 
 import (
-	"net/http"
 	"strings"
 	"time"
 )
@@ -12,25 +11,25 @@ type Validators struct {
 	Modified time.Time
 }
 
-// NotModified evaluates If-None-Match, or without it If-Modified-Since (RFC 9110 section 13.2.2). Made stands in for a
-// date of modification that was not told: when the answer was made (RFC 9111 section 4.3.2).
-func NotModified(h http.Header, v Validators, made time.Time) bool {
-	if lines := h["If-None-Match"]; len(lines) > 0 {
-		for _, line := range lines {
+// NotModified evaluates If-None-Match, or without it If-Modified-Since (RFC 9110 section 13.2.2), by the lines of each.
+// Made stands in for a date of modification that was not told: when the answer was made (RFC 9111 section 4.3.2). Zero
+// stands in for nothing.
+func NotModified(noneMatch, modifiedSince []string, v Validators, made time.Time) bool {
+	if len(noneMatch) > 0 {
+		for _, line := range noneMatch {
 			if MatchETag(line, v.ETag) {
 				return true
 			}
 		}
 		return false
 	}
-	lines := h["If-Modified-Since"]
-	if len(lines) != 1 {
-		return false
-	}
-	since, ok := ParseDate(lines[0], made)
 	if v.Modified.IsZero() {
 		v.Modified = made
 	}
+	if len(modifiedSince) != 1 || v.Modified.IsZero() {
+		return false
+	}
+	since, ok := ParseDate(modifiedSince[0], v.Modified)
 	return ok && !v.Modified.After(since)
 }
 

@@ -25,6 +25,8 @@ type Policy struct {
 	Lifetime time.Duration
 	// WhileRevalidate and IfError are how much longer it may be used while it is asked for again, and when that fails.
 	WhileRevalidate, IfError time.Duration
+	// Explicit says that the answer itself says so, and that nothing was guessed.
+	Explicit bool
 	// Strict forbids all use beyond the lifetime, whatever the need.
 	Strict bool
 	// Shared says that it may answer those who asked while it was on its way. An answer that each use must be asked for
@@ -41,11 +43,14 @@ func Judge(status int, h http.Header, authorized bool, received time.Time) Polic
 	if !targeted {
 		d = ParseDirectives(h["Cache-Control"])
 	}
-	p := Policy{Strict: d.MustRevalidate || d.ProxyRevalidate || d.SharedMaxAge != None || d.NoCache, Fields: d.Fields}
+	p := Policy{Explicit: true, Fields: d.Fields}
+	p.Strict = d.MustRevalidate || d.ProxyRevalidate || d.SharedMaxAge != None || d.NoCache
 	if !storable(status, h, d, authorized) {
 		return p
 	}
-	p.Lifetime = lifetime(status, h, d, targeted, received)
+	if p.Lifetime, p.Explicit = lifetime(h, d, targeted, received); !p.Explicit {
+		p.Lifetime = heuristic(status, h, d, received)
+	}
 	if !p.Strict {
 		p.WhileRevalidate, p.IfError = max(0, d.WhileRevalidate), max(0, d.IfError)
 	}
@@ -54,22 +59,20 @@ func Judge(status int, h http.Header, authorized bool, received time.Time) Polic
 	return p
 }
 
-// lifetime is how long the answer is fresh from when it was made. What dates say is not heeded beside a targeted field.
-func lifetime(status int, h http.Header, d Directives, targeted bool, received time.Time) time.Duration {
+// lifetime is how long the answer says that it is fresh from when it was made, if it does. What dates say is not heeded
+// beside a targeted field.
+func lifetime(h http.Header, d Directives, targeted bool, received time.Time) (time.Duration, bool) {
 	switch {
 	case d.NoCache:
-		return 0
+		return 0, true
 	case d.SharedMaxAge != None:
-		return d.SharedMaxAge
+		return d.SharedMaxAge, true
 	case d.MaxAge != None:
-		return d.MaxAge
+		return d.MaxAge, true
+	case targeted:
+		return 0, false
 	}
-	if !targeted {
-		if life, ok := expiry(h, received); ok {
-			return life
-		}
-	}
-	return heuristic(status, h, d, received)
+	return expiry(h, received)
 }
 
 // storable are the conditions of RFC 9111 section 3 that look at no time.
@@ -151,23 +154,30 @@ func expiry(h http.Header, received time.Time) (time.Duration, bool) {
 	return min(max(0, expires.Sub(date)), MaxAge), true
 }
 
-// InitialAge is the age that an answer came with (RFC 9111 section 4.2.3): by Age, of which the first value counts and
-// junk is none, or by a Date that is farther back than clocks differ.
+// InitialAge is the age that an answer came with (RFC 9111 section 4.2.3): by Age or by a Date that is farther back
+// than clocks differ.
 //
 // The time that the request took is not added: packagers hold answers back on purpose (blocking reload), and make them
 // at the end of that time.
 func InitialAge(h http.Header, received time.Time) time.Duration {
-	var age time.Duration
-	if lines := h["Age"]; len(lines) > 0 {
-		first, _, _ := strings.Cut(lines[0], ",")
-		age, _ = deltaSeconds(strings.Trim(first, " \t"))
-	}
+	age := ToldAge(h)
 	if date, ok := ParseDate(h.Get("Date"), received); ok {
 		if apparent := received.Sub(date); apparent >= clockSkew {
 			age = max(age, apparent)
 		}
 	}
 	return min(age, MaxAge)
+}
+
+// ToldAge is what an answer's Age tells, of which the first value counts and junk is none.
+func ToldAge(h http.Header) time.Duration {
+	lines := h["Age"]
+	if len(lines) == 0 {
+		return 0
+	}
+	first, _, _ := strings.Cut(lines[0], ",")
+	age, _ := deltaSeconds(strings.Trim(first, " \t"))
+	return age
 }
 
 // Unsafe says that a method may change what it names (RFC 9110 section 9.2.1). A method that is not known may.

@@ -19,12 +19,28 @@ func (r Range) ContentRange(size int64) string {
 		strconv.FormatInt(size, 10)
 }
 
+// rangeSet gives what follows the unit of a Range, if that is bytes.
+func rangeSet(s string) (set string, ok bool) {
+	unit, set, found := strings.Cut(s, "=")
+	return set, found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
+}
+
+// ParseRange is ParseRanges for a Range without a comma, and allocates nothing. An empty range and ok is a request that
+// can't be satisfied.
+func ParseRange(s string, size int64) (Range, bool) {
+	set, ok := rangeSet(s)
+	if !ok {
+		return Range{}, false
+	}
+	return parseSpec(strings.Trim(set, " \t"), size)
+}
+
 // ParseRanges reads a Range (RFC 9110 section 14.1.2) over a body of size bytes. Not ok is what has not the form, or
 // too many ranges: then the whole is sent. No ranges and ok is a request that can't be satisfied. Ranges that overlap
 // or touch are made one, and then all are in order.
 func ParseRanges(s string, size int64) (ranges []Range, ok bool) {
-	unit, set, found := strings.Cut(s, "=")
-	if !found || !strings.EqualFold(strings.Trim(unit, " \t"), "bytes") {
+	set, ok := rangeSet(s)
+	if !ok {
 		return nil, false
 	}
 	specs := 0

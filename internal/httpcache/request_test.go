@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,14 +72,21 @@ func TestNotModified(t *testing.T) {
 		"two dates":               {header("If-Modified-Since: "+at, "If-Modified-Since: "+at), "", false},
 		"lower-case weakness tag": {header(`If-None-Match: w/"a"`), `"a"`, false},
 	} {
-		if got := NotModified(row.request, Validators{ETag: row.etag, Modified: received}, received); got != row.want {
+		if got := notModified(row.request, Validators{ETag: row.etag, Modified: received}, received); got != row.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
-	if !NotModified(header("If-Modified-Since: "+at), Validators{}, received) ||
-		NotModified(header("If-Modified-Since: "+before), Validators{}, received) {
+	if !notModified(header("If-Modified-Since: "+at), Validators{}, received) ||
+		notModified(header("If-Modified-Since: "+before), Validators{}, received) {
 		t.Error("when it was made does not stand in for when it was modified")
 	}
+	if notModified(header("If-Modified-Since: "+after), Validators{}, time.Time{}) {
+		t.Error("nothing stands in for when it was modified")
+	}
+}
+
+func notModified(h http.Header, v Validators, made time.Time) bool {
+	return NotModified(h["If-None-Match"], h["If-Modified-Since"], v, made)
 }
 
 func TestIfRange(t *testing.T) {
@@ -155,7 +163,13 @@ func FuzzParseRanges(f *testing.F) {
 	f.Add("bytes=4-5,0-1,1-2", int64(5))
 	f.Fuzz(func(t *testing.T, s string, size int64) {
 		size = max(0, size)
-		ranges, _ := ParseRanges(s, size)
+		ranges, ok := ParseRanges(s, size)
+		if !strings.Contains(s, ",") {
+			one, oneOK := ParseRange(s, size)
+			if oneOK != ok || ok && (one.From < one.To) != (len(ranges) == 1) || len(ranges) == 1 && one != ranges[0] {
+				t.Fatalf("%q of %d: %v %t alone, %v %t among others", s, size, one, oneOK, ranges, ok)
+			}
+		}
 		total := int64(0)
 		for _, r := range ranges {
 			if r.From < 0 || r.From >= r.To || r.To > size {
