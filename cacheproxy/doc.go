@@ -11,7 +11,8 @@
 //	disk      (the flight's goroutine) what was asked for twice before, verified as it is read (disk.go)
 //	search    directory -> nodes in order -> archive -> mirror; a 404 asks the directory again
 //	contest   who is late with what is there already has the next one asked beside it; internal/upstream knows when
-//	receive   the body into shared chunks; waiters are woken with the head and what there is
+//	receive   the body into shared chunks; waiters are woken with the head and what there is; the
+//	          more wait, the more of it is gathered first (flight.go)
 //	settle    playlists only: which version is it, and was a newer one seen?
 //	respond   each viewer at its own pace: conditions, range, Age, Cache-Status
 //

@@ -54,6 +54,9 @@ func (p *Proxy) leave(f found) {
 
 // take joins the key's flight or launches one, detached from the request that happened to be first.
 func (p *Proxy) take(ctx context.Context, rt route, k key) (*flight, bool, *object, error) {
+	if f := p.flights.join(k); f != nil { // of thousands, all but the first
+		return f, false, nil, nil
+	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	linger := p.config.Linger
 	if k.plain {

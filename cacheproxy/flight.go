@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,9 +14,13 @@ import (
 )
 
 const (
-	// gatherTime is how long bytes that came are kept back for more, so that waiters are woken once per object if it
-	// comes at line speed, and not once per read.
+	// gatherTime is how long at least bytes that came are kept back for more, so that waiters are woken once per object
+	// if it comes at line speed, and not once per read. It is wakeTime for each waiter per core if that is more, up to
+	// maxGather. To wake one and send it a part of the body takes half of wakeTime, most of it whatever the part's size:
+	// so parts take half of the time at the most, and the end of the body finds no queue of them before it.
 	gatherTime = 2 * time.Millisecond
+	wakeTime   = 25 * time.Microsecond
+	maxGather  = 100 * time.Millisecond
 	// firstChunk is the first of a body whose length is unknown; every other is twice the one before, up to maxChunk. A
 	// body of known length that is no longer than that has one chunk only, so that it is sent by one call.
 	firstChunk = 16 << 10
@@ -209,11 +214,17 @@ func (f *flight) commit(n int, shown bool) {
 	last.Data = last.Buffer.Bytes()[:len(last.Data)+n]
 	first := f.mu.size == f.mu.shown
 	f.mu.size += int64(n)
-	if !shown || !first {
-		return
+	if shown && first {
+		f.gatherLocked()
 	}
+}
+
+// gatherLocked has the waiters woken after a while, unless the flight ends before.
+func (f *flight) gatherLocked() {
 	turn := f.mu.turn
-	time.AfterFunc(gatherTime, func() { f.show(turn) })
+	perCore := f.mu.waiters / runtime.GOMAXPROCS(0)
+	after := min(max(gatherTime, time.Duration(perCore)*wakeTime), maxGather)
+	time.AfterFunc(after, func() { f.show(turn) })
 }
 
 // show wakes the waiters with what there is.
@@ -272,6 +283,16 @@ type flights struct {
 	live  map[key]*flight
 	max   int
 	arena *slab.Arena
+}
+
+// join joins the key's flight, if there is one.
+func (fs *flights) join(k key) *flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.live[k]; f != nil && f.join() {
+		return f
+	}
+	return nil
 }
 
 // take joins the key's flight or makes one, which cancel cuts and which the caller must then fly. Second looks into the

@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -94,6 +96,44 @@ func TestAllReadersSeeTheSameBytesAtTheirOwnPace(t *testing.T) {
 		}
 		f.finish(o)
 		wg.Wait()
+	}
+}
+
+// A part of a body that is sent to thousands is work that stands before the end of it.
+func TestPartsAreKeptBackForAsLongAsTheirWaitersCost(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	for _, tt := range []struct {
+		waiters   int
+		end, want time.Duration // since the first bytes
+	}{
+		{1, time.Second, gatherTime},
+		{1000 * cores, time.Second, 25 * time.Millisecond},
+		{50_000 * cores, time.Second, maxGather},
+		{50_000 * cores, time.Millisecond, time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFlight(mediaKey(segPath), slab.New(), func(error) {}, 0)
+			for range tt.waiters {
+				f.join()
+			}
+			f.begin(&object{kind: kindSegment, status: http.StatusOK, length: 20})
+			begun := time.Now()
+			for range 2 {
+				f.commit(copy(f.space(20), "ten bytes!"), true)
+				time.Sleep(time.Millisecond / 2)
+			}
+			time.AfterFunc(tt.end-time.Since(begun), func() {
+				o := &object{kind: kindSegment, status: http.StatusOK}
+				o.chunks, o.length = f.body()
+				f.finish(o)
+			})
+			var c cursor
+			v, err := f.read(t.Context(), &c)
+			if took := time.Since(begun); err != nil || len(v.piece.Data) != 20 || took != tt.want {
+				t.Errorf("%d waiters got %d bytes after %s, not %s: %v", tt.waiters, len(v.piece.Data), took, tt.want, err)
+			}
+			time.Sleep(time.Second)
+		})
 	}
 }
 

@@ -3,7 +3,6 @@ package cacheproxy
 import (
 	"errors"
 	"io"
-	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
@@ -118,11 +117,9 @@ func (f *flight) give(p slab.Piece, again slab.Weak, shared *[]slab.Weak, shown 
 	f.mu.lent = len(f.mu.chunks)
 	first := f.mu.size == f.mu.shown
 	f.mu.size += int64(len(p.Data))
-	if !shown || !first {
-		return
+	if shown && first {
+		f.gatherLocked()
 	}
-	turn := f.mu.turn
-	time.AfterFunc(gatherTime, func() { f.show(turn) })
 }
 
 // chunks reads a body for one viewer: by reference where it comes so, else into a buffer.
