@@ -95,7 +95,7 @@ type memory struct {
 	file   *file
 	strict bool
 
-	hurry  chan struct{} // ends the rest before a collection
+	hurry chan struct{} // ends the rest before a collection
 
 	mu struct {
 		sync.Mutex

@@ -63,6 +63,9 @@ func (r *soakResult) judge() {
 		}
 		r.Series = append(r.Series, s)
 	}
+	if early, late := r.peaks(); late > early*maxPeak {
+		r.Faults = append(r.Faults, fmt.Sprintf("%.0f MiB at peak in the second half, %.0f before", late, early))
+	}
 	if r.Leak = r.leak(); r.Leak > maxLeak {
 		r.Faults = append(r.Faults, fmt.Sprintf("%.2f objects stay of a thousand answers", 1000*r.Leak))
 	}
@@ -75,6 +78,20 @@ func (r *soakResult) judge() {
 		r.Faults = append(r.Faults, fmt.Sprintf("%d times: %s", times, what))
 	}
 	slices.Sort(r.Faults)
+}
+
+// maxPeak is by how much the second half's worst moment may be worse than the first's.
+const maxPeak = 1.5
+
+func (r *soakResult) peaks() (early, late float64) {
+	for _, s := range r.Samples {
+		if s.At < r.Seconds/2 {
+			early = max(early, s.Peak)
+		} else {
+			late = max(late, s.Peak)
+		}
+	}
+	return early, late
 }
 
 // maxLeak is how many objects an answer may leave on the heap. Who leaks one at every thousandth leaks more.
