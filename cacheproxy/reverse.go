@@ -150,7 +150,7 @@ func (p *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res, err := p.serve(w, r)
 	if err != nil {
 		if r.Context().Err() != nil {
-			return // nobody is there to be told
+			panic(http.ErrAbortHandler) // to return would tell who has closed one half only of a good answer without a body
 		}
 		res = resultError
 		p.writeError(w, r, err)

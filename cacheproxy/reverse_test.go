@@ -361,6 +361,23 @@ func TestReverseClientLeaves(t *testing.T) {
 	w.cache.running.Wait()
 }
 
+func TestReverseTellsAClientThatSendsNoMoreNothingWrong(t *testing.T) {
+	w := newReverseWorld(t, ReverseConfig{Linger: time.Millisecond}, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if got, _ := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("an answer that no origin gave: %q", got)
+	}
+}
+
 func FuzzNormalizeURI(f *testing.F) {
 	for _, s := range []string{"/a%2fb?%71=%7E", "/%", "/%zz", "/%25%32%35"} {
 		f.Add(s)

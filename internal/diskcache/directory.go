@@ -35,7 +35,7 @@ type claimed struct {
 // claim takes the directory, which has nothing in it or is a cache's.
 func claim(dir string) (claimed, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return claimed{}, fmt.Errorf("disk cache: %w", err)
+		return claimed{}, unusable(dir, err)
 	}
 	_, marked, err := list(dir)
 	if err != nil {
@@ -43,7 +43,7 @@ func claim(dir string) (claimed, error) {
 	}
 	mark, err := os.OpenFile(filepath.Join(dir, markFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return claimed{}, fmt.Errorf("disk cache: %w", err)
+		return claimed{}, unusable(dir, err)
 	}
 	if err := lockFile(mark); err != nil {
 		return claimed{}, errors.Join(fmt.Errorf("disk cache in %s: %w: stop it, or give this one a directory of its own",
@@ -91,7 +91,7 @@ func (c *claimed) wipe(dir string) error {
 func list(dir string) (serials []uint32, marked bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, false, fmt.Errorf("disk cache: %w", err)
+		return nil, false, unusable(dir, err)
 	}
 	own := ""
 	for _, e := range entries {
@@ -116,6 +116,10 @@ func list(dir string) (serials []uint32, marked bool, err error) {
 		return nil, false, foreign(dir, own)
 	}
 	return serials, marked, nil
+}
+
+func unusable(dir string, err error) error {
+	return fmt.Errorf("disk cache in %s: %w: choose a directory that this user may write", dir, err)
 }
 
 func foreign(dir, name string) error {

@@ -2,8 +2,10 @@ package fastlane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -254,7 +256,7 @@ func (c *conn) send(pieces []slab.Piece) error {
 		err = c.tcp.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
-		if c.armed {
+		if errors.Is(err, os.ErrDeadlineExceeded) { // else the viewer went
 			c.server.count.cut[cutWrite].Add(1)
 		}
 		return fmt.Errorf("send to %s: %w", c.tcp.RemoteAddr(), err)

@@ -14,8 +14,11 @@ const (
 	least = 32 << 10
 	// slack is what may be in use beyond what is alive before a collection, at the least; above that it is an eighth.
 	slack = 4 << 20
-	// share is the part of the time that forced collections may take.
+	// share is the part of the time that forced collections may take,
 	share = 5
+	// urgent unless so much more is in use than should be, or a quarter of that: how fast bodies come and go must not say
+	// how much memory they take.
+	urgent = 16 << 20
 	// quarantine is how many bytes a strict arena keeps overwritten before it gives them out again.
 	quarantine = 64 << 20
 )
@@ -92,6 +95,8 @@ type memory struct {
 	file   *file
 	strict bool
 
+	hurry chan struct{} // ends the rest before a collection
+
 	mu struct {
 		sync.Mutex
 		places      *extents
@@ -138,7 +143,7 @@ func newMemory(strict bool) *memory {
 	if err != nil {
 		return nil // said by Stats: all is fallbacks
 	}
-	m := &memory{file: f, strict: strict}
+	m := &memory{file: f, strict: strict, hurry: make(chan struct{}, 1)}
 	m.mu.places = newExtents(len(f.mapping) / pageBytes)
 	m.mu.idle = make(map[int][]idleRun)
 	m.mu.trigger = slack
@@ -165,6 +170,12 @@ func (m *memory) get(size int) *Buffer {
 	m.mu.buffers++
 	if m.mu.used > m.mu.trigger {
 		m.collectLocked()
+	}
+	if m.mu.used > m.mu.trigger+max(urgent, m.mu.trigger/4) {
+		select {
+		case m.hurry <- struct{}{}:
+		default:
+		}
 	}
 	m.mu.Unlock()
 	from, to := r.at*pageBytes, (r.at+r.pages)*pageBytes
@@ -322,7 +333,10 @@ func (m *memory) collectLocked() {
 
 // collect runs the collector after a rest. What it frees lowers the trigger again (bury).
 func (m *memory) collect(rest time.Duration) {
-	time.Sleep(rest)
+	select {
+	case <-time.After(rest):
+	case <-m.hurry:
+	}
 	began := time.Now()
 	runtime.GC()
 	m.mu.Lock()
@@ -332,6 +346,10 @@ func (m *memory) collect(rest time.Duration) {
 	m.mu.collecting = false
 	m.mu.collections++
 	m.mu.trigger = triggerOf(m.mu.used)
+	select {
+	case <-m.hurry: // it was for this one
+	default:
+	}
 	if m.mu.again {
 		m.mu.again = false
 		m.collectLocked()

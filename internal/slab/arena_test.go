@@ -196,3 +196,20 @@ func TestChurnStaysNearWhatIsAlive(t *testing.T) {
 	}
 	runtime.KeepAlive(live)
 }
+
+func TestNoRestLetsMemoryGrowWithoutBound(t *testing.T) {
+	a := mapped(t, New())
+	m := a.memory.Load()
+	m.mu.Lock()
+	m.mu.rest, m.mu.ended = time.Hour, time.Now() // as if the last collection had taken a quarter of that
+	m.mu.Unlock()
+	for range 4 * urgent >> 20 {
+		a.Get(1 << 20)
+	}
+	for deadline := time.Now().Add(10 * time.Second); a.Stats().Used > triggerOf(0)+urgent; {
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing was collected of %d bytes", a.Stats().Used)
+		}
+		runtime.Gosched()
+	}
+}

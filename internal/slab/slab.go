@@ -20,7 +20,7 @@
 //  3. No page of a buffer is missing: they are all there before Get gives it, or it gives ordinary memory. A full
 //     machine shows as heap fallbacks, not as a signal when somebody writes.
 //  4. In use and idle together stay within an eighth of what is alive, or of what was when the last collection ended;
-//     but collections take a fifth of the time at the most.
+//     but collections take a fifth of the time at the most, unless a quarter more than that is in use, and 16 MiB.
 //  5. Where there are no memory files, or no permission for them, everything is ordinary memory.
 //
 // What users owe: hold the Piece, or its Buffer, for as long as Data is read, with runtime.KeepAlive behind the last

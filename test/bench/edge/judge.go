@@ -26,7 +26,7 @@ func (r *soakResult) rests() bool {
 }
 
 // judge says of each figure whether it is flat: once the caches are full, at a quarter of the time, it may rise no
-// more. Growth counts from a share of the figure; of the heap that is more, for between collections it doubles.
+// more. Growth counts from a share of the figure.
 func (r *soakResult) judge() {
 	for _, series := range []struct {
 		name  string
@@ -37,7 +37,8 @@ func (r *soakResult) judge() {
 		{"RSS MiB", func(s soakSample) float64 { return s.RSS }, 0.1, 8},
 		{"PSS MiB", func(s soakSample) float64 { return s.PSS }, 0.1, 8},
 		{"memory MiB", func(s soakSample) float64 { return s.Memory }, 0.1, 8},
-		{"heap MiB", func(s soakSample) float64 { return s.Heap }, 0.25, 16},
+		{"arena MiB", func(s soakSample) float64 { return s.Arena }, 0.1, 8},
+		{"heap MiB", func(s soakSample) float64 { return s.Heap }, 0.1, 4},
 		{"goroutines", func(s soakSample) float64 { return s.Goroutines }, 0.1, restSway},
 		{"descriptors", func(s soakSample) float64 { return s.Descriptors }, 0.1, restSway},
 	} {
@@ -62,6 +63,12 @@ func (r *soakResult) judge() {
 		}
 		r.Series = append(r.Series, s)
 	}
+	if early, late := r.peaks(); late > early*maxPeak {
+		r.Faults = append(r.Faults, fmt.Sprintf("%.0f MiB at peak in the second half, %.0f before", late, early))
+	}
+	if r.Leak = r.leak(); r.Leak > maxLeak {
+		r.Faults = append(r.Faults, fmt.Sprintf("%.2f objects stay of a thousand answers", 1000*r.Leak))
+	}
 	if !r.rests() {
 		r.Faults = append(r.Faults, fmt.Sprintf(
 			"%.0f goroutines and %.0f descriptors before, %.0f and %.0f after all clients left",
@@ -71,6 +78,44 @@ func (r *soakResult) judge() {
 		r.Faults = append(r.Faults, fmt.Sprintf("%d times: %s", times, what))
 	}
 	slices.Sort(r.Faults)
+}
+
+// maxPeak is by how much the second half's worst moment may be worse than the first's.
+const maxPeak = 1.5
+
+func (r *soakResult) peaks() (early, late float64) {
+	for _, s := range r.Samples {
+		if s.At < r.Seconds/2 {
+			early = max(early, s.Peak)
+		} else {
+			late = max(late, s.Peak)
+		}
+	}
+	return early, late
+}
+
+// maxLeak is how many objects an answer may leave on the heap. Who leaks one at every thousandth leaks more.
+const maxLeak = 0.0005
+
+// leak gives how many objects stay of each answer, over the second half: the median of the slopes between all samples
+// (Theil and Sen), for the number of those under way has bursts.
+func (r *soakResult) leak() float64 {
+	var slopes []float64
+	for i, a := range r.Samples {
+		if a.At < r.Seconds/2 {
+			continue
+		}
+		for _, b := range r.Samples[i+1:] {
+			if b.Answers > a.Answers {
+				slopes = append(slopes, (b.Objects-a.Objects)/(b.Answers-a.Answers))
+			}
+		}
+	}
+	if len(slopes) == 0 {
+		return 0
+	}
+	slices.Sort(slopes)
+	return slopes[len(slopes)/2]
 }
 
 func mean(values []float64) float64 {

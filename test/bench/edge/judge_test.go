@@ -34,6 +34,24 @@ func TestSoakIsJudgedByItsSecondHalf(t *testing.T) {
 	}
 }
 
+func TestSoakFindsAnObjectLeakedOfAThousandAnswers(t *testing.T) {
+	run := func(leak float64) soakResult {
+		r := soakResult{Seconds: 600, After: soakSample{At: 610}}
+		for at := 5.0; at <= 600; at += 5 {
+			sway := 3000 * (float64(int(at)%35)/30 - 0.5) // those under way
+			r.Samples = append(r.Samples, soakSample{At: at, Answers: 20_000 * at, Objects: 80_000 + sway + leak*20_000*at})
+		}
+		r.judge()
+		return r
+	}
+	if r := run(0); len(r.Faults) > 0 {
+		t.Errorf("no leak: %v", r.Faults)
+	}
+	if r := run(0.001); len(r.Faults) == 0 {
+		t.Errorf("a leak was not found: %f", r.Leak)
+	}
+}
+
 func TestSoakTellsWhatIsLeft(t *testing.T) {
 	r := soakResult{Seconds: 1, Before: soakSample{Goroutines: 20}, After: soakSample{At: 9, Goroutines: 41}}
 	if r.rests() {

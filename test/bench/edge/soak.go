@@ -23,7 +23,11 @@ type soakSample struct {
 	RSS         float64 `json:"rss_mib"`
 	PSS         float64 `json:"pss_mib"`
 	Memory      float64 `json:"memory_mib"`
-	Heap        float64 `json:"heap_mib"` // in use
+	Peak        float64 `json:"peak_mib"` // the same before the collection; what else is here is behind one
+	Heap        float64 `json:"heap_mib"` // alive
+	Objects     float64 `json:"objects"`  // of those
+	Arena       float64 `json:"arena_mib"`
+	Answers     float64 `json:"answers"` // good ones so far
 	Goroutines  float64 `json:"goroutines"`
 	Descriptors float64 `json:"descriptors"`
 	Requests    float64 `json:"requests_per_second"` // good answers since the sample before
@@ -43,6 +47,7 @@ type soakResult struct {
 	Samples  []soakSample     `json:"samples"`
 	After    soakSample       `json:"after"` // the clients are gone
 	Series   []soakSeries     `json:"series"`
+	Leak     float64          `json:"objects_per_answer"` // that stay
 	Faults   []string         `json:"faults"`
 }
 
@@ -151,22 +156,34 @@ type soakWatch struct {
 	had     int64
 }
 
+// sample looks at the server before and behind a collection: what stays counts, and what it took at the worst.
 func (w *soakWatch) sample(ctx context.Context) (s soakSample, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	before, err := proc.UsageOf(w.server.PID())
+	if err != nil {
+		return s, err
+	}
+	alive, err := w.get(ctx, "/debug/pprof/heap?gc=1&debug=1")
+	if err != nil {
+		return s, err
+	}
 	u, err := proc.UsageOf(w.server.PID())
 	if err != nil {
 		return s, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	text, err := talk(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", w.server.admin), nil)
+	text, err := w.get(ctx, "/metrics")
 	if err != nil {
 		return s, err
 	}
 	has := w.answers()
 	s = soakSample{
 		At: u.At.Sub(w.begun).Seconds(), RSS: mib(u.RSS), PSS: mib(u.PSS), Memory: mib(u.Memory()),
-		Heap: gauge(text, "go_memstats_heap_inuse_bytes") / (1 << 20), Goroutines: gauge(text, "go_goroutines"),
-		Descriptors: float64(u.Descriptors),
+		Peak: mib(before.Memory()),
+		Heap: gauge(alive, "# HeapAlloc =") / (1 << 20), Objects: gauge(alive, "# HeapObjects ="),
+		Arena: (gauge(text, "oxbow_cacheproxy_arena_bytes") + gauge(text, "oxbow_cacheproxy_arena_idle_bytes")) /
+			(1 << 20),
+		Goroutines: gauge(text, "go_goroutines"), Descriptors: float64(u.Descriptors), Answers: float64(has),
 	}
 	if !w.last.At.IsZero() {
 		between := u.At.Sub(w.last.At).Seconds()
@@ -176,7 +193,11 @@ func (w *soakWatch) sample(ctx context.Context) (s soakSample, err error) {
 	return s, nil
 }
 
-// gauge gives a metric without labels out of Prometheus' text.
+func (w *soakWatch) get(ctx context.Context, path string) ([]byte, error) {
+	return talk(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", w.server.admin, path), nil)
+}
+
+// gauge gives a metric without labels out of Prometheus' text, or a figure out of the heap profile's.
 func gauge(text []byte, name string) float64 {
 	for line := range bytes.Lines(text) {
 		if value, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
@@ -199,12 +220,12 @@ func (r *soakResult) print(b *strings.Builder) {
 	for what, times := range r.Failures {
 		fmt.Fprintf(b, "- failed: %s: %d\n", what, times)
 	}
-	b.WriteString("\n| second | requests/s | cores | RSS MiB | PSS MiB | memory MiB | heap MiB | goroutines | " +
-		"descriptors |\n" +
-		"|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("\n| second | requests/s | cores | RSS MiB | PSS MiB | memory MiB | at peak | arena MiB | " +
+		"heap MiB | objects | goroutines | descriptors |\n" +
+		"|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	line := func(name string, s soakSample) {
-		fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f |\n",
-			name, s.Requests, s.CPU, s.RSS, s.PSS, s.Memory, s.Heap, s.Goroutines, s.Descriptors)
+		fmt.Fprintf(b, "| %s | %.0f | %.2f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f | %.0f | %.0f | %.0f |\n",
+			name, s.Requests, s.CPU, s.RSS, s.PSS, s.Memory, s.Peak, s.Arena, s.Heap, s.Objects, s.Goroutines, s.Descriptors)
 	}
 	line("before", r.Before)
 	step := (len(r.Samples) + 19) / 20
@@ -217,6 +238,7 @@ func (r *soakResult) print(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %.0f | %.0f | %+.1f | %s |\n", s.Name, s.Quarter, s.Half, s.Slope*3600,
 			map[bool]string{true: "yes", false: "**no**"}[s.Flat])
 	}
+	fmt.Fprintf(b, "\nObjects that stay of a thousand answers: %.2f\n", 1000*r.Leak)
 	for _, fault := range r.Faults {
 		fmt.Fprintf(b, "\n**%s**\n", fault)
 	}
