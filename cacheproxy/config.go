@@ -8,6 +8,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // Config holds the proxy's limits. The zero value of every field but Directories is usable, and means what its comment
@@ -22,6 +23,8 @@ type Config struct {
 	MaxBytes int64
 	// Disk keeps media beyond memory, and over a restart. Nil means that nothing is kept.
 	Disk *diskcache.Store
+	// Arena gives the memory for bodies; its use is told in the metrics. Nil is one of its own.
+	Arena *slab.Arena
 	// MaxObjectBytes is the largest body that is fetched for viewers of one object; a larger one is an upstream's error.
 	// Downloads (recording.mp4) pass through and have no such limit. Zero means 64 MiB.
 	MaxObjectBytes int64
@@ -70,6 +73,9 @@ func (c Config) withDefaults() Config {
 	orSpan(&c.StallTimeout, 10*time.Second)
 	orSpan(&c.WriteTimeout, 30*time.Second)
 	orSpan(&c.Linger, 5*time.Second)
+	if c.Arena == nil {
+		c.Arena = slab.New()
+	}
 	if c.OnUpstream == nil {
 		c.OnUpstream = func(string, string) {}
 	}

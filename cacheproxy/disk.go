@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/httpcache"
-	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // diskTTL is the lifetime from which on an object is worth a place on disk.
@@ -81,12 +80,7 @@ func (p *Proxy) fromDisk(ctx context.Context, rt route, k key) (o *object, said 
 	if disk == nil || rt.recording == "" || !rt.kind.onDisk() {
 		return nil, said
 	}
-	var chunks []slab.Piece
-	v, ok := disk.Get(ctx, diskName(k.path), func(n int) []byte {
-		b := p.flights.arena.Get(n)
-		chunks = append(chunks, slab.Piece{Buffer: b, Data: b.Bytes()[:n:n]})
-		return b.Bytes()[:n:n]
-	})
+	v, chunks, ok := readDisk(ctx, disk, diskName(k.path), p.flights.arena)
 	if !ok {
 		return nil, said
 	}

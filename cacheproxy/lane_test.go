@@ -126,6 +126,12 @@ func ask1(t testing.TB, client *http.Client, url string, a asked) answered {
 	return got
 }
 
+// forgetLength takes out how the body's end was told.
+func (a *answered) forgetLength() {
+	delete(a.header, "Content-Length")
+	a.length, a.coding = 0, nil
+}
+
 func (a answered) diff(b answered) string {
 	switch {
 	case a.status != b.status || a.failed != b.failed || a.hasDate != b.hasDate:
@@ -293,6 +299,10 @@ func compareAnswers(t *testing.T, tw *twins) {
 					if !got.failed && got.status == http.StatusOK && method == http.MethodGet {
 						t.Errorf("%s: %d bytes that end well", a, len(got.body))
 					}
+				}
+				if i == 0 && strings.HasSuffix(path, "/101.m4s") { // the upstream's end may be there when the answer begins, or not
+					got.forgetLength()
+					want.forgetLength()
 				}
 				if d := got.diff(want); d != "" {
 					t.Errorf("%s: %s", a, d)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
-	"github.com/oxbow-video/oxbow/internal/slab"
 	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
@@ -57,7 +56,7 @@ func New(
 		config:    config,
 		logger:    logger,
 		cache:     newCache(config.MaxBytes, config.PartTTL),
-		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: slab.New()},
+		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: config.Arena},
 		transport: config.Transport,
 		gone:      newTombstones(),
 		feed:      newPolicyFeed(),

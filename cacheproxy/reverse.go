@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
@@ -27,6 +28,10 @@ type ReverseConfig struct {
 	Upstreams []string
 	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
 	MaxBytes int64
+	// Disk keeps what memory has no room for, and over a restart. Nil means that nothing is kept.
+	Disk *diskcache.Store
+	// Arena gives the memory for bodies; its use is told in the metrics. Nil is one of its own.
+	Arena *slab.Arena
 	// MaxObjectBytes is the largest body that is cached. A larger one passes through. Zero means 64 MiB.
 	MaxObjectBytes int64
 	// MaxFlights bounds the cacheable fetches under way. Zero means 4096.
@@ -61,6 +66,9 @@ func (c ReverseConfig) withDefaults() ReverseConfig {
 	orSpan(&c.StallTimeout, time.Minute)
 	orSpan(&c.WriteTimeout, 30*time.Second)
 	orSpan(&c.Linger, 5*time.Second)
+	if c.Arena == nil {
+		c.Arena = slab.New()
+	}
 	if c.Disconnected == 0 {
 		c.Disconnected = time.Minute
 	}
@@ -101,7 +109,7 @@ func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus
 		config:    config,
 		logger:    logger,
 		cache:     newCache(config.MaxBytes, 0),
-		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: slab.New()},
+		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: config.Arena},
 		transport: config.Transport,
 		changes:   changes{under: make(map[string]*change)},
 		pseudonym: "oxbow-" + strconv.FormatUint(rand.Uint64(), 36),
@@ -114,6 +122,7 @@ func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus
 		p.transport = newTransport()
 	}
 	p.cache.onFreed(freed(p.flights.arena))
+	p.useDisk()
 	p.metrics = newReverseMetrics(registerer, p)
 	return p, nil
 }

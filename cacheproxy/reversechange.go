@@ -24,10 +24,17 @@ func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
 	for _, uri := range uris {
 		p.changes.note(uri)
 		p.cache.remove(partsKey(mediaKey(uri)))
-		if p.cache.remove(mediaKey(uri)) {
+		if p.forget(uri) {
 			p.metrics.invalidations.Inc()
 		}
 	}
+}
+
+// forget drops what is stored of a URI, and says whether memory had it.
+func (p *Reverse) forget(uri string) bool {
+	had := p.cache.remove(mediaKey(uri))
+	p.dropDisk(uri)
+	return had
 }
 
 // changes are the URIs that are being fetched, so that an answer which was on its way while an unsafe request changed

@@ -81,7 +81,7 @@ func (p *Reverse) get(w http.ResponseWriter, r *http.Request, uri string) (resul
 			p.refresh(r, at)
 			return resultStale, p.respond(w, r, fetched{object: o, status: freshStatus(o, now)}, now)
 		}
-		if o == nil {
+		if o == nil && !p.onDisk(at) {
 			if list := p.partsOf(at); list != nil {
 				if p.answerParts(w, r, list, now) {
 					return resultHit, nil
@@ -142,6 +142,10 @@ func (p *Reverse) await(
 	case !o.generic.judged.Shared, o.generic.variant != httpcache.Variant(o.generic.names, r.Header):
 		return 0, true, nil
 	}
+	if o.disk {
+		now := time.Now()
+		return resultDisk, false, p.respond(w, r, fetched{object: o, status: diskStatus(o, now)}, now)
+	}
 	status := httpcache.Status{Cache: cacheName, Forward: forwardReason(at), Collapsed: true}
 	return resultCollapsed, false, p.respond(w, r, fetched{object: o, flight: f, status: status}, time.Now())
 }
@@ -157,6 +161,8 @@ func (p *Reverse) answerFetched(
 	case q.failed != 0:
 		status, res = freshStatus(o, now), resultStale
 		status.Detail = "upstream-" + strconv.Itoa(q.failed)
+	case o.disk:
+		status, res = diskStatus(o, now), resultDisk
 	case q.validated:
 		status.ForwardStatus, status.Stored = http.StatusNotModified, o.generic.judged.Store
 	default:
@@ -169,6 +175,12 @@ const cacheName = "oxbow"
 
 func freshStatus(o *object, now time.Time) httpcache.Status {
 	return httpcache.Status{Cache: cacheName, TTL: o.policy.lifetime - o.ageAt(now)}
+}
+
+func diskStatus(o *object, now time.Time) httpcache.Status {
+	s := freshStatus(o, now)
+	s.Detail = "disk"
+	return s
 }
 
 func forwardReason(at place) string {
@@ -240,6 +252,13 @@ func (p *Reverse) refresh(r *http.Request, at place) {
 // fly brings the flight to its end, and its object into the cache before that.
 func (p *Reverse) fly(ctx context.Context, f *flight, q *fetch) {
 	old := q.at.object
+	if p.onDisk(q.at) && q.at.ranged == "" {
+		if old = p.load(ctx, q); old != nil && old.freshAt(time.Now()) {
+			f.finish(old)
+			return
+		}
+		q.at.object = old
+	}
 	resp, err := p.ask(ctx, q, old)
 	now := time.Now()
 	if err == nil && resp.StatusCode == http.StatusNotModified && old != nil {
@@ -249,6 +268,7 @@ func (p *Reverse) fly(ctx context.Context, f *flight, q *fetch) {
 			o := old.freshened(resp.Header, q.authorized, now)
 			if !p.keep(q.at.uri, o, q.change) {
 				p.cache.remove(q.at.key)
+				p.dropDisk(q.at.uri)
 			}
 			p.metrics.validations.Inc()
 			f.finish(o)

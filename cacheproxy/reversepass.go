@@ -55,6 +55,11 @@ func (p *Reverse) head(w http.ResponseWriter, r *http.Request, uri string) (resu
 		}
 		return res, p.respond(w, r, fetched{object: o, status: freshStatus(o, now)}, now)
 	}
+	if p.onDisk(at) {
+		if res, again, err := p.await(w, r, at, false); !again {
+			return res, err
+		}
+	}
 	change := p.changes.begin(uri)
 	defer p.changes.end(uri, change)
 	resp, err := p.forward(w, r, uri)
@@ -75,6 +80,7 @@ func (p *Reverse) head(w http.ResponseWriter, r *http.Request, uri string) (resu
 		authorized := len(r.Header["Authorization"]) > 0
 		if !same || !p.keep(uri, o.freshened(resp.Header, authorized, now), change) {
 			p.cache.remove(at.key)
+			p.dropDisk(uri)
 		}
 	}
 	return resultPass, p.relay(w, r, resp, forwardReason(at))

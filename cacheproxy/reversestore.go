@@ -111,6 +111,7 @@ func (o *object) freshened(h http.Header, authorized bool, received time.Time) *
 	c := *o
 	c.forms = new(forms)
 	g := *o.generic
+	c.disk = false
 	c.generic, c.received, c.age = &g, received, httpcache.InitialAge(h, received)
 	g.authorized = g.authorized || authorized
 	g.only = nil
@@ -130,11 +131,12 @@ func (o *object) validators() httpcache.Validators {
 
 // place is where a request's answer is, as far as that is known.
 type place struct {
-	uri    string
-	key    key
-	object *object // nil is none
-	single bool    // answers were not for sharing
-	ranged string  // the range that is asked for, if that alone is to be fetched
+	uri     string
+	key     key
+	object  *object // nil is none
+	variant string  // the request's, of what is known to vary
+	single  bool    // answers were not for sharing
+	ranged  string  // the range that is asked for, if that alone is to be fetched
 	// partial says that there are ranges of it, but not those asked for.
 	partial bool
 }
@@ -150,7 +152,8 @@ func (p *Reverse) look(uri string, h http.Header, now time.Time) place {
 	default:
 		at.single = now.Before(o.generic.single)
 		if len(o.generic.names) > 0 {
-			at.key = variantKey(uri, o.generic, httpcache.Variant(o.generic.names, h))
+			at.variant = httpcache.Variant(o.generic.names, h)
+			at.key = variantKey(uri, o.generic, at.variant)
 			at.object = p.cache.get(at.key)
 		}
 	}
@@ -167,12 +170,22 @@ func (p *Reverse) shelve(uri string, o *object, now time.Time) key {
 	if len(o.generic.names) == 0 {
 		return k
 	}
-	sign := p.cache.get(k)
-	if sign == nil || !sign.generic.sign || !slices.Equal(sign.generic.names, o.generic.names) {
-		sign = newSign(&generic{names: o.generic.names, generation: p.generations.Add(1)}, now)
-		p.cache.put(k, sign, now)
+	sign, made := p.sign(uri, o.generic.names, now)
+	if made {
+		p.dropDisk(uri) // what it has is of other names, or of none
 	}
 	return variantKey(uri, sign.generic, o.generic.variant)
+}
+
+// sign gives the sign that leads to the variants by these names, maybe a new one.
+func (p *Reverse) sign(uri string, names []string, now time.Time) (sign *object, made bool) {
+	k := mediaKey(uri)
+	sign = p.cache.get(k)
+	if sign == nil || !sign.generic.sign || !slices.Equal(sign.generic.names, names) {
+		sign, made = newSign(&generic{names: names, generation: p.generations.Add(1)}, now), true
+		p.cache.put(k, sign, now)
+	}
+	return sign, made
 }
 
 // markSingle notes that the URI's answers are not for sharing.
@@ -181,6 +194,8 @@ func (p *Reverse) markSingle(uri string, now time.Time) {
 	g := &generic{generation: p.generations.Add(1), single: now.Add(singleTime)}
 	if old := p.cache.get(k); old != nil && old.generic.sign {
 		g.names, g.generation = old.generic.names, old.generic.generation
+	} else {
+		p.dropDisk(uri)
 	}
 	p.cache.put(k, newSign(g, now), now)
 }
@@ -203,7 +218,11 @@ func (p *Reverse) keep(uri string, o *object, since *change) bool {
 		g.only = nil
 		c.generic, stored = &g, &c
 	}
-	p.cache.put(p.shelve(uri, stored, now), stored, now)
+	p.store(p.shelve(uri, stored, now), stored, now)
+	if since.came.Load() { // meanwhile
+		p.forget(uri)
+		return false
+	}
 	return true
 }
 

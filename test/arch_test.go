@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 		"internal/objstore", "internal/registry", "internal/catalog", "internal/control", "internal/loadgen",
 		"internal/inspect", "internal/reindex", "internal/doctor", "internal/thumbnail", "internal/operator",
 		"internal/webhook", "internal/playback", "internal/fastlane", "internal/diskcache", "internal/blocks",
+		"internal/slab",
 		"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang",
 		"github.com/oklog/ulid/v2", "golang.org/x/sync", "golang.org/x/sys",
 		"github.com/bluenviron/gortmplib", "github.com/bluenviron/mediacommon/v2", // the built-in publisher of demo

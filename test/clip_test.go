@@ -33,10 +33,10 @@ func TestClips(t *testing.T) {
 	eventually(t, 20*time.Second, "four segments are listed", func() bool {
 		return strings.Count(string(server.get(folder+"/video.m3u8")), "#EXTINF") >= 4
 	})
-	decoded("after the begin, live", stream+"?start=1s&end=5s", 0, 3)
-	decoded("of the recording, live", folder+"/index.m3u8?end=3.5", 0, 2)
 	checkClipErrors(t, server, stream, folder)
 	checkClipCaching(t, server, stream, "public, max-age=1")
+	decoded("after the begin, live", stream+"?start=1s&end=5s", 0, 3)
+	decoded("of the recording, live", folder+"/index.m3u8?end=3.5", 0, 2)
 
 	if err := publisher.wait(30 * time.Second); err != nil {
 		t.Errorf("the publisher failed: %v", err)
@@ -149,10 +149,12 @@ func viewLiveEdge(t *testing.T, film *stampedFilm) figures {
 	number := shown[first].number
 	// A relative start is moved to its segment's begin, and counts from the end of the last segment that is whole.
 	want := int(begin.Seconds() * stampRate)
-	if behind := newest - want; number < want || number > want+3 || behind < 5*stampRate || behind > 10*stampRate {
+	// A browser that is short of time drops pictures, and says so.
+	m := v.measure(publisher.sentAt)
+	late := 3 + m.dropped
+	if behind := newest - want; number < want || number > want+late || behind < 5*stampRate || behind > 10*stampRate {
 		t.Errorf("the first picture is %d, asked for %d, when %d was sent", number, want, newest)
 	}
-	m := v.measure(publisher.sentAt)
 	t.Logf("first picture %d, asked for %d at %d; %+v", number, want, newest, m)
 	publisher.leave()
 	return m

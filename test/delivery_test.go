@@ -60,25 +60,30 @@ func (r *hookReceiver) lateness(log []media.LogEvent, outages ...outage) (longes
 	return longest
 }
 
-// addHook makes a webhook of everybody's events, which is an administrator's, and gives its id.
+// ofVolume says whether an event is told of a cluster's volume: how full it is when a test begins is the machine's.
+func ofVolume(e media.LogEvent) bool { return e.Type == media.EventPressure }
+
+// addHook makes a webhook of everybody's events but the volume's, which is an administrator's, and gives its id.
 func (o *oxbow) addHook(url string) string {
 	o.tb.Helper()
 	var hook struct{ ID string }
-	status := o.api(http.MethodPost, "/v1/webhooks", map[string]any{"url": url, "secret": hookSecret}, &hook)
+	events := slices.DeleteFunc(media.LogEventTypes(), func(name string) bool { return ofVolume(media.LogEvent{Type: name}) })
+	body := map[string]any{"url": url, "secret": hookSecret, "events": events}
+	status := o.api(http.MethodPost, "/v1/webhooks", body, &hook)
 	if status != http.StatusCreated {
 		o.tb.Fatalf("create webhook: %d", status)
 	}
 	return hook.ID
 }
 
-// eventLog gives the whole log, oldest first.
+// eventLog gives the log, oldest first, without what it tells of the volume.
 func (o *oxbow) eventLog() []media.LogEvent {
 	o.tb.Helper()
 	var page struct{ Items []media.LogEvent }
 	if status := o.api(http.MethodGet, "/v1/events?order=asc&limit=500", nil, &page); status != http.StatusOK {
 		o.tb.Fatalf("event log: %d", status)
 	}
-	return page.Items
+	return slices.DeleteFunc(page.Items, ofVolume)
 }
 
 // archivedShows counts the recordings that the log has archived.

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
 const diskRecording = "01kabcdefghjkmnpqrstvwxyz0"
@@ -32,6 +33,7 @@ type diskOrigin struct {
 	block []byte
 	away  atomic.Bool // the node answers 503
 	gone  atomic.Bool // the recording was deleted
+	moved atomic.Bool // it is in the archive alone
 	asked atomic.Int64
 }
 
@@ -48,6 +50,14 @@ func (o *diskOrigin) body(n int) []byte {
 	at := n * 4099 % (1 << 20)
 	b := bytes.Clone(o.block[at : at+o.size])
 	binary.BigEndian.PutUint64(b, uint64(n))
+	if o.moved.Load() { // a recording takes whole parts only
+		be := binary.BigEndian
+		head := append(be.AppendUint32(nil, 24), "moof"...)
+		head = append(be.AppendUint32(head, 16), "mfhd\x00\x00\x00\x00"...)
+		head = be.AppendUint32(head, reclog.SequenceNumber(media.MSN(n), 0))
+		head = append(be.AppendUint32(head, uint32(o.size-24)), "mdat"...)
+		copy(b, head)
+	}
 	return b
 }
 
@@ -58,9 +68,13 @@ func (o *diskOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusGone)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(media.Location{
+		location := media.Location{
 			Publisher: "acme", Stream: "show", Recording: diskRecording, State: media.Live, Nodes: []string{o.URL},
-		})
+		}
+		if o.moved.Load() {
+			location.State, location.Archived, location.Nodes = media.Archived, true, nil
+		}
+		_ = json.NewEncoder(w).Encode(location)
 	case r.URL.Path == "/internal/v1/playback":
 		_ = json.NewEncoder(w).Encode(media.PlaybackPolicies{Version: 1, Publishers: map[string]media.PublisherPlaybackPolicy{}})
 	case strings.HasSuffix(r.URL.Path, ".m4s"):
@@ -86,13 +100,14 @@ type diskEdge struct {
 	origin      *diskOrigin
 	cache       string
 	extra       []string
+	archive     string
 	http, admin string
 	cmd         *exec.Cmd
 	out         output
 }
 
 func newDiskEdge(tb testing.TB, origin *diskOrigin, extra ...string) *diskEdge {
-	e := &diskEdge{tb: tb, origin: origin, cache: filepath.Join(tb.TempDir(), "cache"), extra: extra}
+	e := &diskEdge{tb: tb, origin: origin, cache: filepath.Join(tb.TempDir(), "cache"), extra: extra, archive: tb.TempDir()}
 	e.http, e.admin = steadyAddress(tb), steadyAddress(tb)
 	tb.Cleanup(func() {
 		e.stop(syscall.SIGKILL)
@@ -106,9 +121,8 @@ func newDiskEdge(tb testing.TB, origin *diskOrigin, extra ...string) *diskEdge {
 // start gives the time until it is ready.
 func (e *diskEdge) start() time.Duration {
 	e.tb.Helper()
-	archive := e.tb.TempDir()
 	e.cmd = exec.Command(oxbowBinary, append([]string{
-		"edge", "--http", e.http, "--admin", e.admin, "--directory", e.origin.URL, "--archive", "dir:" + archive,
+		"edge", "--http", e.http, "--admin", e.admin, "--directory", e.origin.URL, "--archive", "dir:" + e.archive,
 		"--cache-size", "32MiB", "--disk-cache", e.cache,
 	}, e.extra...)...)
 	e.cmd.Stdout, e.cmd.Stderr = &e.out, &e.out

@@ -10,6 +10,7 @@ import (
 	"github.com/oxbow-video/oxbow/cacheproxy"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/origin"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 // edgeFlags are what an edge has beside its port.
@@ -84,7 +85,8 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
 	}
-	archived := n.openBlocks(ctx, flags.CacheSize)
+	arena := slab.New()
+	archived := n.openBlocks(ctx, flags.CacheSize, arena)
 	stores := make(map[string]http.Handler, len(n.archives))
 	for name, objects := range n.archives {
 		labels := prometheus.Labels{"storage": "archive"} // as ever for the default one
@@ -98,7 +100,7 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 		cacheproxy.Config{
 			Directories: directory, DirectoryToken: token,
 			MaxBytes: int64(flags.CacheSize) - archived.share(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
-			Disk: n.disk, OnGone: archived.Drop,
+			Disk: n.disk, Arena: arena, OnGone: archived.Drop,
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

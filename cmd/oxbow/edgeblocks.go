@@ -7,6 +7,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/blocks"
 	"github.com/oxbow-video/oxbow/internal/objstore"
 	"github.com/oxbow-video/oxbow/internal/reclog"
+	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
 var (
@@ -18,10 +19,15 @@ var (
 // share of --cache-size is all that media of archived recordings takes; live media, playlists and heads have the other.
 type edgeBlocks struct{ *blocks.Cache }
 
-// openBlocks makes the edge's blocks, which are closed when the services have ended.
-func (n *node) openBlocks(ctx context.Context, cacheSize byteSize) edgeBlocks {
+// openBlocks makes the edge's blocks, which are closed when the services have ended. Their memory is of the arena that
+// the edge's other media are in.
+func (n *node) openBlocks(ctx context.Context, cacheSize byteSize, arena *slab.Arena) edgeBlocks {
 	var b edgeBlocks
-	b.Cache = blocks.New(blocks.Config{MaxBytes: b.share(cacheSize)}, n.metrics)
+	cfg := blocks.Config{MaxBytes: b.share(cacheSize), Arena: arena}
+	if n.disk != nil {
+		cfg.Tier = blockTier{disk: n.disk, arena: arena}
+	}
+	b.Cache = blocks.New(cfg, n.metrics)
 	n.services.add(ctx, "archived blocks", func(ctx context.Context) error {
 		<-ctx.Done()
 		return b.Close()

@@ -32,8 +32,11 @@ func (c *edgeCommand) runReverse(ctx context.Context, n *node) error {
 	if err := n.serveAdmin(ctx); err != nil {
 		return err
 	}
+	if err := n.openDisk(c.diskFlags); err != nil {
+		return err
+	}
 	edge, err := cacheproxy.NewReverse(cacheproxy.ReverseConfig{
-		Upstreams: c.Upstream, MaxBytes: int64(c.CacheSize), TrustedProxies: c.TrustedProxies,
+		Upstreams: c.Upstream, MaxBytes: int64(c.CacheSize), Disk: n.disk, TrustedProxies: c.TrustedProxies,
 	}, n.logger, n.metrics)
 	if err != nil {
 		return err

@@ -163,7 +163,7 @@ type tier struct {
 	gets    atomic.Int64
 }
 
-func (d *tier) Get(_ context.Context, key string) (slab.Piece, bool) {
+func (d *tier) Get(_ context.Context, key string, _ int) (slab.Piece, bool) {
 	d.gets.Add(1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,11 +171,12 @@ func (d *tier) Get(_ context.Context, key string) (slab.Piece, bool) {
 	return p, ok
 }
 
-func (d *tier) Put(key, group string, p slab.Piece) {
+func (d *tier) Put(key, group string, p slab.Piece) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.entries[key] = slab.Of(append([]byte(nil), p.Data...))
 	d.groups[key] = group
+	return true
 }
 
 func (d *tier) Drop(group string) {

@@ -20,6 +20,7 @@ type block struct {
 	prev, next *block
 	seen       int    // how far readers have come
 	ahead      bool   // it was read ahead, and nobody wanted it yet
+	again      bool   // it was here before
 	trail      *trail // whose
 	hash       uint64
 
@@ -119,12 +120,14 @@ type uses struct {
 	hits       atomic.Int32
 	base       atomic.Int64 // where the block begins in its buffer, plus one; zero while it is not whole
 	put        atomic.Bool
+	offers     atomic.Uint32
 }
 
 // head is what the tier is told of an object with its first block.
 type head struct {
 	key, text string
 	put       atomic.Bool
+	dropped   atomic.Bool // with its recording
 }
 
 // maxHits is what a block's hits are counted to.
@@ -135,12 +138,25 @@ func (u *uses) Used(b *slab.Buffer) {
 	if u.hits.Load() < maxHits {
 		u.hits.Add(1)
 	}
+	u.offer(b)
+}
+
+// offer has the tier keep the block. One that it had no room for is offered again, ever more seldom.
+func (u *uses) offer(b *slab.Buffer) {
 	base := int(u.base.Load()) - 1
-	if u.tier == nil || base < 0 || u.put.Load() || !u.put.CompareAndSwap(false, true) {
+	if u.tier == nil || base < 0 || u.put.Load() {
 		return
 	}
-	if u.head.put.CompareAndSwap(false, true) {
-		u.tier.Put(u.head.key, u.group, slab.Of([]byte(u.head.text)))
+	if n := u.offers.Add(1); n&(n-1) != 0 || !u.put.CompareAndSwap(false, true) {
+		return
 	}
-	u.tier.Put(u.key, u.group, slab.Piece{Buffer: b, Data: b.Bytes()[base : base+u.size]})
+	if u.head.put.CompareAndSwap(false, true) && !u.tier.Put(u.head.key, u.group, slab.Of([]byte(u.head.text))) {
+		u.head.put.Store(false)
+	}
+	if !u.tier.Put(u.key, u.group, slab.Piece{Buffer: b, Data: b.Bytes()[base : base+u.size]}) {
+		u.put.Store(false)
+	}
+	if u.head.dropped.Load() { // meanwhile
+		u.tier.Drop(u.group)
+	}
 }

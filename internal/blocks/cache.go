@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +47,8 @@ type Cache struct {
 		count       int
 		ahead       int64 // bytes that were read ahead and are not wanted yet
 		runs        map[*run]bool
+		stores      map[string]bool // names
+		freed       int64           // bytes since the arena was told
 		closed      bool
 	}
 }
@@ -55,6 +59,7 @@ func New(cfg Config, reg prometheus.Registerer) *Cache {
 	c.manifest = path.Base(reclog.ManifestName(media.StreamPath{}, ""))
 	c.mu.objects, c.mu.runs = make(map[objectKey]*object), make(map[*run]bool)
 	c.mu.ghosts.at = make(map[uint64]uint64)
+	c.mu.stores = make(map[string]bool)
 	c.metrics = newMetrics(reg, c)
 	return c
 }
@@ -81,19 +86,22 @@ func (c *Cache) Usage() (bytes int64, count int) {
 // Drop forgets a recording in all stores. Readers under way are cut where they come to the next block.
 func (c *Cache) Drop(stream media.StreamPath, id media.RecordingID) {
 	group := stream.Publisher + "/" + stream.Stream + "/" + string(id)
-	stores := make(map[string]bool)
 	c.mu.Lock()
 	for _, o := range c.mu.objects {
-		stores[o.key.store] = true
 		if o.group == group {
+			if o.head != nil {
+				o.head.dropped.Store(true)
+			}
 			c.forgetLocked(o)
 		}
 	}
+	stores := slices.Collect(maps.Keys(c.mu.stores))
 	c.mu.Unlock()
+	c.collect()
 	if c.cfg.Tier == nil {
 		return
 	}
-	for store := range stores {
+	for _, store := range stores { // of what is there this process may have nothing
 		c.cfg.Tier.Drop(tierGroup(store, group))
 	}
 }
@@ -179,15 +187,33 @@ func (c *Cache) forgetLocked(o *object) {
 		delete(c.mu.objects, o.key)
 	}
 	for _, b := range o.blocks {
+		c.mu.freed += int64(b.size)
 		c.removeLocked(b)
+	}
+}
+
+// collectBytes are worth a collection when nothing comes in their place.
+const collectBytes = 16 << 20
+
+// collect tells the arena of what was forgotten.
+func (c *Cache) collect() {
+	c.mu.Lock()
+	enough := c.mu.freed >= collectBytes
+	if enough {
+		c.mu.freed = 0
+	}
+	c.mu.Unlock()
+	if enough {
+		c.cfg.Arena.Collect()
 	}
 }
 
 // forget is for a reading that found another object, or none.
 func (c *Cache) forget(o *object) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.forgetLocked(o)
+	c.mu.Unlock()
+	c.collect()
 }
 
 // suspectGroup has all objects of a recording asked for their versions before they are used again.
@@ -212,7 +238,9 @@ func (c *Cache) addLocked(o *object, number int64) *block {
 	}
 	o.blocks[number] = b
 	c.mu.count++
-	if c.mu.ghosts.take(b.hash) {
+	known, lately := c.mu.ghosts.take(b.hash, c.ghostsLocked())
+	b.again = known
+	if lately {
 		c.mu.main.push(b)
 	} else {
 		c.mu.small.push(b)
@@ -266,11 +294,21 @@ func (c *Cache) trimLocked() {
 		default:
 			c.removeLocked(b)
 			if small {
-				c.mu.ghosts.add(b.hash, uint64(max(1024, c.mu.count)))
+				keep := c.ghostsLocked()
+				if c.cfg.Tier != nil {
+					keep = max(keep, tierGhosts)
+				}
+				c.mu.ghosts.add(b.hash, keep)
 			}
 		}
 	}
 }
+
+// tierGhosts is how many dropped blocks are remembered for a tier: with blocks of 1 MiB, what comes again within 64 GiB
+// is worth a place there, though not one in main.
+const tierGhosts = 65536
+
+func (c *Cache) ghostsLocked() uint64 { return uint64(max(1024, c.mu.count)) }
 
 // smallShare is the part of the bytes that new blocks have. It is more than S3-FIFO's tenth: there are few blocks, and
 // each is new to its readers for as long as they take to pass it.

@@ -15,7 +15,9 @@
 //
 // Memory is S3-FIFO (Yang et al., SOSP 2023): new blocks have a quarter of the bytes, those that were wanted twice the
 // rest. Reading on in a block is no second want, the same bytes again are, also by somebody who found them by a
-// slab.Weak. What is wanted twice is offered to the second tier.
+// slab.Weak. What is wanted twice is offered to the second tier, also if memory dropped it in between. What is there is
+// used when the store has told this process the object's version: while the store is away, and nothing was read of the
+// object yet, nothing is.
 //
 // Invariants:
 //

@@ -59,6 +59,9 @@ func (c *Cache) Storage(name string, store Store) Storage {
 	f := &Files{cache: c, store: store, name: name}
 	f.slots = semaphore.NewWeighted(max(minSlots, c.cfg.MaxBytes/2/int64(c.cfg.BlockBytes)))
 	f.mu.manifests = make(map[string]uint64)
+	c.mu.Lock()
+	c.mu.stores[name] = true
+	c.mu.Unlock()
 	if changed, ok := store.(changedReader); ok {
 		return &changedFiles{Files: f, changed: changed}
 	}
@@ -222,7 +225,7 @@ func (r *run) hinted(ctx context.Context) bool {
 	if tier == nil {
 		return false
 	}
-	p, ok := tier.Get(ctx, headKey(r.object.key))
+	p, ok := tier.Get(ctx, headKey(r.object.key), maxHead)
 	if !ok {
 		return false
 	}
@@ -267,6 +270,7 @@ func (r *run) learnt(l *learning, err error) {
 		c.forgetLocked(r.object)
 	}
 	c.mu.Unlock()
+	c.collect()
 	l.err = err
 	close(l.done)
 }

@@ -52,8 +52,9 @@ func (g *ghosts) add(hash, keep uint64) {
 	}
 }
 
-func (g *ghosts) take(hash uint64) bool {
-	_, ok := g.at[hash]
+// take forgets, and says whether it was remembered, and whether not more than recent drops ago.
+func (g *ghosts) take(hash, recent uint64) (known, lately bool) {
+	at, known := g.at[hash]
 	delete(g.at, hash)
-	return ok
+	return known, known && at+recent >= g.drops
 }

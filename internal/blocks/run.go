@@ -104,7 +104,7 @@ func (r *run) fromTier(ctx context.Context, b *block) bool {
 	if whole || tier == nil || begun {
 		return whole
 	}
-	p, ok := tier.Get(ctx, b.uses.key)
+	p, ok := tier.Get(ctx, b.uses.key, b.size)
 	r.watch.Reset(r.files.cache.cfg.StallTimeout)
 	if !ok || len(p.Data) != b.size {
 		return false
@@ -218,6 +218,9 @@ func (r *run) finish(b *block) bool {
 	b.mu.Lock()
 	b.mu.run = nil
 	b.uses.base.Store(int64(b.mu.base) + 1)
+	if b.again {
+		b.uses.offer(b.mu.buffer)
+	}
 	b.wakeLocked()
 	b.mu.Unlock()
 	c.trimLocked() // it could not be dropped so far

@@ -12,11 +12,11 @@ import (
 // Tier keeps blocks where there is more room than in memory: a disk. Keys are unique to the bytes. A block comes whole
 // and verified, or not at all.
 type Tier interface {
-	// Get gives what was put.
-	Get(ctx context.Context, key string) (slab.Piece, bool)
-	// Put has it kept, maybe: it does not wait. The piece does not change any more.
-	Put(key, group string, piece slab.Piece)
-	// Drop forgets all of a group.
+	// Get gives what was put, which the caller takes to be of that size.
+	Get(ctx context.Context, key string, size int) (slab.Piece, bool)
+	// Put has it kept, maybe: it does not wait, and false says that it is not. The piece does not change any more.
+	Put(key, group string, piece slab.Piece) bool
+	// Drop forgets all of a group, for good, also of what was put when this process did not run yet.
 	Drop(group string)
 }
 
@@ -26,6 +26,9 @@ func tierGroup(store, group string) string { return store + ":" + group }
 func tierKey(o *object, number int64) string {
 	return "block\x00" + o.key.store + "\x00" + o.key.name + "\x00" + o.version + "\x00" + strconv.FormatInt(number, 36)
 }
+
+// maxHead bounds a head's text.
+const maxHead = 4 << 10
 
 // headKey names what is known of an object without its store: a version that the tier has blocks of.
 func headKey(k objectKey) string { return "head\x00" + k.store + "\x00" + k.name }

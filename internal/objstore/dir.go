@@ -127,6 +127,9 @@ func (d *Dir) write(ctx context.Context, tmp string, r io.ReaderAt, size int64) 
 
 // place moves a written file to its key. A Delete that prunes empty directories may take the parent away in between.
 func (d *Dir) place(tmp, key string, exclusive bool) error {
+	// The kernel notes times by its tick, in which a file may be written and replaced: OpenVersion needs them finer. A
+	// file system that takes no times keeps its own.
+	_ = d.root.Chtimes(tmp, time.Time{}, time.Now())
 	var err error
 	for range 10 {
 		if err = d.root.MkdirAll(path.Dir(key), 0o755); err != nil {
