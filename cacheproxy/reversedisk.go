@@ -189,7 +189,7 @@ func loadedGeneric(meta []byte, size int64, chunks []slab.Piece, now time.Time) 
 	}
 	o = &object{
 		kind: kindSegment, status: http.StatusOK, header: make(http.Header, len(s.Header)), chunks: chunks,
-		received: s.Received, disk: true, generic: &generic{authorized: s.Authorized},
+		received: s.Received, disk: true, forms: new(forms), generic: &generic{authorized: s.Authorized},
 	}
 	for name, values := range s.Header {
 		o.header[name] = texts(values)
