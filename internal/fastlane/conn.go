@@ -89,6 +89,7 @@ func newConn(s *Server, tcp *net.TCPConn, raw syscall.RawConn) *conn {
 	c := &conn{server: s, tcp: tcp, raw: raw}
 	c.x.conn = c
 	c.readable, c.writable, c.peek = c.read, c.write, c.look
+	c.state.Store(s.mark(idle)) // from now on, though its goroutine may come to run late
 	return c
 }
 

@@ -267,6 +267,19 @@ func TestSlowAndIdleConnectionsAreClosed(t *testing.T) {
 	}
 }
 
+// On a busy machine the goroutine of a connection that was just taken runs late: the sweeper must not think that it has
+// idled since the server began.
+func TestANewConnectionHasNotIdledYet(t *testing.T) {
+	s := New(Config{HTTP: new(http.Server), IdleTimeout: time.Minute, Period: time.Second})
+	s.tick.Store(100)
+	c := newConn(s, nil, nil)
+	s.mu.conns[c] = struct{}{}
+	s.sweep()
+	if phaseOf(c.state.Load()) != idle || s.Stats().Closed["idle"] != 0 {
+		t.Errorf("phase %d, %v closed", phaseOf(c.state.Load()), s.Stats().Closed)
+	}
+}
+
 func TestAViewerWhoLeavesAWaitIsNoticed(t *testing.T) {
 	s := serveEcho(t, Config{Period: 5 * time.Millisecond})
 	closed, half, reset, pipelining, patient := s.dial(t), s.dial(t), s.dial(t), s.dial(t), s.dial(t)
