@@ -5,10 +5,11 @@ import (
 	"testing"
 )
 
-// appendRace is what hls.js 1.7 tells when its queue of buffer operations runs ahead of the browser: between the end of
-// an append and its updateend event, which a busy machine delays, another track's operation steps the queue on, and the
-// late event counts for the next append. No bytes of a stream are to blame: appendBuffer throws before it looks at them.
-// With sound in a playlist of its own the third in a viewing is fatal, since hls.js never forgets the first two.
+// appendRace is what hls.js 1.7.4 tells when its queue of buffer operations is ahead of the browser's. By its code: between
+// the end of an append and its updateend event, which a busy machine delays, another track's operation steps the queue
+// on, and the late event counts for the next append. No bytes of a stream are to blame: appendBuffer throws before it
+// looks at them. With sound in a playlist of its own the third in a viewing is fatal, since hls.js never forgets the first
+// two; a page recovers from that, as ours does.
 const appendRace = "hls.js mediaError bufferAppendError Failed to execute 'appendBuffer' on 'SourceBuffer': " +
 	"This SourceBuffer is still processing an 'appendBuffer' or 'remove' operation."
 
