@@ -279,10 +279,11 @@ func (f *flight) end(o *object, err error) {
 
 // flights are the fetches under way, one per key.
 type flights struct {
-	mu    sync.Mutex
-	live  map[key]*flight
-	max   int
-	arena *slab.Arena
+	mu     sync.Mutex
+	live   map[key]*flight
+	max    int
+	arena  *slab.Arena
+	parted map[*flight]bool // that nobody joins any more
 }
 
 // join joins the key's flight, if there is one.
@@ -324,6 +325,7 @@ func (fs *flights) land(f *flight) {
 	if fs.live[f.key] == f {
 		delete(fs.live, f.key)
 	}
+	delete(fs.parted, f)
 }
 
 func (fs *flights) all() []*flight {
@@ -331,6 +333,9 @@ func (fs *flights) all() []*flight {
 	defer fs.mu.Unlock()
 	all := make([]*flight, 0, len(fs.live))
 	for _, f := range fs.live {
+		all = append(all, f)
+	}
+	for f := range fs.parted {
 		all = append(all, f)
 	}
 	return all

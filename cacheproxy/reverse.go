@@ -106,10 +106,12 @@ type Reverse struct {
 func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus.Registerer) (*Reverse, error) {
 	config = config.withDefaults()
 	p := &Reverse{
-		config:    config,
-		logger:    logger,
-		cache:     newCache(config.MaxBytes, 0),
-		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: config.Arena},
+		config: config,
+		logger: logger,
+		cache:  newCache(config.MaxBytes, 0),
+		flights: flights{
+			live: make(map[key]*flight), parted: make(map[*flight]bool), max: config.MaxFlights, arena: config.Arena,
+		},
 		transport: config.Transport,
 		changes:   changes{under: make(map[string]*change)},
 		pseudonym: "oxbow-" + strconv.FormatUint(rand.Uint64(), 36),

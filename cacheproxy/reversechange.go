@@ -22,10 +22,24 @@ func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
 		}
 	}
 	for _, uri := range uris {
+		had := p.forget(uri) // who begins behind the note finds nothing from before
 		p.changes.note(uri)
 		p.cache.remove(partsKey(mediaKey(uri)))
-		if p.forget(uri) {
+		if p.forget(uri) || had {
 			p.metrics.invalidations.Inc()
+		}
+		p.flights.part(uri)
+	}
+}
+
+// part has nobody join the fetches of a URI that are under way any more.
+func (fs *flights) part(uri string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for k, f := range fs.live {
+		if uriOf(k) == uri {
+			delete(fs.live, k)
+			fs.parted[f] = true
 		}
 	}
 }
