@@ -321,6 +321,57 @@ func TestHiccupOfTheNetworkCostsNoTake(t *testing.T) {
 	})
 }
 
+// TestStandstillOfTheServerIsNoSilence: what came while the process stood still is read before anything is filled in for
+// it. A publisher that is silent all the same is found at the next tick, be that as late.
+func TestStandstillOfTheServerIsNoSilence(t *testing.T) {
+	for _, sent := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			st := mustStudio(t, t.TempDir())
+			defer func() {
+				over, stop := context.WithCancel(context.Background())
+				stop()
+				if err := st.Run(over); err != nil {
+					t.Error(err)
+				}
+			}()
+			p := st.publish(1, nil)
+			st.tracks(p, videoTrack(), audioTrack())
+			src := &source{fps: 30, gop: 30}
+			for at := range 55 { // ticks for 5.5 s
+				src.until(time.Duration(at)*100*time.Millisecond, st.write(p))
+				time.Sleep(100 * time.Millisecond)
+				st.Step(time.Now())
+			}
+			segments := func() []media.Segment {
+				snap, _ := st.show().Snapshot()
+				return snap.Renditions[0].Segments
+			}
+			before := len(segments())
+			time.Sleep(2500 * time.Millisecond)
+			st.Step(time.Now())
+			if n := len(segments()); n != before {
+				t.Errorf("%d segments became %d at the first tick", before, n)
+			}
+			if sent {
+				src.until(8*time.Second, st.write(p))
+				time.Sleep(100 * time.Millisecond)
+				st.Step(time.Now())
+				for _, seg := range segments() {
+					if seg.DTS%(2*videoTimescale) != 0 {
+						t.Errorf("segment %d begins at tick %d", seg.MSN, seg.DTS)
+					}
+				}
+				return
+			}
+			time.Sleep(time.Second) // late again
+			st.Step(time.Now())
+			if n := len(segments()); n != before+1 {
+				t.Errorf("%d segments became %d though nothing was sent", before, n)
+			}
+		})
+	}
+}
+
 func TestTakeoverFencesTheOlderPublication(t *testing.T) {
 	onStage(t, func(s *stage) {
 		p, src := s.open()

@@ -40,9 +40,13 @@ type stream struct {
 	savedAt    time.Time
 	retryAt    time.Time // when another take may be tried for broken files
 	retryPause time.Duration
-	dead       bool // the packager forgot it
-	leaving    bool // its show is being handed over: nothing more happens to it
-	confirmed  confirmation
+	tickedAt   time.Time // its last tick
+	excused    bool      // which came late, so that silence was not decided on
+	// waitsFrom is when Step first saw it interrupted, in Unix nanoseconds; 0: it is not.
+	waitsFrom atomic.Int64
+	dead      bool // the packager forgot it
+	leaving   bool // its show is being handed over: nothing more happens to it
+	confirmed confirmation
 	// creating: a recording that was given up is still being created. ticking: a tick waits for the lock or for storage.
 	creating, ticking atomic.Bool
 }
@@ -115,6 +119,7 @@ func (s *stream) interruptLocked() {
 	}
 	now := time.Now()
 	s.show.setState(media.Interrupted, now, nil)
+	s.packager.metrics.interruptions.Inc()
 	s.waitLocked(now)
 	s.show.logger.Info("publisher left, waiting for its return", "window", s.show.settings.ReconnectWindow.D())
 	until := s.deadline.UTC()
@@ -257,6 +262,18 @@ func (s *stream) state() (media.State, bool) {
 		return snap.State, snap.State.Growing()
 	}
 	return media.Live, true
+}
+
+// waited is for how long Step has seen the show wait for its publisher.
+func (s *stream) waited(state media.State, now time.Time) time.Duration {
+	switch {
+	case state != media.Interrupted:
+		s.waitsFrom.Store(0)
+		return 0
+	case s.waitsFrom.CompareAndSwap(0, now.UnixNano()):
+		return 0
+	}
+	return now.Sub(time.Unix(0, s.waitsFrom.Load()))
 }
 
 // stop leaves the stream as the next process can resume it. It gives the shows that may still be written.

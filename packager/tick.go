@@ -16,16 +16,17 @@ func (s *stream) tick(now time.Time) bool {
 	if s.show != nil && s.show.recorder.fenced.Load() {
 		s.loseLocked()
 	}
+	stood := s.stoodLocked(now)
 	if p := s.pub; p != nil && s.take == nil && p.observer != nil && len(p.observer.frames) > 0 {
 		// An error reaches the publisher with its next frame, which tries again.
 		if err := p.beginLocked(now, false); err != nil {
 			s.packager.logger.Error("begin", "publisher", s.path.Publisher, "stream", s.path.Stream, "err", err)
 		}
 	}
-	if s.take != nil {
+	if s.take != nil && !stood {
 		s.silenceLocked(now)
 	}
-	if s.show != nil && s.take == nil {
+	if s.show != nil && s.take == nil && !stood {
 		s.absenceLocked(now)
 	}
 	if s.show != nil {
@@ -44,6 +45,16 @@ func (s *stream) tick(now time.Time) bool {
 		s.reindexLocked()
 	}
 	return s.pub != nil || s.show != nil || len(s.shown) > 0 || s.creating.Load()
+}
+
+// stoodLocked says that this process stood still, as on a machine that is paused or overloaded: what the publisher sent
+// meanwhile is still to be read, and it is not silent before that was. Never twice in a row, or a machine that is always
+// late would let players wait.
+func (s *stream) stoodLocked(now time.Time) bool {
+	late := !s.tickedAt.IsZero() && now.Sub(s.tickedAt) > 4*s.packager.cfg.Tick
+	s.tickedAt = now
+	s.excused = late && !s.excused
+	return s.excused
 }
 
 // silenceLocked acts on a connected publisher that sends nothing. Players must see a new segment within 1.5 target
