@@ -21,6 +21,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		name string
 		f    func(t *testing.T)
 	}{
+		{"it knows when it was made", s.testBorn},
 		{"publishers are created, read and listed", s.testPublishers},
 		{"publishers that break a rule are refused", s.testPublisherRefusals},
 		{"streams inherit settings", s.testStreams},
@@ -33,6 +34,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"keys authorize their stream only", s.testKeys},
 		{"keys are bounded and kept as hashes", s.testKeyRefusals},
 		{"keys expire", s.testKeyExpiry},
+		{"purges", s.testPurges},
 		{"keys are rotated", s.testRotateKey},
 		{"uses of keys are kept by the minute", s.testKeyUses},
 		{"tokens are checked and replaced", s.testTokens},
@@ -40,7 +42,11 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"tokens that break a rule are refused", s.testTokenRefusals},
 		{"the audit log is paged, filtered and pruned", s.testAudit},
 		{"playback keys are a publisher's own", s.testPlaybackKeys},
+		{"what viewers saw is kept once", s.testViewing},
+		{"old minutes of viewing are hours", s.testViewingFolds},
 		{"playback policies are told with every change", s.testPlaybackPolicies},
+		{"steering rules are of all, a publisher or a stream", s.testSteeringRules},
+		{"steering rules that break a rule are refused", s.testSteeringRuleRefusals},
 		{"one of several processes makes the first token", s.testFirstTokenRace},
 		{"a recording is saved and read back whole", s.testSaveRoundTrip},
 		{"late and repeated saves", s.testSaveOrder},
@@ -79,6 +85,7 @@ func conformance(t *testing.T, open func(tb testing.TB) *DB) {
 		{"clips hold their source's media", s.testClipsHoldMedia},
 		{"uploads are remembered", s.testUploads},
 		{"publishers with something due are found, and claimed of", s.testDuePublishers},
+		{"what is due for longest is known, whoever has it and whether it fails", s.testOldestDue},
 		{"actions are claimed apart", s.testDueActions},
 		{"progress is told while a claim lasts", s.testProgress},
 		{"archives are known by cluster and name", s.testArchives},

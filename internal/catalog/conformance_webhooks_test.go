@@ -516,7 +516,7 @@ func (s suite) testDeliveryRace(t *testing.T) {
 	db := s.furnished(t)
 	hooks := []media.Webhook{hook(t, db, "acme"), hook(t, db, "")}
 	const writers, each, subjects = 3, 20, 4
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var adding, delivering sync.WaitGroup
 	for writer := range writers {

@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -141,4 +143,31 @@ func (db *DB) DuePublishers(ctx context.Context, due media.Due, now time.Time) (
 		return nil, db.failed("publishers with something due", err)
 	}
 	return list, nil
+}
+
+// overdue is the condition of what was due at $1, whoever has it and whether it is tried again. $2 is the cluster.
+func (k dueKind) overdue() string {
+	query := fmt.Sprintf(`SELECT %s FROM recordings WHERE %s AND %[1]s <= $1%[3]s ORDER BY %[1]s LIMIT 1`,
+		k.column, k.rows, k.more)
+	return strings.ReplaceAll(query, "$4", "$2")
+}
+
+// OldestDue gives for each action when the row that is due for longest was due: who is at it, and whether it waits for
+// its next try, does not count. Actions without any are not in it.
+func (db *DB) OldestDue(ctx context.Context, cluster string, now time.Time) (map[media.Action]time.Time, error) {
+	oldest := make(map[media.Action]time.Time)
+	for _, k := range dueKinds() {
+		var due time.Time
+		err := db.reads.QueryRowContext(ctx, k.overdue(), now.UnixMilli(), cluster).Scan(at{&due})
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, db.failed("oldest recording that is due", err)
+		}
+		if was, ok := oldest[k.action]; !ok || due.Before(was) {
+			oldest[k.action] = due
+		}
+	}
+	return oldest, nil
 }

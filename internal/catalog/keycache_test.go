@@ -44,7 +44,7 @@ func numbered(n int) media.StreamPath {
 func TestKeyCacheWithoutSQL(t *testing.T) {
 	cluster := newCluster(t)
 	cluster.fallen(t)
-	db := openURL(t, cluster.migrated(t))
+	db := openPatient(t, cluster.migrated(t))
 	ctx := t.Context()
 	tenants(t, db, 4)
 	_, err := db.UpdateStream(ctx, numbered(1), media.SettingsPatch{Group: new("s0")})
@@ -131,7 +131,7 @@ func gathered(tb testing.TB, metrics *prometheus.Registry, name string) float64 
 func TestKeyCacheWhileSQLHangs(t *testing.T) {
 	cluster := newCluster(t)
 	cluster.fallen(t)
-	db := openURL(t, cluster.migrated(t))
+	db := openURL(t, cluster.migrated(t)+"&connect_timeout=60")
 	tenants(t, db, 1)
 	cache, _ := quick(t, db, KeyCacheConfig{Pause: time.Hour})
 	noError(t, cache.Refresh(t.Context()))
@@ -157,7 +157,7 @@ func TestKeyCacheWhileSQLHangs(t *testing.T) {
 func TestKeyCacheRuns(t *testing.T) {
 	cluster := newCluster(t)
 	cluster.fallen(t)
-	db := openURL(t, cluster.migrated(t))
+	db := openPatient(t, cluster.migrated(t))
 	tenants(t, db, 2)
 	cache, metrics := quick(t, db, KeyCacheConfig{Refresh: 50 * time.Millisecond})
 	ctx, stop := context.WithCancel(t.Context())
@@ -266,7 +266,7 @@ func BenchmarkKeyCacheAway(b *testing.B) {
 func TestKeyCacheKnowsExpiries(t *testing.T) {
 	cluster := newCluster(t)
 	cluster.fallen(t)
-	db := openURL(t, cluster.migrated(t))
+	db := openPatient(t, cluster.migrated(t))
 	ctx := t.Context()
 	tenants(t, db, 1)
 	yesterday := time.Now().Add(-24 * time.Hour)

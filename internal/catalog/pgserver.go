@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -50,7 +51,7 @@ func newPGServer(config *pgx.ConnConfig, check func(context.Context, *pgx.Conn) 
 		stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 			data := conn.PgConn().CustomData()
 			data[bornKey], data[usedKey] = time.Since(s.began), time.Now()
-			ctx, cancel := context.WithTimeout(ctx, pgConnectTimeout)
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(config.ConnectTimeout, pgConnectTimeout))
 			defer cancel()
 			if err := check(ctx, conn); err != nil {
 				// The pool never gets it, so nobody else closes it.

@@ -135,6 +135,9 @@ func parsePostgres(catalogURL string) (config *pgx.ConnConfig, most int, err err
 	if config.ConnectTimeout == 0 || !strings.Contains(catalogURL, "connect_timeout=") {
 		config.ConnectTimeout = pgConnectTimeout
 	}
+	if config.ConnectTimeout < 0 || config.ConnectTimeout > time.Hour { // as nanoseconds a large one is below zero
+		return nil, 0, fmt.Errorf("%w: connect_timeout is too large: use 1 to 3600 seconds", media.ErrInvalid)
+	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "oxbow"
 	}
@@ -151,7 +154,7 @@ func withoutSecrets(err error, catalogURL string) string {
 	const hint = "use postgres://USER:PASSWORD@HOST:5432/DATABASE, with @ : / ? # % in the password percent-encoded"
 	u, bad := url.Parse(catalogURL)
 	inner := errors.Unwrap(err)
-	if bad != nil || inner == nil {
+	if bad != nil || inner == nil || tells(inner.Error(), catalogURL) {
 		return "the URL does not parse: " + hint
 	}
 	text := inner.Error()
@@ -165,6 +168,32 @@ func withoutSecrets(err error, catalogURL string) string {
 		}
 	}
 	return "the URL does not parse: " + text + ": " + hint
+}
+
+// tells says whether a text may tell of a password that is not where passwords are: who forgets to encode a "/", "?" or
+// "#" in one has the rest of it behind the host, as a name, a value or a fragment. Six bytes in a row are too many.
+func tells(text, catalogURL string) bool {
+	const piece = 6
+	_, behind, _ := strings.Cut(catalogURL, "://")
+	behind = behind[max(0, strings.IndexAny(behind, "/?#")):]
+	path, query, _ := strings.Cut(behind, "?")
+	values := []string{path}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, named := strings.Cut(pair, "=")
+		if pair != "" && (!named || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "") {
+			return true // no parameter is called so
+		}
+		plain, _ := url.QueryUnescape(value)
+		values = append(values, value, plain)
+	}
+	for _, value := range values {
+		for i := range len(value) - piece + 1 {
+			if strings.Contains(text, value[i:i+piece]) {
+				return true
+			}
+		}
+	}
+	return strings.Contains(behind, "#")
 }
 
 // pgAway are the classes and codes of SQLSTATE that say: not now.

@@ -196,6 +196,9 @@ func (db *DB) DeleteStream(ctx context.Context, path media.StreamPath, revisions
 		if err := savePlayback(ctx, tx, path, nil); err != nil {
 			return err
 		}
+		if err := removeViewing(ctx, tx, path); err != nil {
+			return err
+		}
 		_, err = changed(ctx, tx, `DELETE FROM streams WHERE publisher = $1 AND name = $2`,
 			path.Publisher, path.Stream)
 		return err

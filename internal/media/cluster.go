@@ -29,6 +29,8 @@ type Node struct {
 	Version   string    `json:"version,omitempty"`
 	StartedAt time.Time `json:"started_at,omitzero"`
 	Load      Load      `json:"load"`
+	// Edge is of RoleEdge alone.
+	Edge *Edge `json:"edge,omitempty"`
 }
 
 // maxBaseURL bounds a base URL, in bytes.
@@ -55,6 +57,11 @@ func (n Node) Check() error {
 	}
 	if err := CheckBaseURL(n.URL); err != nil {
 		return fmt.Errorf("node %.100s: %w", n.ID, err)
+	}
+	if n.Edge != nil {
+		if err := n.Edge.Check(); err != nil {
+			return fmt.Errorf("edge %.100s: %w", n.ID, err)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // SubtitlesName is the track name that subtitles have in URLs: no track of a publisher has it.
@@ -100,6 +101,16 @@ func ParseRecordingID(s string) (RecordingID, error) {
 		return "", fmt.Errorf("%w: %.40q is no recording id", ErrBadName, s)
 	}
 	return RecordingID(s), nil
+}
+
+// Time is when the id was made, by the clock of who made it, to the millisecond.
+func (id RecordingID) Time() time.Time {
+	const digits = "0123456789abcdefghjkmnpqrstvwxyz"
+	var ms int64
+	for i := range min(len(id), 10) {
+		ms = ms<<5 | int64(max(strings.IndexByte(digits, id[i]), 0))
+	}
+	return time.UnixMilli(ms)
 }
 
 // isRecordingID matches ^[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}$.

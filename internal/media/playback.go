@@ -61,6 +61,10 @@ type PlaybackPolicies struct {
 	// Remembered says that the catalog did not answer, and this is what it said last.
 	Remembered bool                               `json:"remembered,omitempty"`
 	Publishers map[string]PublisherPlaybackPolicy `json:"publishers"`
+	// Born is when the catalog was made; zero is not known. Public has the other publishers, and only of a catalog that
+	// was made of late: who was signed in the one before it, and is in neither, was lost with it and not made public.
+	Born   time.Time `json:"catalog_born,omitzero"`
+	Public []string  `json:"public,omitempty"`
 }
 
 // PublisherPlaybackPolicy is one publisher's part of PlaybackPolicies.
@@ -114,7 +118,8 @@ func ParseOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxOrigin || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" ||
-		strings.HasSuffix(u.Host, ":") || strings.ContainsAny(text, "#\\*") {
+		strings.HasSuffix(u.Host, ":") || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) ||
+		strings.ContainsAny(text, "#\\*,;'\"()<>!$&+=|^`{}~ ") {
 		return "", fmt.Errorf("%w: %.80q is no origin: write it like https://www.example.com or http://host:8080",
 			ErrInvalid, text)
 	}

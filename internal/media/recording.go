@@ -157,6 +157,9 @@ type Event struct {
 	Publisher string      `json:"publisher"`
 	Stream    string      `json:"stream"`
 	Recording RecordingID `json:"recording"`
+	// Node and Started are of EventDrain alone: the edge that is to drain, and when that process started.
+	Node    string    `json:"node,omitempty"`
+	Started time.Time `json:"started,omitzero"`
 }
 
 // The types of event.
@@ -167,4 +170,9 @@ const (
 	EventArchived    = "recording.archived"
 	EventFailed      = "recording.failed"
 	EventDeleted     = "recording.deleted"
+	// EventPurged says that edges are to forget what they have cached of a publisher, of a stream if it names one, or of a
+	// recording. It is not in the catalog's log.
+	EventPurged = "cache.purged"
+	// EventDrain says that an edge is to send its viewers away and to stop. It is not in the catalog's log.
+	EventDrain = "edge.drain"
 )

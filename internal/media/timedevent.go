@@ -180,7 +180,10 @@ func HexOf(attribute any) (string, bool) {
 		return "", false
 	}
 	hex, ok := object["hex"].(string)
-	return hex, ok && hexSequence.MatchString(hex)
+	if !ok || !hexSequence.MatchString(hex) {
+		return "", false
+	}
+	return "0x" + hex[2:], true // the other spelling is allowed, and few readers know it
 }
 
 // Seconds makes a duration of seconds, in whole milliseconds.

@@ -13,7 +13,11 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain has calls wait longer than a machine stands still.
+func TestMain(m *testing.M) {
+	callTimeout, netTimeout = 6*time.Second, 5*time.Second
+	goleak.VerifyTestMain(m)
+}
 
 // A process that starts again gives higher ids, so that a reader that comes back knows that it missed something.
 func TestEventIDsGrowOverRestarts(t *testing.T) {

@@ -16,13 +16,17 @@ import (
 )
 
 const (
+	retryPause = 20 * time.Millisecond
+	// maxEntry bounds what is stored of a node, a lease or an event, in bytes of JSON.
+	maxEntry = 16 << 10
+)
+
+// Variables for tests, which run on machines that stand still for longer.
+var (
 	// callTimeout is the most that a call takes, with its second try, before Redis counts as away.
 	callTimeout = 1800 * time.Millisecond
 	// netTimeout bounds every dial, read and write of a call.
 	netTimeout = time.Second
-	retryPause = 20 * time.Millisecond
-	// maxEntry bounds what is stored of a node, a lease or an event, in bytes of JSON.
-	maxEntry = 16 << 10
 )
 
 var errClosed = fmt.Errorf("%w: the registry was closed", media.ErrUnavailable)

@@ -73,7 +73,11 @@ func (r *Redis) Register(ctx context.Context, node media.Node) error {
 	if err != nil {
 		return fmt.Errorf("register node %.100s: %w", node.ID, err)
 	}
-	calls := append(r.beats(), r.nodeCall(registerScript, node.ID, text, maxNodes))
+	var beats []call
+	if node.Role != media.RoleEdge { // those are many, and an API process tells of each, which beats itself
+		beats = r.beats()
+	}
+	calls := append(beats, r.nodeCall(registerScript, node.ID, text, maxNodes))
 	cmds := r.run(ctx, calls...)
 	// Where a bucket can't be reached there is no beat, and so no claim: rightly. That is no fault of registering.
 	answer, err := list(ctx, cmds[len(cmds)-1], 1)

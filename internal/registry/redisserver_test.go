@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/oxbow-video/oxbow/internal/porttest"
 )
 
 // redisServer is a real redis-server that keeps nothing on disk: killed, it forgets.
@@ -57,12 +59,11 @@ func MustRedis(tb testing.TB, args ...string) *redisServer {
 // freeAddr is an address of this machine at which nobody listens.
 func freeAddr(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := porttest.Loopback(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addr
 }
 
 // start starts the server, again too, and waits until it logs that it is ready.
@@ -98,7 +99,7 @@ func (s *redisServer) start(ready string) {
 		if !ok {
 			s.tb.Fatalf("redis-server ended:\n%s", s.output.String())
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		s.kill()
 		s.tb.Fatalf("redis-server is not ready:\n%s", s.output.String())
 	}
@@ -159,7 +160,7 @@ func eventually(tb testing.TB, what string, try func() error) {
 	tb.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	over := time.After(30 * time.Second)
+	over := time.After(2 * time.Minute)
 	for {
 		err := try()
 		if err == nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/porttest"
 )
 
 // Postgres is a PostgreSQL server with a cluster of its own, on a free loopback port. Its superuser is "oxbow".
@@ -80,25 +81,11 @@ func StartPostgres(ctx context.Context) (_ *Postgres, err error) {
 	if err = p.makeCluster(ctx); err != nil {
 		return nil, err
 	}
-	if p.Addr, err = freeAddr(ctx); err != nil {
+	if p.Addr, err = porttest.Loopback(ctx); err != nil {
 		return nil, err
 	}
 	_, p.port, _ = net.SplitHostPort(p.Addr)
 	return p, p.Start(ctx)
-}
-
-// freeAddr gives an address below the ports that Linux gives to outgoing connections, so that nobody takes it while
-// the server is down.
-func freeAddr(ctx context.Context) (string, error) {
-	var err error
-	for range 100 {
-		var l net.Listener
-		addr := fmt.Sprintf("127.0.0.1:%d", 30_000+rand.IntN(2_700))
-		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err == nil {
-			return addr, l.Close()
-		}
-	}
-	return "", err
 }
 
 func (p *Postgres) makeCluster(ctx context.Context) error {
