@@ -86,9 +86,22 @@ func (c *Cache) Usage() (bytes int64, count int) {
 // Drop forgets a recording in all stores. Readers under way are cut where they come to the next block.
 func (c *Cache) Drop(stream media.StreamPath, id media.RecordingID) {
 	group := stream.Publisher + "/" + stream.Stream + "/" + string(id)
+	stores := c.Forget(group)
+	if c.cfg.Tier == nil {
+		return
+	}
+	for _, store := range stores { // of what is there this process may have nothing
+		c.cfg.Tier.Drop(tierGroup(store, group))
+	}
+}
+
+// Forget forgets what is in memory of a publisher, of "publisher/stream" or of "publisher/stream/recording", as Drop
+// does, and gives the names of the stores. What the tier has stays.
+func (c *Cache) Forget(scope string) []string {
 	c.mu.Lock()
 	for _, o := range c.mu.objects {
-		if o.group == group {
+		rest, ok := strings.CutPrefix(o.group, scope)
+		if ok && (rest == "" || rest[0] == '/') {
 			if o.head != nil {
 				o.head.dropped.Store(true)
 			}
@@ -98,12 +111,7 @@ func (c *Cache) Drop(stream media.StreamPath, id media.RecordingID) {
 	stores := slices.Collect(maps.Keys(c.mu.stores))
 	c.mu.Unlock()
 	c.collect()
-	if c.cfg.Tier == nil {
-		return
-	}
-	for _, store := range stores { // of what is there this process may have nothing
-		c.cfg.Tier.Drop(tierGroup(store, group))
-	}
+	return stores
 }
 
 type objectKey struct{ store, name string }

@@ -27,6 +27,16 @@ func tierKey(o *object, number int64) string {
 	return "block\x00" + o.key.store + "\x00" + o.key.name + "\x00" + o.version + "\x00" + strconv.FormatInt(number, 36)
 }
 
+// TierGroup gives the group that a tier's key is of, and the recording in it: "publisher/stream/recording".
+func TierGroup(key string) (group, recording string, ok bool) {
+	parts := strings.SplitN(key, "\x00", 4)
+	if len(parts) < 3 {
+		return "", "", false
+	}
+	recording = groupOf(parts[2])
+	return tierGroup(parts[1], recording), recording, true
+}
+
 // maxHead bounds a head's text.
 const maxHead = 4 << 10
 

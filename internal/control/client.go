@@ -15,13 +15,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
 // Config tunes a client; its zero value works.
 type Config struct {
-	// Token is what the nodes demand; empty is none.
-	Token string
+	// Tokens are what the nodes demand; nil is none.
+	Tokens *admission.Tokens
 	// Timeout bounds one ask of one node; zero is 2 s.
 	Timeout time.Duration
 	// MaxAnswer is the most bytes of an answer; zero is 16 MiB: the reports of some thousands of publishers.
@@ -57,7 +58,7 @@ func NewClient(cfg Config, directory Directory, logger *slog.Logger) *Client {
 	cfg.KickTries = cmp.Or(cfg.KickTries, 10)
 	c := &Client{cfg: cfg, directory: directory, logger: logger}
 	c.http = &http.Client{
-		Transport: &http.Transport{
+		Transport: cfg.Tokens.Transport(&http.Transport{
 			DialContext:            (&net.Dialer{Timeout: cfg.Timeout, KeepAlive: 15 * time.Second}).DialContext,
 			MaxIdleConns:           256,
 			MaxIdleConnsPerHost:    8,
@@ -65,7 +66,7 @@ func NewClient(cfg Config, directory Directory, logger *slog.Logger) *Client {
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 32 << 10,
 			DisableCompression:     true,
-		},
+		}, logger),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	c.kicks.start()
@@ -274,9 +275,6 @@ func (c *Client) ask(ctx context.Context, node media.Node, method, what string, 
 		return fmt.Errorf("ask node %s: %w", node.ID, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if c.cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
-	}
 	err = c.exchange(req, out)
 	var told *toldError
 	switch {

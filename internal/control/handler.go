@@ -2,16 +2,14 @@ package control
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -71,17 +69,13 @@ type leaseRow struct {
 
 type handler struct {
 	deps   Deps
-	token  []byte // its SHA-256; nil is none
+	tokens *admission.Tokens
 	logger *slog.Logger
 }
 
-// NewHandler makes what an ingest node serves under Prefix. With a token that is not empty every request needs it.
-func NewHandler(deps Deps, token string, logger *slog.Logger) http.Handler {
-	h := &handler{deps: deps, logger: logger}
-	if token != "" {
-		sum := sha256.Sum256([]byte(token))
-		h.token = sum[:]
-	}
+// NewHandler makes what an ingest node serves under Prefix, for who shows a token. Nil is none.
+func NewHandler(deps Deps, tokens *admission.Tokens, logger *slog.Logger) http.Handler {
+	h := &handler{deps: deps, tokens: tokens, logger: logger}
 	const stream = Prefix + "streams/{publisher}/{stream}/"
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]func(r *http.Request) (any, error){
@@ -114,7 +108,7 @@ func (h *handler) guard(next http.Handler) http.Handler {
 				newProblem(r.Context(), fmt.Errorf("panic: %v", v), h.logger).write(w)
 			}
 		}()
-		if !h.allowed(r) {
+		if !h.tokens.Judge(r.Header["Authorization"]).Admits() {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="oxbow"`)
 			problem{
 				Status: http.StatusUnauthorized, Code: codeUnauthorised,
@@ -124,15 +118,6 @@ func (h *handler) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (h *handler) allowed(r *http.Request) bool {
-	if h.token == nil {
-		return true
-	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	sum := sha256.Sum256([]byte(token)) // of one length, so that the comparison tells nothing of the token's
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], h.token) == 1
 }
 
 // accepted and done are answers without a body.

@@ -110,6 +110,13 @@ func (s *Store) Close() error {
 	}
 }
 
+// Paused says that the directory is at fault, and that nothing is written until it is tried again.
+func (s *Store) Paused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.paused
+}
+
 // Value is what Get found.
 type Value struct {
 	// Meta is what was put with the body.

@@ -6,9 +6,11 @@
 //
 //	Directory  what the recording log and its NFS rules need: exclusive creation, bytes at an offset seen by another
 //	           descriptor, renames over open files, syncs, locks between processes, room, speed
+//	Secrets    files that others may read, flags that others see, the cluster's token, the reach of the admin port
 //	Clocks     this machine's against NTP and against every service that tells its time
 //	Ports      whether they can be bound, and else who has them
 //	Node       that the URL which others are told leads to its internal port, that the nodes reach each other, the token
+//	Edge       what viewers, players and other edges reach at its URLs, the other edges and the token, its certificates
 //	Archives   what the archiver does with objects
 //	Registry, Catalog   through functions of their adapters, which this package does not import
 //	Kernel     limits that the roles run into

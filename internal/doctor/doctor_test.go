@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/objstore"
@@ -124,7 +126,9 @@ func TestDirectoryOfAnother(t *testing.T) {
 	binary := filepath.Join(dir, "doctor")
 	data, err := os.ReadFile(os.Args[0])
 	must(t, err)
+	syscall.ForkLock.RLock() // a child of another test would hold it open for writing: "text file busy"
 	must(t, os.WriteFile(binary, data, 0o755))
+	syscall.ForkLock.RUnlock()
 	cmd := exec.CommandContext(t.Context(), binary)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), strangerOnDir+"="+dir)
@@ -265,7 +269,9 @@ func TestPorts(t *testing.T) {
 		{"--rtmp", "tcp", l.Addr().String()}, {"--srt", "udp", conn.LocalAddr().String()},
 		{"--http", "tcp", "127.0.0.1:0"}, {"--admin", "tcp", "192.0.2.1:1"}, {"--internal", "tcp", "nonsense"},
 	}})
-	self := "process " + strconv.Itoa(os.Getpid()) + ", doctor.test"
+	called, err := os.ReadFile("/proc/self/comm")
+	must(t, err)
+	self := "process " + strconv.Itoa(os.Getpid()) + ", " + strings.TrimSpace(string(called))
 	wantCheck(t, r, "port --rtmp", Fail, self)
 	wantCheck(t, r, "port --srt", Fail, self)
 	wantCheck(t, r, "port --http", OK, "free")
@@ -283,12 +289,26 @@ func TestClocks(t *testing.T) {
 		"late":    {3 * time.Minute, Warn},
 		"far off": {-6 * time.Minute, Fail},
 	} {
-		r := &Report{}
-		checkOffset(t.Context(), r, "clock", func(context.Context) (time.Time, error) { return time.Now().Add(test.off), nil })
-		if r.Checks[0].Level != test.level {
-			t.Errorf("%s: %+v", name, r.Checks[0])
-		}
+		synctest.Test(t, func(t *testing.T) {
+			r := &Report{}
+			checkOffset(t.Context(), r, "clock", func(context.Context) (time.Time, error) { return time.Now().Add(test.off), nil })
+			if r.Checks[0].Level != test.level {
+				t.Errorf("%s: %+v", name, r.Checks[0])
+			}
+		})
 	}
+	// A service that is slow to answer says nothing of its clock.
+	synctest.Test(t, func(t *testing.T) {
+		r := &Report{}
+		checkOffset(t.Context(), r, "clock", func(context.Context) (time.Time, error) {
+			at := time.Now()
+			time.Sleep(serviceTimeout - time.Second)
+			return at, nil
+		})
+		if r.Checks[0].Level != OK {
+			t.Errorf("%+v", r.Checks[0])
+		}
+	})
 	store, err := objstore.OpenDir(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -410,12 +430,8 @@ func TestRealRedis(t *testing.T) {
 		}
 		t.Skip("no redis-server")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address := l.Addr().String()
-	must(t, l.Close())
-	_, port, _ := net.SplitHostPort(address)
-	cmd := exec.CommandContext(t.Context(), binary, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
+	address := filepath.Join(t.TempDir(), "redis.sock")
+	cmd := exec.CommandContext(t.Context(), binary, "--port", "0", "--unixsocket", address, "--save", "", "--dir", t.TempDir(),
 		"--maxmemory-policy", "allkeys-lru")
 	must(t, cmd.Start())
 	defer func() {
@@ -423,18 +439,17 @@ func TestRealRedis(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	ask := func(ctx context.Context, command string) (string, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", address)
 		if err != nil {
 			return "", err
 		}
 		defer conn.Close()
-		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 		if _, err := fmt.Fprintf(conn, "%s\r\nQUIT\r\n", command); err != nil {
 			return "", err
 		}
-		b := &strings.Builder{}
-		_, err = conn.(*net.TCPConn).WriteTo(b)
-		return b.String(), err
+		text, err := io.ReadAll(conn)
+		return string(text), err
 	}
 	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
 		if _, err := ask(t.Context(), "PING"); err == nil {
@@ -452,7 +467,9 @@ func TestRealRedis(t *testing.T) {
 		Rights: func(context.Context) error { return errors.New("NOPERM this user has no permissions to run 'xadd'") },
 	}
 	r := Run(t.Context(), Config{Registry: registry})
-	wantCheck(t, r, "registry", OK, address)
+	if c := mustFind(t, r, "registry"); c.Level == Fail || !strings.Contains(c.Text, address) { // it may be far from here
+		t.Errorf("%+v", c)
+	}
 	wantCheck(t, r, "registry version", OK, ".")
 	wantCheck(t, r, "registry eviction", Fail, "allkeys-lru")
 	wantCheck(t, r, "registry persistence", Warn, "appendonly")
@@ -468,10 +485,12 @@ func TestCatalog(t *testing.T) {
 			Rights:   func(context.Context) error { return nil },
 		}
 	}
-	r := Run(t.Context(), Config{Catalog: versions(5, 5)})
-	for _, name := range []string{"catalog", "catalog version", "catalog schema", "catalog rights"} {
-		wantCheck(t, r, name, OK, "")
-	}
+	synctest.Test(t, func(t *testing.T) { // where a round trip takes no time
+		r := Run(t.Context(), Config{Catalog: versions(5, 5)})
+		for _, name := range []string{"catalog", "catalog version", "catalog schema", "catalog rights"} {
+			wantCheck(t, r, name, OK, "")
+		}
+	})
 	wantCheck(t, Run(t.Context(), Config{Catalog: versions(4, 5)}), "catalog schema", Fail, "oxbow migrate")
 	wantCheck(t, Run(t.Context(), Config{Catalog: versions(6, 5)}), "catalog schema", Fail, "newer oxbow")
 	away := &Catalog{Name: "sql", Ping: func(context.Context) error { return context.DeadlineExceeded }}

@@ -177,7 +177,9 @@ func checkAPIs(ctx context.Context, r *Report, urls []string) {
 	for _, url := range urls {
 		const name = "directory service"
 		begun := time.Now()
-		_, err := limited(ctx, func(ctx context.Context) (time.Time, error) { return HTTPDate(ctx, http.DefaultClient, url) })
+		_, err := limited(ctx, func(ctx context.Context) (time.Time, error) {
+			return HTTPDate(ctx, http.DefaultClient, url+"/healthz") // which needs no token
+		})
 		if err != nil {
 			r.add(Fail, name, "start the API, or correct --directory: it is the URL of its --internal",
 				"%s: %s", url, reason(err))

@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,13 +14,17 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// freeAddress is an address at which nobody listens.
+// freeAddress is an address at which nobody listens. Its port is below those that the kernel gives to whoever asks for
+// any, so that no other test is given it meanwhile.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(tb, err)
-	must(tb, l.Close())
-	return l.Addr().String()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err == nil {
+			must(tb, l.Close())
+			return l.Addr().String()
+		}
+	}
 }
 
 // A node that does not run: what listens in its place is found at the URL, or is not.

@@ -30,11 +30,11 @@ func checkPorts(ctx context.Context, r *Report, ports []Port) {
 		case err == nil:
 			r.ok(name, "%s %s is free", p.Network, p.Address)
 		case errors.Is(err, syscall.EADDRINUSE):
-			level, who := Fail, holder(p)
+			level, who, do := Fail, holder(p), "stop it, or choose another port with "+p.Flag
 			if strings.Contains(who, " oxbow") {
-				level = Warn
+				level, do = Warn, "well if that is the server in question; else "+do
 			}
-			r.add(level, name, fmt.Sprintf("stop it, or choose another port with %s", p.Flag),
+			r.add(level, name, do,
 				"%s %s is held by %s", p.Network, p.Address, who)
 		case errors.Is(err, syscall.EACCES):
 			r.add(Fail, name, "use a port above 1023, or grant CAP_NET_BIND_SERVICE", "%s %s is not allowed", p.Network,

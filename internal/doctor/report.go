@@ -68,6 +68,8 @@ func (r *Report) Print(w io.Writer) error {
 
 // Config says what is checked; what is zero is not.
 type Config struct {
+	// Secrets says how secrets are kept.
+	Secrets Secrets
 	// Recordings is the cluster's directory.
 	Recordings string
 	// LockElsewhere tries, in another process, to lock the file that is locked here: it says whether it got it. Nil
@@ -79,6 +81,8 @@ type Config struct {
 	Ports  []Port
 	// Node is the ingest node that runs here, or will.
 	Node *Node
+	// Edge is the edge that runs here, or the API's port for its viewers' players.
+	Edge *Edge
 	// Directories are the API's base URLs that an edge asks.
 	Directories []string
 	Archives    []Archive
@@ -86,12 +90,17 @@ type Config struct {
 	Catalog     *Catalog
 	// ReceiveBuffer is the bytes of socket buffer that SRT asks for; zero is no SRT.
 	ReceiveBuffer int
+	// Progress is told what is checked now; nil is fine.
+	Progress func(group string)
 }
 
 // checkTimeout bounds a group of checks: a hanging file server or service must not hang the doctor.
 const checkTimeout = time.Minute
 
-// Run makes the checks.
+// cutPatience is how long a group that is cut off may take to tidy up.
+const cutPatience = 5 * time.Second
+
+// Run makes the checks. When ctx ends before, the report has those that were made.
 func Run(ctx context.Context, cfg Config) *Report {
 	r := &Report{Checks: []Check{}}
 	type group struct {
@@ -99,9 +108,11 @@ func Run(ctx context.Context, cfg Config) *Report {
 		run  func(context.Context, *Report)
 	}
 	groups := []group{
+		{"secrets", func(_ context.Context, r *Report) { cfg.Secrets.check(r) }},
 		{"ports", func(ctx context.Context, r *Report) { checkPorts(ctx, r, cfg.Ports) }},
 		{"directory", func(ctx context.Context, r *Report) { checkDirectory(ctx, r, cfg) }},
 		{"node", func(ctx context.Context, r *Report) { cfg.Node.check(ctx, r) }},
+		{"edge", func(ctx context.Context, r *Report) { cfg.Edge.check(ctx, r) }},
 		{"directory service", func(ctx context.Context, r *Report) { checkAPIs(ctx, r, cfg.Directories) }},
 		{"clock", func(ctx context.Context, r *Report) { checkClocks(ctx, r, cfg) }},
 		{"registry", func(ctx context.Context, r *Report) { cfg.Registry.check(ctx, r) }},
@@ -112,14 +123,20 @@ func Run(ctx context.Context, cfg Config) *Report {
 	}
 	groups = append(groups, group{"kernel", func(_ context.Context, r *Report) { checkKernel(r, cfg.ReceiveBuffer) }})
 	for _, g := range groups {
+		if ctx.Err() != nil {
+			break
+		}
+		if cfg.Progress != nil {
+			cfg.Progress(g.name)
+		}
 		r.group(ctx, g.name, g.run)
 	}
 	return r
 }
 
 // group runs checks that may hang in the kernel, where no context reaches them.
-func (r *Report) group(ctx context.Context, name string, run func(context.Context, *Report)) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+func (r *Report) group(whole context.Context, name string, run func(context.Context, *Report)) {
+	ctx, cancel := context.WithTimeout(whole, checkTimeout)
 	defer cancel()
 	done := make(chan *Report, 1)
 	go func() {
@@ -132,6 +149,13 @@ func (r *Report) group(ctx context.Context, name string, run func(context.Contex
 		r.Checks = append(r.Checks, part.Checks...)
 		r.Warned, r.Failed = r.Warned+part.Warned, r.Failed+part.Failed
 	case <-ctx.Done():
+		if whole.Err() != nil {
+			select { // what it came to then is that it was cut off; but it takes back what it made
+			case <-done:
+			case <-time.After(cutPatience):
+			}
+			return
+		}
 		// A group that only watches the context answers at once; one in the kernel does not.
 		select {
 		case part := <-done:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -33,6 +34,7 @@ const (
 // conn is one connection in the lane. Its fields are its goroutine's, but for state and presence.
 type conn struct {
 	server *Server
+	outer  net.Conn // what was accepted: tcp, or an OverTCP
 	tcp    *net.TCPConn
 	raw    syscall.RawConn
 	x      Exchange
@@ -43,6 +45,7 @@ type conn struct {
 	buf        *[maxHead]byte // nil while nothing is in it
 	start, end int            // of what was read and not answered
 	whole      int            // length of the head that is being answered
+	head       uint64         // state since the next head's first byte; 0: that has not come
 
 	readable, writable func(fd uintptr) bool
 	got                int
@@ -85,12 +88,19 @@ func (p *presence) Err() error {
 // Value implements context.Context.
 func (p *presence) Value(any) any { return nil }
 
-func newConn(s *Server, tcp *net.TCPConn, raw syscall.RawConn) *conn {
-	c := &conn{server: s, tcp: tcp, raw: raw}
+func newConn(s *Server, outer net.Conn, tcp *net.TCPConn, raw syscall.RawConn) *conn {
+	c := &conn{server: s, outer: outer, tcp: tcp, raw: raw}
 	c.x.conn = c
 	c.readable, c.writable, c.peek = c.read, c.write, c.look
 	c.state.Store(s.mark(idle)) // from now on, though its goroutine may come to run late
 	return c
+}
+
+func remoteOf(nc net.Conn) netip.AddrPort {
+	if addr, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return addr.AddrPort()
+	}
+	return netip.AddrPort{}
 }
 
 // serve answers requests until the connection ends or is handed over.
@@ -99,12 +109,12 @@ func (c *conn) serve() {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.server.logger.Error("lane panicked",
-				"remote", c.tcp.RemoteAddr().String(), "err", fault, "stack", string(debug.Stack()))
+				"remote", c.outer.RemoteAddr().String(), "err", fault, "stack", string(debug.Stack()))
 			why = taken
 		}
 		c.leave(why)
 	}()
-	remote := c.tcp.RemoteAddr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // a TCP connection's
+	remote := remoteOf(c.outer)
 	for again := false; ; again = true {
 		var ok bool
 		if why, ok = c.next(again); !ok || why != taken {
@@ -128,6 +138,7 @@ func (c *conn) next(again bool) (why Reason, ok bool) {
 		least = 4
 	}
 	scanned := 0
+	c.head = 0
 	for {
 		if c.end-c.start >= least {
 			unread := c.buf[c.start:c.end]
@@ -159,18 +170,18 @@ func (c *conn) next(again bool) (why Reason, ok bool) {
 
 // fill waits for more bytes.
 func (c *conn) fill(fresh bool) bool {
-	at := heading
-	if fresh {
+	was := c.head
+	switch {
+	case !fresh && was == 0: // the head's time begins with its first byte, and no other begins it anew
+		was = c.server.mark(heading)
+		c.head = was
+	case fresh:
 		if c.server.draining.Load() {
 			return false
 		}
-		at = idle
+		was = c.server.mark(idle)
 	}
-	was := c.state.Load()
-	if phaseOf(was) != heading || fresh { // the head's time begins with its first byte
-		was = c.server.mark(at)
-		c.state.Store(was)
-	}
+	c.state.Store(was)
 	if err := c.raw.Read(c.readable); err != nil {
 		c.err = err
 	}
@@ -232,14 +243,14 @@ func (c *conn) leave(why Reason) {
 	}
 	if why != taken {
 		c.server.count.handed[why].Add(1)
-		h := &handed{TCPConn: c.tcp, unread: slices.Clone(c.buf[c.start:c.end])}
+		h := &handed{TCPConn: c.tcp, outer: c.outer, unread: slices.Clone(c.buf[c.start:c.end])}
 		c.release()
 		c.server.forget(c)
 		c.server.lobby.offer(h)
 		return
 	}
 	c.release()
-	_ = c.tcp.Close() // what the other end does not know yet it will find out
+	_ = c.outer.Close() // what the other end does not know yet it will find out
 	c.server.forget(c)
 }
 
@@ -260,7 +271,7 @@ func (c *conn) send(pieces []slab.Piece) error {
 		if errors.Is(err, os.ErrDeadlineExceeded) { // else the viewer went
 			c.server.count.cut[cutWrite].Add(1)
 		}
-		return fmt.Errorf("send to %s: %w", c.tcp.RemoteAddr(), err)
+		return fmt.Errorf("send to %s: %w", c.outer.RemoteAddr(), err)
 	}
 	return nil
 }

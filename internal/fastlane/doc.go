@@ -29,7 +29,9 @@
 //     a wait for the Handler's answer ends with the Handler, or when the viewer has left, by Exchange.Context.
 //  5. What is queued does not change until it was sent, and is kept alive as long. A view of the request's text is good
 //     until the Handler returns or calls Exchange.Keep, whichever is first.
-//  6. Shutdown closes idle connections at once and lets those under way finish their request, as http.Server's does.
+//  6. After Leave every answer tells that it is its connection's last; connections that idle may ask once more.
+//     Shutdown closes idle connections at once and lets those under way finish their request, as http.Server's does.
+//  7. A connection that is an OverTCP is closed as such, and its ends are what it says, in the lane and in net/http.
 //
 // Metrics, which the program registers from Server.Stats:
 //

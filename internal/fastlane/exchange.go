@@ -25,6 +25,8 @@ type Exchange struct {
 	// chunked: the body's length was not told. Else left is what is still to come of it.
 	chunked bool
 	left    int64
+	status  int
+	written int64
 	header  []byte
 	// queue is what waits for Flush, queued its bytes.
 	queue  []slab.Piece
@@ -67,11 +69,12 @@ func (x *Exchange) Begin(status string, block, more []byte, length int64) error 
 		return errTwice
 	}
 	x.begun, x.chunked, x.left = true, length < 0, max(0, length)
+	x.status, _ = strconv.Atoi(status[len("HTTP/1.1 "):][:3])
 	h := append(append(append(x.header[:0], status...), block...), more...)
 	if x.chunked {
 		h = append(h, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if x.conn.server.draining.Load() {
+	if s := x.conn.server; s.leaving.Load() || s.draining.Load() {
 		x.close = true
 	}
 	if x.close {
@@ -102,6 +105,7 @@ func (x *Exchange) Write(p slab.Piece) error {
 	if len(p.Data) == 0 {
 		return nil
 	}
+	x.written += int64(len(p.Data))
 	if x.chunked {
 		from := len(x.frames)
 		x.frames = append(strconv.AppendInt(x.frames, int64(len(p.Data)), 16), "\r\n"...)
@@ -121,6 +125,9 @@ func (x *Exchange) Write(p slab.Piece) error {
 	}
 	return nil
 }
+
+// Written gives the answer's status, 0 before Begin, and the bytes of its body up to now.
+func (x *Exchange) Written() (status int, body int64) { return x.status, x.written }
 
 // Flush sends what is queued.
 func (x *Exchange) Flush() error {
@@ -152,4 +159,5 @@ func (x *Exchange) End() error {
 func (x *Exchange) reset() {
 	clear(x.queue)
 	x.begun, x.ended, x.queue, x.queued, x.frames, x.trailer = false, false, x.queue[:0], 0, x.frames[:0], nil
+	x.status, x.written = 0, 0
 }

@@ -49,9 +49,10 @@ func (l *lobby) offer(conn net.Conn) {
 }
 
 // handed is a TCP connection some of whose bytes were read already: they come first. All else is the connection's own,
-// so that net/http finds its sendfile, half-close and deadlines.
+// so that net/http finds its sendfile, half-close and deadlines; but its ends and its close are outer's.
 type handed struct {
 	*net.TCPConn
+	outer  net.Conn
 	mu     sync.Mutex // net/http reads in the background too, never at once, but in another goroutine
 	unread []byte
 }
@@ -70,6 +71,15 @@ func (h *handed) Read(b []byte) (int, error) {
 	h.mu.Unlock()
 	return h.TCPConn.Read(b)
 }
+
+// RemoteAddr implements net.Conn.
+func (h *handed) RemoteAddr() net.Addr { return h.outer.RemoteAddr() }
+
+// LocalAddr implements net.Conn.
+func (h *handed) LocalAddr() net.Addr { return h.outer.LocalAddr() }
+
+// Close implements net.Conn.
+func (h *handed) Close() error { return h.outer.Close() }
 
 // WriteTo implements io.WriterTo, which io.Copy prefers to Read.
 func (h *handed) WriteTo(w io.Writer) (int64, error) {

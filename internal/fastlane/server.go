@@ -45,6 +45,7 @@ type Server struct {
 	count   counters
 	// tick counts periods.
 	tick     atomic.Uint64
+	leaving  atomic.Bool // every answer is its connection's last
 	draining atomic.Bool
 	closed   atomic.Bool
 	running  sync.WaitGroup // connections and the sweeper
@@ -136,10 +137,21 @@ func overloaded(err error) bool {
 	return false
 }
 
+// OverTCP is a connection that is a TCP connection with other ends, as the PROXY protocol tells them, or with somebody
+// who wants to know when it is closed. Nothing but its bytes is taken from the TCP connection.
+type OverTCP interface {
+	net.Conn
+	TCP() *net.TCPConn
+}
+
 func (s *Server) begin(nc net.Conn) {
-	if tcp, ok := nc.(*net.TCPConn); ok && supported {
+	tcp, ok := nc.(*net.TCPConn)
+	if over, is := nc.(OverTCP); is {
+		tcp, ok = over.TCP(), true
+	}
+	if ok && supported {
 		if raw, err := tcp.SyscallConn(); err == nil {
-			s.take(newConn(s, tcp, raw))
+			s.take(newConn(s, nc, tcp, raw))
 			return
 		}
 	}
@@ -151,7 +163,7 @@ func (s *Server) take(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining.Load() { // Shutdown may have seen all
-		_ = c.tcp.Close()
+		_ = c.outer.Close()
 		return
 	}
 	s.mu.conns[c] = struct{}{}
@@ -174,6 +186,10 @@ func (s *Server) all() []*conn {
 	}
 	return conns
 }
+
+// Leave has every connection close after its next answer, which tells so, in the lane; new ones are taken still. It
+// comes before Shutdown: who is asked to leave sends no request into a connection that is being closed.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown takes no more connections, closes those that idle, and waits for the others to answer what they are at, in
 // the lane and in net/http, until the context ends.
@@ -204,10 +220,10 @@ func (s *Server) Close() error {
 	s.unlisten()
 	err := s.cfg.HTTP.Close()
 	for _, c := range s.all() {
+		_ = c.outer.Close() // its goroutine finds it closed
 		if p := c.presence.Load(); p != nil {
-			p.leave()
+			p.leave() // behind that, else who waited would be sent what its handler says of being cut
 		}
-		_ = c.tcp.Close() // its goroutine finds it closed
 	}
 	s.halt()
 	s.running.Wait()

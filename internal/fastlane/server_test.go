@@ -2,13 +2,13 @@ package fastlane
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,8 +83,9 @@ func (e *echo) ServeLane(x *Exchange) error {
 // served is a server on a socket; net/http answers "net/http METHOD URI BODY REMOTE".
 type served struct {
 	*Server
-	addr string
-	echo *echo
+	listener *net.TCPListener
+	addr     string
+	echo     *echo
 }
 
 func serveEcho(t testing.TB, config Config) *served {
@@ -102,7 +103,7 @@ func serveEcho(t testing.TB, config Config) *served {
 			_, _ = fmt.Fprintf(w, "net/http %s %s %s %s", r.Method, r.RequestURI, body, r.RemoteAddr)
 		}),
 	}
-	s := &served{Server: New(config), addr: l.Addr().String(), echo: e}
+	s := &served{Server: New(config), listener: l.(*net.TCPListener), addr: l.Addr().String(), echo: e}
 	done := make(chan error)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -121,7 +122,7 @@ func (s *served) dial(t testing.TB) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	return conn.(*net.TCPConn)
 }
 
@@ -151,7 +152,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:
@@ -243,10 +244,24 @@ func TestWhatIsOddGoesToNetHTTPWithItsBytes(t *testing.T) {
 	}
 }
 
+// laterBy has so many periods pass at once, of a server whose own are too long to come.
+func (s *served) laterBy(periods uint64) {
+	s.tick.Add(periods)
+	s.sweep()
+}
+
+// phases counts the connections by what they are at.
+func (s *served) phases() map[phase]int {
+	all := make(map[phase]int)
+	for _, c := range s.all() {
+		all[phaseOf(c.state.Load())]++
+	}
+	return all
+}
+
 func TestSlowAndIdleConnectionsAreClosed(t *testing.T) {
 	s := serveEcho(t, Config{
-		Period: 5 * time.Millisecond, IdleTimeout: 20 * time.Millisecond, HeadTimeout: 20 * time.Millisecond,
-		WriteTimeout: 20 * time.Millisecond,
+		Period: time.Hour, IdleTimeout: 4 * time.Hour, HeadTimeout: 3 * time.Hour, WriteTimeout: 20 * time.Millisecond,
 	})
 	fresh, used, slow, reader := s.dial(t), s.dial(t), s.dial(t), s.dial(t)
 	exchange(t, used, get("/a"), "GET")
@@ -256,12 +271,20 @@ func TestSlowAndIdleConnectionsAreClosed(t *testing.T) {
 	if _, err := io.WriteString(reader, strings.Repeat(get("/big"), 4)); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the slow reader is cut", func() bool { return s.Stats().Closed["write"] == 1 })
+	eventually(t, "the others wait", func() bool { p := s.phases(); return p[idle] == 2 && p[heading] == 1 && len(p) == 2 })
+	for _, c := range []struct {
+		periods uint64
+		left    int
+	}{{3, 3}, {1, 2}, {1, 0}} {
+		s.laterBy(c.periods)
+		eventually(t, "those whose time is over are closed", func() bool { return s.Stats().Open == c.left })
+	}
 	for _, conn := range []net.Conn{fresh, used, slow} {
-		if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, context.DeadlineExceeded) {
+		if n, err := conn.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("it is open: %v", err)
 		}
 	}
-	eventually(t, "all are closed", func() bool { return s.Stats().Open == 0 })
 	if c := s.Stats().Closed; c["idle"] != 2 || c["head"] != 1 || c["write"] != 1 {
 		t.Errorf("closed: %v", c)
 	}
@@ -272,7 +295,7 @@ func TestSlowAndIdleConnectionsAreClosed(t *testing.T) {
 func TestANewConnectionHasNotIdledYet(t *testing.T) {
 	s := New(Config{HTTP: new(http.Server), IdleTimeout: time.Minute, Period: time.Second})
 	s.tick.Store(100)
-	c := newConn(s, nil, nil)
+	c := newConn(s, nil, nil, nil)
 	s.mu.conns[c] = struct{}{}
 	s.sweep()
 	if phaseOf(c.state.Load()) != idle || s.Stats().Closed["idle"] != 0 {
@@ -344,9 +367,8 @@ func TestShutdownClosesIdleConnectionsAndLetsOthersFinish(t *testing.T) {
 			t.Errorf("it is open: %v", err)
 		}
 	}
-	if conn, err := net.Dial("tcp", s.addr); err == nil {
-		_ = conn.Close()
-		t.Error("it listens")
+	if err := s.listener.SetDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it listens: %v", err)
 	}
 	close(s.echo.release)
 	resp, err := http.ReadResponse(bufio.NewReader(busy), nil)

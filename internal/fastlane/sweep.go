@@ -12,7 +12,7 @@ func (c *conn) cut(was uint64) bool {
 	if !c.state.CompareAndSwap(was, uint64(over)) {
 		return false
 	}
-	_ = c.tcp.Close() // its goroutine finds it closed
+	_ = c.outer.Close() // its goroutine finds it closed
 	return true
 }
 

@@ -1,7 +1,6 @@
 package hls
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,31 +42,51 @@ type parsedSegment struct {
 	lines    []string // without EXT-X-PART and a repeated EXT-X-MAP
 }
 
-var (
-	attribute = regexp.MustCompile(`^([A-Z0-9-]+)=("[^"\r\n]*"|[^",\s]+)(?:,|$)`)
-	infForm   = regexp.MustCompile(`^\d+\.\d{5,6},$`)
-	numeral   = regexp.MustCompile(`^\d+(\.\d+)?$`)
-)
-
-// attributes reads an attribute list (SYN-3).
+// attributes reads an attribute list (SYN-3). Playlists have tens of thousands of them, and regular expressions are
+// slow under the race detector.
 func attributes(t *testing.T, list string) map[string]string {
-	t.Helper()
 	out := map[string]string{}
 	for rest := list; rest != ""; {
-		m := attribute.FindStringSubmatch(rest)
-		if m == nil {
+		name, behind, found := strings.Cut(rest, "=")
+		if !found || name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 			t.Fatalf("SYN-3: attribute list %q", list)
 		}
-		if _, twice := out[m[1]]; twice {
-			t.Fatalf("SYN-3: %s twice in %q", m[1], list)
+		end := strings.IndexByte(behind, ',')
+		if strings.HasPrefix(behind, `"`) {
+			end = strings.IndexByte(behind[1:], '"') + 2
+			if end < 2 || strings.ContainsAny(behind[:end], "\r\n") {
+				t.Fatalf("SYN-3: attribute list %q", list)
+			}
+		} else if end < 0 {
+			end = len(behind)
 		}
-		out[m[1]] = m[2]
-		rest = rest[len(m[0]):]
-		if rest == "" && strings.HasSuffix(m[0], ",") {
-			t.Fatalf("SYN-3: list ends with a comma: %q", list)
+		value := behind[:end]
+		if value == "" || value[0] != '"' && strings.ContainsAny(value, "\" \t\r\n\f") {
+			t.Fatalf("SYN-3: attribute list %q", list)
+		}
+		if _, twice := out[name]; twice {
+			t.Fatalf("SYN-3: %s twice in %q", name, list)
+		}
+		out[name] = value
+		rest = behind[end:]
+		if rest == "" {
+			break
+		}
+		if rest = rest[1:]; behind[end] != ',' || rest == "" {
+			t.Fatalf("SYN-3: %q behind %s in %q", behind[end:], name, list)
 		}
 	}
 	return out
+}
+
+// decimal says that a text is a number with so many digits behind its point: 0 may be none at all.
+func decimal(text string, least, most int) bool {
+	whole, fraction, point := strings.Cut(text, ".")
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	if !point {
+		return least == 0 && digits(whole)
+	}
+	return digits(whole) && digits(fraction) && len(fraction) >= least && len(fraction) <= most
 }
 
 // Ranks of tags inside a segment, in the order that SYN-6 wants.
@@ -141,7 +160,6 @@ func parse(t *testing.T, text []byte) *parsed {
 }
 
 func (p *parsed) header(t *testing.T, tag, value string) {
-	t.Helper()
 	switch tag {
 	case "#EXT-X-VERSION":
 		p.version = integer(t, value)
@@ -169,7 +187,6 @@ func (p *parsed) header(t *testing.T, tag, value string) {
 }
 
 func (p *parsed) tail(t *testing.T, tag, value string) {
-	t.Helper()
 	switch tag {
 	case "#EXT-X-PRELOAD-HINT":
 		p.hints = append(p.hints, attributes(t, value))
@@ -181,7 +198,6 @@ func (p *parsed) tail(t *testing.T, tag, value string) {
 }
 
 func (seg *parsedSegment) tag(t *testing.T, tag, value string) {
-	t.Helper()
 	switch tag {
 	case "#EXT-X-DISCONTINUITY":
 		seg.breaks = true
@@ -198,7 +214,7 @@ func (seg *parsedSegment) tag(t *testing.T, tag, value string) {
 	case "#EXT-X-PART":
 		seg.parts = append(seg.parts, attributes(t, value))
 	case "#EXTINF":
-		if !infForm.MatchString(value) {
+		if text, end := strings.CutSuffix(value, ","); !end || !decimal(text, 5, 6) {
 			t.Fatalf("CMF-10: EXTINF:%s", value)
 		}
 		seg.inf = number(t, strings.TrimSuffix(value, ","))
@@ -231,7 +247,6 @@ func (p *parsed) number(t *testing.T) {
 }
 
 func integer(t *testing.T, s string) int {
-	t.Helper()
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || strconv.Itoa(n) != s {
 		t.Fatalf("no decimal integer: %q", s)
@@ -240,8 +255,7 @@ func integer(t *testing.T, s string) int {
 }
 
 func number(t *testing.T, s string) float64 {
-	t.Helper()
-	if !numeral.MatchString(s) {
+	if !decimal(s, 0, len(s)) {
 		t.Fatalf("SYN-3: no decimal number: %q", s)
 	}
 	f, err := strconv.ParseFloat(s, 64)

@@ -212,7 +212,8 @@ func (p *part) parseTrun(f *fields, each, flags uint32) {
 	has, count := f.u32(), f.u32()
 	f.u32If(has&0x1 != 0, 0)
 	first := f.u32If(has&0x4 != 0, flags)
-	if has&0xf00 == 0 && count > maxMoof { // nothing in the box stands for its samples
+	const most = 1 << 16                // twenty minutes of AAC
+	if has&0xf00 == 0 && count > most { // nothing in the box stands for its samples
 		f.short = true
 		return
 	}

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/plainfile"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
@@ -29,6 +31,13 @@ type Folder interface {
 type Lister interface {
 	List(ctx context.Context, prefix string) iter.Seq2[media.Object, error]
 }
+
+const (
+	// maxDepth is more directories below one another than any recording has, from the directory of all of them on.
+	maxDepth = 8
+	// lostFound is what file systems have at their root, which only root may read.
+	lostFound = "lost+found"
+)
 
 // Dir is a Folder in a directory, read only.
 type Dir struct {
@@ -49,14 +58,20 @@ func (d *Dir) Close() error { return d.root.Close() }
 
 // ReadFile reads a whole file of at most reclog.MaxIndex bytes.
 func (d *Dir) ReadFile(_ context.Context, name string) ([]byte, error) {
-	f, err := d.root.Open(name)
+	f, err := plainfile.OpenIn(d.root, name)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, absent(err))
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, reclog.MaxIndex+1))
-	if err == nil && len(data) > reclog.MaxIndex {
-		err = media.ErrTooLarge
+	info, err := f.Stat()
+	if err == nil && info.Size() > reclog.MaxIndex {
+		err = fmt.Errorf("%w: %d bytes, at most %d are read", media.ErrTooLarge, info.Size(), reclog.MaxIndex)
+	}
+	var data []byte
+	if err == nil {
+		if data, err = io.ReadAll(io.LimitReader(f, reclog.MaxIndex+1)); err == nil && len(data) > reclog.MaxIndex {
+			err = media.ErrTooLarge // it has grown since
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, absent(err))
@@ -66,7 +81,7 @@ func (d *Dir) ReadFile(_ context.Context, name string) ([]byte, error) {
 
 // OpenRange opens a part of a file. The reader may seek forward.
 func (d *Dir) OpenRange(_ context.Context, name string, offset, size int64) (io.ReadCloser, error) {
-	f, err := d.root.Open(name)
+	f, err := plainfile.OpenIn(d.root, name)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, absent(err))
 	}
@@ -78,10 +93,7 @@ func (d *Dir) OpenRange(_ context.Context, name string, offset, size int64) (io.
 
 // Stat tells a file's size.
 func (d *Dir) Stat(_ context.Context, name string) (media.Object, error) {
-	info, err := d.root.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrNotExist
-	}
+	info, err := plainfile.StatIn(d.root, name)
 	if err != nil {
 		return media.Object{}, fmt.Errorf("stat %s: %w", name, absent(err))
 	}
@@ -92,10 +104,15 @@ func (d *Dir) Stat(_ context.Context, name string) (media.Object, error) {
 func (d *Dir) List(ctx context.Context, _ string) iter.Seq2[media.Object, error] {
 	return func(yield func(media.Object, error) bool) {
 		err := fs.WalkDir(d.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-			if err == nil {
-				err = ctx.Err()
+			if cerr := ctx.Err(); cerr != nil {
+				return cerr
 			}
-			if err != nil || entry.IsDir() {
+			switch {
+			case name != "." && errors.Is(err, fs.ErrNotExist):
+				return nil // removed meanwhile
+			case name == lostFound && entry.IsDir(), err == nil && entry.IsDir() && strings.Count(name, "/") >= maxDepth:
+				return fs.SkipDir
+			case err != nil || entry.IsDir():
 				return err
 			}
 			info, err := entry.Info()

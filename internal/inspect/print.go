@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // Print writes the report for people.
@@ -50,8 +51,17 @@ func (r *Report) Print(w io.Writer) error {
 		_ = table.Flush()
 	}
 	r.printFindings(b)
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, strings.Map(forTerminal, b.String()))
 	return err
+}
+
+// forTerminal takes out what could move a terminal's cursor or set its title: names of files and answers of servers are
+// others' words.
+func forTerminal(r rune) rune {
+	if r == '\n' || unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 func (t *Take) print(b *strings.Builder) {
@@ -107,6 +117,9 @@ func (r *Report) printFindings(b *strings.Builder) {
 	what := "everything was read"
 	if !r.MediaRead {
 		what = "the media itself was not read (--fast)"
+	}
+	if r.Interrupted {
+		what = "interrupted: the rest was not looked at"
 	}
 	fmt.Fprintf(b, "%d errors, %d warnings; %s\n", r.Errors, r.Warnings, what)
 }

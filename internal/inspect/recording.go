@@ -20,6 +20,18 @@ type Options struct {
 	Source string
 	// Fast leaves the media itself unread: index, manifest and playlists only.
 	Fast bool
+	// Progress is told what is checked now, and how far that is: bytes of a file, or segments of a playlist. Nil is fine.
+	// Calls do not overlap.
+	Progress func(At)
+}
+
+// At is where an inspection is.
+type At struct {
+	// Name is of the file, as findings name it.
+	Name string
+	// Done and Total are bytes, of playlists Segments.
+	Done, Total int64
+	Segments    bool
 }
 
 // recordingCheck is one inspection under way.
@@ -28,6 +40,7 @@ type recordingCheck struct {
 	fast     bool
 	report   *Report
 	manifest *reclog.Manifest
+	tell     func(At)
 	// listed are the byte ranges that the index names, by track, which static playlists must list too.
 	listed map[string][]listedRange
 }
@@ -41,14 +54,15 @@ type listedRange struct {
 const manifestName = "recording.json"
 
 // Recording inspects a recording's files. It fails only where nothing can be said: media.ErrNotFound when there is no
-// manifest, and errors of reading. A manifest that does not parse is a finding.
+// manifest, and errors of reading. A manifest that does not parse is a finding. When ctx is cancelled, the report has
+// what was found so far, beside the error.
 func Recording(ctx context.Context, folder Folder, o Options) (*Report, error) {
 	data, err := folder.ReadFile(ctx, manifestName)
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", o.Source, err)
 	}
 	c := &recordingCheck{
-		folder: folder, fast: o.Fast, listed: make(map[string][]listedRange),
+		folder: folder, fast: o.Fast, listed: make(map[string][]listedRange), tell: o.progress(),
 		report: &Report{Source: o.Source, MediaRead: !o.Fast, Findings: []Finding{}, Takes: []Take{}},
 	}
 	c.report.Bytes = int64(len(data))
@@ -56,10 +70,27 @@ func Recording(ctx context.Context, folder Folder, o Options) (*Report, error) {
 		c.report.add(Error, "manifest", manifestName, doCopy, "%v", err)
 		return c.report, nil
 	}
-	if err := c.run(ctx); err != nil {
+	return c.report.end(o, c.run(ctx))
+}
+
+// progress gives what is told how far the inspection is.
+func (o *Options) progress() func(At) {
+	if o.Progress == nil {
+		return func(At) {}
+	}
+	return o.Progress
+}
+
+// end gives the report, also what there is of one that was cut off.
+func (r *Report) end(o Options, err error) (*Report, error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		r.Interrupted = true
+		return r, fmt.Errorf("inspect %s: %w", o.Source, err)
+	case err != nil:
 		return nil, fmt.Errorf("inspect %s: %w", o.Source, err)
 	}
-	return c.report, nil
+	return r, nil
 }
 
 func (c *recordingCheck) run(ctx context.Context) error {
@@ -76,6 +107,7 @@ func (c *recordingCheck) run(ctx context.Context) error {
 		}
 		got, err := c.take(ctx, i)
 		if err != nil {
+			c.report.Takes = append(c.report.Takes, got)
 			return err
 		}
 		if len(got.Tracks) > 0 && got.Tracks[0].Segments > 0 {

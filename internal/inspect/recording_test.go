@@ -137,7 +137,7 @@ func (r *testRecording) awaitLines(track int) {
 	name := filepath.Join(r.dir, "2", []string{"video.idx", "audio.idx"}[track])
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for limit := time.After(10 * time.Second); ; {
+	for limit := time.After(2 * time.Minute); ; {
 		if data, err := os.ReadFile(name); err == nil && bytes.Count(data, []byte("\n")) == 4 {
 			return
 		}

@@ -46,9 +46,11 @@ type Report struct {
 	// Bytes is the size of all its files that are named somewhere.
 	Bytes int64 `json:"bytes"`
 	// MediaRead says that the media itself was looked at.
-	MediaRead bool   `json:"media_read"`
-	Takes     []Take `json:"takes"`
-	Gaps      []Gap  `json:"gaps,omitempty"`
+	MediaRead bool `json:"media_read"`
+	// Interrupted says that the inspection was cut off: what it did not come to is not in the report.
+	Interrupted bool   `json:"interrupted,omitempty"`
+	Takes       []Take `json:"takes"`
+	Gaps        []Gap  `json:"gaps,omitempty"`
 	// Metadata is the number of pieces of timed metadata.
 	Metadata int       `json:"metadata"`
 	Findings []Finding `json:"findings"`

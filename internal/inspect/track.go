@@ -115,6 +115,9 @@ func (c *trackCheck) walk(ctx context.Context, data []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if c.media != nil {
+			c.tell(At{Name: c.file, Done: c.media.at(), Total: c.size})
+		}
 		if err := c.line(l, err); err != nil {
 			return err
 		}

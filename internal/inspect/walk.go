@@ -21,16 +21,17 @@ const doNode = "inspect the recording in the cluster's directory or the archive,
 // Playlists inspects a recording as players see it: it walks from index.m3u8 to every segment. A playlist that still
 // grows or slides is checked as it was when it was read; a segment that has slid out meanwhile is no fault.
 func Playlists(ctx context.Context, web *Web, o Options) (*Report, error) {
-	w := &walk{web: web, fast: o.Fast, report: &Report{Source: o.Source, MediaRead: !o.Fast, Findings: []Finding{}}}
-	if err := w.run(ctx); err != nil {
-		return nil, fmt.Errorf("inspect %s: %w", o.Source, err)
+	w := &walk{
+		web: web, fast: o.Fast, tell: o.progress(),
+		report: &Report{Source: o.Source, MediaRead: !o.Fast, Findings: []Finding{}},
 	}
-	return w.report, nil
+	return w.report.end(o, w.run(ctx))
 }
 
 type walk struct {
 	web    *Web
 	fast   bool
+	tell   func(At)
 	report *Report
 }
 
@@ -104,6 +105,7 @@ func (w *walk) media(ctx context.Context, uri string) (Track, *playlist, error) 
 		if err := ctx.Err(); err != nil {
 			return track, nil, err
 		}
+		w.tell(At{Name: uri, Done: int64(i), Total: int64(len(list.entries)), Segments: true})
 		if err := m.segment(ctx, &list.entries[i]); err != nil {
 			return track, nil, err
 		}

@@ -27,13 +27,22 @@ type Web struct {
 func OpenWeb(text string) (*Web, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: %.200q is no http(s) URL", media.ErrInvalid, text)
+		return nil, fmt.Errorf("%w: the target is no http(s) URL", media.ErrInvalid) // there may be a password in it
 	}
 	u.Path = strings.TrimSuffix(u.Path, "index.m3u8")
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/"
 	}
 	return &Web{base: u, client: &http.Client{Timeout: webTimeout}}, nil
+}
+
+// Redacted names a target for errors and reports, which people pass on: of an http(s) URL without user, password, the
+// values of the query, which sign it, and a playback token in the path.
+func Redacted(target string) string {
+	if !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
+		return target
+	}
+	return media.Source{URL: target}.Redacted()
 }
 
 // Close closes idle connections.
@@ -63,7 +72,10 @@ func (w *Web) ask(ctx context.Context, method, name, byteRange string) (*http.Re
 	}
 	res, err := w.client.Do(req)
 	if err != nil {
-		return nil, err
+		if failed := (*url.Error)(nil); errors.As(err, &failed) {
+			err = failed.Err // without the URL, which may have a token in it
+		}
+		return nil, fmt.Errorf("%s %s: %w", method, Redacted(u.String()), err)
 	}
 	want := http.StatusOK
 	if byteRange != "" {
@@ -80,7 +92,7 @@ func (w *Web) ask(ctx context.Context, method, name, byteRange string) (*http.Re
 	default:
 		err = fmt.Errorf("%w: %s", media.ErrUnavailable, res.Status)
 	}
-	return nil, errors.Join(fmt.Errorf("%s %s: %w", method, u, err), res.Body.Close())
+	return nil, errors.Join(fmt.Errorf("%s %s: %w", method, Redacted(u.String()), err), res.Body.Close())
 }
 
 // isBucket says that a refusal is how S3 answers for what is not there, to those who may not list.

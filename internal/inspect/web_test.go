@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/hls"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
@@ -144,6 +145,7 @@ func FuzzPlaylist(f *testing.F) {
 	f.Add([]byte("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n#EXT-X-BYTERANGE:5@7\na.mp4\n#EXT-X-ENDLIST\n"))
 	f.Add([]byte("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS=\"avc1\",RESOLUTION=1x1\nv.m3u8\n#EXT-X-MEDIA:URI=\"a\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 4<<20+256*len(data))()
 		p, err := parsePlaylist(data)
 		if err == nil && len(p.entries)+len(p.uris) > len(data) {
 			t.Errorf("%d entries of %d bytes", len(p.entries), len(data))
@@ -155,6 +157,7 @@ func FuzzPart(f *testing.F) {
 	f.Add(testPart(3, 1, 90000, 90000, true))
 	f.Add(testInit(90000, "avc1"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 8<<20+128*len(data))()
 		s := memoryStream(data)
 		var p part
 		for s.left() > 0 {

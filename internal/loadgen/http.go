@@ -24,11 +24,15 @@ const (
 	maxHeaders = 64
 )
 
+// dialer makes connections, as net.Dialer.DialContext does.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
 // httpClient is one HTTP/1.1 connection that is kept open: far cheaper than net/http's client, whose two goroutines and
 // header maps would make of a load generator the thing measured. It reconnects when the server closes.
 type httpClient struct {
 	addr    string
 	timeout time.Duration // of one exchange
+	dialer  dialer        // nil: the system's
 	r       *bufio.Reader
 
 	mu   sync.Mutex // guards conn against interrupt
@@ -260,8 +264,11 @@ func (c *httpClient) dial(ctx context.Context) error {
 	if c.conn != nil {
 		return nil
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", c.addr)
+	connect := c.dialer
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
+	conn, err := connect(ctx, "tcp", c.addr)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -20,6 +21,8 @@ type LatencyConfig struct {
 	URL string
 	// Duration is how long parts are measured, from the first one on.
 	Duration time.Duration
+	// Watch is called once, with what tells how it goes until it has ended; nil is fine.
+	Watch func(ask func() Live)
 }
 
 // LatencyResult is in milliseconds from the sending of a frame's last byte to the arrival of the last byte of the part
@@ -35,6 +38,7 @@ type LatencyResult struct {
 	LastP50    float64 `json:"last_p50_ms"`
 	LastP99    float64 `json:"last_p99_ms"`
 	LastMax    float64 `json:"last_max_ms"`
+	Own
 }
 
 // tailSize is how many bytes of a frame's end tell it from the others.
@@ -84,6 +88,10 @@ func (c *Clip) Latency(ctx context.Context, cfg LatencyConfig) (LatencyResult, e
 	if err != nil {
 		return LatencyResult{}, err
 	}
+	meter, err := NewMeter()
+	if err != nil {
+		return LatencyResult{}, err
+	}
 	s := newSent(c.video)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout+cfg.Duration)
 	defer cancel()
@@ -96,13 +104,25 @@ func (c *Clip) Latency(ctx context.Context, cfg LatencyConfig) (LatencyResult, e
 		refused = c.publishTimed(ctx, cfg.Publish, s)
 	})
 	l := &latency{sent: s}
+	watch(cfg.Watch).begin(l.live)
 	err = l.watch(ctx, u, cfg.Duration)
 	cancel()
 	publishing.Wait()
+	own := meter.End()
 	if refused != nil {
 		return LatencyResult{}, fmt.Errorf("--publish: %w", refused)
 	}
-	return l.result(), err
+	result := l.result()
+	result.Own = own
+	return result, err
+}
+
+func (l *latency) live() Live {
+	live := Live{Lag: ms(l.last.quantile(0.99))}
+	if at := l.begun.Load(); at != nil {
+		live.Passed, live.Active = time.Since(*at), 1
+	}
+	return live
 }
 
 // publishTimed sends the clip round and round and notes when each video frame was sent.
@@ -150,6 +170,7 @@ type latency struct {
 	count, unknown int
 	parts          int
 	partTarget     time.Duration
+	begun          atomic.Pointer[time.Time] // when parts came first
 }
 
 // watch loads every part of the video until the time is up.
@@ -163,7 +184,9 @@ func (l *latency) watch(ctx context.Context, u *url.URL, length time.Duration) e
 	stop := context.AfterFunc(ctx, w.client.interrupt)
 	defer stop()
 	defer w.client.close()
-	for end := time.Now().Add(length); time.Now().Before(end) && !w.edge.ended; {
+	begun := time.Now()
+	l.begun.Store(&begun)
+	for end := begun.Add(length); time.Now().Before(end) && !w.edge.ended; {
 		if err := w.reload(ctx); err != nil {
 			return err
 		}

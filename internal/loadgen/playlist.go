@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/url"
 	"path"
 	"strconv"
@@ -17,6 +18,9 @@ type piece struct {
 	msn  int64
 	part int // -1 is a whole segment
 	uri  string
+	// length is how much media it has, and gap that there is none to load.
+	length time.Duration
+	gap    bool
 }
 
 // before says whether a piece comes before a place in the playlist.
@@ -32,6 +36,10 @@ type edge struct {
 	blocks     bool          // CAN-BLOCK-RELOAD
 	skips      bool          // CAN-SKIP-UNTIL
 	ended      bool
+	// holdBack is how far behind the end players are to be; zero is not told.
+	holdBack time.Duration
+	// init is the URI of the newest initialization section, empty for none.
+	init string
 	// msn and part are what the next reload asks for.
 	msn  int64
 	part int
@@ -44,7 +52,8 @@ func (e *edge) parse(text []byte) error {
 	}
 	*e = edge{pieces: e.pieces[:0]}
 	var msn int64
-	part := 0
+	var length time.Duration
+	part, gap := 0, false
 	for len(text) > 0 {
 		var line []byte
 		line, text, _ = bytes.Cut(text, []byte("\n"))
@@ -53,11 +62,18 @@ func (e *edge) parse(text []byte) error {
 		case len(line) == 0:
 		case line[0] != '#':
 			if part == 0 {
-				e.pieces = append(e.pieces, piece{msn, -1, string(line)})
+				e.pieces = append(e.pieces, piece{msn, -1, string(line), length, gap})
 			}
-			msn, part = msn+1, 0
+			msn, part, gap = msn+1, 0, false
+		case bytes.HasPrefix(line, []byte("#EXTINF:")):
+			value, _, _ := bytes.Cut(line[len("#EXTINF:"):], []byte(","))
+			length = seconds(string(value))
+		case bytes.Equal(line, []byte("#EXT-X-GAP")):
+			gap = true
 		case bytes.HasPrefix(line, []byte("#EXT-X-PART:")):
-			e.pieces = append(e.pieces, piece{msn, part, attribute(line, "URI")})
+			e.pieces = append(e.pieces, piece{
+				msn, part, attribute(line, "URI"), seconds(attribute(line, "DURATION")), attribute(line, "GAP") == "YES",
+			})
 			part++
 		case bytes.HasPrefix(line, []byte("#EXT-X-MEDIA-SEQUENCE:")):
 			msn += number(line)
@@ -84,6 +100,11 @@ func (e *edge) header(line []byte) {
 	case bytes.HasPrefix(line, []byte("#EXT-X-SERVER-CONTROL:")):
 		e.blocks = attribute(line, "CAN-BLOCK-RELOAD") == "YES"
 		e.skips = attribute(line, "CAN-SKIP-UNTIL") != ""
+		if e.holdBack = seconds(attribute(line, "PART-HOLD-BACK")); e.holdBack == 0 {
+			e.holdBack = seconds(attribute(line, "HOLD-BACK"))
+		}
+	case bytes.HasPrefix(line, []byte("#EXT-X-MAP:")):
+		e.init = attribute(line, "URI")
 	case bytes.HasPrefix(line, []byte("#EXT-X-ENDLIST")):
 		e.ended = true
 	}
@@ -101,10 +122,10 @@ func number(line []byte) int64 {
 
 func seconds(s string) time.Duration {
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f < 0 || f > 3600 {
+	if err != nil || !(f >= 0 && f <= 3600) { // nor NaN
 		return 0
 	}
-	return time.Duration(f * float64(time.Second))
+	return time.Duration(math.Round(f * float64(time.Second)))
 }
 
 // attribute gives the value of a tag's attribute, without quotes; empty if it has none.

@@ -34,8 +34,10 @@ func TestEdgeOfAPlaylist(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []piece{
-		{10, -1, "../1/video/10.m4s"}, {11, 0, "../1/video/11.0.m4s"}, {11, 1, "../1/video/11.1.m4s"},
-		{12, 0, "../1/video/12.0.m4s"},
+		{10, -1, "../1/video/10.m4s", 2 * time.Second, false},
+		{11, 0, "../1/video/11.0.m4s", 500010 * time.Microsecond, false},
+		{11, 1, "../1/video/11.1.m4s", 500010 * time.Microsecond, false},
+		{12, 0, "../1/video/12.0.m4s", 500010 * time.Microsecond, false},
 	}
 	if !slices.Equal(e.pieces, want) {
 		t.Errorf("pieces %v, want %v", e.pieces, want)

@@ -2,10 +2,8 @@ package loadgen
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -23,6 +21,8 @@ type Config struct {
 	Ramp time.Duration
 	// Duration is how long they all publish after that.
 	Duration time.Duration
+	// Watch is called once, with what tells how it goes until it has ended; nil is fine.
+	Watch func(ask func() Live)
 }
 
 // Result is what came of a Run. Lags and Bits count from the end of the ramp on.
@@ -38,7 +38,7 @@ type Result struct {
 	LagP50       float64        `json:"lag_p50_ms"`
 	LagP99       float64        `json:"lag_p99_ms"`
 	LagMax       float64        `json:"lag_max_ms"`
-	CPU          float64        `json:"own_cpu_seconds"`
+	Own
 }
 
 // run is one Run at work.
@@ -55,7 +55,7 @@ type run struct {
 
 // Run publishes the clip to every URL until the time is up, or ctx ends.
 func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
-	cpu, err := ownCPU()
+	meter, err := NewMeter()
 	if err != nil {
 		return Result{}, err
 	}
@@ -64,6 +64,7 @@ func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
 	r.result = Result{Streams: len(cfg.URLs), Refused: map[string]int{}, Disconnected: map[string]int{}}
 	ctx, cancel := context.WithDeadline(ctx, r.ramp.Add(cfg.Duration))
 	defer cancel()
+	watch(cfg.Watch).begin(func() Live { return r.live(start) })
 	var streams sync.WaitGroup
 	for i, target := range cfg.URLs {
 		at := start.Add(cfg.Ramp * time.Duration(i) / time.Duration(len(cfg.URLs)))
@@ -78,11 +79,7 @@ func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
 	r.result.Seconds = max(time.Since(r.ramp), 0).Seconds()
 	r.mu.Unlock()
 	streams.Wait()
-	done, err := ownCPU()
-	if err != nil {
-		return Result{}, err
-	}
-	r.result.CPU = (done - cpu).Seconds()
+	r.result.Own = meter.End()
 	r.result.Bytes = r.bytes.Load()
 	if r.result.Seconds > 0 {
 		r.result.Bits = float64(8*(r.result.Bytes-r.early.Load())) / r.result.Seconds
@@ -90,6 +87,21 @@ func (c *Clip) Run(ctx context.Context, cfg Config) (Result, error) {
 	r.result.LagP50, r.result.LagP99 = ms(r.lags.quantile(0.5)), ms(r.lags.quantile(0.99))
 	r.result.LagMax = ms(r.lags.max())
 	return r.result, nil
+}
+
+func (r *run) live(start time.Time) Live {
+	l := Live{Passed: time.Since(start), Bytes: r.bytes.Load(), Lag: ms(r.lags.quantile(0.99))}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.result.Refused {
+		l.Failed += n
+	}
+	l.Active = r.result.Connected
+	for _, n := range r.result.Disconnected {
+		l.Failed += n
+		l.Active -= n
+	}
+	return l
 }
 
 // pause waits until a time; false means that ctx has ended before it.
@@ -181,13 +193,4 @@ func (r *run) publish(ctx context.Context, s sender) error {
 			}
 		}
 	}
-}
-
-// ownCPU gives the processor time that this process has had.
-func ownCPU() (time.Duration, error) {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0, fmt.Errorf("getrusage: %w", err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }

@@ -32,6 +32,8 @@ type ViewConfig struct {
 	Ramp time.Duration
 	// Duration is how long all of them watch after that.
 	Duration time.Duration
+	// Watch is called once, with what tells how it goes until it has ended; nil is fine.
+	Watch func(ask func() Live)
 }
 
 // ViewResult is what came of a View. All but Failures and Playing counts from the end of the ramp on.
@@ -54,7 +56,7 @@ type ViewResult struct {
 	LateP50 float64 `json:"late_p50_ms"`
 	LateP99 float64 `json:"late_p99_ms"`
 	LateMax float64 `json:"late_max_ms"`
-	CPU     float64 `json:"own_cpu_seconds"`
+	Own
 }
 
 // view is one View at work.
@@ -104,16 +106,17 @@ func View(ctx context.Context, cfg ViewConfig) (ViewResult, error) {
 	if err != nil {
 		return ViewResult{}, err
 	}
-	cpu, err := ownCPU()
-	if err != nil {
-		return ViewResult{}, err
-	}
 	v := &view{host: hostPort(u), failures: map[string]int{}, playing: make([]atomic.Int32, cfg.Viewers)}
 	if err := v.discover(ctx, u.RequestURI()); err != nil {
 		return ViewResult{}, err
 	}
+	meter, err := NewMeter()
+	if err != nil {
+		return ViewResult{}, err
+	}
 	start := time.Now()
 	v.ramp = start.Add(cfg.Ramp)
+	watch(cfg.Watch).begin(func() Live { return v.live(start) })
 	ctx, cancel := context.WithDeadline(ctx, v.ramp.Add(cfg.Duration))
 	defer cancel()
 	var viewers sync.WaitGroup
@@ -131,16 +134,30 @@ func View(ctx context.Context, cfg ViewConfig) (ViewResult, error) {
 	length := max(time.Since(v.ramp), 0).Seconds()
 	result := v.result(length)
 	viewers.Wait()
-	done, err := ownCPU()
-	result.CPU = (done - cpu).Seconds()
-	return result, err
+	result.Own = meter.End()
+	return result, nil
+}
+
+func (v *view) live(start time.Time) Live {
+	l := Live{Passed: time.Since(start), Bytes: v.bytes.Load(), Lag: ms(v.lags.quantile(0.99))}
+	for i := range v.playing {
+		if int(v.playing[i].Load()) == len(v.renditions) {
+			l.Active++
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, n := range v.failures {
+		l.Failed += n
+	}
+	return l
 }
 
 // playlistURL reads where viewers are to go.
 func playlistURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return nil, fmt.Errorf("%w: %.200q is no http:// URL of a playlist", media.ErrInvalid, s)
+		return nil, fmt.Errorf("%w: it is no http:// URL of a playlist", media.ErrInvalid) // a token may be in it
 	}
 	return u, nil
 }

@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/plainfile"
 )
 
 const (
-	tmpDir = ".tmp"
+	tmpDir    = ".tmp"
+	lostFound = "lost+found"
 	// tmpAge is how old a file below .tmp is before OpenDir takes it for left behind by a crash. Other processes may be
 	// writing theirs.
 	tmpAge = 24 * time.Hour
@@ -167,7 +169,7 @@ func (d *Dir) syncDirs(dir string) error {
 
 // same allows an exclusive put of what is there already, byte for byte.
 func (d *Dir) same(ctx context.Context, key string, r io.ReaderAt, size int64) (uint64, error) {
-	f, err := d.root.Open(key)
+	f, err := plainfile.OpenIn(d.root, key)
 	if err != nil {
 		return 0, err
 	}
@@ -198,12 +200,9 @@ func (d *Dir) Stat(_ context.Context, key string) (media.Object, error) {
 	if err := checkKey(key); err != nil {
 		return media.Object{}, err
 	}
-	info, err := d.root.Stat(key)
+	info, err := plainfile.StatIn(d.root, key)
 	if err != nil {
 		return media.Object{}, dirError("stat", key, err)
-	}
-	if !info.Mode().IsRegular() {
-		return media.Object{}, dirError("stat", key, fs.ErrNotExist)
 	}
 	return media.Object{Key: key, Size: info.Size(), ModifiedAt: info.ModTime()}, nil
 }
@@ -256,12 +255,14 @@ func (d *Dir) List(ctx context.Context, prefix string) iter.Seq2[media.Object, e
 			switch {
 			case absent(err):
 				return nil // deleted meanwhile
+			case name == lostFound && entry != nil && entry.IsDir():
+				return fs.SkipDir // of the file system, which only root may read
 			case err != nil:
 				return err
-			case name == tmpDir:
+			case name == tmpDir || len(name) > maxKey && entry.IsDir():
 				return fs.SkipDir
-			case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix):
-				return nil
+			case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || !isKey(name):
+				return nil // or another program's, as .nfs files are
 			}
 			info, err := entry.Info()
 			if absent(err) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/plainfile"
 )
 
 // ReadFile gives all of an object that has no more than MaxFile bytes.
@@ -53,14 +54,11 @@ func (d *Dir) open(key string) (*os.File, int64, error) {
 	if err := checkKey(key); err != nil {
 		return nil, 0, err
 	}
-	f, err := d.root.Open(key)
+	f, err := plainfile.OpenIn(d.root, key)
 	if err != nil {
 		return nil, 0, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrNotExist
-	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}

@@ -24,6 +24,8 @@ func checkKey(key string) error {
 	return nil
 }
 
+func isKey(key string) bool { return checkKey(key) == nil }
+
 // checkPrefix allows what checkKey does, the empty prefix, and a prefix that ends in mid-name or with a slash.
 func checkPrefix(prefix string) error {
 	if prefix == "" {

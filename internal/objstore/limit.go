@@ -86,7 +86,14 @@ type limitTransport struct {
 
 // RoundTrip sends a request.
 func (t *limitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = count(r)
+	resp, err := t.send(count(r))
+	if err == nil {
+		bounded(r, resp)
+	}
+	return resp, err
+}
+
+func (t *limitTransport) send(r *http.Request) (*http.Response, error) {
 	if t.bandwidth == nil || r.Body == nil || r.Body == http.NoBody {
 		return t.Transport.RoundTrip(r)
 	}

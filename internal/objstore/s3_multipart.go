@@ -59,10 +59,13 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 	pages := s3.NewListPartsPaginator(p.s3.client, &s3.ListPartsInput{
 		Bucket: &p.s3.config.Bucket, Key: p.name, UploadId: &u.id,
 	})
-	for pages.HasMorePages() {
+	for at := (paging{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if noSuchUpload(err) {
 			return nil, nil
+		}
+		if err == nil {
+			err = at.next(aws.ToBool(page.IsTruncated), aws.ToString(page.NextPartNumberMarker))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("list parts: %w", err)
@@ -76,6 +79,9 @@ func (p *put) resume(ctx context.Context) (*upload, error) {
 		for _, part := range page.Parts {
 			u.have[aws.ToInt32(part.PartNumber)] = part
 			u.largest = max(u.largest, aws.ToInt64(part.Size))
+		}
+		if len(u.have) > maxParts {
+			return nil, fmt.Errorf("list parts: %w: more than %d", media.ErrUnavailable, maxParts)
 		}
 	}
 	return u, nil

@@ -27,10 +27,14 @@ func (s *S3) abortListed(ctx context.Context, prefix string, want func(name, id 
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{
 		Bucket: &s.config.Bucket, Prefix: &prefix,
 	})
-	for pages.HasMorePages() {
+	for at := (paging{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if status, code := reply(err); status == 404 && code != "NoSuchBucket" {
 			return n, nil
+		}
+		if err == nil {
+			marker := aws.ToString(page.NextKeyMarker) + "\n" + aws.ToString(page.NextUploadIdMarker)
+			err = at.next(aws.ToBool(page.IsTruncated), marker)
 		}
 		if err != nil {
 			return n, fmt.Errorf("list uploads: %w", err)

@@ -108,7 +108,9 @@ type stateError struct {
 	err   error
 }
 
-func (e *stateError) Error() string   { return e.state + ": " + advice(e.state) + ": " + told(e.err) }
+func (e *stateError) Error() string {
+	return e.state + ": " + adviceFor(e.state, e.err) + ": " + told(e.err)
+}
 func (e *stateError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // sourceError is of what was to be put, not of the store.
@@ -149,6 +151,9 @@ func classify(err error) string {
 	}
 	if state := statusState(status); state != "" {
 		return state
+	}
+	if _, ok := errors.AsType[*credentialsError](err); ok {
+		return StateDenied
 	}
 	_, network := errors.AsType[net.Error](err)
 	_, unsent := errors.AsType[*smithyhttp.RequestSendError](err)

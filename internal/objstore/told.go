@@ -22,6 +22,9 @@ func told(err error) string {
 		return err.Error()
 	}
 	before, _, _ := strings.Cut(err.Error(), "operation error ")
+	if none, is := errors.AsType[*credentialsError](err); is {
+		return before + "S3 " + op.OperationName + ": " + none.why
+	}
 	if unsent, is := errors.AsType[*smithyhttp.RequestSendError](err); is && !isCode {
 		return before + "S3 " + op.OperationName + ": " + unsent.Err.Error()
 	}

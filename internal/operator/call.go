@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // Connection is the flags that every command has.
@@ -34,6 +36,8 @@ type Process struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Version string
+	// Progress shows how far what takes long is, until stop is called; nil shows nothing.
+	Progress func(name string, ask func() progress.State) (stop func())
 }
 
 // Call is one run of a command.
@@ -58,22 +62,27 @@ func (c *Call) ask() (*Client, error) {
 	if c.client != nil {
 		return c.client, nil
 	}
+	var err error
+	c.client, err = c.Client(c.process)
+	return c.client, err
+}
+
+// Client makes the client that the flags say.
+func (c Connection) Client(p Process) (*Client, error) {
 	token := c.Token
 	if c.TokenFile != "" {
-		text, err := c.readFile(c.TokenFile, maxTokenFile)
+		text, err := p.readFile(c.TokenFile, maxTokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
 		token = strings.TrimSpace(string(text))
 	}
-	var err error
-	c.client, err = NewClient(ClientConfig{URL: c.API, Token: token, Timeout: c.Timeout, Version: c.process.Version})
-	return c.client, err
+	return NewClient(ClientConfig{URL: c.API, Token: token, Timeout: c.Timeout, Version: p.Version})
 }
 
 // readFile reads a file, or stdin by the name "-".
-func (c *Call) readFile(name string, limit int64) (_ []byte, err error) {
-	in := c.process.Stdin
+func (p Process) readFile(name string, limit int64) (_ []byte, err error) {
+	in := p.Stdin
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
@@ -90,11 +99,25 @@ func (c *Call) readFile(name string, limit int64) (_ []byte, err error) {
 }
 
 func (c *Call) do(r Request) (json.RawMessage, error) {
+	defer c.progress("waiting for the API", func() progress.State { return progress.State{} })()
+	return c.send(r)
+}
+
+// send is do for who shows progress of its own.
+func (c *Call) send(r Request) (json.RawMessage, error) {
 	client, err := c.ask()
 	if err != nil {
 		return nil, err
 	}
 	return client.Do(c.process.Context, r)
+}
+
+// progress shows how far what takes long is, until stop is called.
+func (c *Call) progress(name string, ask func() progress.State) (stop func()) {
+	if c.Quiet || c.process.Progress == nil {
+		return func() {}
+	}
+	return c.process.Progress(name, ask)
 }
 
 // note tells a person something that is no data.

@@ -25,7 +25,7 @@ type called struct {
 func newCalled(t *testing.T, url string, change func(*Connection)) *called {
 	t.Helper()
 	c := &called{}
-	connection := Connection{API: url, Token: testToken, Timeout: 10 * time.Second}
+	connection := Connection{API: url, Token: testToken, Timeout: time.Minute}
 	if change != nil {
 		change(&connection)
 	}

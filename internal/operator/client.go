@@ -182,10 +182,10 @@ func (c *Client) unreached(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &dns), errors.As(err, &op) && op.Op == "dial":
-		return fmt.Errorf("nobody answers at %s: %w: is the API there? Name another with --api URL or OXBOW_API",
-			c.cfg.URL, err)
+		return fmt.Errorf("nobody answers at %s: %w: start `oxbow serve` there, or name a server that runs with --api URL "+
+			"or OXBOW_API", c.cfg.URL, err)
 	}
-	return fmt.Errorf("%s: %w", c.cfg.URL, err)
+	return fmt.Errorf("%s: %w: is that the address of Oxbow's API? (--api URL)", c.cfg.URL, err)
 }
 
 // timedOut puts the cause in the place of an error that came of it.

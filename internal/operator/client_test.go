@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 )
 
 const testToken = "oxt_test"
@@ -29,7 +31,7 @@ func server(t *testing.T, answer http.HandlerFunc) *Client {
 	t.Helper()
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
-	return mustClient(t, s.URL, 10*time.Second)
+	return mustClient(t, s.URL, time.Minute)
 }
 
 func TestAnswersAreBounded(t *testing.T) {
@@ -133,7 +135,7 @@ func TestErrorsNameTheFieldAndSayWhatToDo(t *testing.T) {
 		{422, `{"detail":"two are wrong","errors":[{"location":"body.a","message":"use 1"},{"location":"body.b","message":"use 2"}]}`,
 			"two are wrong\n  at fault: body.a: use 1\n  at fault: body.b: use 2"},
 		{422, `{"detail":"a: use 1","errors":[{"location":"body.a","message":"use 1"}]}`, "a: use 1\n  at fault: body.a"},
-		{401, `{"detail":"who?"}`, "who?\n  set OXBOW_TOKEN or --token-file; `oxbow token create` makes tokens"},
+		{401, `{"detail":"who?"}`, "who?\n  set OXBOW_TOKEN or --token-file to a token of this server; if all are lost, " + tokenAnew},
 		{403, `{"detail":"needs admin"}`, "needs admin\n  `oxbow token show` tells what the token may; one with wider scopes " +
 			"is made by `oxbow token create`"},
 		{412, `{"detail":"changed"}`, "changed\n  look with show, and give its new revision to --if-match"},
@@ -279,6 +281,7 @@ func FuzzReadEvents(f *testing.F) {
 	f.Add("id: 1\nevent: a\ndata: {}\n\n")
 	f.Add(": beat\n\ndata\ndata:x\r\n\r\nid:\x00\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
+		defer fuzztest.Bound(t, 4<<20+64*len(text))()
 		err := readEvents(strings.NewReader(text), func() {}, func(e ServerEvent) error {
 			if len(e.Data) > maxEvent || clean(e.ID, maxCell) != e.ID {
 				t.Errorf("%+v", e)

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // NodeCommands is `oxbow node`.
@@ -16,7 +19,7 @@ type NodeCommands struct {
 
 	List  ListNodes `cmd:"" help:"List the nodes that are there, and their load."`
 	Show  ShowNode  `cmd:"" help:"Show a node."`
-	Drain DrainNode `cmd:"" help:"Have an ingest node hand its publishers to others, and stop."`
+	Drain DrainNode `cmd:"" help:"Have an ingest node or an edge send its clients to others, and stop."`
 }
 
 // ListNodes is `oxbow node list`.
@@ -33,9 +36,9 @@ func (l *ListNodes) Run(c *Call) error {
 	q.text("cluster", l.Cluster)
 	return c.list("/v1/nodes", url.Values(q), l.Paging, table{
 		columns: []string{
-			"ID=id", "ROLE=role", "CLUSTER=cluster", "DRAINING=draining", "PUBLISHERS=load.publishers", "IN=load.bits_in",
-			"VIEWERS=load.viewers", "OUT=load.bits_out", "+STARTED=started_at", "+VERSION=version", "+URL=url",
-			"+CAPACITY=load.capacity",
+			"ID=id", "ROLE=role", "CLUSTER=cluster", "STARTED=~started_at", "DRAINING=draining",
+			"PUBLISHERS=load.publishers", "IN=load.bits_in", "REQUESTS=load.viewers", "OUT=load.bits_out",
+			"+VERSION=version", "+URL=url", "+CAPACITY=load.capacity",
 		},
 		id: by("id"),
 	})
@@ -59,16 +62,25 @@ type DrainNode struct {
 func (d *DrainNode) Run(c *Call) error {
 	drain := Request{Method: http.MethodPost, Path: place("/v1/nodes/", d.ID, "/drain")}
 	if !d.Wait {
-		return c.act(drain, "node %s drains: it leaves `oxbow node list` when its publishers have gone", d.ID)
+		return c.act(drain, "node %s drains: it stops when its clients have gone; what supervises it may start it again: "+
+			"STARTED of `oxbow node list` tells", d.ID)
 	}
 	alone, err := c.alone()
 	if err != nil {
 		return err
 	}
+	answer, err := c.do(Request{Method: http.MethodGet, Path: place("/v1/nodes/", d.ID)})
+	if err != nil {
+		return err
+	}
+	before, err := decodeObject(answer)
+	if err != nil {
+		return errors.Join(errShape, err)
+	}
 	if err := c.act(drain, "node %s drains", d.ID); err != nil {
 		return err
 	}
-	return c.stopped(d.ID, alone)
+	return c.stopped(d.ID, before.text("started_at"), alone)
 }
 
 // alone says whether there is one node only: then its process has the API too.
@@ -91,20 +103,28 @@ const (
 	drainSilence = time.Minute
 )
 
-// stopped waits until the node is no more, or its process answers nobody if it is alone.
-func (c *Call) stopped(id string, alone bool) error {
+// stopped waits until the node that started then is no more, or its process answers nobody if it is alone. Its next
+// start may be there before anybody sees that it went.
+func (c *Call) stopped(id, started string, alone bool) error {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	answered := time.Now()
 	publishers := ""
+	var told atomic.Pointer[string]
+	defer c.progress("node "+id, func() progress.State {
+		if text := told.Load(); text != nil {
+			return progress.State{Text: *text}
+		}
+		return progress.State{Text: "drains"}
+	})()
 	for {
-		answer, err := c.do(Request{Method: http.MethodGet, Path: place("/v1/nodes/", id)})
-		var told *APIError
+		answer, err := c.send(Request{Method: http.MethodGet, Path: place("/v1/nodes/", id)})
+		var refused *APIError
 		switch {
-		case errors.As(err, &told) && told.Status == http.StatusNotFound, errors.Is(err, syscall.ECONNREFUSED) && alone:
+		case errors.As(err, &refused) && refused.Status == http.StatusNotFound, errors.Is(err, syscall.ECONNREFUSED) && alone:
 			c.note("node %s has stopped", id)
 			return nil
-		case errors.As(err, &told) && told.Status < 500, c.process.Context.Err() != nil:
+		case errors.As(err, &refused) && refused.Status < 500, c.process.Context.Err() != nil:
 			return err
 		case err != nil && time.Since(answered) > drainSilence:
 			return fmt.Errorf("node %s drains, and whether it has stopped is unknown: %w", id, err)
@@ -114,9 +134,14 @@ func (c *Call) stopped(id string, alone bool) error {
 			if err != nil {
 				return errors.Join(errShape, err)
 			}
+			if o.text("started_at") != started {
+				c.note("node %s has stopped, and was started again", id)
+				return nil
+			}
 			if now := human("publishers", o.get("load.publishers")); now != publishers {
 				publishers = now
 				c.note("publishers: %s", publishers)
+				told.Store(new("drains, publishers: " + clean(publishers, maxCell)))
 			}
 		}
 		select {

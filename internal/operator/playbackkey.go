@@ -63,7 +63,7 @@ func (k *CreatePlaybackKey) Run(c *Call) error {
 	body.text("label", k.Label)
 	body.text("expires_at", rfc3339(k.Expires.Time))
 	if k.PublicKey != "" {
-		text, err := c.readFile(k.PublicKey, playback.MaxKeyFile)
+		text, err := c.process.readFile(k.PublicKey, playback.MaxKeyFile)
 		if err != nil {
 			return fmt.Errorf("--public-key: %w", err)
 		}

@@ -66,7 +66,7 @@ func (p *PlayToken) Run(c *Call) error {
 
 // sign makes the token with the key in the file.
 func (p *PlayToken) sign(c *Call) error {
-	text, err := c.readFile(p.KeyFile, playback.MaxKeyFile)
+	text, err := c.process.readFile(p.KeyFile, playback.MaxKeyFile)
 	if err != nil {
 		return fmt.Errorf("--key-file: %w", err)
 	}

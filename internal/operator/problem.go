@@ -15,8 +15,11 @@ func (e UsageError) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
-const tokenAdvice = "the server's first start printed the admin token, or took it from OXBOW_ADMIN_TOKEN, and " +
-	"`oxbow token create` makes others"
+const (
+	tokenAdvice = "the server's first start printed the admin token, or took it from OXBOW_ADMIN_TOKEN, and " +
+		"`oxbow token create` makes others; if all are lost, " + tokenAnew
+	tokenAnew = "start the server with OXBOW_ADMIN_TOKEN=TEXT, which sets the admin token"
+)
 
 // APIError is an answer that says what is wrong (RFC 9457).
 type APIError struct {
@@ -80,7 +83,7 @@ func (c *Client) problem(method, path string, resp *http.Response) error {
 		to := clean(resp.Header.Get("Location"), maxCell)
 		e.Advice = "the server redirects to " + to + ": give --api the address that answers itself"
 	case e.Status == http.StatusUnauthorized:
-		e.Advice = "set OXBOW_TOKEN or --token-file; `oxbow token create` makes tokens"
+		e.Advice = "set OXBOW_TOKEN or --token-file to a token of this server; if all are lost, " + tokenAnew
 	case e.Status == http.StatusForbidden:
 		e.Advice = "`oxbow token show` tells what the token may; one with wider scopes is made by `oxbow token create`"
 	case e.Status == http.StatusPreconditionFailed:

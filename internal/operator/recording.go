@@ -226,6 +226,11 @@ func (c *Call) deleteSelected(q query) error {
 			return fmt.Errorf("%w: %w", errShape, err)
 		}
 		deleted, size = deleted+p.Deleted, size+p.Bytes
+		if deleted == 0 && len(p.Left) == 0 && p.Next == "" && !url.Values(q).Has("cursor") {
+			if err := c.nobody(url.Values(q)); err != nil {
+				return err
+			}
+		}
 		items := p.Items
 		if !c.Quiet { // ids are of what is deleted
 			items = append(items, p.Left...)

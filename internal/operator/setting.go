@@ -26,7 +26,7 @@ func (c *Call) settings(assignments, more []string) (fields, error) {
 		}
 		setting, known := media.SettingNamed(name)
 		if file, ok := strings.CutPrefix(text, "@"); ok && (known || slices.Contains(more, name)) {
-			content, err := c.readFile(file, maxTokenFile)
+			content, err := c.process.readFile(file, maxTokenFile)
 			if err != nil {
 				return nil, fmt.Errorf("setting %s: %w", name, err)
 			}

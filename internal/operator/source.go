@@ -28,7 +28,7 @@ type PutSource struct {
 func (p *PutSource) Run(c *Call) error {
 	body := fields{"url": p.URL}
 	if file, ok := strings.CutPrefix(p.URL, "@"); ok {
-		text, err := c.readFile(file, maxTokenFile)
+		text, err := c.process.readFile(file, maxTokenFile)
 		if err != nil {
 			return err
 		}

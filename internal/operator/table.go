@@ -53,6 +53,11 @@ func (c *Call) list(path string, query url.Values, paging Paging, t table) error
 		if err != nil {
 			return err
 		}
+		if cursor == "" && len(p.Items) == 0 && p.Next == "" {
+			if err := c.nobody(query); err != nil {
+				return err
+			}
+		}
 		items := p.Items
 		if !paging.All {
 			items = items[:min(left, len(items))]
@@ -79,6 +84,25 @@ func (c *Call) list(path string, query url.Values, paging Paging, t table) error
 		}
 		cursor = p.Next
 	}
+}
+
+// nobody gives the API's error if a list is empty because there is no such publisher or stream: whoever mistyped a name
+// is to learn that. What a stream left behind outlives it, so only lists of nothing are asked about.
+func (c *Call) nobody(query url.Values) error {
+	publisher, stream := query.Get("publisher"), query.Get("stream")
+	if publisher == "" {
+		return nil
+	}
+	path := place("/v1/publishers/", publisher)
+	if stream != "" {
+		path = place("/v1/publishers/", publisher, "/streams/", stream)
+	}
+	_, err := c.do(Request{Method: http.MethodGet, Path: path})
+	var refused *APIError
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return err
+	}
+	return nil // a token that may list, but not look, or an API that went away since
 }
 
 func (c *Call) page(path string, query url.Values, cursor string, paging Paging, left int, t table) (page, error) {

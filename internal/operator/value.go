@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -176,6 +177,15 @@ func humanNumber(name string, n json.Number) string {
 		return humanBytes(value)
 	case strings.HasSuffix(name, "_bps"), name == "bits_in", name == "bits_out", name == "max_bitrate":
 		return humanRate(value)
+	case name == "bits_capacity":
+		if value == 0 {
+			return "-"
+		}
+		return humanRate(value)
+	case name == "share", strings.HasSuffix(name, "_share"), strings.HasSuffix(name, "_ratio"):
+		return humanShare(value)
+	case name == "load":
+		return strconv.FormatFloat(value, 'f', 2, 64)
 	}
 	return n.String()
 }
@@ -195,6 +205,11 @@ func humanBytes(n float64) string {
 		n /= 1024
 	}
 	return scaled(n, i > 0) + " " + units[i]
+}
+
+// humanShare writes a part of one in percent.
+func humanShare(part float64) string {
+	return strconv.FormatFloat(math.Round(1000*part)/10, 'f', -1, 64) + "%"
 }
 
 func humanRate(n float64) string {

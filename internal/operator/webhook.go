@@ -70,7 +70,7 @@ func (w *CreateWebhook) Run(c *Call) error {
 		body["enabled"] = false
 	}
 	if w.SecretFile != "" {
-		secret, err := c.readFile(w.SecretFile, maxTokenFile)
+		secret, err := c.process.readFile(w.SecretFile, maxTokenFile)
 		if err != nil {
 			return fmt.Errorf("--secret-file: %w", err)
 		}

@@ -51,7 +51,8 @@
 //     A clip's media is read of its source's files until it has its own: the bytes are the same.
 //  6. Work that many requests share is detached from them, with its own timeout, and done once.
 //  7. Nothing waits long for storage: what does not come in time is 503, goes on alone, in bounded number, and makes
-//     the next wait shorter. What memory serves has no part in that.
+//     the next wait shorter. What memory serves has no part in that. Of a store over the network each file has that
+//     time, not all of a recording; they are read side by side (ahead.go), and one that is late cuts nobody's wait.
 //  8. A download has one strong ETag wherever it is answered, so that it can be resumed at another node, or from the
 //     archive; a clip's keeps it when its source is deleted, and its bodies under way go on.
 //  9. Every answer, errors too, carries CORS headers, Cache-Control and, if it may have a body, Content-Length.

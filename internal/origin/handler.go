@@ -27,8 +27,9 @@ type Config struct {
 	Revalidate time.Duration
 	// LoadTimeout bounds the reading of a recording's manifest and indexes. Zero is 10 s.
 	LoadTimeout time.Duration
-	// ReadTimeout bounds the wait for anything that is read from storage; one that is late makes the next wait shorter.
-	// Zero is 4 s, below what an edge waits for an answer.
+	// ReadTimeout bounds the wait for anything that is read from storage: a whole recording of a volume, each file of a
+	// store. One that is late makes the next wait shorter, of a store many. Zero is 4 s, below what an edge waits for an
+	// answer.
 	ReadTimeout time.Duration
 	// StartTimeout bounds the wait for a new show's first playlist. Zero is 10 s.
 	StartTimeout time.Duration
@@ -131,6 +132,9 @@ func New(
 	}
 	h.mu.shows = make(map[ref]*recording)
 	h.readings = newReadings(h.cfg.ReadTimeout, h.metrics.late, logger)
+	if h.remote() {
+		h.readings.bearable = remoteLate
+	}
 	h.downloads = h.newDownloads(files)
 	h.stored = newCache(h.cfg.CacheBytes, h.cfg.LoadTimeout, h.load)
 	h.gone = newCache(1<<20, h.cfg.LoadTimeout, h.isGone)

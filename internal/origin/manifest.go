@@ -25,11 +25,25 @@ func (h *Handler) readManifest(ctx context.Context, r ref, old *recording) (data
 	if old != nil {
 		known = old.tag
 	}
-	data, tag, changed, err := files.ReadChanged(ctx, name, known)
-	if err == nil && !changed {
-		data = old.manifest
+	type answer struct {
+		data    []byte
+		tag     string
+		changed bool
 	}
-	return data, tag, err
+	ask := func(ctx context.Context) (a answer, err error) {
+		a.data, a.tag, a.changed, err = files.ReadChanged(ctx, name, known)
+		return a, err
+	}
+	var a answer
+	if h.remote() {
+		a, err = reading(ctx, h.readings, ask, nil)
+	} else { // within a reading already
+		a, err = ask(ctx)
+	}
+	if err == nil && !a.changed {
+		a.data = old.manifest
+	}
+	return a.data, a.tag, err
 }
 
 // given is a storage whose manifest of one recording was read a moment ago: it is given once, and read after that.

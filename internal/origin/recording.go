@@ -143,9 +143,7 @@ func (h *Handler) isGone(ctx context.Context, r ref, _, _ bool) fetched[bool] {
 
 // load reads a recording from storage, or looks whether the one known has changed.
 func (h *Handler) load(ctx context.Context, r ref, old *recording, had bool) fetched[*recording] {
-	rec, err := reading(ctx, h.readings, func(ctx context.Context) (*recording, error) {
-		return h.read(ctx, r, old, had)
-	}, nil)
+	rec, err := h.readBounded(ctx, r, old, had)
 	missing := errors.Is(err, media.ErrNotFound)
 	if h.cfg.Gone != nil && (missing || err == nil) {
 		if gone, goneErr := h.cfg.Gone(ctx, r.path, r.id); goneErr == nil && gone {
@@ -178,6 +176,17 @@ func (h *Handler) believe(rec *recording) time.Duration {
 	return h.cfg.Revalidate
 }
 
+// readBounded is read in bounded time. Of a store each file has the time that a whole recording of a volume has, for
+// each costs a round trip, and all of them together may take Config.LoadTimeout.
+func (h *Handler) readBounded(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
+	if h.remote() {
+		return h.read(ctx, r, old, had)
+	}
+	return reading(ctx, h.readings, func(ctx context.Context) (*recording, error) {
+		return h.read(ctx, r, old, had)
+	}, nil)
+}
+
 func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*recording, error) {
 	begun := time.Now()
 	known := old
@@ -193,6 +202,9 @@ func (h *Handler) read(ctx context.Context, r ref, old *recording, had bool) (*r
 	}
 	files := h.files
 	if h.live == nil { // nothing grows there
+		if h.remote() {
+			files = newAhead(files, manifest, h.readFile)
+		}
 		files = &given{Files: files, name: reclog.ManifestName(r.path, r.id), manifest: manifest}
 	}
 	stored, err := reclog.Load(ctx, files, r.path, r.id)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -53,6 +54,8 @@ type RelayConfig struct {
 	// before its show is served. Nil is always awake.
 	Awake   func() bool
 	Confirm func(ctx context.Context, path media.StreamPath) error
+	// Tokens are shown to the owner. Nil is none.
+	Tokens *admission.Tokens
 }
 
 // Relay lets any node of a cluster be asked about any of the cluster's recordings: what another node has live is asked
@@ -60,7 +63,8 @@ type RelayConfig struct {
 type Relay struct {
 	cfg       RelayConfig
 	owners    *cache[media.StreamPath, Owner]
-	transport *http.Transport
+	alive     *cache[string, bool] // by base URL
+	transport *admission.Transport
 	logger    *slog.Logger
 	relayed   *prometheus.CounterVec
 }
@@ -69,14 +73,14 @@ type Relay struct {
 func NewRelay(cfg RelayConfig, logger *slog.Logger, reg prometheus.Registerer) *Relay {
 	r := &Relay{
 		cfg: cfg, logger: logger,
-		transport: &http.Transport{
+		transport: cfg.Tokens.Transport(&http.Transport{
 			DialContext:            (&net.Dialer{Timeout: relayDial}).DialContext,
 			MaxIdleConnsPerHost:    64,
 			IdleConnTimeout:        time.Minute,
 			ResponseHeaderTimeout:  relayWait,
 			MaxResponseHeaderBytes: 64 << 10,
 			DisableCompression:     true, // the encoding is the client's
-		},
+		}, logger),
 		relayed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "oxbow_origin_relayed_total",
 			Help: "Requests that were passed on to the node that owns the stream, by what came of it.",
@@ -98,6 +102,7 @@ func NewRelay(cfg RelayConfig, logger *slog.Logger, reg prometheus.Registerer) *
 		}
 		return fetched[Owner]{value: owner, err: err, cost: smallCost, ttl: ttl}
 	})
+	r.alive = newCache(1<<20, 2*aliveWait, r.check)
 	return r
 }
 
@@ -183,7 +188,7 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner O
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil)
 	go r.watch(ctx, cancel, t, owner)
-	resp, err := r.ask(ctx, req, owner)
+	resp, err := r.askAwake(ctx, cancel, req, owner)
 	if err == nil && !answers(resp.StatusCode) {
 		_ = resp.Body.Close()
 		err = errors.New("it answers " + resp.Status)
@@ -216,7 +221,8 @@ func (r *Relay) pass(w http.ResponseWriter, req *http.Request, t target, owner O
 
 // answers says that a status is the owner's answer, not a fault of it or a sign that it lost the stream.
 func answers(status int) bool {
-	return status < http.StatusInternalServerError && status != http.StatusMisdirectedRequest ||
+	return status < http.StatusInternalServerError && status != http.StatusMisdirectedRequest &&
+		status != http.StatusUnauthorized || // that is about this node, not about the viewer
 		status == http.StatusServiceUnavailable // nothing new in time
 }
 

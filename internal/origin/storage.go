@@ -20,7 +20,7 @@ const (
 	maxReadings = 256
 	// maxCopies bounds the answers that are being sent from files, for the same reason.
 	maxCopies = 1024
-	// lateWait is how long a reading is waited for while another is late already.
+	// lateWait is how long a reading is waited for while another is late already, or of a store, while many are.
 	lateWait = time.Second
 )
 
@@ -30,12 +30,13 @@ var errLate = fmt.Errorf("%w: storage does not answer", media.ErrUnavailable)
 // readings are what the handler reads of storage. Nothing waits for it for long: what does not come in time goes on
 // alone, in bounded number, and requests are told to come again. What memory serves has no part in this.
 type readings struct {
-	timeout time.Duration
-	slots   chan struct{}
-	copies  chan struct{}
-	late    atomic.Int64
-	gauge   prometheus.Gauge
-	logger  *slog.Logger
+	timeout  time.Duration
+	slots    chan struct{}
+	copies   chan struct{}
+	late     atomic.Int64
+	bearable int64 // how many may be late before others are given less time
+	gauge    prometheus.Gauge
+	logger   *slog.Logger
 }
 
 func newReadings(timeout time.Duration, gauge prometheus.Gauge, logger *slog.Logger) *readings {
@@ -64,7 +65,7 @@ func reading[T any](
 ) (T, error) {
 	var none T
 	wait := r.timeout
-	if r.late.Load() > 0 {
+	if r.late.Load() > r.bearable {
 		wait = min(wait, lateWait)
 	}
 	timer := time.NewTimer(wait)
@@ -115,6 +116,13 @@ func left(ctx context.Context) error {
 		return errLate
 	}
 	return errLeft
+}
+
+// readFile reads a small file.
+func (h *Handler) readFile(ctx context.Context, name string) ([]byte, error) {
+	return reading(ctx, h.readings, func(ctx context.Context) ([]byte, error) {
+		return h.files.ReadFile(ctx, name)
+	}, nil)
 }
 
 // readRange reads a whole range.

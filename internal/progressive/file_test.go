@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
@@ -500,6 +501,7 @@ func FuzzParseTable(f *testing.F) {
 	}
 	f.Add(b.table.Object())
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 4<<20+128*len(data))()
 		if len(data) > sumBytes { // the checksum is no secret
 			data = binary.BigEndian.AppendUint32(slices.Clone(data[:len(data)-sumBytes]), checksum(data[:len(data)-sumBytes]))
 		}

@@ -13,8 +13,11 @@ import (
 func TestOfTwoThatReopenTheLaterLeaseHasTheRecording(t *testing.T) {
 	whole := newShow(t, newMemFS(), SyncSegment)
 	whole.script()
-	for _, epochs := range [][2]uint64{{9, 8}, {8, 9}} {
+	for i, epochs := range [][2]uint64{{9, 8}, {8, 9}} {
 		for at := 0; ; at++ {
+			if leftOut(at+i, 2) {
+				continue
+			}
 			fsys := replay(whole.fsys.journal)
 			roots := []*Root{sharedRoot(t, fsys), sharedRoot(t, fsys)}
 			var writers [2]*Writer

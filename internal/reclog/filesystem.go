@@ -10,10 +10,13 @@ import (
 	"syscall"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/plainfile"
 )
 
 // fileSystem is what the log asks of a file system; tests put one under it that fails and forgets.
 type fileSystem interface {
+	// OpenFile opens plain files, whose names it follows to no symbolic link, and with O_DIRECTORY directories. To who
+	// reads, what is no plain file is not there.
 	OpenFile(name string, flag int, perm fs.FileMode) (file, error)
 	Mkdir(name string, perm fs.FileMode) error
 	Rename(from, to string) error
@@ -40,7 +43,18 @@ const (
 type osFS struct{}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
-	f, err := os.OpenFile(name, flag, perm)
+	var f *os.File
+	var err error
+	switch {
+	case flag&syscall.O_DIRECTORY != 0:
+		f, err = os.OpenFile(name, flag, perm)
+	case flag == os.O_RDONLY:
+		f, err = plainfile.Open(name)
+	default:
+		if f, err = os.OpenFile(name, flag|syscall.O_NOFOLLOW, perm); errors.Is(err, syscall.ELOOP) {
+			err = &fs.PathError{Op: "open", Path: name, Err: plainfile.ErrLink}
+		}
+	}
 	if err != nil {
 		return nil, err // not f: a nil *os.File in a file is not nil
 	}
@@ -51,9 +65,14 @@ func (osFS) Rename(from, to string) error               { return os.Rename(from,
 func (osFS) Remove(name string) error                   { return os.Remove(name) }
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 
+// openDirectory opens a directory, or where a link to one leads: those of publishers may be on other volumes.
+func openDirectory(fsys fileSystem, name string) (file, error) {
+	return fsys.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+}
+
 // syncDir makes the creations, renames and removals in a directory survive a loss of power.
 func syncDir(fsys fileSystem, dir string) error {
-	d, err := fsys.OpenFile(dir, os.O_RDONLY, 0)
+	d, err := openDirectory(fsys, dir)
 	if err != nil {
 		return err
 	}
@@ -185,9 +204,9 @@ func replaceFile(fsys fileSystem, name, writer string, data []byte, check func()
 	return syncDir(fsys, filepath.Dir(name))
 }
 
-// missing says that a file is not there; a path through a file is no different.
+// missing says that a file is not there; a path through a file, or through a link to itself, is no different.
 func missing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }
 
 // notFound turns the file system's word into ours.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -217,6 +218,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add(indexOf(segment(1, 50, 100), segment(2, 150, 100), segment(5, 250, 100)), int64(-1))
 	f.Add([]byte(strings.Join(append(foreignLines(), badLines()...), "\n")), int64(200))
 	f.Fuzz(func(t *testing.T, text []byte, size int64) {
+		defer fuzztest.Bound(t, 4<<20+512*len(text))()
 		bounds := testBounds()
 		bounds.size = size
 		got := parseIndex(text, bounds)

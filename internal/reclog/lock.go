@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/plainfile"
 )
 
 const (
@@ -22,7 +23,7 @@ const (
 
 // lockDir holds the directory until the file is closed or the process ends.
 func lockDir(dir string, shared bool) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, filePerm)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, filePerm)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func lockDir(dir string, shared bool) (*os.File, error) {
 // Holder says who has a directory for itself, as oxbow serve does: "process 12". It is empty where nobody has, or nodes
 // of a cluster share it, whom asking does not disturb.
 func Holder(dir string) (string, error) {
-	f, err := os.Open(filepath.Join(dir, lockFile))
+	f, err := plainfile.Open(filepath.Join(dir, lockFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

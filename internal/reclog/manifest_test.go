@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -119,6 +120,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte("{}"))
 	f.Add([]byte(`{"format":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 4<<20+512*len(data))()
 		m, err := ParseManifest(data)
 		if err != nil {
 			return

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -331,6 +332,7 @@ func FuzzMetadata(f *testing.F) {
 	f.Add(appendMetadataLine(appendMetadataLine(nil, &one), &two))
 	f.Add([]byte(strings.Join(badPieces()[:18], "\n") + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		defer fuzztest.Bound(t, 4<<20+512*len(text))()
 		var told, again metadataSum
 		got := parseMetadata(text, 1, &told)
 		if len(got.text) > len(text) || told.count != len(got.pieces) || len(got.bad) > maxDamage {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -238,7 +237,7 @@ func (o *Orphans) names(now time.Time, sweep bool, elems ...string) ([]string, e
 
 // modTime opens the directory, for NFS to ask.
 func (o *Orphans) modTime(path string) (time.Time, error) {
-	d, err := o.root.fsys.OpenFile(path, os.O_RDONLY, 0)
+	d, err := openDirectory(o.root.fsys, path)
 	if err != nil {
 		return time.Time{}, err
 	}

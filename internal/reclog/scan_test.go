@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -126,6 +127,7 @@ func FuzzScan(f *testing.F) {
 	f.Add(one[:len(one)-1])
 	f.Add(slices.Concat(testEvents("x", "y"), one, eventJunk(), testEvents("z"), two))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 16<<20+128*len(data))()
 		s := scanner{take: 1, timescale: 90000, video: true, after: SequenceNumber(1, 0) - 1, below: 1000, expect: -1}
 		out, err := s.scan(bytes.NewReader(data), span{0, int64(len(data))})
 		if err != nil {

@@ -265,8 +265,14 @@ func (s *successor) goOn(tb testing.TB, before []told) {
 // Whatever step of its work a process is stopped at: another takes the recording over and goes on, then the first wakes
 // and does what it was about to. Nothing of it is seen, nothing of the other's is spoiled.
 func TestAWriterStoppedAtAnyStepSpoilsNothing(t *testing.T) {
-	stops := 0
+	stops, least := 0, 100
+	if raceEnabled {
+		least /= 2
+	}
 	for at := 0; ; at++ {
+		if leftOut(at, 2) {
+			continue
+		}
 		fsys := newMemFS()
 		a := &show{tb: t, fsys: fsys, root: sharedRoot(t, fsys), next: 1}
 		plain := a.root.fsys
@@ -295,7 +301,7 @@ func TestAWriterStoppedAtAnyStepSpoilsNothing(t *testing.T) {
 		}
 		b.goOn(t, before)
 	}
-	if stops < 100 {
+	if stops < least {
 		t.Errorf("only %d stops", stops)
 	}
 }
@@ -326,6 +332,9 @@ func TestOfTwoThatReopenOneHasTheRecording(t *testing.T) {
 	whole := newShow(t, newMemFS(), SyncSegment)
 	whole.script()
 	for at := 0; ; at++ {
+		if leftOut(at, 2) {
+			continue
+		}
 		fsys := replay(whole.fsys.journal)
 		a, b := sharedRoot(t, fsys), sharedRoot(t, fsys)
 		var second *Writer

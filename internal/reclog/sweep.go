@@ -54,6 +54,9 @@ func (r *Root) each(ctx context.Context, fn func(Ref)) error {
 			continue
 		}
 		streams, err := r.list(publisher)
+		if missing(err) {
+			continue // a link that leads to no directory
+		}
 		if err != nil {
 			return err
 		}
@@ -63,6 +66,9 @@ func (r *Root) each(ctx context.Context, fn func(Ref)) error {
 				continue
 			}
 			ids, err := r.ids(path)
+			if errors.Is(err, media.ErrNotFound) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -140,7 +146,7 @@ func (r *Root) endRemoval(ref Ref) error {
 const abandonedAfter = time.Hour
 
 func (r *Root) abandoned(ref Ref) bool {
-	f, err := r.fsys.OpenFile(r.refDir(ref), os.O_RDONLY, 0)
+	f, err := openDirectory(r.fsys, r.refDir(ref))
 	if err != nil {
 		return false
 	}

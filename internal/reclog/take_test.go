@@ -107,7 +107,7 @@ func TestAppendPartHealsAfterAFailedCut(t *testing.T) {
 	checkRecording(t, testFiles(t, s.fsys), rec, s.told, s.now())
 }
 
-// While syncs hang, the live path goes on, gaps are pending after a second, and all lines come in order in the end.
+// While syncs hang, the live path goes on, gaps are pending after a while, and all lines come in order in the end.
 func TestLivePathDoesNotWaitForAStalledVolume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := begun(t, SyncSegment)

@@ -28,7 +28,8 @@
 //  3. It may be run again, and then changes nothing.
 //  4. One bad recording keeps no other from being restored. A storage that is away ends the run.
 //
-// Publishers and streams are not made: storage does not know their settings, keys and tokens. The report lists those
-// that are missing. An archive may serve several clusters, and its manifests do not say which: a recording that is in
-// the archive alone, and has no row, becomes the given cluster's.
+// Publishers and streams are not made: storage does not know their keys and tokens. The report lists those that are
+// missing, with the settings that their newest recordings had, and the rows of recordings that no storage has. An
+// archive may serve several clusters, and its manifests do not say which: a recording that is in the archive alone, and
+// has no row, becomes the given cluster's.
 package reindex

@@ -1,8 +1,11 @@
 package reindex
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"strconv"
 	"strings"
 )
 
@@ -34,18 +37,31 @@ func (r *Report) Print(w io.Writer) error {
 	list("still grow, and were left to their nodes", r.Growing)
 	list("are damaged, see `oxbow inspect`", r.Damaged)
 	list("were left", r.Others)
+	list("are nowhere: deleted since the catalog's backup, or lost. `oxbow recording delete ID` takes them from it",
+		r.Lost)
 	if len(r.Publishers)+len(r.Streams) > 0 {
-		b.WriteString("\nThe catalog lacks these. Their settings, keys and tokens are not on storage; make them with:\n")
-		call := func(path, name string) {
-			fmt.Fprintf(b, "  curl -X POST \"$OXBOW/v1/publishers%s\" -H \"Authorization: Bearer $TOKEN\" "+
+		b.WriteString("\nThe catalog lacks these. Their settings are those of the newest recordings, but for " +
+			strings.Join(deleting(), ", ") + ", which delete: set them when all is back. Keys and tokens are not on " +
+			"storage. Make them with:\n")
+		call := func(path, name string, settings Settings) {
+			body := maps.Clone(settings)
+			if body == nil {
+				body = Settings{}
+			}
+			body["name"] = json.RawMessage(strconv.Quote(name))
+			text, err := json.Marshal(body)
+			if err != nil {
+				panic("BUG: settings are no JSON: " + err.Error())
+			}
+			fmt.Fprintf(b, "  curl -sS -X POST \"$OXBOW/v1/publishers%s\" -H \"Authorization: Bearer $TOKEN\" "+
 				"-H 'Content-Type: application/json' "+
-				"-d '{\"name\": \"%s\"}'\n", path, name)
+				"-d '%s'\n", path, strings.ReplaceAll(string(text), "'", `'\''`))
 		}
 		for _, name := range r.Publishers {
-			call("", name)
+			call("", name, r.PublisherSettings[name])
 		}
 		for _, s := range r.Streams {
-			call("/"+s.Publisher+"/streams", s.Stream)
+			call("/"+s.Publisher+"/streams", s.Stream, r.StreamSettings[s.String()])
 		}
 	}
 	_, err := io.WriteString(w, b.String())

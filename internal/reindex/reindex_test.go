@@ -154,7 +154,7 @@ func (w *world) config() Config {
 	archives := map[string]Storage{media.DefaultArchive: w.archive}
 	maps.Copy(archives, w.more)
 	return Config{Cluster: "main", Local: local, Archives: archives, Catalog: Catalog{
-		Recording: db.Recording,
+		Recording: db.Recording, Recordings: db.Recordings,
 		Publisher: func(ctx context.Context, name string) error { _, err := db.Publisher(ctx, name); return err },
 		Stream:    func(ctx context.Context, path media.StreamPath) error { _, err := db.Stream(ctx, path); return err },
 		Restore: func(ctx context.Context, r media.Recording) (Outcome, error) {
@@ -220,7 +220,7 @@ func TestLostCatalogIsRebuilt(t *testing.T) {
 	var text bytes.Buffer
 	must(t, r.Print(&text))
 	for _, part := range []string{
-		"3 added", `/v1/publishers" `, `"name": "umbrella"`, "/v1/publishers/umbrella/streams", string(id(4)), string(id(5)),
+		"3 added", `/v1/publishers" `, `{"name":"umbrella"}`, "/v1/publishers/umbrella/streams", string(id(4)), string(id(5)),
 	} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("the report lacks %q:\n%s", part, &text)

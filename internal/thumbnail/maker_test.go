@@ -223,6 +223,8 @@ func TestDecodeEndsWithTheReadersError(t *testing.T) {
 func script(tb testing.TB, text string) string {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "ffmpeg")
+	syscall.ForkLock.RLock() // a child of another test would hold it open for writing: "text file busy"
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
 		tb.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"testing"
+
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 )
 
 // goodPart is a part of one sample with events before it, as header writes it.
@@ -25,6 +27,7 @@ func FuzzFirstSample(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x01moof\x00\x00\x00\x00\x00\x00\x00\x10"))
 	f.Add(goodPart()[:60])
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 4<<20+64*len(data))()
 		s, err := firstSample(data)
 		if err == nil && (len(s.data) == 0 || len(s.data) > len(data)) {
 			t.Errorf("a sample of %d bytes of %d", len(s.data), len(data))
@@ -37,6 +40,7 @@ func FuzzReadPPM(f *testing.F) {
 	f.Add([]byte("P6\n100000 1\n255\n"))
 	f.Add([]byte("P6 1 1 255 abc"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 16<<20+64*len(data))()
 		p, err := readPPM(bufio.NewReader(bytes.NewReader(data)), 160, 90)
 		if err == nil && (p.Rect.Dx() > 161 || p.Rect.Dy() > 91 || 3*p.Rect.Dx()*p.Rect.Dy() > len(data)) {
 			t.Errorf("a picture of %v out of %d bytes", p.Rect, len(data))

@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer, p *Pool) *metrics {
 		"Times that an upstream was put behind all others for a while, by the last fault.")
 	m.recoveries = counter("recoveries_total", "Times that an upstream which was out answered again.")
 	m.spared = counter("spared_total", "Requests that passed over an upstream because it recovers.")
-	m.checks = either("checks_total", "passed", "Active checks of upstreams that are out.")
+	m.checks = either("checks_total", "passed", "Active checks of upstreams that are out, or that are waited for.")
 	m.retries = either("retries_total", "allowed", "Retries on another upstream, by whether the budget allowed them.")
 	m.hedges = either("hedges_total", "allowed",
 		"Requests whose upstream was late, by whether the budget allowed to ask another one too.")

@@ -35,6 +35,7 @@ type Pool struct {
 type member struct {
 	health
 	latency
+	look   look
 	name   string
 	used   time.Time // when a request could have asked it last
 	places int       // taken
@@ -68,6 +69,9 @@ func (m *member) stopLocked() {
 	}
 	if m.cancel != nil {
 		m.cancel()
+	}
+	if m.look.done != nil {
+		m.look.end()
 	}
 }
 
@@ -196,7 +200,7 @@ func (p *Pool) forgetLocked(now time.Time) {
 			break
 		}
 		switch {
-		case m.places > 0 || len(m.queue) > 0 || m.cancel != nil:
+		case m.places > 0 || len(m.queue) > 0 || m.cancel != nil || m.look.done != nil:
 		case now.Sub(m.used) >= idleTime:
 			p.dropLocked(m)
 		case oldest == nil || m.used.Before(oldest.used):

@@ -29,6 +29,10 @@ func public(addr netip.Addr) bool {
 	if inner, ok := embedded(addr); ok {
 		return public(inner)
 	}
+	// What is not of 2000::/3 has been given to nobody: IPv4 in old ways, networks' own NAT64, site-local addresses.
+	if addr.Is6() && !netip.MustParsePrefix("2000::/3").Contains(addr) {
+		return false
+	}
 	if !addr.IsGlobalUnicast() || addr.IsPrivate() { // which leaves out loopback, link-local, multicast, unspecified
 		return false
 	}
@@ -42,14 +46,9 @@ func public(addr netip.Addr) bool {
 		"192.88.99.0/24",  // 6to4 relays
 		"198.18.0.0/15",   // benchmarks
 		"240.0.0.0/4",     // reserved, and broadcast
-		"::/96",           // IPv4 in old ways
-		"64:ff9b:1::/48",  // NAT64 of a network of its own
-		"100::/64",        // discarded
 		"2001::/23",       // protocol assignments, Teredo among them
 		"2001:db8::/32",   // documentation
 		"3fff::/20",       // documentation
-		"5f00::/16",       // segment routing
-		"fec0::/10",       // site-local
 	} {
 		if netip.MustParsePrefix(reserved).Contains(addr) {
 			return false

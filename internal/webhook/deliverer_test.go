@@ -273,7 +273,7 @@ func TestStopGivesBackWhatIsUnderWay(t *testing.T) {
 	<-asked
 	stop()
 	// Another process, which must not wait for the first one's lease.
-	w.run(Config{Owner: "b", Retry: time.Millisecond}, SenderConfig{Timeout: 100 * time.Millisecond}, nil)
+	w.run(Config{Owner: "b", Retry: time.Millisecond}, SenderConfig{Timeout: time.Minute}, nil)
 	eventually(t, "everything arrives", func() bool { return r.taken() == 2 })
 	r.inOrder()
 }

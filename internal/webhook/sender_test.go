@@ -105,6 +105,31 @@ func TestWhatIsNotTrustedReachesNoPrivateAddress(t *testing.T) {
 	}
 }
 
+// TestNoFormOfAnAddressLeadsInside: whatever way a URL names this machine, its network or a cloud's metadata, it is
+// neither reached nor told apart from what is not there.
+func TestNoFormOfAnAddressLeadsInside(t *testing.T) {
+	r := newReceiver(t, nil)
+	_, port, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(r.url, "/hook"), "http://"), ":")
+	t.Setenv("HTTP_PROXY", r.url) // which is not asked to go there either
+	t.Setenv("http_proxy", r.url)
+	s := NewSender(SenderConfig{Timeout: 5 * time.Second})
+	defer s.Close()
+	for _, host := range []string{
+		"localhost.", "LOCALHOST", "foo.localhost", "127.0.0.1.", "127.000.000.001", "[::1]", "[0:0:0:0:0:0:0:1]",
+		"[::ffff:7f00:1]", "[0:0:0:0:0:ffff:127.0.0.1]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]",
+		"[2002:7f00:1::]", "[fe80::1%25lo]", "[::1%25lo]", "[::%25lo]", "169.254.169.254", "[fd00:ec2::254]",
+		"%31%32%37.0.0.1", "\u2460\u2461\u2466.0.0.1", "127\u30020\u30020\u30021",
+	} {
+		result := s.Test(t.Context(), media.Webhook{URL: "http://" + host + ":" + port + "/", Secret: secret})
+		if result.OK() || result.Status != 0 || strings.Contains(result.Error, "refused") {
+			t.Errorf("%s: %+v", host, result)
+		}
+	}
+	if n := len(r.seen()); n != 0 {
+		t.Fatalf("it was reached %d times", n)
+	}
+}
+
 func TestCertificatesAreVerified(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -129,6 +154,8 @@ func TestPublicAddresses(t *testing.T) {
 		"fe80::1": false, "fe80::1%lo": false, "fc00::1": false, "fd12::1": false, "fec0::1": false, "ff02::1": false,
 		"64:ff9b::7f00:1": false, "64:ff9b::a00:1": false, "64:ff9b:1::1": false, "2002:7f00:1::": false,
 		"2002:a00:1::1": false, "2001::1": false, "2001:db8::1": false, "100::1": false,
+		"::ffff:0:7f00:1": false, "::ffff:0:a00:1": false, "5f00::1": false, "4000::1": false, "200::1": false, "3fff::1": false,
+		"fd00:ec2::254": false, "64:ff9b::a9fe:a9fe": false, "2002:a9fe:a9fe::": false, "2a00:1450:4001::1": true,
 	} {
 		if got := public(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s is public: %v", address, got)

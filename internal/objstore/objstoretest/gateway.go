@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/porttest"
 )
 
 // Gateway is a versitygw process: an S3 server over a directory.
@@ -72,7 +72,7 @@ func MustStartGatewayWith(tb testing.TB, c GatewayConfig) *Gateway {
 	if err := os.MkdirAll(g.Dir, 0o755); err != nil {
 		tb.Fatal(err)
 	}
-	addr, err := freeAddr(tb.Context())
+	addr, err := porttest.Loopback(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -177,18 +177,4 @@ func health(ctx context.Context, client *http.Client, url string) error {
 		err = fmt.Errorf("status %s", resp.Status)
 	}
 	return errors.Join(err, resp.Body.Close())
-}
-
-// freeAddr gives an address below the ports that Linux gives to outgoing connections, so that nobody takes it while
-// the server is down.
-func freeAddr(ctx context.Context) (string, error) {
-	var err error
-	for range 100 {
-		var l net.Listener
-		addr := fmt.Sprintf("127.0.0.1:%d", 30_000+rand.IntN(2_700))
-		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", addr); err == nil {
-			return addr, l.Close()
-		}
-	}
-	return "", err
 }

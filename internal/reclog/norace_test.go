@@ -1,0 +1,5 @@
+//go:build !race
+
+package reclog
+
+const raceEnabled = false

@@ -1,0 +1,5 @@
+//go:build !race
+
+package viewing
+
+const raceEnabled = false
