@@ -84,6 +84,9 @@ func TestLostShowIsSalvaged(t *testing.T) {
 	eachStore(t, func(t *testing.T, w *world, left func() []string) {
 		const steps = 9
 		for lost := range steps {
+			if stride > 1 && lost%4 != 0 && lost != 3 { // with the race detector: the ends, and about the second take
+				continue
+			}
 			w.id = media.RecordingID(fmt.Sprintf("01kafzq7s8e5gv9mxw2ctr0%03d", lost))
 			l := w.mustGoLive()
 			a := w.archiver(Config{})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -74,8 +75,13 @@ func parseGrowing(data []byte) (*growing, error) {
 	}
 	g.Manifest = *m
 	for _, l := range g.Lines {
-		if l.Base < 0 || strings.HasPrefix(l.Object, "/") {
+		if l.Base < 0 || !filepath.IsLocal(l.Object) {
 			return nil, fmt.Errorf("%s: %w: lines of %.80q", growingName, media.ErrCorrupt, l.Object)
+		}
+	}
+	for _, m := range g.Media {
+		if m.Size < 0 || m.PartSize < 0 || !filepath.IsLocal(m.Object) {
+			return nil, fmt.Errorf("%s: %w: media of %.80q", growingName, media.ErrCorrupt, m.Object)
 		}
 	}
 	return &g, nil

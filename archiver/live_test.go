@@ -107,7 +107,7 @@ func (l *live) awaitLines() {
 	l.tb.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-tick.C {
 		found := 0
 		for _, track := range []string{"video", "audio"} {
 			text, err := l.root.Files().ReadFile(l.tb.Context(), reclog.IndexName(testPath(), l.id, l.number, track))

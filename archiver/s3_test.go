@@ -181,7 +181,7 @@ func TestS3FaultsInTheMiddle(t *testing.T) {
 		}, &faultyObjects{w.objects, f}, &faultyCatalog{w.catalog, w.catalog, f}, &faultyLocal{w.root, f})
 		_, err := w.catalog.ChangeRecording(t.Context(), w.id, media.RecordingChange{Keep: new(true)})
 		must(t, err)
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(10 * time.Minute)
 		for w.row().Local {
 			if _, err := a.Step(t.Context()); err != nil && !errors.Is(err, errFault) {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -218,6 +219,7 @@ func FuzzChunks(f *testing.F) {
 	}
 	limits := chunkLimits{media: 8 << 10, data: 2 << 10, command: 1 << 10, memory: 16 << 10}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer fuzztest.Bound(t, 1<<20+64*len(data))()
 		r := newChunkReader(bufio.NewReaderSize(bytes.NewReader(data), 16), limits)
 		for {
 			m, err := r.read()

@@ -26,7 +26,7 @@ func MustDial(tb testing.TB, addr string) *testClient {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		tb.Fatal(err)
 	}
 	return MustShakeHands(tb, conn)

@@ -170,7 +170,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rec := newRecorder()
 			rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
-			s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
+			s := MustServe(t, Config{IdleTimeout: 10 * time.Minute}, rec)
 			live := MustDial(t, s.addr)
 			live.publish("other")
 			for i := range idle {
@@ -211,7 +211,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 func TestFloodOfWrongKeys(t *testing.T) {
 	rec := newRecorder()
 	rec.others = map[string]media.StreamPath{"other": {Publisher: "acme", Stream: "other"}}
-	s := MustServe(t, Config{IdleTimeout: time.Minute}, rec)
+	s := MustServe(t, Config{IdleTimeout: 10 * time.Minute}, rec)
 	live := MustDial(t, s.addr)
 	live.publish("other")
 	const guesses, each = 20, 30
@@ -286,7 +286,7 @@ func TestRightKeyGetsInBesideAFlood(t *testing.T) {
 		key := fmt.Sprintf("right%d", i)
 		rec.others[key] = media.StreamPath{Publisher: "acme", Stream: key}
 	}
-	s := MustServe(t, Config{IdleTimeout: time.Minute, MaxStrangersPerIP: 10}, rec)
+	s := MustServe(t, Config{IdleTimeout: 10 * time.Minute, MaxStrangersPerIP: 10}, rec)
 	hello := wrongKey()
 	var flood sync.WaitGroup
 	life, over := context.WithCancel(t.Context())

@@ -10,12 +10,12 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-const (
-	// drainPoll is how often a publisher that was asked to leave is looked after.
-	drainPoll = 100 * time.Millisecond
-	// drainSilence is how long a publisher that was asked to leave may be silent: its segment does not come to an end.
-	drainSilence = time.Second
-)
+// drainPoll is how often a publisher that was asked to leave is looked after.
+const drainPoll = 100 * time.Millisecond
+
+// drainSilence is how long a publisher that was asked to leave may be silent: its segment does not come to an end. A
+// variable for tests, whose machine may stand still.
+var drainSilence = time.Second
 
 // hall is what the connections of one listener have in common.
 type hall struct{ closing atomic.Bool }

@@ -31,7 +31,7 @@ func MustFFmpeg(tb testing.TB, args ...string) *ffmpeg {
 		}
 		tb.Skip(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	tb.Cleanup(cancel)
 	f := &ffmpeg{cmd: exec.CommandContext(ctx, "ffmpeg", append([]string{"-nostdin", "-hide_banner"}, args...)...)}
 	f.cmd.Stdout, f.cmd.Stderr = &f.out, &f.out
@@ -40,6 +40,9 @@ func MustFFmpeg(tb testing.TB, args ...string) *ffmpeg {
 	}
 	return f
 }
+
+// slow is for encoders that the machine may hold up for seconds between their tracks.
+var slow = Config{TrackWait: 5 * time.Second}
 
 // wait gives what ffmpeg said, and its error.
 func (f *ffmpeg) wait() (string, error) {
@@ -63,7 +66,7 @@ func encoderArgs(target string, more ...string) []string {
 
 func TestFFmpegPublishes(t *testing.T) {
 	rec := newRecorder()
-	s := MustServe(t, Config{}, rec)
+	s := MustServe(t, slow, rec)
 	for i, target := range []string{
 		"rtmp://" + s.addr + "/live/" + rec.key,
 		"rtmp://" + s.addr + "/acme/show?key=" + rec.key,
@@ -104,7 +107,7 @@ func TestFFmpegPublishes(t *testing.T) {
 
 // ffmpeg's C1 has a digest, so its handshake is the complex one.
 func TestFFmpegIsToldOfAWrongKey(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	out, err := MustFFmpeg(t, encoderArgs("rtmp://"+s.addr+"/live/ox_wrong", "-t", "4")...).wait()
 	if err == nil || !strings.Contains(out, "wrong stream key") {
 		t.Errorf("%v\n%s", err, out)
@@ -112,7 +115,7 @@ func TestFFmpegIsToldOfAWrongKey(t *testing.T) {
 }
 
 func TestFFmpegIsToldOfAnUnknownCodec(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	f := MustFFmpeg(t, "-re", "-f", "lavfi", "-i", lavfiVideo, "-c:v", "flv1", "-t", "20", "-f", "flv",
 		"rtmp://"+s.addr+"/live/"+s.rec.key)
 	out, err := f.wait()
@@ -123,7 +126,7 @@ func TestFFmpegIsToldOfAnUnknownCodec(t *testing.T) {
 }
 
 func TestFFmpegIsTakenOver(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	target := "rtmp://" + s.addr + "/live/" + s.rec.key
 	first := MustFFmpeg(t, append([]string{"-re"}, encoderArgs(target, "-t", "50")...)...)
 	s.rec.await(t, "the first publishes", func() bool { return len(s.rec.publs) == 1 && len(s.rec.publs[0].frames) > 10 })
@@ -140,7 +143,7 @@ func TestFFmpegIsTakenOver(t *testing.T) {
 }
 
 func TestFFmpegKilled(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	f := MustFFmpeg(t, append([]string{"-re"}, encoderArgs("rtmp://"+s.addr+"/live/"+s.rec.key, "-t", "50")...)...)
 	s.rec.await(t, "it publishes", func() bool { return len(s.rec.publs) == 1 && len(s.rec.publs[0].frames) > 10 })
 	if err := f.cmd.Process.Kill(); err != nil {
@@ -153,7 +156,7 @@ func TestFFmpegKilled(t *testing.T) {
 }
 
 func TestGortmplibPublishes(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	c := &gortmplib.Client{
 		URL: &url.URL{Scheme: "rtmp", Host: s.addr, Path: "/live", Fragment: s.rec.key}, Publish: true,
 	}
@@ -183,7 +186,7 @@ func TestGortmplibPublishes(t *testing.T) {
 }
 
 func TestGortmplibIsRefused(t *testing.T) {
-	s := MustServe(t, Config{}, newRecorder())
+	s := MustServe(t, slow, newRecorder())
 	c := &gortmplib.Client{
 		URL: &url.URL{Scheme: "rtmp", Host: s.addr, Path: "/live", Fragment: "ox_wrong"}, Publish: true,
 	}

@@ -8,7 +8,7 @@ import (
 // ffmpeg sends what it has with every tenth packet, and throws the rest away when it closes; with an interval of one
 // packet nothing is left.
 func TestFFmpegTunnels(t *testing.T) {
-	s := MustTunnel(t, Config{}, newRecorder())
+	s := MustTunnel(t, slow, newRecorder())
 	target := "rtmpt://" + s.addr + "/live/" + s.rec.key
 	if out, err := MustFFmpeg(t, encoderArgs(target, "-t", "2", "-rtmp_flush_interval", "1")...).wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -28,7 +28,7 @@ func TestFFmpegTunnels(t *testing.T) {
 }
 
 func TestFFmpegIsToldOfAWrongKeyInATunnel(t *testing.T) {
-	s := MustTunnel(t, Config{}, newRecorder())
+	s := MustTunnel(t, slow, newRecorder())
 	out, err := MustFFmpeg(t, encoderArgs("rtmpt://"+s.addr+"/live/ox_wrong", "-t", "4")...).wait()
 	if err == nil || !strings.Contains(out, "wrong stream key") {
 		t.Errorf("%v\n%s", err, out)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -59,6 +60,7 @@ func FuzzERTMP(f *testing.F) {
 }
 
 func fuzzFLV(t *testing.T, seed []byte) {
+	defer fuzztest.Bound(t, 8<<20+512*len(seed))()
 	rec := newRecorder()
 	p := &recPublication{rec: rec}
 	rec.onFrame = func(frame *media.Frame) error {

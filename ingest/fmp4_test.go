@@ -11,6 +11,7 @@ import (
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4/seekablebuffer"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mp4/codecs"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -98,6 +99,7 @@ func FuzzFMP4(f *testing.F) {
 	f.Add(init, segment[:len(segment)-1])
 	f.Add(init[:len(init)/2], segment)
 	f.Fuzz(func(t *testing.T, init, segment []byte) {
+		defer fuzztest.Bound(t, 8<<20+64*(len(init)+len(segment)))()
 		q := &hlsQueue{number: -1, maxFrame: 1 << 20}
 		_ = q.load(hlsChunk{init: init, data: segment})
 		size := 0

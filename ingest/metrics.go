@@ -104,6 +104,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, cause := range []string{causeSilence, causeGone, causeRequest} {
 		m.switches.WithLabelValues(cause)
 	}
+	for _, reason := range []string{"full", "unavailable", "crowded", reasonInternal} { // ours, which alerts go by
+		m.refused.WithLabelValues(reason)
+	}
 	for _, what := range []string{
 		"received", "lost", "retransmitted", "discarded", "undecrypted", "missing", "overflow",
 	} {

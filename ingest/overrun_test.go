@@ -75,7 +75,7 @@ func TestOverruns(t *testing.T) {
 		}
 	}
 	var o overruns
-	for i := range 2 * maxOverruns {
+	for i := range maxOverruns + 20 {
 		at := start.Add(time.Duration(i) * time.Millisecond)
 		o.add(stream(i).Path, 1_000_000, at)
 		o.add(stream(i).Path, 1_000_000, at)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -94,6 +95,7 @@ func FuzzParseHLS(f *testing.F) {
 	f.Add(hlsMedia)
 	f.Add(hlsMultivariant)
 	f.Fuzz(func(t *testing.T, text string) {
+		defer fuzztest.Bound(t, 4<<20+256*len(text))()
 		p, err := parseHLS(text)
 		if err != nil {
 			return

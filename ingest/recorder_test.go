@@ -211,7 +211,7 @@ func (p *recPublication) Close(clean bool) error {
 // await blocks until the condition holds; it is called with mu held.
 func (r *recorder) await(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for {
 		r.mu.Lock()
@@ -266,7 +266,7 @@ func (b *logBuffer) String() string {
 // await waits for a line with all the words and gives it.
 func (b *logBuffer) await(tb testing.TB, words ...string) string {
 	tb.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	for {
 		b.mu.Lock()

@@ -83,7 +83,7 @@ func TestPlayIsRefused(t *testing.T) {
 }
 
 func TestGarbage(t *testing.T) {
-	s := MustServe(t, Config{HandshakeTimeout: 2 * time.Second}, newRecorder())
+	s := MustServe(t, Config{HandshakeTimeout: 5 * time.Second}, newRecorder())
 	for _, tt := range []struct {
 		name, send, log string
 	}{

@@ -81,8 +81,9 @@ func onTime(t *testing.T, p *recPublication) []string {
 	l := newLineup(Config{}.withDefaults(), sinkhole{}, newMetrics(prometheus.NewRegistry()))
 	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	l.quality.begin(media.IngestReport{StartedAt: start}, 0, slog.New(slog.DiscardHandler))
-	ids := make([]trackID, len(p.tracks[0]))
-	for i, track := range p.tracks[0] {
+	tracks := p.tracks[len(p.tracks)-1]
+	ids := make([]trackID, len(tracks))
+	for i, track := range tracks {
 		ids[i] = trackID{kind: track.Kind}
 		if err := l.configure(ids[i], track); err != nil {
 			t.Fatal(err)
@@ -106,7 +107,7 @@ func TestGoodPublishersAreNotWarned(t *testing.T) {
 	for name, serve := range map[string]func(testing.TB, Config, *recorder) *testServer{"rtmp": MustServe, "srt": MustServeSRT} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, Config{}, newRecorder())
+			s := serve(t, slow, newRecorder())
 			// ffmpeg's -re throttles what it reads; the filters do so in either case.
 			live := []string{"-filter:v", "realtime", "-filter:a", "arealtime", "-t", "16"}
 			args := encoderArgs("rtmp://"+s.addr+"/live/"+s.rec.key, live...)

@@ -378,7 +378,8 @@ func TestSRTIdle(t *testing.T) {
 	var m tsMux
 	m.pat(0x100)
 	m.pmt(0x100, 1, 0, 0x02, 0x101)
-	publisher = MustDialSRT(t, s, "publish:acme/show:"+rec.key, "")
+	s = MustServeSRT(t, Config{}, newRecorder())
+	publisher = MustDialSRT(t, s, "publish:acme/show:"+s.rec.key, "")
 	stop := make(chan struct{})
 	var sender sync.WaitGroup
 	sender.Go(func() {

@@ -21,6 +21,7 @@ func TestParseTarget(t *testing.T) {
 		{"live", "", "KEY?user=u&pass=p", target{key: "KEY"}, nil},
 		{"live", "", "?key=KEY", target{key: "KEY"}, nil},
 		{"live", "", "?KEY", target{key: "KEY"}, nil},
+		{"live", "", "KEY?key=KEY", target{key: "KEY"}, nil},
 		{"live?key=KEY", "", "", target{key: "KEY"}, nil},
 		{"live/KEY", "", "", target{key: "KEY"}, nil},
 		{"live/_definst_", "", "KEY", target{key: "KEY"}, nil},

@@ -78,7 +78,7 @@ func TestTLSPublishes(t *testing.T) {
 
 // What comes to the wrong port is named.
 func TestNotTLS(t *testing.T) {
-	s := MustServeTLS(t, Config{HandshakeTimeout: 2 * time.Second}, newRecorder())
+	s := MustServeTLS(t, Config{HandshakeTimeout: 5 * time.Second}, newRecorder())
 	for _, tt := range []struct {
 		name, send string
 		log        []string

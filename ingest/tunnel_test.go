@@ -395,17 +395,18 @@ func TestTunnelBuffersAreBounded(t *testing.T) {
 }
 
 func TestTunnelBackPressureIsNoLoss(t *testing.T) {
+	t.Parallel()
 	rec := newRecorder()
 	held := make(chan struct{})
 	rec.onFrame = func(*media.Frame) error {
 		<-held
 		return nil
 	}
-	s := MustTunnel(t, Config{IdleTimeout: 200 * time.Millisecond}, rec)
+	s := MustTunnel(t, Config{IdleTimeout: 5 * time.Second}, rec)
 	conn := MustOpen(t, s.addr)
 	c := MustShakeHands(t, conn)
 	c.publish(s.rec.key)
-	time.AfterFunc(time.Second, func() { close(held) })
+	time.AfterFunc(7*time.Second, func() { close(held) })
 	c.send(typeDataAMF0, 1, 0, onlyAudio)
 	c.send(typeAudio, 1, 0, audioConfig(testASC))
 	for i := range 3 {

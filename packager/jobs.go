@@ -80,6 +80,24 @@ func (q *jobs) pop() (j job, ok bool) {
 // done takes a job's bytes off, which count until they are written.
 func (q *jobs) done(j *job) { q.bytes -= int64(len(j.data)) }
 
+// unwritten gives the number of segments in the queue that have parts there. One of which only the index line waits is
+// found by its parts.
+func (q *jobs) unwritten() (segments int) {
+	parts := make(map[int]bool)
+	for i := range q.list[q.head:] {
+		switch j := &q.list[q.head+i]; j.kind {
+		case jobPart:
+			parts[j.track] = true
+		case jobFinish:
+			if parts[j.track] {
+				segments++
+			}
+			parts[j.track] = false
+		}
+	}
+	return segments
+}
+
 // purge empties the queue. It gives the numbers of segments and of pieces of metadata in it, and the newest state to be
 // written.
 func (q *jobs) purge() (segments, pieces int, state []job) {

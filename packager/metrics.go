@@ -8,6 +8,8 @@ import (
 
 type metrics struct {
 	shows         *prometheus.GaugeVec // by state
+	interruptions prometheus.Counter
+	longest       prometheus.Gauge
 	recordings    prometheus.Counter
 	takes         prometheus.Counter
 	parts         *prometheus.CounterVec // by kind of track, as the next three
@@ -44,6 +46,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		shows: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "oxbow_packager_shows", Help: "Recordings that grow, by state.",
 		}, []string{"state"}),
+		interruptions: counter("interruptions_total", "Times that a show began to wait for its publisher."),
+		longest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "oxbow_packager_longest_interruption_seconds",
+			Help: "How long the show that waits for its publisher since longest has done so; 0 without any.",
+		}),
 		recordings:    counter("recordings_total", "Recordings begun."),
 		takes:         counter("takes_total", "Takes begun."),
 		parts:         vec("parts_total", "Parts made.", "kind"),
@@ -73,7 +80,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"Changes of a group's tracks, of the member that leads, or of a clock's place.", "change"),
 		soundLeftOut: counter("group_sounds_left_out_total", "Members' tracks of sound that another member has too."),
 	}
-	reg.MustRegister(m.shows, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs, m.dependent, m.fillers,
+	reg.MustRegister(m.shows, m.interruptions, m.longest, m.recordings, m.takes, m.parts, m.segments, m.bytes, m.repairs,
+		m.dependent, m.fillers,
 		m.lost, m.storageErrors, m.degraded, m.saveErrors, m.eventsDropped, m.logDropped, m.timedMetadata,
 		m.metadataDropped, m.metadataLost, m.eventsRefused, m.unaligned, m.groupChanges, m.soundLeftOut)
 	return m

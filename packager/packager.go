@@ -155,11 +155,15 @@ func (p *Packager) Step(now time.Time) {
 		}
 	}
 	states := map[media.State]int{media.Live: 0, media.Interrupted: 0}
+	var longest time.Duration
 	for _, s := range streams {
-		if state, ok := s.state(); ok {
+		state, ok := s.state()
+		if ok {
 			states[state]++
 		}
+		longest = max(longest, s.waited(state, now))
 	}
+	p.metrics.longest.Set(longest.Seconds())
 	for state, n := range states {
 		p.metrics.shows.WithLabelValues(string(state)).Set(float64(n))
 	}

@@ -10,7 +10,7 @@ const long = 0.15
 
 // Fewer of what is drawn, too, unless the command line asks for more.
 func init() {
-	if err := flag.Set("rapid.checks", "30"); err != nil {
+	if err := flag.Set("rapid.checks", "20"); err != nil {
 		panic(err)
 	}
 }

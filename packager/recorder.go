@@ -55,7 +55,9 @@ type recorder struct {
 		queue            jobs
 		handed, finished uint64 // tickets
 		// given is the newest ticket that the caller did not wait for, or no longer.
-		given  uint64
+		given uint64
+		// shown is given when the fence was met: nothing is announced after.
+		shown  uint64
 		answer answer // of finished
 
 		running, closing, waiting bool
@@ -337,10 +339,13 @@ func (r *recorder) close() {
 }
 
 // abandon ends the goroutine without what waits: nothing is written any more. It is called by who hands work over.
+// Segments whose parts wait for a stalled volume were shown from memory, and are lost.
 func (r *recorder) abandon() {
 	r.mu.Lock()
+	lost := r.mu.queue.unwritten()
 	_, _, _ = r.mu.queue.purge()
 	r.mu.Unlock()
+	r.show.metrics.lost.Add(float64(lost))
 	r.close()
 }
 

@@ -284,7 +284,7 @@ func (s *Show) forcedCut(msn media.MSN) {
 		return
 	}
 	s.dependent = true
-	s.logger.Warn("segment begins without a key frame: joining players wait; ask the publisher for a shorter GOP",
+	s.logger.Warn("segment begins without a key frame: joining players wait; the publisher is late, or its GOP long",
 		"msn", int64(msn))
 }
 

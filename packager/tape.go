@@ -199,7 +199,7 @@ func (r *recorder) finish(j *job) int64 {
 	seg.Offset = o.offset
 	if o.lost {
 		seg.Gap, seg.Sync, seg.Size, seg.IFrames = true, false, o.size, nil
-		r.countLost()
+		r.countLost(j)
 	}
 	if t.abandoned {
 		return -1
@@ -224,10 +224,16 @@ func (r *recorder) finish(j *job) int64 {
 	return seg.Offset
 }
 
-func (r *recorder) countLost() {
-	r.show.metrics.lost.Inc()
+// countLost counts a segment that the recording lacks. What a fenced writer brings is no loss: players never saw it,
+// and the take that another node goes on with begins before. But what waited for a stalled volume as the fence was met
+// was shown from memory, and is in nobody's take.
+func (r *recorder) countLost(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fenced.Load() && j.ticket > r.mu.shown {
+		return
+	}
+	r.show.metrics.lost.Inc()
 	r.mu.outage.lost++
 }
 
@@ -258,6 +264,11 @@ func (r *recorder) tell(m *media.Metadata) {
 func (r *recorder) noteFenced(err error) bool {
 	if !errors.Is(err, media.ErrFenced) {
 		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.fenced.Load() {
+		r.mu.shown = r.mu.given
 	}
 	r.fenced.Store(true)
 	return true
