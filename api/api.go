@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -99,10 +100,14 @@ type Deps struct {
 	TestWebhook func(ctx context.Context, w media.Webhook) media.DeliveryResult
 	// Clips makes clips; it is needed.
 	Clips Clips
+	// Viewing keeps the history of what viewers saw; nil keeps none.
+	Viewing Viewing
 	// Replies keeps answers to requests with an Idempotency-Key; it is needed.
 	Replies Replies
 	// Playback keeps playback keys and policies; it is needed.
 	Playback Playback
+	// SteeringRules keeps where operators send viewers; nil is no rules.
+	SteeringRules SteeringRules
 	// SourceStatus says what a stream's source does; nil when nobody here knows.
 	SourceStatus func(path media.StreamPath) media.SourceStatus
 	// SourcesChanged is called after a source was set or removed; it does not wait. Nil does nothing.
@@ -121,6 +126,11 @@ type Deps struct {
 	Log Log
 	// EventLog is the registry's log of events, which edges follow; nil is none, and edges poll.
 	EventLog EventLog
+	// Purges keeps what edges are to forget; nil keeps nothing, and nothing is purged.
+	Purges Purges
+	// Register lists an edge that tells of itself, and Unregister takes it from the list. Nil: no edge can.
+	Register   func(ctx context.Context, node media.Node) error
+	Unregister func(ctx context.Context, id string) error
 	// Drain has an ingest node give its streams up and stop; it does not wait. Nil: no node can be told.
 	Drain func(ctx context.Context, node media.Node) error
 	// SwitchFeed makes the feed (media.FeedPrimary, media.FeedBackup) of a live stream the one that is recorded.
@@ -141,6 +151,8 @@ type Deps struct {
 	// one of them has succeeded, and stays ready from then on, since it answers from what is left or remembered. Empty:
 	// nothing is needed.
 	Services map[string]func(ctx context.Context) error
+	// CatalogBorn is when the catalog was made; nil: it has everything that there ever was.
+	CatalogBorn func(ctx context.Context) (time.Time, error)
 	// Assets holds the built web page: index.html and what it names under assets/. Without index.html, or when nil, a
 	// built-in page is served.
 	Assets fs.FS
@@ -156,8 +168,8 @@ type Config struct {
 	// Rate is how many requests a second one token may make, and twice that at once; wrong tokens of one address are
 	// bounded to a tenth. Zero is no bound.
 	Rate float64
-	// ClusterToken is what edges must show where they are told the secrets of playback keys. Empty: nothing.
-	ClusterToken string
+	// Tokens are what edges must show at Internal. Nil: nothing.
+	Tokens *admission.Tokens
 	// Timeout bounds the work for one request; zero is 10 s.
 	Timeout time.Duration
 	// MaxBody is the most bytes of a request's body; zero is 64 KiB.
@@ -176,6 +188,12 @@ type Config struct {
 	LogFollowers int
 	// EventKeep is how long the log keeps events; zero is 30 days, less than zero for ever.
 	EventKeep time.Duration
+	// SteeringURL is the base URL at which players reach the public port here, for content steering; empty is no steering.
+	SteeringURL string
+	// SteeringTTL is how often players ask where to play from, in whole seconds; zero is 10 s.
+	SteeringTTL time.Duration
+	// SteeringRate is how many of them a second are answered with that; more are told to ask less often. Zero is 10,000.
+	SteeringRate int64
 	// Version is told in the OpenAPI document; empty is "dev".
 	Version string
 }
@@ -189,13 +207,18 @@ type Server struct {
 	assets  *assets
 	builtin *template.Template
 	// plainDocs is the page about the API that is served without a built one.
-	plainDocs *asset
+	plainDocs func() *asset
 	listing   listing
 	known     *knownTokens
 	feed      *feed // nil without an EventLog
 	follow    *logFeed
 	limits    *limits
 	policies  *policyMemo
+	birth     catalogBirth
+	edges     *edgeBook
+	purged    purgeMemo
+	steerer   *steerer
+	viewing   *viewingNow
 	// answered is set once one of deps.Services has succeeded.
 	answered atomic.Bool
 	// toldAway is when it was logged last that a service is away, in nanoseconds of Unix.
@@ -215,12 +238,17 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	cfg.AuditKeep = cmp.Or(cfg.AuditKeep, 400*24*time.Hour)
 	cfg.LogFollowers = cmp.Or(cfg.LogFollowers, 256)
 	cfg.EventKeep = cmp.Or(cfg.EventKeep, 30*24*time.Hour)
+	cfg.SteeringTTL = cmp.Or(cfg.SteeringTTL, 10*time.Second)
+	cfg.SteeringRate = cmp.Or(cfg.SteeringRate, 10_000)
 	cfg.Version = cmp.Or(cfg.Version, "dev")
 	if deps.Sessions == nil {
 		deps.Sessions = noSessions{}
 	}
 	if deps.Audit == nil {
 		deps.Audit = noAudit{}
+	}
+	if deps.Viewing == nil {
+		deps.Viewing = noViewing{}
 	}
 	if deps.Events == nil {
 		deps.Events = noEvents{}
@@ -237,11 +265,18 @@ func New(cfg Config, deps Deps, logger *slog.Logger, registerer prometheus.Regis
 	if deps.Drain == nil {
 		deps.Drain = noDrain
 	}
+	if deps.Purges == nil {
+		deps.Purges = noPurges{}
+	}
 	s := &Server{cfg: cfg, deps: deps, log: logger, metrics: newMetrics(registerer), builtin: parseBuiltin()}
 	s.known = newKnownTokens()
-	s.policies = newPolicyMemo()
+	s.policies = newPolicyMemo(s.agePolicies)
+	s.edges = newEdgeBook(deps.Nodes)
+	s.steerer = newSteerer(cfg, deps, logger, registerer)
+	s.viewing = newViewingNow()
 	if deps.EventLog != nil {
 		s.feed = newFeed(deps.EventLog, cfg.EventStreams, logger, s.metrics)
+		s.feed.told = s.heard
 	}
 	s.limits = newLimits(cfg.Rate)
 	if deps.Log != nil {

@@ -60,7 +60,7 @@ func newFixture(t *testing.T, change func(*Config, *Deps)) *fixture {
 	cfg := Config{ListingAge: time.Nanosecond}
 	deps := Deps{
 		Publishers: db, Streams: db, Keys: db, Recordings: db, Tokens: db, Audit: db, Sources: db, Clips: db, Replies: db,
-		Retention: db, Webhooks: db, Playback: db,
+		Retention: db, Webhooks: db, Playback: db, SteeringRules: db, Viewing: db,
 		Kick:      func(path media.StreamPath) { f.kicked = append(f.kicked, path) },
 		RevokeKey: func(_ media.StreamPath, id string) { f.voided = append(f.voided, id) },
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -139,7 +140,7 @@ func TestRevocationBeatsALookThatIsUnderWay(t *testing.T) {
 
 func TestEdgesShowTheClustersToken(t *testing.T) {
 	const secret = "of-the-cluster"
-	f := newFixture(t, func(c *Config, _ *Deps) { c.ClusterToken = secret })
+	f := newFixture(t, func(c *Config, _ *Deps) { c.Tokens = admission.MustFixed(t, secret) })
 	f.stream(media.StreamPath{Publisher: "acme", Stream: "show"}, false)
 	f.must(200, "PATCH", "/v1/publishers/acme", `{"playback":"signed"}`)
 	key := f.must(201, "POST", keysOf, "")

@@ -133,6 +133,9 @@ func redact(name string, value any, depth int) any {
 		if secretName(name) {
 			return redacted
 		}
+		if _, err := v.Float64(); err != nil {
+			return v.String() // as text, since readers of JSON refuse a number that is so large
+		}
 	}
 	return value
 }

@@ -91,7 +91,7 @@ func unauthorised(challenge, text string) *refusal {
 func ofPublishers() []string {
 	return []string{
 		"/v1/publishers", "/v1/recordings", "/v1/retention", "/v1/sessions", "/v1/events", "/v1/webhooks", "/v1/audit",
-		"/v1/token",
+		"/v1/token", "/v1/viewing",
 	}
 }
 

@@ -1,8 +1,9 @@
 // Package api is Oxbow's REST API, its start page and its directory service.
 //
 // The flow: Public serves people and their tools (/v1, /, /watch, /assets, health), Internal serves edges
-// (/internal/v1/locate, /internal/v1/events: what happens to recordings, as it happens, and /internal/v1/playback: who
-// may watch what, with the keys that playback tokens are verified with). A request passes observe
+// (/internal/v1/locate, /internal/v1/events: what happens to recordings, as it happens, /internal/v1/playback: who may
+// watch what, with the keys that playback tokens are verified with, /internal/v1/purges: what was to be forgotten, and
+// /internal/v1/edges: what an edge tells of itself, which is answered with its orders). A request passes observe
 // (log, metrics, panics), then for /v1 the limit of its token or address, then authorize, which knows the token, its
 // scope and its publisher, and writes the row of the audit log behind the answer, then the look for an answer under its
 // Idempotency-Key, then the decoding and validation that huma does from the types in wire.go, then a handler that asks
@@ -37,5 +38,9 @@
 //     No secret is in it; only 429 leaves none.
 //  12. A condition of If-Match is judged where the change is made, never before it.
 //  13. Under one Idempotency-Key of one token one request succeeds, once. Its answer can be read with that key alone.
-//  14. The OpenAPI document has a text for everything, and the pages load nothing from elsewhere.
+//  14. An edge is listed under its name alone: never in the place of another node, nor of an edge that started later.
+//     An order to drain is for the process that it was given for, whichever API process that asks.
+//  15. The OpenAPI document has a text for everything, and the pages load nothing from elsewhere.
+//  16. Players that ask where to play from (/steering) wait for nobody: the picture of the edges is made beside them,
+//     and stands while registry and catalog are away. Nothing is remembered of a viewer.
 package api

@@ -16,9 +16,9 @@ func (s *Server) serveDocs(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
 		"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.Header().Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-	page := s.plainDocs
-	if s.assets.docs != nil {
-		page = s.assets.docs
+	page := s.assets.docs
+	if page == nil {
+		page = s.plainDocs()
 	}
 	page.ServeHTTP(w, r)
 }

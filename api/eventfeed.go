@@ -58,6 +58,8 @@ type feed struct {
 	max     int
 	// came, if it is set, is called after events came.
 	came func()
+	// told, if it is set, is called with every event.
+	told func(e *media.Event)
 
 	mu struct {
 		sync.Mutex
@@ -128,6 +130,9 @@ func (f *feed) follow(ctx context.Context) error {
 		}
 		for i := range events {
 			after = events[i].ID
+			if f.told != nil {
+				f.told(&events[i])
+			}
 			f.add(frameOf(after, eventName(&events[i]), &events[i]))
 		}
 		if f.came != nil {

@@ -26,6 +26,8 @@ func (s *Server) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { s.pruneAudits(ctx) })
 	running.Go(func() { s.runReplies(ctx) })
+	running.Go(func() { s.steerer.run(ctx) })
+	running.Go(func() { s.foldViewing(ctx) })
 	if s.feed != nil {
 		running.Go(func() { s.feed.run(ctx) })
 	}

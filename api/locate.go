@@ -23,6 +23,10 @@ func (s *Server) internalRoutes() http.Handler {
 				w.WriteHeader(http.StatusNoContent)
 			})
 			r.Get("/playback", s.servePlayback)
+			r.Get("/purges", s.servePurges)
+			r.Post("/edges/{edge}", s.forEdges(s.serveBeat))
+			r.Delete("/edges/{edge}", s.forEdges(s.serveLeave))
+			r.Post("/edges/{edge}/viewing", s.forEdges(s.serveViewing))
 			r.Get("/locate/{publisher}/{stream}", s.serveLocate)
 			r.Get("/locate/{publisher}/{stream}/{recording}", s.serveLocate)
 		})
@@ -73,6 +77,9 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		grows.State = media.Interrupted
 	}
 	if grows.ID != "" && !remembered && (id == "" || id == grows.ID) {
+		if err := s.ownerless(ctx, grows); err != nil {
+			return media.Location{}, err
+		}
 		return s.located(ctx, grows, lease)
 	}
 	if id == "" && grows.ID == "" && s.deps.Wanted != nil && s.deps.Wanted(path) {
@@ -94,9 +101,9 @@ func (s *Server) locate(ctx context.Context, path media.StreamPath, id media.Rec
 		return s.located(ctx, row, lease)
 	case ctx.Err() != nil:
 		return media.Location{}, err
-	case asked && !errors.Is(err, media.ErrGone):
+	case asked && !errors.Is(err, media.ErrGone) && !errors.Is(err, errNoPublisher):
 		return s.located(ctx, grows, lease)
-	case id != "" && away(err) && !errors.Is(err, errClipUnmade):
+	case id != "" && away(err) && !errors.Is(err, errClipUnmade) && !errors.Is(err, errNoPublisher):
 		return s.guess(ctx, path, id, err)
 	}
 	return media.Location{}, err
@@ -127,7 +134,7 @@ func (s *Server) located(ctx context.Context, row media.Recording, lease media.L
 			place.owner = lease.Node
 		}
 	}
-	nodes, err := s.deps.Nodes(ctx)
+	nodes, err := s.edges.with(ctx, place.owner)
 	if err == nil {
 		loc.Nodes = place.nodes(nodes)
 		if len(loc.Nodes) == 0 {
@@ -144,7 +151,7 @@ func (s *Server) located(ctx context.Context, row media.Recording, lease media.L
 func (s *Server) guess(
 	ctx context.Context, path media.StreamPath, id media.RecordingID, why error,
 ) (media.Location, error) {
-	nodes, err := s.deps.Nodes(ctx)
+	nodes, err := s.edges.recent(ctx)
 	if err != nil {
 		return media.Location{}, errors.Join(why, err)
 	}
@@ -159,7 +166,7 @@ func (s *Server) guess(
 // begins is the location of a stream that is about to be live.
 func (s *Server) begins(ctx context.Context, path media.StreamPath) (media.Location, error) {
 	loc := media.Location{Publisher: path.Publisher, Stream: path.Stream, State: media.Live}
-	nodes, err := s.deps.Nodes(ctx)
+	nodes, err := s.edges.recent(ctx)
 	if err == nil {
 		loc.Nodes = placement{}.nodes(nodes)
 		if len(loc.Nodes) == 0 {
@@ -185,6 +192,11 @@ func (s *Server) find(
 		id = current
 	}
 	row, err := s.deps.Recordings.Recording(ctx, id)
+	if missing := errors.Is(err, media.ErrNotFound); missing || err == nil && row.Path == path {
+		if lost := s.unrestored(ctx, path, id, missing); lost != nil {
+			return row, lost
+		}
+	}
 	switch {
 	case err != nil:
 		return row, at("path.recording", err)

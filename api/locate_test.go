@@ -2,14 +2,18 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -255,7 +259,10 @@ func TestLocate(t *testing.T) {
 			if c.hangs {
 				d.Recordings = hangingCatalog{}
 			}
-			cfg := Config{CatalogWait: 10 * time.Millisecond}
+			cfg := Config{CatalogWait: time.Minute}
+			if c.hangs {
+				cfg.CatalogWait = 10 * time.Millisecond
+			}
 			f := &fixture{t: t, Server: New(cfg, d, slog.New(slog.DiscardHandler), prometheus.NewRegistry())}
 			a := f.send(f.Internal(), "GET", "/internal/v1/locate/acme/show"+c.target, "")
 			if a.Code != c.status || a.Header().Get("Cache-Control") != "no-store" {
@@ -314,5 +321,74 @@ func TestLocateOfAStreamThatASourceBrings(t *testing.T) {
 	}
 	if loc, err := s.locate(t.Context(), path, recordingID(1)); err != nil || loc.Recording != recordingID(1) || asked != 1 {
 		t.Errorf("%+v %v, asked %d times", loc, err, asked)
+	}
+}
+
+// namedPublishers has some, and no more of them than that.
+type namedPublishers struct {
+	some
+	names []string
+}
+
+// some is what Publishers can do beside naming one.
+type some interface {
+	CreatePublisher(ctx context.Context, p media.Publisher) error
+	Publishers(ctx context.Context, after string, limit int) ([]media.Publisher, error)
+	UpdatePublisher(ctx context.Context, name string, patch media.SettingsPatch, revisions ...int64) (
+		media.Publisher, error)
+	DeletePublisher(ctx context.Context, name string, revisions ...int64) error
+}
+
+func (c namedPublishers) Publisher(_ context.Context, name string) (media.Publisher, error) {
+	if !slices.Contains(c.names, name) {
+		return media.Publisher{}, media.ErrNotFound
+	}
+	return media.Publisher{Name: name}, nil
+}
+
+// A young catalog does not deny what is older than itself: it may have lost it.
+func TestAYoungCatalogDoesNotDeny(t *testing.T) {
+	made := time.Now().Add(-2 * time.Hour).Truncate(time.Millisecond)
+	id := media.RecordingID(strings.ToLower(ulid.MustNew(ulid.Timestamp(made), rand.Reader).String()))
+	if !id.Time().Equal(made) {
+		t.Errorf("%s was made at %v, by itself at %v", id, made, id.Time())
+	}
+	acme := media.StreamPath{Publisher: "acme", Stream: "show"}
+	for name, row := range map[string]struct {
+		born       time.Time
+		publishers []string
+		known      bool
+		want       error
+		guess      bool
+	}{
+		"an old catalog":                       {born: id.Time().Add(-time.Hour), want: media.ErrNotFound},
+		"a younger one, without the publisher": {born: id.Time().Add(time.Hour), want: media.ErrUnavailable},
+		"a younger one, with the recording and without the publisher": {
+			born: id.Time().Add(time.Hour), known: true, want: media.ErrUnavailable,
+		},
+		"a younger one, with the publisher": {born: id.Time().Add(time.Hour), publishers: []string{"acme"}, guess: true},
+		"a younger one, with both": {
+			born: id.Time().Add(time.Hour), publishers: []string{"acme"}, known: true,
+		},
+		"one that had a week to be brought back": {born: id.Time().Add(-8 * 24 * time.Hour), want: media.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c rowCatalog
+			if row.known {
+				c.rows = []media.Recording{{ID: id, Path: acme, State: media.Archived}}
+			}
+			s := New(Config{}, Deps{
+				Publishers: namedPublishers{names: row.publishers}, Recordings: c, Publish: func(context.Context, media.Event) error { return nil },
+				CatalogBorn: func(context.Context) (time.Time, error) { return row.born, nil },
+				Nodes:       func(context.Context) ([]media.Node, error) { return []media.Node{ingestNode("a")}, nil },
+			}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			loc, err := s.locate(t.Context(), acme, id)
+			if !errors.Is(err, row.want) || (err != nil) != (row.want != nil) {
+				t.Fatalf("%v, want %v", err, row.want)
+			}
+			if err == nil && (loc.Guess != row.guess || !loc.Archived) {
+				t.Errorf("%+v", loc)
+			}
+		})
 	}
 }

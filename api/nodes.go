@@ -48,10 +48,13 @@ func (s *Server) nodeRoutes(v1 huma.API) {
 				"last."))
 	route(s, v1, http.MethodGet, one, "get-node", "Get a node and its load", s.getNode,
 		scope(media.ScopeAdmin))
-	route(s, v1, http.MethodPost, one+"/drain", "drain-node", "Have an ingest node give its streams up and stop",
-		s.drainNode, describe("It takes no new publishers, asks its publishers to connect again, which they do to another "+
-			"node, and stops when they have, or after its drain timeout. Viewers see one discontinuity. The answer does not "+
-			"wait for that: the node reads draining, and then leaves the list. 409: only ingest nodes have publishers."),
+	route(s, v1, http.MethodPost, one+"/drain", "drain-node",
+		"Have an ingest node or an edge send its clients elsewhere and stop",
+		s.drainNode, describe("An ingest node takes no new publishers, asks its publishers to connect again, which they do "+
+			"to another node, and stops when they have, or after its drain timeout. Viewers see one discontinuity. An edge is "+
+			"no longer ready, players that are steered leave it, and it stops when its viewers have gone, or after its drain "+
+			"timeout. The answer does not wait for that: the node reads draining, and then leaves the list. 409: the other "+
+			"roles have nobody to send elsewhere."),
 		func(op *huma.Operation) { op.DefaultStatus = http.StatusAccepted }, scope(media.ScopeAdmin))
 }
 
@@ -105,7 +108,11 @@ func (s *Server) drainNode(ctx context.Context, in *nodePath) (*nothing, error) 
 	if err == nil {
 		err = drainable(node)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case node.Role == media.RoleEdge:
+		err = s.drainEdge(ctx, node)
+	default:
 		err = s.deps.Drain(ctx, node)
 	}
 	if err != nil {
@@ -114,19 +121,17 @@ func (s *Server) drainNode(ctx context.Context, in *nodePath) (*nothing, error) 
 	return &nothing{}, nil
 }
 
-// drainable says of a node without publishers how it is stopped.
+// drainable says of a node without publishers and viewers how it is stopped.
 func drainable(node media.Node) error {
 	var do string
 	switch node.Role {
-	case media.RoleIngest:
+	case media.RoleIngest, media.RoleEdge:
 		return nil
-	case media.RoleEdge:
-		do = "take it from the load balancer, and stop it with SIGTERM when its viewers have moved"
 	case media.RoleArchiver:
 		do = "stop it with SIGTERM: another archiver of its cluster, or itself later, goes on with what it had begun"
 	default:
 		do = "stop it with SIGTERM: edges go on with the other api nodes"
 	}
-	return fmt.Errorf("%w: node %s has the role %s, and no publishers to give up: %s", media.ErrConflict, node.ID,
+	return fmt.Errorf("%w: node %s has the role %s, and nobody to send elsewhere: %s", media.ErrConflict, node.ID,
 		node.Role, do)
 }

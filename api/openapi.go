@@ -82,7 +82,9 @@ func tags() []*huma.Tag {
 		{"tokens", "Who may use this API"},
 		{"audit", "Who changed what"},
 		{"nodes", "Processes of the cluster"},
+		{"steering", "At which edges viewers are"},
 		{"archives", "Stores that recordings are kept in"},
+		{"viewing", "Who watches, and how well"},
 		{"other", "All else"},
 	} {
 		list = append(list, &huma.Tag{Name: t[0], Description: t[1]})
@@ -97,7 +99,7 @@ func tagOf(path string) string {
 		"sessions": "sessions", "switch": "sessions", "recordings": "recordings", "clips": "clips",
 		"retention": "retention", "listing": "listing", "playback-keys": "playback", "playback-tokens": "playback",
 		"webhooks": "webhooks", "events": "events", "tokens": "tokens", "token": "tokens", "audit": "audit",
-		"nodes": "nodes", "archives": "archives",
+		"nodes": "nodes", "archives": "archives", "steering": "steering", "viewing": "viewing",
 	}
 	parts := strings.Split(path, "/")
 	for i, part := range slices.Backward(parts) {

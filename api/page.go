@@ -46,9 +46,16 @@ func watched(r *http.Request) (media.StreamPath, media.RecordingID, error) {
 }
 
 // pageHeaders allows what a player needs: media, pictures and playlists from where they are served, and blob: for Media
-// Source Extensions and for the workers that players make of text.
+// Source Extensions and for the workers that players make of text. Where viewers are steered, media may come from any
+// edge, also from one that starts after the page was opened; scripts never do.
 func (s *Server) pageHeaders(h http.Header) {
 	from := strings.TrimSpace("'self' " + s.cfg.PlaybackURL)
+	if s.cfg.SteeringURL != "" {
+		from = "'self' https:"
+		if strings.HasPrefix(s.cfg.SteeringURL, "http:") || strings.HasPrefix(s.cfg.PlaybackURL, "http:") {
+			from += " http:"
+		}
+	}
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src "+from+" data:; "+
 		"connect-src "+from+"; media-src "+from+" blob:; worker-src 'self' blob:; "+
 		"base-uri 'none'; form-action 'self'; frame-ancestors 'self'")

@@ -101,6 +101,28 @@ func webPage() fs.FS {
 	}
 }
 
+// A page whose player is steered plays from edges that nobody knew when it was opened.
+func TestPageOfSteeredViewersReachesEveryEdge(t *testing.T) {
+	for name, test := range map[string]struct{ steering, playback, want string }{
+		"https":           {"https://api.example", "https://live.example", "'self' https:"},
+		"http":            {"http://api.example", "", "'self' https: http:"},
+		"http edges only": {"https://api.example", "http://live.example", "'self' https: http:"},
+	} {
+		f := newFixture(t, func(c *Config, d *Deps) {
+			c.SteeringURL, c.PlaybackURL, d.Assets = test.steering, test.playback, webPage()
+		})
+		csp := f.send(f.Public(), "GET", "/watch/acme/show", "").Header().Get("Content-Security-Policy")
+		for _, part := range []string{
+			"script-src 'self';", "img-src " + test.want + " data:", "connect-src " + test.want + ";",
+			"media-src " + test.want + " blob:",
+		} {
+			if !strings.Contains(csp, part) {
+				t.Errorf("%s: CSP %q has no %q", name, csp, part)
+			}
+		}
+	}
+}
+
 func TestPageFromDist(t *testing.T) {
 	f := newFixture(t, func(c *Config, d *Deps) {
 		c.PlaybackURL = "https://edge.example"

@@ -67,17 +67,10 @@ func readBody(data []byte, into *any) error {
 		return fmt.Errorf("%.40q is there twice", name)
 	}
 	*into = readable(*into)
-	if fields, ok := (*into).(map[string]any); ok {
-		for name, value := range fields {
-			if value == nil {
-				fields[name] = null{}
-			}
-		}
-	}
 	return nil
 }
 
-// readable puts unreadable in the place of texts with zero bytes.
+// readable puts unreadable in the place of texts with zero bytes, and null in that of nulls in objects.
 func readable(value any) any {
 	switch v := value.(type) {
 	case string:
@@ -90,7 +83,9 @@ func readable(value any) any {
 		}
 	case map[string]any:
 		for name := range v {
-			v[name] = readable(v[name])
+			if v[name] = readable(v[name]); v[name] == nil {
+				v[name] = null{}
+			}
 		}
 	}
 	return value

@@ -3,14 +3,12 @@ package api
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -20,6 +18,8 @@ import (
 // another one, and is what edges get while the catalog is away: one that has just started must let viewers in too.
 type policyMemo struct {
 	turn chan struct{} // one builds at a time
+	// age adds how old the catalog is.
+	age  func(ctx context.Context, policies *media.PlaybackPolicies) error
 	told *toldPolicies // of whoever has the turn
 }
 
@@ -36,7 +36,9 @@ type toldPolicies struct {
 // version.
 const policyMemoAge = 30 * time.Second
 
-func newPolicyMemo() *policyMemo { return &policyMemo{turn: make(chan struct{}, 1)} }
+func newPolicyMemo(age func(context.Context, *media.PlaybackPolicies) error) *policyMemo {
+	return &policyMemo{turn: make(chan struct{}, 1), age: age}
+}
 
 // get gives who may watch, and whether that is remembered. media.ErrUnavailable: the catalog is away, and nothing is.
 func (m *policyMemo) get(ctx context.Context, from Playback) (told *toldPolicies, remembered bool, err error) {
@@ -51,6 +53,9 @@ func (m *policyMemo) get(ctx context.Context, from Playback) (told *toldPolicies
 	if err == nil && (m.told == nil || m.told.version != version || now.Sub(m.told.built) > policyMemoAge) {
 		var policies media.PlaybackPolicies
 		if policies, err = from.PlaybackPolicies(ctx); err == nil {
+			err = m.age(ctx, &policies)
+		}
+		if err == nil {
 			m.told = tell(policies)
 			m.told.built = now
 		}
@@ -89,12 +94,7 @@ func changesPlayback(p media.SettingsPatch) bool {
 
 // edgeAllowed says whether a request may be told secrets.
 func (s *Server) edgeAllowed(r *http.Request) bool {
-	if s.cfg.ClusterToken == "" {
-		return true
-	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	want, got := sha256.Sum256([]byte(s.cfg.ClusterToken)), sha256.Sum256([]byte(token)) // of one length
-	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1
+	return s.cfg.Tokens.Judge(r.Header["Authorization"]).Admits()
 }
 
 // servePlayback tells edges who may watch: media.PlaybackPolicies, with an ETag. Its keys open everything that is

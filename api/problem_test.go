@@ -40,6 +40,7 @@ func TestErrorsNameTheFieldAtFault(t *testing.T) {
 		{"long unknown field", "PATCH", one, `{"` + long + `":1}`, 422, "body.xxx", "unexpected"},
 		{"null", "PATCH", one, `{"archive_delay":null}`, 422, "body.archive_delay", "leave it out"},
 		{"null bool", "PATCH", one, `{"listed":null}`, 422, "body.listed", "leave it out"},
+		{"null in a list", "PUT", "/v1/steering/rules", `{"choices":[{"edge":null}]}`, 422, "body.choices[0].edge", "leave it out"},
 		{"duration as number", "PATCH", one, `{"archive_delay":300}`, 422, "body.archive_delay", "string"},
 		{"duration without unit", "PATCH", one, `{"archive_delay":"300"}`, 422, "body.archive_delay", "90s"},
 		{"duration in ISO", "PATCH", one, `{"archive_delay":"PT5M"}`, 422, "body.archive_delay", "90s"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -54,21 +55,28 @@ func (s *Server) rest(router chi.Router) {
 	s.logRoutes(v1)
 	s.nodeRoutes(v1)
 	s.archiveRoutes(v1)
+	s.purgeRoutes(v1)
+	s.steeringRoutes(v1)
 	s.tokenRoutes(v1)
 	s.auditRoutes(v1)
 	s.webhookRoutes(v1)
+	s.viewingRoutes(v1)
 	s.listingRoute(v1)
 
 	complete(v1.OpenAPI())
 	documentAnswers(v1.OpenAPI())
-	s.plainDocs = newPlainDocs(v1.OpenAPI())
-	doc, err := json.Marshal(v1.OpenAPI())
-	if err != nil {
-		panic("BUG: OpenAPI document: " + err.Error())
-	}
-	file := newAsset("openapi.json", doc)
-	file.contentType = "application/openapi+json"
-	router.Get("/v1/openapi.json", file.ServeHTTP)
+	// Both are made when they are first asked for: that takes longer than all else that a server begins with.
+	s.plainDocs = sync.OnceValue(func() *asset { return newPlainDocs(v1.OpenAPI()) })
+	file := sync.OnceValue(func() *asset {
+		doc, err := json.Marshal(v1.OpenAPI())
+		if err != nil {
+			panic("BUG: OpenAPI document: " + err.Error())
+		}
+		file := newAsset("openapi.json", doc)
+		file.contentType = "application/openapi+json"
+		return file
+	})
+	router.Get("/v1/openapi.json", func(w http.ResponseWriter, r *http.Request) { file().ServeHTTP(w, r) })
 }
 
 // route registers a handler. Its errors become problem documents; every operation but the open ones needs a token.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ func (s *Server) publicRoutes() http.Handler {
 		}
 		s.rest(r)
 	})
+	s.steeringRoute(r)
 	r.Get("/assets/*", s.serveAsset)
 	r.Get("/docs", s.serveDocs)
 	r.Get("/docs/", s.serveDocs)
@@ -56,7 +58,7 @@ func (s *Server) router() chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.observe, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, newProblem(http.StatusNotFound, "there is nothing at %.200s", r.URL.Path))
+		writeProblem(w, newProblem(http.StatusNotFound, "there is nothing at %.200s", tokenless(r.URL.Path)))
 	})
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		allow := allowed(r, req.URL.Path)
@@ -143,13 +145,14 @@ func (s *Server) record(status int, r *http.Request, dur time.Duration, bytes in
 		"bytes", bytes, "remote", r.RemoteAddr, "dur", dur)
 }
 
-// tokenless gives a path for the log: a playback token may be in front of one that came to the wrong port.
-func tokenless(path string) string {
-	if rest, ok := strings.CutPrefix(path, "/t/"); ok {
+// tokenless gives a path for the log and for answers: a playback token may be in front of one that came to the wrong
+// port, however many slashes and dots are before it.
+func tokenless(asked string) string {
+	if rest, ok := strings.CutPrefix(path.Clean("/"+asked), "/t/"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
 		return "/t/redacted/" + rest
 	}
-	return path
+	return asked
 }
 
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
