@@ -32,7 +32,9 @@ func (a answer) drop() {
 	if a.resp != nil {
 		_ = a.resp.Body.Close()
 	}
-	a.use.Done()
+	if a.use != nil {
+		a.use.Done()
+	}
 }
 
 // pick gives the next upstream that has a place for the request. No use means that there is none left to ask.

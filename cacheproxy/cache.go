@@ -137,12 +137,18 @@ func (c *cache) drop(name string, playlists bool) int {
 
 // put keeps the object, or not: one that would take more than an eighth of its shard is turned away, and what refused
 // names. It is asked with the shard's lock held, so that nothing is put in behind a drop that follows the refusal.
-func (c *cache) put(k key, o *object, now time.Time) {
+func (c *cache) put(k key, o *object, now time.Time) { c.putIf(k, o, now, nil) }
+
+// putIf is put, if with the shard's lock held something is so; nil is always so.
+func (c *cache) putIf(k key, o *object, now time.Time, still func() bool) {
 	hash := c.hash(k)
 	s := c.shard(k)
 	e := &entry{key: k, hash: hash, object: o, size: o.weight() + int64(len(k.path)), live: o.live()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if still != nil && !still() {
+		return
+	}
 	var vouched time.Time
 	if old := s.items[k]; old != nil {
 		e.hits, vouched = old.hits, old.group.vouched

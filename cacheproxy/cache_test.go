@@ -240,17 +240,6 @@ func FuzzPolicy(f *testing.F) {
 	})
 }
 
-func TestAcceptsGzip(t *testing.T) {
-	for value, want := range map[string]bool{
-		"": false, "gzip": true, "GZIP": true, "x-gzip": true, "br, gzip": true, "gzip;q=0": false, "gzip; q=0.000": false,
-		"gzip;q=0.001": true, "*": true, "*;q=0": false, "*, gzip;q=0": false, "identity": false, "gzipped": false,
-	} {
-		if got := acceptsGzip([]string{value}); got != want {
-			t.Errorf("%q: %t", value, got)
-		}
-	}
-}
-
 // BenchmarkCacheMixed is the cache alone under a skewed load from all cores.
 func BenchmarkCacheMixed(b *testing.B) {
 	c := newCache(64<<20, 30*time.Second)

@@ -6,9 +6,11 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
+	"github.com/oxbow-video/oxbow/internal/transport"
 )
 
 // Config holds the proxy's limits. The zero value of every field but Directories is usable, and means what its comment
@@ -17,8 +19,15 @@ type Config struct {
 	// Directories are the base URLs of the processes that are the directory service, without a slash at their ends. One
 	// is used, chosen at random, and the others when it fails.
 	Directories []string
-	// DirectoryToken is shown to them where they tell secrets. Empty means none.
-	DirectoryToken string
+	// Tokens are shown to the directories, to nodes and to other edges, which are asked for them here (Peers), and to
+	// nobody else. Nil is none.
+	Tokens *admission.Tokens
+	// Guard refuses and tells of those who show Peers no token. Nil means that they are refused, and nobody is told.
+	Guard *admission.Guard
+	// ID is this edge's among those that ask each other (SetPeers), and in Cache-Status. Empty is an edge that is alone.
+	ID string
+	// Asked says that other edges ask this one, at Peers. Without, all is its siblings' to fetch, and none its own.
+	Asked bool
 	// MaxBytes bounds the memory cache, overhead included. Zero means 256 MiB.
 	MaxBytes int64
 	// Disk keeps media beyond memory, and over a restart. Nil means that nothing is kept.
@@ -56,9 +65,19 @@ type Config struct {
 	// OnUpstream is told of every request to an upstream, before it is sent: the node's host, or "archive", and the
 	// request's URI. Nil means nobody is told.
 	OnUpstream func(upstream, uri string)
+	// Observers are told of every request and of what came of it. There are at most four.
+	Observers []Observer
+	// Limits bounds what one client takes. Nil is no limit.
+	Limits Limits
 	// OnGone is told of every recording that is known to be deleted, for those who keep bytes of it. It must not wait. Nil
 	// means nobody is told.
 	OnGone func(path media.StreamPath, id media.RecordingID)
+	// OnPurge is told of what is purged, for those who keep bytes of it: "publisher", "publisher/stream" or
+	// "publisher/stream/recording", and until when what came is to be forgotten. It must not wait. Nil means nobody is
+	// told.
+	OnPurge func(scope string, until time.Time)
+	// Purges remembers what was purged, for those who keep bytes too. Nil is one of its own.
+	Purges *Purges
 }
 
 func (c Config) withDefaults() Config {
@@ -81,6 +100,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnGone == nil {
 		c.OnGone = func(media.StreamPath, media.RecordingID) {}
+	}
+	if c.OnPurge == nil {
+		c.OnPurge = func(string, time.Time) {}
+	}
+	if c.Purges == nil {
+		c.Purges = new(Purges)
 	}
 	return c
 }
@@ -119,7 +144,9 @@ func orSpan(v *time.Duration, zero time.Duration) {
 // HTTP/2 saves 999 connections and nothing else: bodies cost it twice the CPU, and a lost packet would hold them all.
 // What the reloads need is that their connections are kept: with 256 idle ones per host, as it was, the last of 1,000
 // reloads came after 86 ms and each took 222 us of CPU, for 744 connections were opened anew in every round.
-func newTransport() *http.Transport {
+func newTransport() *transport.Transport { return transport.New(newPool()) }
+
+func newPool() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{

@@ -44,14 +44,18 @@ func (k kind) onDisk() bool {
 	return false
 }
 
-// keep has an object written to disk that was asked for more than once, but for one whose bytes others keep. It never
-// waits.
+// keep has an object written to disk that was asked for more than once, but for one whose bytes others keep, or a
+// sibling. It never waits.
 func (p *Proxy) keep(k key, o *object) {
 	disk := p.config.Disk
-	if disk == nil || !o.kind.onDisk() || o.shared != nil || o.status != http.StatusOK || o.policy.lifetime < diskTTL {
+	if disk == nil || !o.kind.onDisk() || o.shared != nil || o.status != http.StatusOK || o.policy.lifetime < diskTTL ||
+		o.way.source == fromSibling {
 		return
 	}
 	name, group := diskName(k.path), groupOf(k.path)
+	if p.spoilt(k.path, o.made()) {
+		return
+	}
 	if strings.Count(group, "/") != 3 || disk.Has(name) { // of no recording: nobody tells when that goes
 		return
 	}
@@ -77,7 +81,7 @@ func (p *Proxy) keep(k key, o *object) {
 // gives too when the directory told last.
 func (p *Proxy) fromDisk(ctx context.Context, rt route, k key) (o *object, said time.Time) {
 	disk := p.config.Disk
-	if disk == nil || rt.recording == "" || !rt.kind.onDisk() {
+	if disk == nil || rt.recording == "" || !rt.kind.onDisk() || p.pending.Load() {
 		return nil, said
 	}
 	v, chunks, ok := readDisk(ctx, disk, diskName(k.path), p.flights.arena)
@@ -86,6 +90,10 @@ func (p *Proxy) fromDisk(ctx context.Context, rt route, k key) (o *object, said 
 	}
 	o = loaded(rt.kind, v.Meta, v.Size)
 	if now := time.Now(); o == nil || !o.freshAt(now) || o.received.After(now.Add(diskSkew)) {
+		return nil, said
+	}
+	if p.spoilt(k.path, o.received) {
+		disk.Drop(diskGroup(groupOf(k.path))) // with whatever came since, once
 		return nil, said
 	}
 	o.chunks = chunks
@@ -109,7 +117,7 @@ func loaded(what kind, meta []byte, size int64) *object {
 	o := &object{
 		kind: what, status: http.StatusOK, header: s.Header, etag: s.Etag, received: s.Received, age: s.Age,
 		policy: policy{lifetime: s.Lifetime, whileRevalidate: s.WhileRevalidate, ifError: s.IfError},
-		passed: s.Passed, disk: true, forms: new(forms),
+		passed: s.Passed, disk: true, forms: new(forms), way: way{source: fromOwnDisk},
 	}
 	o.modified, _ = httpcache.LastModified(o.header, s.Received)
 	o.setLength(size)

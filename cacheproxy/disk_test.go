@@ -207,9 +207,7 @@ func TestWhatIsNotWrittenToDisk(t *testing.T) {
 			w.a.set(fixed("body", "public, max-age=60"))
 			w.get(t, path)
 			w.get(t, path)
-			if !w.store.Has(diskName(path)) {
-				t.Error("it is not written")
-			}
+			eventually(t, "it is written", func() bool { return w.store.Has(diskName(path)) })
 		})
 	}
 }

@@ -31,9 +31,19 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, media.ErrDenied):
 		return http.StatusForbidden
+	case errors.Is(err, errUninvited):
+		return http.StatusUnauthorized
+	case errors.Is(err, errCircle):
+		return http.StatusLoopDetected
+	case errors.Is(err, errAbsent):
+		return http.StatusGatewayTimeout
 	case errors.Is(err, media.ErrUnavailable), errors.Is(err, errBusy), errors.Is(err, errNoArchive),
-		errors.Is(err, errNoPolicies), errors.Is(err, pool.ErrFull):
+		errors.Is(err, errNoPolicies), errors.Is(err, pool.ErrFull), errors.Is(err, errLeaving):
 		return http.StatusServiceUnavailable
+	case errors.As(err, new(tooManyError)):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, errLong):
+		return http.StatusRequestURITooLong
 	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
@@ -43,7 +53,8 @@ func statusOf(err error) int {
 // writeError answers with a problem document (RFC 9457). Its detail tells of the status only: errors name upstreams,
 // which are nobody's business.
 func (p *Proxy) writeError(x exchange, v visit, err error) error {
-	status := statusOf(err)
+	status, why := statusOf(err), err
+	p.metrics.refused(status)
 	h := make(http.Header, 5)
 	setCORS(h)
 	switch status {
@@ -57,9 +68,16 @@ func (p *Proxy) writeError(x exchange, v visit, err error) error {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Retry-After", "1")
 	}
+	var many tooManyError
 	detail := ""
 	switch {
-	case status == http.StatusBadRequest, status == http.StatusForbidden, errors.Is(err, errNoPolicies):
+	case errors.Is(err, errLeaving):
+		detail = err.Error()
+	case errors.As(err, &many):
+		h.Set("Retry-After", many.seconds())
+		detail = many.Error()
+	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusUnauthorized,
+		errors.Is(err, errCircle), errors.Is(err, errNoPolicies):
 		detail = err.Error()
 	case errors.Is(err, errNoArchive):
 		detail = errNoArchive.Error()
@@ -69,6 +87,9 @@ func (p *Proxy) writeError(x exchange, v visit, err error) error {
 	o := &object{status: status, header: h, chunks: []slab.Piece{slab.Of(text)}}
 	o.setLength(int64(len(text)))
 	r := reply{object: o, access: v.access, status: status, head: v.head, age: -1, to: o.length}
+	if v.peer != nil {
+		r.told = tellError(why, status).String()
+	}
 	err = x.begin(r)
 	switch {
 	case err != nil:
@@ -116,9 +137,4 @@ func refusal(o *object) *object {
 	c.chunks = []slab.Piece{slab.Of(text)}
 	c.setLength(int64(len(text)))
 	return c
-}
-
-func setCORS(h http.Header) {
-	h["Access-Control-Allow-Origin"] = []string{"*"}
-	h["Access-Control-Expose-Headers"] = []string{"Date, Age, Cache-Status, Content-Length, Content-Range, ETag"}
 }

@@ -27,6 +27,8 @@ type exchange interface {
 	asker
 	// begin starts the answer, whose body follows.
 	begin(r reply) error
+	// told gives the answer's status, 0 as long as there is none, and the bytes of its body up to now.
+	told() (status int, body int64)
 	outlet
 }
 
@@ -49,8 +51,8 @@ type reply struct {
 	head   bool
 	// age in seconds; negative is not told.
 	age int64
-	// cacheStatus is not told if it is empty.
-	cacheStatus string
+	// cacheStatus is not told if it is empty, nor told, which is for another edge.
+	cacheStatus, told string
 	// from and to are the bytes of the body; to is negative as long as nobody knows.
 	from, to int64
 	// several has the ranges if they are more than one. From and to then span what is sent for them.
@@ -68,7 +70,23 @@ var errCut = errors.New("answer broken off")
 // handle answers a GET or HEAD. Escaped says that the path was written with escapes that it did not need. An error,
 // which is errCut, wants the connection closed.
 func (p *Proxy) handle(x exchange, v visit, escaped bool) error {
-	err := p.admit(x, &v)
+	p.load.begun.Add(1)
+	defer p.load.ended.Add(1)
+	if len(p.config.Observers) == 0 {
+		_, err := p.handleVisit(x, v, escaped)
+		return err
+	}
+	o := p.observe(x, &v)
+	res, err := p.handleVisit(x, v, escaped)
+	p.observed(x, o, res, err)
+	return err
+}
+
+func (p *Proxy) handleVisit(x exchange, v visit, escaped bool) (result, error) {
+	err := p.holdBack(x, &v)
+	if err == nil {
+		err = p.admit(x, &v)
+	}
 	res := resultError
 	if err == nil && escaped {
 		err = media.ErrNotFound // an encoded slash or dot would be another name for a thing
@@ -80,26 +98,34 @@ func (p *Proxy) handle(x exchange, v visit, escaped bool) error {
 		res = resultError
 		if !errors.Is(err, errCut) {
 			if x.context().Err() != nil {
-				return errCut // nobody is there to be told
+				return res, errCut // nobody is there to be told
 			}
 			err = p.writeError(x, v, err)
 		}
 	}
 	p.metrics.requests[res].Inc()
-	return err
+	return res, err
 }
 
 // sendBody sends an object's bytes, or what the flight brings of it to its end.
 func (p *Proxy) sendBody(x exchange, f *flight, r *reply) error {
 	b := body{x: x, from: r.from, to: r.to}
+	if p.config.Limits != nil {
+		b.pace = pace{limits: p.config.Limits, client: p.config.viewerOf(x)}
+	}
 	var err error
 	if r.several != nil {
 		err = b.sendSeveral(f, r.object, r.several)
 	} else {
 		err = b.send(f, r.object)
 	}
-	if b.sent > 0 {
+	switch {
+	case b.sent == 0:
+	case r.told != "":
+		p.metrics.peers.sentBytes.Add(float64(b.sent))
+	default:
 		p.metrics.sentBytes.Add(float64(b.sent))
+		p.load.sent.Add(b.sent)
 	}
 	return err
 }
@@ -110,6 +136,7 @@ type body struct {
 	from, to int64
 	at       int64 // position of what comes next
 	sent     int64
+	pace     pace
 }
 
 func (b *body) send(f *flight, o *object) error {
@@ -164,6 +191,9 @@ func (b *body) write(piece slab.Piece) error {
 	}
 	piece.Data = piece.Data[start:end]
 	b.sent += end - start
+	if b.pace.limits != nil {
+		return b.pace.write(b.x, piece)
+	}
 	return b.x.write(piece)
 }
 

@@ -20,14 +20,22 @@ type found struct {
 	result result
 }
 
+// whole gives the object with its body, for which it waits.
+func (f found) whole(a asker) (*object, error) {
+	if f.flight == nil {
+		return f.object, nil
+	}
+	return f.flight.complete(a.context())
+}
+
 // find gives the key's object from the cache, or joins its flight, or begins one.
-func (p *Proxy) find(ctx context.Context, rt route, k key) (found, error) {
+func (p *Proxy) find(ctx context.Context, rt route, k key, who *caller) (found, error) {
 	if p.waiting.Add(1) > int64(p.config.MaxWaiters) {
 		p.waiting.Add(-1)
 		return found{}, fmt.Errorf("%d waiters: %w", p.config.MaxWaiters, errBusy)
 	}
 	p.metrics.waiters.Inc()
-	f, made, o, err := p.take(ctx, rt, k)
+	f, made, o, err := p.take(ctx, rt, k, who)
 	switch {
 	case err != nil || o != nil:
 		p.left()
@@ -53,8 +61,9 @@ func (p *Proxy) leave(f found) {
 }
 
 // take joins the key's flight or launches one, detached from the request that happened to be first.
-func (p *Proxy) take(ctx context.Context, rt route, k key) (*flight, bool, *object, error) {
-	if f := p.flights.join(k); f != nil { // of thousands, all but the first
+func (p *Proxy) take(ctx context.Context, rt route, k key, who *caller) (*flight, bool, *object, error) {
+	may := who.may()
+	if f := p.flights.join(k, may); f != nil { // of thousands, all but the first
 		return f, false, nil, nil
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -62,7 +71,7 @@ func (p *Proxy) take(ctx context.Context, rt route, k key) (*flight, bool, *obje
 	if k.plain {
 		linger = 0 // what it waits for lingers
 	}
-	f, made, o, err := p.flights.take(k, cancel, linger, func() *object {
+	f, made, o, err := p.flights.take(k, may, p.peers.plan(k.path, who), cancel, linger, func() *object {
 		o, res := p.lookup(k, time.Now())
 		if res == resultHit {
 			return o
@@ -76,14 +85,14 @@ func (p *Proxy) take(ctx context.Context, rt route, k key) (*flight, bool, *obje
 	p.running.Go(func() {
 		defer cancel(nil)
 		defer p.flights.land(f)
-		p.fly(ctx, rt, f)
+		p.fly(ctx, rt, f, who)
 	})
 	return f, made, nil, nil
 }
 
 // refresh fetches a key anew for nobody in particular.
 func (p *Proxy) refresh(ctx context.Context, rt route, k key) {
-	if f, _, _, err := p.take(ctx, rt, k); err == nil && f != nil {
+	if f, _, _, err := p.take(ctx, rt, k, nil); err == nil && f != nil {
 		f.leave()
 	}
 }
@@ -109,14 +118,16 @@ func (p *Proxy) look(k key, now time.Time) (o *object, vouched time.Time, res re
 }
 
 // fly brings the flight to its end and its object, if it may be kept, into the cache before that.
-func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
+func (p *Proxy) fly(ctx context.Context, rt route, f *flight, who *caller) {
 	var o *object
 	var said time.Time
 	var err error
 	if f.key.plain {
 		o, err = p.unpacked(ctx, rt, f.key)
 	} else if o, said = p.fromDisk(ctx, rt, f.key); o == nil {
-		o, err = p.fetch(ctx, rt, f)
+		o, err = p.fetch(ctx, rt, f, who)
+	} else {
+		p.metrics.peers.fetched(who, o.way)
 	}
 	if (err != nil || o.status >= 500) && !f.opened() {
 		now := time.Now()
@@ -132,29 +143,30 @@ func (p *Proxy) fly(ctx context.Context, rt route, f *flight) {
 		f.fail(err)
 		return
 	}
-	if o.policy.lifetime > 0 {
-		p.cache.put(f.key, o.kept(), time.Now())
-		if !said.IsZero() {
-			p.cache.vouch(f.key, said)
-		}
-		if f.shared.Load() {
-			p.keep(f.key, o)
-		}
-	}
+	p.keepFlown(f, o, said)
 	f.finish(o)
 }
 
 // fetch asks upstreams until one gives the whole object. One that breaks off after viewers had read of it is followed
 // by who has the same bytes.
-func (p *Proxy) fetch(ctx context.Context, rt route, f *flight) (*object, error) {
+func (p *Proxy) fetch(ctx context.Context, rt route, f *flight, who *caller) (*object, error) {
 	s := p.search(rt, f.key, http.MethodGet)
+	s.others = others{plan: f.plan, flight: f}
 	for {
 		resp, from, err := s.next(ctx)
+		if errors.Is(err, errFollow) {
+			defer s.others.follow.leave()
+			return s.others.follow.complete(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
-		o, err := p.receive(rt, f, resp)
+		o, err := p.receive(rt, f, resp, s.came)
 		_ = resp.Body.Close() // the body was read to its end, or is given up
+		if err == nil {
+			p.metrics.peers.fetched(who, s.came)
+			o = p.turns.judge(f.key, o)
+		}
 		switch {
 		case err == nil && rt.kind.text():
 			return p.settle(f.key, o, s.archived && !rt.sliding)
@@ -193,7 +205,7 @@ func (p *Proxy) search(rt route, k key, method string) *search {
 
 // receive reads one answer's body into the flight. Viewers of media see the bytes as they come; a playlist is shown
 // when it is whole, for it may have to be replaced, and a refusal too.
-func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, error) {
+func (p *Proxy) receive(rt route, f *flight, resp *http.Response, came way) (*object, error) {
 	limit := p.config.MaxObjectBytes
 	switch {
 	case resp.StatusCode != http.StatusOK:
@@ -206,6 +218,7 @@ func (p *Proxy) receive(rt route, f *flight, resp *http.Response) (*object, erro
 		return nil, fmt.Errorf("body of %d bytes: %w", length, media.ErrTooLarge)
 	}
 	head := newObject(rt.kind, resp.StatusCode, resp.Header, length, time.Now())
+	head.came(came, p.hitStatus[0])
 	if length < 0 && !slices.Contains(resp.TransferEncoding, "chunked") {
 		head.policy = policy{} // the end of such a body can't be told from a broken connection
 	}
@@ -290,7 +303,7 @@ func (p *Proxy) unpacked(ctx context.Context, rt route, k key) (*object, error) 
 	k.plain = false
 	o, res := p.lookup(k, time.Now())
 	if res != resultHit {
-		f, err := p.find(ctx, rt, k)
+		f, err := p.find(ctx, rt, k, nil)
 		if err != nil {
 			return nil, err
 		}

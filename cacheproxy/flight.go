@@ -39,6 +39,13 @@ type flight struct {
 	linger time.Duration
 	// shared says that a second request came for it.
 	shared atomic.Bool
+	// purged says that what it brings is not kept.
+	purged atomic.Bool
+	// plan is which other edges it asks first; asks is what of that is still to come, and next another flight of the same
+	// key that asks others. The flights' mu guards both.
+	plan plan
+	asks asks
+	next *flight
 
 	mu struct {
 		sync.Mutex
@@ -275,68 +282,4 @@ func (f *flight) end(o *object, err error) {
 		f.mu.idle = nil
 	}
 	close(f.mu.wake)
-}
-
-// flights are the fetches under way, one per key.
-type flights struct {
-	mu     sync.Mutex
-	live   map[key]*flight
-	max    int
-	arena  *slab.Arena
-	parted map[*flight]bool // that nobody joins any more
-}
-
-// join joins the key's flight, if there is one.
-func (fs *flights) join(k key) *flight {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if f := fs.live[k]; f != nil && f.join() {
-		return f
-	}
-	return nil
-}
-
-// take joins the key's flight or makes one, which cancel cuts and which the caller must then fly. Second looks into the
-// cache again before a flight is made, since one may have ended after the first look: what it finds is given back.
-func (fs *flights) take(
-	k key, cancel context.CancelCauseFunc, linger time.Duration, second func() *object,
-) (f *flight, made bool, o *object, err error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if f = fs.live[k]; f != nil && f.join() {
-		return f, false, nil, nil
-	}
-	if o = second(); o != nil {
-		return nil, false, o, nil
-	}
-	if len(fs.live) >= fs.max {
-		return nil, false, nil, errBusy
-	}
-	f = newFlight(k, fs.arena, cancel, linger)
-	f.join()
-	fs.live[k] = f
-	return f, true, nil, nil
-}
-
-// land takes a flight that has ended, and whose object is in the cache, out of the map.
-func (fs *flights) land(f *flight) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if fs.live[f.key] == f {
-		delete(fs.live, f.key)
-	}
-	delete(fs.parted, f)
-}
-
-func (fs *flights) all() []*flight {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	all := make([]*flight, 0, len(fs.live))
-	for _, f := range fs.live {
-		all = append(all, f)
-	}
-	for f := range fs.parted {
-		all = append(all, f)
-	}
-	return all
 }

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -40,7 +41,12 @@ func (p *Proxy) Follow(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	f := &follower{proxy: p, last: -1}
+	wake := make(chan struct{}, 1)
+	p.pending.Store(true)
+	var learning sync.WaitGroup
+	defer learning.Wait()
+	learning.Go(func() { p.learnPurges(ctx, wake) })
+	f := &follower{proxy: p, last: -1, wake: wake}
 	wait, told, broken := followRetry, false, time.Now()
 	for at := 0; ctx.Err() == nil; at++ {
 		base := bases[at%len(bases)]
@@ -75,6 +81,7 @@ type follower struct {
 	proxy *Proxy
 	last  int64 // the id up to which all is known; negative at the beginning
 	heard bool  // the stream under way said something
+	wake  chan<- struct{}
 }
 
 // once follows one directory until that breaks.
@@ -175,6 +182,10 @@ func (f *follower) handle(e streamEvent) error {
 		f.last = id
 		p.locator.forgetAll()
 		p.feed.changed()
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
 		p.setTrust(true, true)
 		p.logger.Log(context.Background(), level, "events of the directory are followed anew", "id", id)
 		return nil
@@ -204,7 +215,7 @@ func (p *Proxy) apply(e media.Event) {
 	kind := e.Type
 	switch e.Type {
 	case media.EventLive, media.EventInterrupted, media.EventEnded, media.EventArchived, media.EventFailed,
-		media.EventDeleted, media.EventPlayback:
+		media.EventDeleted, media.EventPlayback, media.EventPurged:
 	default:
 		kind = "other"
 	}
@@ -214,6 +225,12 @@ func (p *Proxy) apply(e media.Event) {
 	}
 	if e.Type == media.EventPlayback {
 		p.feed.changed()
+		return
+	}
+	if e.Type == media.EventPurged {
+		if media.CheckPurge(e.Publisher, e.Stream, e.Recording) == nil {
+			p.Purge(e.Publisher, e.Stream, e.Recording)
+		}
 		return
 	}
 	id, err := media.ParseRecordingID(string(e.Recording))
@@ -227,8 +244,11 @@ func (p *Proxy) apply(e media.Event) {
 	}
 	p.locator.forget(locationKey{path: path, recording: id})
 	p.forgetStream(path)
+	p.watches.stir(locationKey{path: path, recording: id})
+	p.watches.stir(locationKey{path: path})
 	if e.Type == media.EventEnded || e.Type == media.EventArchived {
 		// They have ENDLIST now, or are VOD.
+		p.turns.turn(recordingGroup(path, id), time.Now())
 		p.metrics.evictions.Add(float64(p.cache.drop(recordingGroup(path, id), true)))
 	}
 }

@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/oxbow-video/oxbow/internal/fuzztest"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -25,10 +27,26 @@ type eventSource struct {
 	silent  bool
 	open    int
 	most    int // streams at a time
+
+	purges []media.KnownPurge
+	asked  int  // how often for purges
+	mute   bool // of purges
 }
 
 func (s *eventSource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/internal/v1/events" {
+	switch r.URL.Path {
+	case "/internal/v1/events":
+	case "/internal/v1/purges":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked++
+		if s.mute {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(media.KnownPurges{Purges: append([]media.KnownPurge{}, s.purges...)})
+		return
+	default:
 		s.directory.ServeHTTP(w, r)
 		return
 	}
@@ -397,6 +415,7 @@ func FuzzReadEvents(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		defer fuzztest.Bound(t, 4<<20+64*len(text))()
 		err := readEvents(strings.NewReader(string(text)), func() {}, func(e streamEvent) error {
 			if e.name == "" || len(e.data) > maxEventLine {
 				t.Errorf("%+v", e)

@@ -33,6 +33,8 @@ func (l *lane) remote() netip.Addr { return l.of().Remote().Addr() }
 
 func (l *lane) keep() { l.of().Keep() }
 
+func (l *lane) told() (status int, body int64) { return l.of().Written() }
+
 func (l *lane) begin(r reply) error {
 	var room [320]byte
 	more := room[:0]
@@ -45,6 +47,9 @@ func (l *lane) begin(r reply) error {
 	}
 	if r.cacheStatus != "" {
 		more = append(append(append(more, "Cache-Status: "...), r.cacheStatus...), "\r\n"...)
+	}
+	if r.told != "" {
+		more = append(append(append(more, toldField+": "...), r.told...), "\r\n"...)
 	}
 	length := max(-1, r.to-r.from)
 	if r.to < 0 {

@@ -69,6 +69,7 @@ type locator struct {
 	logger    *slog.Logger
 	slots     chan struct{}
 	running   sync.WaitGroup
+	timeout   time.Duration // of one question
 	// sure says whether the directory tells of every change; gone is told of each recording that it says is deleted.
 	sure func() bool
 	gone func(path media.StreamPath, id media.RecordingID)
@@ -83,6 +84,7 @@ func newLocator(bases []string, transport http.RoundTripper, m *metrics, logger 
 	return &locator{
 		dirs: newDirectories(bases, logger), transport: transport, metrics: m, logger: logger,
 		slots:   make(chan struct{}, locateAsks),
+		timeout: locateTimeout,
 		entries: newRotating[locationKey, *located](maxLocations, locatePeriod),
 		sure:    func() bool { return false },
 		gone:    func(media.StreamPath, media.RecordingID) {},
@@ -163,7 +165,7 @@ func (l *locator) locate(ctx context.Context, k locationKey, after int) (
 		call, known := e.call, e.known
 		l.mu.Unlock()
 
-		patience := locateTimeout + 2*locateSpacing
+		patience := l.timeout + 2*locateSpacing
 		if known && after == 0 {
 			patience = locatePatience
 		}
@@ -194,7 +196,7 @@ func (l *locator) ask(ctx context.Context, k locationKey, e *located, wait time.
 	if wait > 0 {
 		<-time.After(wait)
 	}
-	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	l.mu.Lock()
 	e.begun++

@@ -30,25 +30,26 @@ func (r result) String() string {
 }
 
 type metrics struct {
-	requests         [results]prometheus.Counter
-	sentBytes        prometheus.Counter
+	served
 	upstreamRequests *prometheus.CounterVec
-	upstreamErrors   *prometheus.CounterVec
-	waiters          prometheus.Gauge
 
 	directoryRequests prometheus.Counter
 	mirrorAnswers     prometheus.Counter
 	continued         prometheus.Counter
 	resumed           prometheus.Counter
+	zstdMade          prometheus.Counter
 	hedgesWon         prometheus.Counter
 
 	eventsConnected, eventsSure prometheus.Gauge
 	events                      *prometheus.CounterVec
 	eventLag                    prometheus.Histogram
 	eventResets, evictions      prometheus.Counter
+	purges                      prometheus.Counter
 
 	refusals                       map[string]prometheus.Counter
 	verifications, unknownPolicies prometheus.Counter
+
+	peers peerMetrics
 
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -59,16 +60,7 @@ const maxHosts = 64
 
 func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 	factory := promauto.With(reg)
-	m := &metrics{hosts: make(map[string]bool)}
-	requests := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_requests_total", Help: "Viewers' requests by how they were answered.",
-	}, []string{"result"})
-	for r := range results {
-		m.requests[r] = requests.WithLabelValues(r.String())
-	}
-	m.sentBytes = factory.NewCounter(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_sent_bytes_total", Help: "Bytes of bodies sent to viewers.",
-	})
+	m := &metrics{served: newServed(factory, p.cache, &p.flights), hosts: make(map[string]bool)}
 	m.upstreamRequests = factory.NewCounterVec(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_upstream_requests_total",
 		Help: "Requests to ingest nodes and the archive, by kind of object.",
@@ -88,29 +80,16 @@ func newMetrics(reg prometheus.Registerer, p *Proxy) *metrics {
 		Name: "oxbow_cacheproxy_resumed_bodies_total",
 		Help: "Bodies that an upstream broke off while viewers read them, and that another one brought to their end.",
 	})
+	m.zstdMade = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_zstd_playlists_total", Help: "Versions of playlists that were packed by zstd.",
+	})
 	m.hedgesWon = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_hedges_won_total",
 		Help: "Requests that were answered by the second upstream because the first was late.",
 	})
-	m.upstreamErrors = factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_upstream_errors_total",
-		Help: "Requests that an upstream left unanswered, broke off or answered unusably.",
-	}, []string{"upstream"})
-	m.waiters = factory.NewGauge(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_waiters", Help: "Requests that wait for or read from a fetch under way.",
-	})
+	m.peers.add(factory, p)
 	m.addEvents(factory, p)
 	m.addPlayback(factory, p)
-	addMemory(factory, p.flights.arena)
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
-	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_cache_objects", Help: "Objects in the memory cache.",
-	}, func() float64 { _, objects := p.cache.usage(); return float64(objects) })
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_flights", Help: "Upstream fetches under way.",
-	}, func() float64 { return float64(len(p.flights.all())) })
 	return m
 }
 
@@ -150,6 +129,9 @@ func (m *metrics) addEvents(factory promauto.Factory, p *Proxy) {
 	m.evictions = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_event_evictions_total",
 		Help: "Objects dropped because of what happened to their recording.",
+	})
+	m.purges = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_purges_total", Help: "Purges of a publisher, a stream or a recording, each done twice.",
 	})
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "oxbow_cacheproxy_tombstones", Help: "Deleted recordings that are remembered.",

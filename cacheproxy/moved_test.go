@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -72,6 +73,46 @@ func TestARequestFollowsTheRecordingToItsNextOwner(t *testing.T) {
 		get(t, w, segPath, "from b", w.config.FetchTimeout)
 		if n := w.directory.total(); n > 2 {
 			t.Errorf("the directory was asked %d times", n)
+		}
+	})
+}
+
+func TestASilentOwnerIsLeftForWhoCanReachIt(t *testing.T) {
+	const waits = livePath + "?_HLS_msn=9&_HLS_part=1"
+	inWorld(t, "when it answers nothing", func(t *testing.T, w *world) {
+		w.a.checks.Store(true)
+		w.a.set(hangs)
+		begun := time.Now()
+		rec := w.get(t, waits)
+		wantStatus(t, rec, http.StatusOK)
+		if took := time.Since(begun); rec.Body.String() != "from b" || took > moveLook+time.Second {
+			t.Errorf("%q after %v", rec.Body, took)
+		}
+		begun = time.Now()
+		rec = w.get(t, segPath)
+		if took := time.Since(begun); rec.Body.String() != "from b" || took > 0 {
+			t.Errorf("the next request: %q after %v", rec.Body, took)
+		}
+	})
+	inWorld(t, "and not when it has nothing to tell yet", func(t *testing.T, w *world) {
+		var checks atomic.Int64
+		w.a.checks.Store(true)
+		w.a.set(func(rw http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == checkPath {
+				checks.Add(1)
+			} else {
+				time.Sleep(20 * time.Second)
+			}
+			fixed("from a", "no-store")(rw, r)
+		})
+		begun := time.Now()
+		rec := w.get(t, waits)
+		wantStatus(t, rec, http.StatusOK)
+		if took := time.Since(begun); rec.Body.String() != "from a" || took != 20*time.Second {
+			t.Errorf("%q after %v", rec.Body, took)
+		}
+		if n := checks.Load(); n > 21 {
+			t.Errorf("%d checks", n)
 		}
 	})
 }

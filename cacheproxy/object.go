@@ -39,6 +39,13 @@ type object struct {
 	forms *forms
 	// disk says that it was loaded from disk, standIn that it is stale and no upstream answered.
 	disk, standIn bool
+	// way is how it came here; hit, of one that came through other caches, the Cache-Status of a hit.
+	way way
+	hit string
+	// steered keeps a multivariant playlist with what steers viewers in it; nil keeps none.
+	steered *steeredBox
+	// zstd keeps a playlist in zstd; nil keeps none.
+	zstd *zstdCopy
 	// generic is what Reverse has beside that; nil in a Proxy.
 	generic *generic
 }
@@ -61,6 +68,12 @@ func newObject(what kind, status int, h http.Header, length int64, received time
 		delete(o.header, name)
 	}
 	o.modified, _ = httpcache.LastModified(h, received)
+	if status == http.StatusOK && what == kindMultivariant {
+		o.steered = new(steeredBox)
+	}
+	if status == http.StatusOK && what.text() {
+		o.zstd = new(zstdCopy)
+	}
 	if status == http.StatusOK {
 		o.header["Accept-Ranges"] = []string{"bytes"}
 	}
@@ -99,7 +112,8 @@ func storedHeader(h http.Header, what kind, received time.Time) http.Header {
 
 func droppedHeader(name string) bool {
 	switch name {
-	case "Set-Cookie", "Age", "Cache-Status", "Content-Length", "Content-Range", "Accept-Ranges", "Alt-Svc", "Server":
+	case "Set-Cookie", "Age", "Cache-Status", "Content-Length", "Content-Range", "Accept-Ranges", "Alt-Svc", "Server",
+		"Timing-Allow-Origin", toldField:
 		return true
 	}
 	return strings.HasPrefix(name, "Access-Control-")
@@ -151,12 +165,18 @@ func (o *object) deadAt(partTTL time.Duration) time.Time {
 // weight is the memory that the object takes: allocated chunks, header, and the cache's own records.
 func (o *object) weight() int64 {
 	const fixed = 832 + 256 // object, entry, maps', lists' and groups' shares; forms
-	n := int64(fixed + len(o.passed))
+	n := int64(fixed + len(o.passed) + len(o.hit))
 	for _, c := range o.chunks {
 		n += c.Weight() + 64
 	}
 	n += int64(len(o.shared)) * 64
 	n += o.generic.weight()
+	if o.steered != nil {
+		n += o.length + 2048 // the copy: a playlist's text and header again, and what steers
+	}
+	if o.zstd != nil && o.length >= zstdLeast {
+		n += 2*o.length + 2048 // the copy and its header, and that of what steers
+	}
 	for name, values := range o.header {
 		n += 2*int64(len(name)) + 52
 		for _, v := range values {
@@ -173,6 +193,12 @@ func (o *object) bytes() []byte { return slab.Concat(o.chunks) }
 func (o *object) with(from *object) *object {
 	c := *o
 	c.policy, c.forms = from.policy, new(forms)
+	if o.steered != nil {
+		c.steered = new(steeredBox)
+	}
+	if o.zstd != nil {
+		c.zstd = new(zstdCopy)
+	}
 	c.header = make(http.Header, len(o.header))
 	for name, values := range o.header {
 		c.header[name] = values

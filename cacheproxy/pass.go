@@ -29,11 +29,12 @@ func (p *Proxy) passTo(x exchange, v visit, rt route, k key) error {
 	if v.access != public {
 		w = &signedWriter{ResponseWriter: w, access: v.access}
 	}
-	return p.pass(w, served.r, rt, k)
+	return p.pass(served, w, rt, k)
 }
 
 // pass answers with a body that is too large to hold: it streams from one upstream to one viewer.
-func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) error {
+func (p *Proxy) pass(x *web, w http.ResponseWriter, rt route, k key) error {
+	r := x.r
 	if p.waiting.Add(1) > int64(p.config.MaxWaiters) {
 		p.waiting.Add(-1)
 		return fmt.Errorf("%d waiters: %w", p.config.MaxWaiters, errBusy)
@@ -77,6 +78,7 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		h["Content-Length"] = o.contentLength
 	}
 	h["Cache-Status"] = []string{o.cacheStatus("oxbow; fwd=bypass")}
+	x.status = resp.StatusCode
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNotModified {
 		return nil
@@ -85,7 +87,14 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, rt route, k key) er
 		resp.Body = p.continueBody(r.Context(), rt, k, resp, up)
 	}
 	out := newWriter(w, r, p.config.WriteTimeout, &p.copies)
-	defer func() { p.metrics.sentBytes.Add(float64(out.sent)) }()
+	if p.config.Limits != nil {
+		out.pace = pace{limits: p.config.Limits, client: p.config.viewerOf(x)}
+	}
+	defer func() {
+		x.out.sent = out.sent // for observers
+		p.metrics.sentBytes.Add(float64(out.sent))
+		p.load.sent.Add(out.sent)
+	}()
 	if err := out.copy(resp.Body, o.length); err != nil {
 		return fmt.Errorf("%w: %w", errCut, err)
 	}

@@ -2,10 +2,6 @@ package cacheproxy
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -13,28 +9,32 @@ import (
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
-// answer is respond, for a visit whose token may have to be put into a playlist.
+// answer is respond, for a visit whose token, or how its viewer is steered, may have to be put into a playlist.
 func (p *Proxy) answer(x exchange, v visit, f found, now time.Time) error {
-	if v.token != "" {
-		own, err := p.personal(x, v, f)
-		if err != nil {
-			return err
+	var err error
+	to := p.steering.Load()
+	switch {
+	case v.token != "":
+		f, err = p.personal(x, v, f, to)
+	case to != nil && f.object.kind == kindMultivariant && v.peer == nil:
+		if f, err = p.steered(x, v, f, to); err == nil {
+			f, err = p.suited(x, v, f)
 		}
-		f = own
+	default:
+		f, err = p.suited(x, v, f)
+	}
+	if err != nil {
+		return err
 	}
 	return p.respond(x, v, f, now)
 }
 
 // personal gives a multivariant playlist whose URIs have the viewer's token, as an object of its own: what is cached
-// stays everybody's. Its ETag is another one for every token.
-func (p *Proxy) personal(a asker, v visit, f found) (found, error) {
-	o, plain := f.object, !acceptsGzip(a.values("Accept-Encoding"))
-	if f.flight != nil {
-		whole, err := f.flight.complete(a.context())
-		if err != nil {
-			return f, err
-		}
-		o = whole
+// stays everybody's. Its ETag is another one for every token. To is how its viewer is steered, if it is.
+func (p *Proxy) personal(a asker, v visit, f found, to *steeringOffer) (found, error) {
+	o, err := f.whole(a)
+	if err != nil {
+		return f, err
 	}
 	if o.status != http.StatusOK {
 		return found{object: o, result: f.result}, nil
@@ -46,13 +46,24 @@ func (p *Proxy) personal(a asker, v visit, f found) (found, error) {
 	// Relative, so that it is right whatever is in front of our paths.
 	up := strings.Repeat("../", strings.Count(v.path, "/")-1)
 	dir := v.path[1 : strings.LastIndexByte(v.path, '/')+1]
+	steered := ""
+	if to != nil && v.peer == nil {
+		if with, put := to.put(text, v.path, true); put {
+			text, steered = with, to.tag
+		}
+	}
 	text = withToken(text, up+tokenPrefix[1:]+v.token+"/", dir)
 	own := o.with(o)
 	delete(own.header, "Content-Encoding")
-	sum := sha256.Sum256([]byte(v.token))
-	suffix := "-t" + hex.EncodeToString(sum[:6]) + `"`
-	if !plain {
-		if text, err = zip(text); err != nil {
+	suffix := steered + tokenTag(v.token) + `"`
+	switch {
+	case v.coding == codingPlain:
+	case v.coding == codingZstd || v.coding == codingEither && o.length >= zstdLeast:
+		text = p.packer.zstd(text)
+		own.header["Content-Encoding"] = []string{"zstd"}
+		suffix = "-zst" + suffix
+	default:
+		if text, err = p.packer.gzip(text); err != nil {
 			return f, err
 		}
 		own.header["Content-Encoding"] = []string{"gzip"}
@@ -121,19 +132,4 @@ func hasScheme(uri []byte) bool {
 		}
 	}
 	return false
-}
-
-func zip(text []byte) ([]byte, error) {
-	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err == nil {
-		_, err = z.Write(text)
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pack playlist: %w", err)
-	}
-	return out.Bytes(), nil
 }

@@ -19,18 +19,44 @@ type policies struct {
 	// guards has the publishers of which anything is signed; all others are public.
 	guards   map[string]*guard
 	verdicts *verdicts
+	// born is when the catalog was made that says so.
+	born time.Time
+}
+
+// lost gives the guard as it is kept when the catalog that told of it was lost.
+func (g *guard) lost() *guard {
+	kept := *g
+	kept.kept = true
+	return &kept
 }
 
 // guard is one publisher's policy.
 type guard struct {
+	kept      bool // by a catalog that was lost since
 	publisher string
 	signed    bool            // what holds for streams that are not in streams
 	streams   map[string]bool // those that differ
 	verifier  *playback.Verifier
 }
 
-func newPolicies(told media.PlaybackPolicies) *policies {
-	p := &policies{version: told.Version, guards: make(map[string]*guard, len(told.Publishers)), verdicts: newVerdicts()}
+// newPolicies takes over what was told. Known is what was before, or nil: a younger catalog in the place of that one,
+// or an older state of it, says nothing of publishers that it lacks. They stay as they were guarded.
+func newPolicies(told media.PlaybackPolicies, known *policies) *policies {
+	p := &policies{
+		version: told.Version, guards: make(map[string]*guard, len(told.Publishers)), verdicts: newVerdicts(),
+		born: told.Born,
+	}
+	if known != nil && !known.born.IsZero() {
+		another := !told.Born.Equal(known.born) || told.Version < known.version
+		for name, g := range known.guards {
+			if another || g.kept {
+				p.guards[name] = g.lost()
+			}
+		}
+	}
+	for _, name := range told.Public {
+		delete(p.guards, name)
+	}
 	for name, of := range told.Publishers {
 		// A policy that we do not know is not one that lets everybody in.
 		g := &guard{publisher: name, signed: of.Playback != media.PlaybackPublic, streams: make(map[string]bool)}
@@ -81,8 +107,14 @@ type visit struct {
 	head        bool
 	// token is put into the URIs of a multivariant playlist; empty leaves them as they are.
 	token string
+	// carries says that the path of a multivariant playlist had a token before it, which its relative URIs keep.
+	carries bool
+	// coding is what a playlist may be packed by.
+	coding coding
 	// access is what let it in.
 	access access
+	// peer is the edge that asks; nil is a viewer.
+	peer *caller
 }
 
 // admit takes the token off what a request asks for, and lets it in or not: the error is a *playback.RefusalError or
@@ -122,8 +154,12 @@ func (p *Proxy) admit(a asker, v *visit) error {
 		}
 		return err
 	}
-	if inQuery && strings.HasSuffix(v.path, "/index.m3u8") {
+	switch {
+	case !strings.HasSuffix(v.path, "/index.m3u8"):
+	case inQuery:
 		v.token = token
+	default:
+		v.carries = true
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (f *policyFeed) changed() {
 
 // setPolicies replaces what is known.
 func (p *Proxy) setPolicies(told media.PlaybackPolicies) {
-	p.policies.Store(newPolicies(told))
+	p.policies.Store(newPolicies(told, p.policies.Load()))
 	p.feed.once.Do(func() { close(p.feed.first) })
 }
 
@@ -122,9 +122,6 @@ func (p *Proxy) askPoliciesOf(ctx context.Context, base string) error {
 		return err
 	}
 	req.Header = http.Header{"Accept": {"application/json"}, "User-Agent": {"oxbow-edge"}}
-	if p.config.DirectoryToken != "" {
-		req.Header.Set("Authorization", "Bearer "+p.config.DirectoryToken)
-	}
 	if p.feed.etag != "" {
 		req.Header.Set("If-None-Match", p.feed.etag)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/playback"
 )
@@ -183,7 +184,7 @@ func TestBadPoliciesAreNotTaken(t *testing.T) {
 func TestEdgeShowsItsTokenToTheDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &policyDirectory{token: "of-the-cluster"}
-		s := followedWith(t, d, Config{DirectoryToken: "of-the-cluster"})
+		s := followedWith(t, d, Config{Tokens: admission.MustFixed(t, "of-the-cluster")})
 		d.tell(policiesOf(1, s.key))
 		if err := s.AwaitPlayback(t.Context()); err != nil {
 			t.Fatal(err)
@@ -191,7 +192,7 @@ func TestEdgeShowsItsTokenToTheDirectory(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // another one, or none
 		d := &policyDirectory{token: "of-another-cluster"}
-		s := followedWith(t, d, Config{DirectoryToken: "of-the-cluster"})
+		s := followedWith(t, d, Config{Tokens: admission.MustFixed(t, "of-the-cluster")})
 		d.tell(policiesOf(1, s.key))
 		time.Sleep(time.Minute)
 		wantStatus(t, s.get(t, "/acme/open/index.m3u8"), http.StatusServiceUnavailable)

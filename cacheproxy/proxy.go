@@ -33,13 +33,23 @@ type Proxy struct {
 	trust     atomic.Pointer[trust]
 	policies  atomic.Pointer[policies] // nil until the directory told
 	feed      *policyFeed
+	steering  atomic.Pointer[steeringOffer] // nil is no steering
 	gone      *tombstones
+	purges    *Purges
+	watches   watches
+	pending   atomic.Bool // what was purged while nobody followed is not known yet
 	transport http.RoundTripper
 	archives  *archives
 	upstreams *pool.Pool
+	peers     peers
+	turns     turns
 	unzip     unzipper
+	packer    packer
+	asked     sync.Pool // of *Request, for observers
 	copies    sync.Pool // for answers over HTTP/2
 	waiting   atomic.Int64
+	leaving   atomic.Bool
+	load      load
 	running   sync.WaitGroup
 	// hitStatus is the Cache-Status of a hit, ready made.
 	hitStatus []string
@@ -56,17 +66,23 @@ func New(
 		config:    config,
 		logger:    logger,
 		cache:     newCache(config.MaxBytes, config.PartTTL),
-		flights:   flights{live: make(map[key]*flight), max: config.MaxFlights, arena: config.Arena},
+		flights:   newFlights(config.MaxFlights, config.Arena),
 		transport: config.Transport,
 		gone:      newTombstones(),
+		purges:    config.Purges,
 		feed:      newPolicyFeed(),
 		archives:  newArchives(stores, logger),
 		unzip:     unzipper{max: config.MaxPlaylistBytes},
-		hitStatus: []string{hitStatus},
+		packer:    newPacker(),
+		hitStatus: []string{tagged(hitStatus, config.ID)},
+		turns:     newTurns(),
 	}
+	p.peers.proxy, p.peers.self = p, hashOf(config.ID)
+	p.peers.site.Store(&site{})
 	if p.transport == nil {
 		p.transport = newTransport()
 	}
+	p.transport = config.Tokens.Transport(p.transport, logger) // archives have transports of their own
 	p.fronts = newFronts(p.cache)
 	p.metrics = newMetrics(registerer, p)
 	p.upstreams = pool.New(pool.Config{EjectTime: restTime, Check: p.check}, logger, registerer)
@@ -87,6 +103,7 @@ func (p *Proxy) Close() error {
 	for _, f := range p.flights.all() {
 		f.cancel(http.ErrServerClosed)
 	}
+	p.peers.close()
 	p.upstreams.Close()
 	p.running.Wait()
 	p.locator.running.Wait()
@@ -111,7 +128,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodOptions:
-		p.preflight(w)
+		p.preflight(w, r)
 		return
 	default:
 		h := w.Header()
@@ -128,16 +145,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *Proxy) preflight(w http.ResponseWriter) {
-	h := w.Header()
-	setCORS(h)
-	h["Access-Control-Allow-Methods"] = []string{"GET, HEAD, OPTIONS"}
-	h["Access-Control-Allow-Headers"] = []string{"Range, If-Range, If-None-Match, If-Modified-Since, Cache-Control"}
-	h["Access-Control-Max-Age"] = []string{"86400"}
-	h["Allow"] = []string{"GET, HEAD, OPTIONS"}
-	w.WriteHeader(http.StatusNoContent)
-}
-
 // serve answers a GET or HEAD. An error means that nothing was sent yet.
 func (p *Proxy) serve(x exchange, v visit) (result, error) {
 	k := mediaKey(v.path)
@@ -152,7 +159,11 @@ func (p *Proxy) serve(x exchange, v visit) (result, error) {
 		}
 	}
 	if text {
-		k.plain = !acceptsGzip(x.values("Accept-Encoding"))
+		v.coding = codingGzip // for edges, which unpack it
+		if v.peer == nil {
+			v.coding = acceptedCoding(x.values("Accept-Encoding"))
+		}
+		k.plain = v.coding == codingPlain
 	}
 	now := time.Now()
 	o, vouched, res := p.look(k, now)
@@ -167,6 +178,9 @@ func (p *Proxy) serve(x exchange, v visit) (result, error) {
 	if err != nil {
 		return resultError, err
 	}
+	if v.peer == nil && p.circles(x) {
+		return resultError, errCircle
+	}
 	if res != resultMiss {
 		if err := p.vouch(x.context(), rt, k, vouched, now); err != nil {
 			return resultError, err
@@ -180,6 +194,10 @@ func (p *Proxy) serve(x exchange, v visit) (result, error) {
 	case rt.sliding && k.clip != (hls.Clip{}):
 		return resultError, fmt.Errorf("%w: start and end are not for a playlist that slides: ask the recording's",
 			media.ErrInvalid)
+	case v.peer != nil && v.peer.keptOnly:
+		return p.serveKept(x, v, rt, k)
+	case v.peer != nil && rt.kind == kindDownload:
+		return resultError, fmt.Errorf("%w: edges do not ask each other for %.120q", media.ErrNotFound, k.path)
 	case res == resultStale:
 		p.refresh(x.context(), rt, k)
 		return res, p.answer(x, v, found{object: o, result: res}, now)
@@ -195,7 +213,10 @@ func (p *Proxy) serve(x exchange, v visit) (result, error) {
 // serveMiss answers out of a flight.
 func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) {
 	for again := true; ; again = false {
-		f, err := p.find(x.context(), rt, k)
+		if p.leaving.Load() {
+			return resultError, errLeaving
+		}
+		f, err := p.find(x.context(), rt, k, v.peer)
 		if err != nil {
 			return resultError, err
 		}
@@ -205,6 +226,9 @@ func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) 
 		switch {
 		case err != nil:
 			p.leave(f)
+			if p.leaving.Load() {
+				err = errLeaving
+			}
 			return resultError, err
 		case p.gone.has(rt.recording, time.Now()): // meanwhile
 			p.leave(f)
@@ -219,6 +243,9 @@ func (p *Proxy) serveMiss(x exchange, v visit, rt route, k key) (result, error) 
 				f.result = resultDisk
 			case f.object.standIn:
 				f.result = resultStale
+			}
+			if v.peer == nil {
+				p.metrics.peers.answers[f.object.way.source].Inc()
 			}
 			return f.result, p.answer(x, v, f, time.Now())
 		}

@@ -25,7 +25,10 @@ func (p *Proxy) respond(x exchange, v visit, f found, now time.Time) error {
 		o = whole
 	}
 	r := reply{object: o, access: v.access, status: o.status, head: v.head, to: o.length}
-	r.age, r.cacheStatus = describe(o, f.result, now)
+	r.age, r.cacheStatus = p.describe(o, f.result, now)
+	if v.peer != nil {
+		r.told = told{age: o.ageAt(now), hops: o.hopsTo(f.result)}.String()
+	}
 	if o.status == http.StatusOK && notModified(x, o) {
 		r.form, r.status = formNotModified, http.StatusNotModified
 	} else if ranged {
@@ -79,14 +82,17 @@ const hitStatus = "oxbow; hit"
 
 // describe gives what the answer says of itself: Age (HTTP-21), negative if it says nothing, and Cache-Status (RFC
 // 9211).
-func describe(o *object, res result, now time.Time) (age int64, status string) {
+func (p *Proxy) describe(o *object, res result, now time.Time) (age int64, status string) {
 	age = -1
 	if past := o.ageAt(now); res != resultMiss || past >= time.Second {
 		age = seconds(past)
 	}
 	switch res {
 	case resultHit:
-		status = hitStatus
+		if o.hit != "" {
+			return age, o.hit
+		}
+		return age, o.cacheStatus(p.hitStatus[0])
 	case resultDisk:
 		status = "oxbow; hit; detail=disk"
 	case resultStale:
@@ -105,7 +111,15 @@ func describe(o *object, res result, now time.Time) (age int64, status string) {
 	if res == resultMiss && o.policy.lifetime > 0 {
 		status += "; stored"
 	}
-	return age, o.cacheStatus(status)
+	return age, o.cacheStatus(tagged(status, p.config.ID))
+}
+
+// tagged names the edge in what it says.
+func tagged(status, id string) string {
+	if id == "" {
+		return status
+	}
+	return status + `; edge="` + id + `"`
 }
 
 // cacheStatus puts what the edge says behind what caches nearer to the origin have said.
@@ -114,28 +128,4 @@ func (o *object) cacheStatus(own string) string {
 		return own
 	}
 	return o.passed + ", " + own
-}
-
-// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).
-func acceptsGzip(lines []string) bool {
-	gzip, star := -1, -1
-	for _, line := range lines {
-		for line != "" {
-			var field string
-			field, line, _ = strings.Cut(line, ",")
-			coding, params, _ := strings.Cut(field, ";")
-			ok := 1
-			if name, q, _ := strings.Cut(params, "="); strings.EqualFold(strings.TrimSpace(name), "q") &&
-				strings.Trim(strings.TrimSpace(q), "0.") == "" {
-				ok = 0
-			}
-			switch coding = strings.TrimSpace(coding); {
-			case strings.EqualFold(coding, "gzip"), strings.EqualFold(coding, "x-gzip"):
-				gzip = ok
-			case coding == "*":
-				star = ok
-			}
-		}
-	}
-	return gzip == 1 || (gzip < 0 && star == 1)
 }

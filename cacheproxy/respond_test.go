@@ -197,7 +197,7 @@ func TestCacheStatusTellsHowItWasAnswered(t *testing.T) {
 func TestTheWriteDeadlineIsLifted(t *testing.T) {
 	n := &node{}
 	n.set(fixed("x", immutable))
-	e := newRealEdge(t, Config{WriteTimeout: 50 * time.Millisecond}, nil, n)
+	e := newRealEdge(t, Config{WriteTimeout: 500 * time.Millisecond}, nil, n)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(e.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -216,6 +216,6 @@ func TestTheWriteDeadlineIsLifted(t *testing.T) {
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(100 * time.Millisecond) // past the deadline, on the server's own clock
+		<-time.After(600 * time.Millisecond) // past the deadline, on the server's own clock
 	}
 }

@@ -37,6 +37,7 @@ func (p *Proxy) resume(ctx context.Context, rt route, f *flight, from string, ca
 		s.ask.header["If-Range"] = []string{head.etag}
 		s.ask.wait, s.ask.holds = p.config.FetchTimeout, false // it is there by now
 		s.rest, s.avoid, s.tried = true, from, slices.Clone(silent)
+		s.others.plan = f.plan.beyond()
 		resp, up, err := s.next(ctx)
 		if err != nil {
 			return nil, broken

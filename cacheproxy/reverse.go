@@ -18,6 +18,7 @@ import (
 	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
 	"github.com/oxbow-video/oxbow/internal/slab"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 // ReverseConfig holds a Reverse's limits. The zero value of every field but Upstreams is usable, and means what its
@@ -53,6 +54,10 @@ type ReverseConfig struct {
 	// TrustedProxies are the addresses of proxies in front of the edge, whose X-Forwarded-For is passed on. Empty means
 	// nobody.
 	TrustedProxies []netip.Prefix
+	// Observers are told of every request and of what came of it. There are at most four.
+	Observers []Observer
+	// Limits bounds what one client takes. Nil is no limit.
+	Limits Limits
 	// Transport carries requests to the upstreams. Nil means a pooled HTTP/1.1 transport of its own.
 	Transport http.RoundTripper
 }
@@ -90,12 +95,15 @@ type Reverse struct {
 	metrics   *reverseMetrics
 	cache     *cache
 	flights   flights
-	upstreams *standbys
+	origins   []upstream
+	upstreams *pool.Pool
 	transport http.RoundTripper
 	// pseudonym is this process in Via, by which it knows its own requests.
 	pseudonym   string
+	asked       sync.Pool // of *Request, for observers
 	copies      sync.Pool // for answers over HTTP/2
 	waiting     atomic.Int64
+	leaving     atomic.Bool
 	running     sync.WaitGroup
 	generations atomic.Uint64
 	changes     changes
@@ -106,20 +114,19 @@ type Reverse struct {
 func NewReverse(config ReverseConfig, logger *slog.Logger, registerer prometheus.Registerer) (*Reverse, error) {
 	config = config.withDefaults()
 	p := &Reverse{
-		config: config,
-		logger: logger,
-		cache:  newCache(config.MaxBytes, 0),
-		flights: flights{
-			live: make(map[key]*flight), parted: make(map[*flight]bool), max: config.MaxFlights, arena: config.Arena,
-		},
+		config:    config,
+		logger:    logger,
+		cache:     newCache(config.MaxBytes, 0),
+		flights:   newFlights(config.MaxFlights, config.Arena),
 		transport: config.Transport,
 		changes:   changes{under: make(map[string]*change)},
 		pseudonym: "oxbow-" + strconv.FormatUint(rand.Uint64(), 36),
 	}
 	var err error
-	if p.upstreams, err = newStandbys(config.Upstreams); err != nil {
+	if p.origins, err = newOrigins(config.Upstreams); err != nil {
 		return nil, err
 	}
+	p.upstreams = pool.New(p.poolConfig(), logger, registerer)
 	if p.transport == nil {
 		p.transport = newTransport()
 	}
@@ -135,6 +142,7 @@ func (p *Reverse) Close() error {
 		f.cancel(http.ErrServerClosed)
 	}
 	p.running.Wait()
+	p.upstreams.Close()
 	if t, ok := p.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
@@ -147,17 +155,22 @@ var errLoop = errors.New("request came back: an upstream leads to this edge")
 // errMethod is a method that no cache passes on.
 var errMethod = errors.New("method is not for a reverse proxy")
 
-// ServeHTTP implements http.Handler.
-func (p *Reverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// respondTo answers a request that was let in.
+func (p *Reverse) respondTo(w http.ResponseWriter, r *http.Request) result {
 	res, err := p.serve(w, r)
 	if err != nil {
-		if r.Context().Err() != nil {
-			panic(http.ErrAbortHandler) // to return would tell who has closed one half only of a good answer without a body
-		}
 		res = resultError
-		p.writeError(w, r, err)
+		p.fail(w, r, err)
 	}
 	p.metrics.requests[res].Inc()
+	return res
+}
+
+func (p *Reverse) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // to return would tell who has closed one half only of a good answer without a body
+	}
+	p.writeError(w, r, err)
 }
 
 // serve answers. An error means that nothing was sent yet.
@@ -196,7 +209,10 @@ func requestURI(r *http.Request) (string, error) {
 	if !strings.HasPrefix(uri, "/") {
 		uri = r.URL.RequestURI() // the absolute form, or a request that was made in this process
 	}
-	if len(uri) > maxURI || !strings.HasPrefix(uri, "/") || strings.ContainsAny(uri, "# \\\n\r\t") {
+	if len(uri) > maxURI {
+		return "", errLong
+	}
+	if !strings.HasPrefix(uri, "/") || strings.ContainsAny(uri, "# \\\n\r\t") {
 		return "", fmt.Errorf("%w: request target", media.ErrInvalid)
 	}
 	return normalizeURI(uri), nil

@@ -2,20 +2,18 @@ package cacheproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/httpcache"
+	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
 // reverseAsk is one request as it goes to upstreams, whichever is chosen.
@@ -26,6 +24,8 @@ type reverseAsk struct {
 	body    io.Reader // nil is none
 	length  int64     // of the body, negative if unknown
 	interim *interim
+	// waits says that nobody knows how long an answer may be held back, or that it is nobody's business.
+	waits bool
 }
 
 // ask sends a fetch's request, with the validators of the object that there is.
@@ -40,42 +40,15 @@ func (p *Reverse) ask(ctx context.Context, q *fetch, old *object) (*http.Respons
 			h["If-Modified-Since"] = values
 		}
 	}
-	return p.request(ctx, reverseAsk{method: http.MethodGet, uri: q.at.uri, header: h, interim: q.interim})
+	return p.request(ctx, reverseAsk{
+		method: http.MethodGet, uri: q.at.uri, header: h, interim: q.interim,
+		waits: strings.Contains(q.at.uri, "?"), // a blocking reload, or a search
+	})
 }
 
-// request asks upstream after upstream until one answers with more than that it is down. The caller closes the body.
-func (p *Reverse) request(ctx context.Context, a reverseAsk) (*http.Response, error) {
-	again := a.body == nil && !httpcache.Unsafe(a.method)
-	ups := p.upstreams.order(time.Now())
-	var failed error
-	for i, up := range ups {
-		last := i == len(ups)-1
-		resp, err := p.roundTrip(ctx, up, a)
-		down := err == nil && (resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable ||
-			resp.StatusCode == http.StatusGatewayTimeout)
-		switch {
-		case err == nil && (!down || last || !again):
-			return resp, nil
-		case err == nil:
-			_ = resp.Body.Close()
-			failed = fmt.Errorf("ask %s: status %d", up.host, resp.StatusCode)
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		default:
-			failed = err
-		}
-		up.rest(time.Now())
-		p.metrics.failed(up.host)
-		p.logger.Debug("upstream failed", "upstream", up.host, "uri", a.uri, "err", failed)
-		if !again {
-			break
-		}
-	}
-	return nil, failed
-}
-
-// roundTrip sends the request to one upstream. Its answer's pauses are bounded.
-func (p *Reverse) roundTrip(ctx context.Context, up *standby, a reverseAsk) (*http.Response, error) {
+// roundTrip sends the request to one upstream. Its answer's pauses are bounded. The caller closes the answer's body,
+// which ends the use; if there is none, the caller ends it.
+func (p *Reverse) roundTrip(ctx context.Context, up upstream, a reverseAsk, use *pool.Use) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	wait := p.config.FetchTimeout
 	late := &patience{wait: wait, timer: time.AfterFunc(wait, func() {
@@ -96,9 +69,11 @@ func (p *Reverse) roundTrip(ctx context.Context, up *standby, a reverseAsk) (*ht
 			err = cause
 		}
 		cancel(nil)
-		return nil, fmt.Errorf("ask %s: %w", up.host, err)
+		return nil, fmt.Errorf("ask %s: %w", up.name, err)
 	}
-	resp.Body = newGuarded(ctx, resp.Body, p.config.StallTimeout, 0, cancel)
+	body := newGuarded(ctx, resp.Body, p.config.StallTimeout, 0, cancel)
+	body.use = use
+	resp.Body = body
 	return resp, nil
 }
 
@@ -138,7 +113,7 @@ func (b *paced) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (p *Reverse) sendTo(ctx context.Context, up *standby, a reverseAsk) (*http.Response, error) {
+func (p *Reverse) sendTo(ctx context.Context, up upstream, a reverseAsk) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, a.method, up.base+a.uri, a.body)
 	if err != nil {
 		return nil, err
@@ -190,56 +165,4 @@ func (p *Reverse) trusts(addr netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// standby is one upstream.
-type standby struct {
-	base, host string
-	until      atomic.Int64 // it rests, Unix nanoseconds
-}
-
-func (s *standby) rest(now time.Time) { s.until.Store(now.Add(restTime).UnixNano()) }
-
-// standbys are the upstreams in the order of the operator's choice.
-type standbys struct {
-	all []*standby
-}
-
-func newStandbys(bases []string) (*standbys, error) {
-	if len(bases) == 0 {
-		return nil, errors.New("no upstream")
-	}
-	s := new(standbys)
-	for _, base := range bases {
-		u, err := url.Parse(base)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.RawQuery != "" {
-			return nil, fmt.Errorf("upstream %.200q: use a base URL like http://origin.example.com:8080", base)
-		}
-		s.all = append(s.all, &standby{base: strings.TrimRight(base, "/"), host: u.Host})
-	}
-	return s, nil
-}
-
-// order gives the upstreams, those that rest behind the others.
-func (s *standbys) order(now time.Time) []*standby {
-	if len(s.all) == 1 {
-		return s.all
-	}
-	up := make([]*standby, 0, len(s.all))
-	for _, resting := range []bool{false, true} {
-		for _, u := range s.all {
-			if (now.UnixNano() < u.until.Load()) == resting {
-				up = append(up, u)
-			}
-		}
-	}
-	return up
-}
-
-func (s *standbys) hosts() []string {
-	hosts := make([]string, 0, len(s.all)+1)
-	for _, u := range s.all {
-		hosts = append(hosts, u.host)
-	}
-	return hosts
 }

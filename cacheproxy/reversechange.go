@@ -16,7 +16,7 @@ func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
 	}
 	uris := []string{uri}
 	if base, err := url.ParseRequestURI(uri); err == nil {
-		hosts := append(p.upstreams.hosts(), r.Host)
+		hosts := append(p.hosts(), r.Host)
 		for _, other := range httpcache.Invalidated(base, resp.Header, hosts...) {
 			uris = append(uris, normalizeURI(other))
 		}
@@ -29,18 +29,6 @@ func (p *Reverse) invalidate(r *http.Request, uri string, resp *http.Response) {
 			p.metrics.invalidations.Inc()
 		}
 		p.flights.part(uri)
-	}
-}
-
-// part has nobody join the fetches of a URI that are under way any more.
-func (fs *flights) part(uri string) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	for k, f := range fs.live {
-		if uriOf(k) == uri {
-			delete(fs.live, k)
-			fs.parted[f] = true
-		}
 	}
 }
 

@@ -38,6 +38,7 @@ func TestReverseInvalidates(t *testing.T) {
 			})
 			w.get("/a")
 			w.get("/b")
+			w.landed()
 			w.do(row.method, "/a")
 			for _, path := range []string{"/a", "/b"} {
 				gone := w.cache.cache.get(mediaKey(path)) == nil

@@ -27,7 +27,7 @@ type storedGeneric struct {
 }
 
 // webGroup names what is of a URI. It has the origin in it, for the next run may be in front of another.
-func (p *Reverse) webGroup(uri string) string { return "web:" + p.upstreams.all[0].base + "\n" + uri }
+func (p *Reverse) webGroup(uri string) string { return "web:" + p.origins[0].base + "\n" + uri }
 
 func webName(group, variant string) string { return group + "\n" + variant }
 
@@ -38,8 +38,7 @@ func (p *Reverse) keepDisk(k key, o *object) bool {
 		o.policy.lifetime-o.ageAt(time.Now()) < diskTTL {
 		return false
 	}
-	uri, _, _ := strings.Cut(k.path, "\n")
-	group := p.webGroup(uri)
+	group := p.webGroup(uriOf(k))
 	name := webName(group, o.generic.variant)
 	if len(name) > diskcache.MaxKey {
 		return false

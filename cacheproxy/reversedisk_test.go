@@ -30,7 +30,7 @@ func newReverseDisk(t *testing.T) *reverseDisk {
 	return &reverseDisk{reverseWorld: newReverseWorld(t, ReverseConfig{}, nil), dir: t.TempDir() + "/cache"}
 }
 
-func (d *reverseDisk) base() string { return d.reverseWorld.cache.upstreams.all[0].base }
+func (d *reverseDisk) base() string { return d.reverseWorld.cache.origins[0].base }
 
 // run does something with a cache that begins and ends.
 func (d *reverseDisk) run(do func(w *reverseWorld)) {

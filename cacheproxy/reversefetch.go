@@ -122,6 +122,9 @@ func (p *Reverse) await(
 	v, err := f.wait(r.Context())
 	p.metrics.waiters.Dec()
 	q.interim.end()
+	if err != nil && p.leaving.Load() {
+		return resultError, false, errLeaving
+	}
 	if o = v.result; o == nil {
 		o = v.head
 	}
@@ -220,7 +223,7 @@ func (p *Reverse) take(ctx context.Context, q *fetch, alone bool) (*flight, bool
 	if alone {
 		k = mediaKey(k.path + "\n+" + strconv.FormatUint(p.generations.Add(1), 36))
 	}
-	f, made, o, err := p.flights.take(k, cancel, p.config.Linger, func() *object {
+	f, made, o, err := p.flights.take(k, 0, plan{}, cancel, p.config.Linger, func() *object {
 		if o := p.cache.get(q.at.key); o != nil && !o.generic.sign && o.freshAt(time.Now()) {
 			return o
 		}

@@ -15,21 +15,21 @@ import (
 	"github.com/oxbow-video/oxbow/internal/slab"
 )
 
-// ServeLane implements fastlane.Handler. A fresh answer that is sent as a whole goes out by reference with a header
-// that is ready made; all else is answered as ServeHTTP does, without leaving the lane.
-func (p *Reverse) ServeLane(x *fastlane.Exchange) error {
-	now := time.Now()
-	if o := p.simpleHit(x, now); o != nil {
-		return p.sendHit(x, o, now)
-	}
+// serveLaneWriter has a request of the lane's answered as net/http's are.
+func (p *Reverse) serveLaneWriter(
+	x *fastlane.Exchange, answer func(w http.ResponseWriter, r *http.Request) result,
+) (result, error) {
 	x.Keep()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Clone(x.Text()))))
 	if err != nil {
-		return fmt.Errorf("BUG: head that the lane took: %w", err)
+		return resultError, fmt.Errorf("BUG: head that the lane took: %w", err)
 	}
 	r.RemoteAddr = x.Remote().String()
 	w := &laneWriter{x: x, header: make(http.Header)}
-	return w.serve(p, r.WithContext(x.Context()))
+	res := resultError
+	err = w.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { res = answer(w, r) }),
+		r.WithContext(x.Context()))
+	return res, err
 }
 
 // conditional are the fields by which a request wants something else than the whole.
@@ -81,7 +81,7 @@ func (p *Reverse) sendHit(x *fastlane.Exchange, o *object, now time.Time) error 
 	if err == nil && x.Head() {
 		err = x.End()
 	} else if err == nil {
-		b := body{x: (*lane)(x), to: o.length}
+		b := body{x: (*lane)(x), to: o.length, pace: p.pace((*lane)(x))}
 		err = b.send(nil, o)
 		p.metrics.sentBytes.Add(float64(b.sent))
 	}

@@ -114,8 +114,15 @@ func TestReverseInTheLaneAnswersAsOnNetHTTP(t *testing.T) {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				a := asked{method, uri, lines}
 				got, want := ask1(t, client, fast, a), ask1(t, client, second.url, a)
-				for _, one := range []answered{got, want} {
+				eventually(t, "what was asked is stored", func() bool {
+					return len(first.cache.flights.all())+len(second.cache.flights.all()) == 0
+				})
+				for _, one := range []*answered{&got, &want} {
 					for i, status := range one.header["Cache-Status"] {
+						if strings.Contains(status, "; fwd=") { // its length is told if all of it came before it was sent
+							one.length, one.coding = -1, nil
+							delete(one.header, "Content-Length")
+						}
 						one.header["Cache-Status"][i] = ttl.ReplaceAllString(status, "ttl")
 					}
 				}

@@ -11,55 +11,31 @@ import (
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
-// reverseMetrics have the names of Proxy's where they mean the same; a process has one of both.
+// reverseMetrics are served, and what only Reverse has.
 type reverseMetrics struct {
-	requests         [results]prometheus.Counter
-	sentBytes        prometheus.Counter
+	served
 	upstreamRequests prometheus.Counter
-	upstreamErrors   *prometheus.CounterVec
 	validations      prometheus.Counter
 	invalidations    prometheus.Counter
-	waiters          prometheus.Gauge
+	hedgesWon        prometheus.Counter
 }
 
 func newReverseMetrics(reg prometheus.Registerer, p *Reverse) *reverseMetrics {
 	factory := promauto.With(reg)
-	m := new(reverseMetrics)
-	requests := factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_requests_total", Help: "Viewers' requests by how they were answered.",
-	}, []string{"result"})
-	for r := range results {
-		m.requests[r] = requests.WithLabelValues(r.String())
-	}
-	m.sentBytes = factory.NewCounter(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_sent_bytes_total", Help: "Bytes of bodies sent to viewers.",
-	})
+	m := &reverseMetrics{served: newServed(factory, p.cache, &p.flights)}
 	m.upstreamRequests = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_upstream_requests_total", Help: "Requests to the origin.",
 	})
-	m.upstreamErrors = factory.NewCounterVec(prometheus.CounterOpts{
-		Name: "oxbow_cacheproxy_upstream_errors_total",
-		Help: "Requests that an upstream left unanswered, broke off or answered unusably.",
-	}, []string{"upstream"})
 	m.validations = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_validations_total", Help: "Stored answers that the origin said are still true.",
 	})
 	m.invalidations = factory.NewCounter(prometheus.CounterOpts{
 		Name: "oxbow_cacheproxy_invalidations_total", Help: "Stored answers dropped because an unsafe request changed them.",
 	})
-	m.waiters = factory.NewGauge(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_waiters", Help: "Requests that wait for or read from a fetch under way.",
+	m.hedgesWon = factory.NewCounter(prometheus.CounterOpts{
+		Name: "oxbow_cacheproxy_hedges_won_total",
+		Help: "Requests that were answered by the second upstream because the first was late.",
 	})
-	addMemory(factory, p.flights.arena)
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_cache_bytes", Help: "Memory that the cached objects take.",
-	}, func() float64 { bytes, _ := p.cache.usage(); return float64(bytes) })
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_cache_objects", Help: "Objects in the memory cache.",
-	}, func() float64 { _, objects := p.cache.usage(); return float64(objects) })
-	factory.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "oxbow_cacheproxy_flights", Help: "Upstream fetches under way.",
-	}, func() float64 { return float64(len(p.flights.all())) })
 	return m
 }
 
@@ -71,7 +47,14 @@ func (p *Reverse) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	status, detail := statusOf(err), ""
 	h := w.Header()
 	clear(h)
+	var many tooManyError
 	switch {
+	case errors.As(err, &many):
+		detail = many.Error()
+		h.Set("Retry-After", many.seconds())
+	case errors.Is(err, errLeaving):
+		detail = err.Error()
+		h.Set("Retry-After", "1")
 	case errors.Is(err, errMethod):
 		status, detail = http.StatusMethodNotAllowed, err.Error()
 		h.Set("Allow", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE")
@@ -81,6 +64,7 @@ func (p *Reverse) writeError(w http.ResponseWriter, r *http.Request, err error) 
 		status = http.StatusBadGateway
 	}
 	p.logger.Debug("request failed", "method", r.Method, "status", status, "err", err)
+	p.metrics.refused(status)
 	body := problem(status, detail)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cache-Status", cacheName+"; fwd=uri-miss; detail=failed")

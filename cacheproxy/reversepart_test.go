@@ -127,6 +127,15 @@ func TestReverseAsksOnceForARange(t *testing.T) {
 		})
 	}
 	<-begun
+	eventually(t, "all wait for it", func() bool {
+		waiters := 0
+		for _, f := range w.cache.flights.all() {
+			f.mu.Lock()
+			waiters += f.mu.waiters
+			f.mu.Unlock()
+		}
+		return waiters == 5
+	})
 	close(release)
 	group.Wait()
 	w.wantAsked(1)
@@ -139,6 +148,7 @@ func TestReverseForgetsOldRanges(t *testing.T) {
 	for i := range maxParts + 10 {
 		w.get("/a", "Range: bytes="+strconv.Itoa(i)+"-"+strconv.Itoa(i))
 	}
+	eventually(t, "the last one is kept too", func() bool { return len(w.cache.flights.all()) == 0 })
 	list := w.cache.partsOf(place{key: mediaKey("/a")})
 	if list == nil || len(list.all) != maxParts || list.all[maxParts-1].run.From != maxParts+9 {
 		t.Errorf("kept %v", list)

@@ -34,7 +34,7 @@ func (p *Reverse) pass(w http.ResponseWriter, r *http.Request, uri string) error
 func (p *Reverse) forward(w http.ResponseWriter, r *http.Request, uri string) (*http.Response, error) {
 	between := newInterim(w, r)
 	defer between.end()
-	ask := reverseAsk{method: r.Method, uri: uri, header: p.upstreamHeader(r), interim: between}
+	ask := reverseAsk{method: r.Method, uri: uri, header: p.upstreamHeader(r), interim: between, waits: true}
 	if r.ContentLength != 0 {
 		ask.body, ask.length = r.Body, r.ContentLength
 	}
@@ -109,6 +109,7 @@ func (p *Reverse) relay(w http.ResponseWriter, r *http.Request, resp *http.Respo
 		return nil
 	}
 	out := newWriter(w, r, p.config.WriteTimeout, &p.copies)
+	out.pace = p.pace(&web{r: r})
 	err := out.stream(resp.Body, resp.ContentLength < 0)
 	p.metrics.sentBytes.Add(float64(out.sent))
 	if err != nil {

@@ -138,7 +138,7 @@ func TestReverseRefuses(t *testing.T) {
 		"TRACE":         {"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405},
 		"CONNECT":       {"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n", 405},
 		"fragment":      {"GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", 400},
-		"long target":   {"GET /" + strings.Repeat("a", maxURI) + " HTTP/1.1\r\nHost: x\r\n\r\n", 400},
+		"long target":   {"GET /" + strings.Repeat("a", maxURI) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
 		"loop":          {"GET /a HTTP/1.1\r\nHost: x\r\nVia: 1.1 a, 1.1 " + w.cache.pseudonym + "\r\n\r\n", 508},
 		"absolute form": {"GET http://y/a HTTP/1.1\r\nHost: x\r\n\r\n", 200},
 	} {

@@ -89,6 +89,7 @@ func (o *object) currentTo(h http.Header) bool {
 // send writes a run of the body; a negative end is the body's own.
 func (p *Reverse) send(r *http.Request, w http.ResponseWriter, f *flight, o *object, run httpcache.Range) {
 	out := newWriter(w, r, p.config.WriteTimeout, &p.copies)
+	out.pace = p.pace(&web{r: r})
 	b := body{x: &out, from: run.From, to: run.To}
 	err := b.send(f, o)
 	p.metrics.sentBytes.Add(float64(b.sent))

@@ -18,10 +18,10 @@ const maxRefusal = 64 << 10
 
 // search walks the upstreams of one request until one gives an answer that stands. It is not safe for concurrent use.
 //
-// The order is: the nodes as the directory gives them, those that are out last (internal/upstream), then the archive if
-// it has the recording, and then its mirror, which is for when the archive does not answer: what the archive says
-// counts. Playlists of what is archived come from there first, for a node may remember the show as it was when it
-// ended.
+// The order is: other edges (peerask.go); the nodes as the directory gives them, those that are out last
+// (internal/upstream), then the archive if it has the recording, and then its mirror, which is for when the archive
+// does not answer: what the archive says counts. Playlists of what is archived come from there first, for a node may
+// remember the show as it was when it ended.
 // A node's 404 or 410 is not the end, for the recording may just have moved: the directory is asked again and then the
 // place that it names, once. A guess of the directory's is another matter: all its nodes are asked, and the archive,
 // and what none of them has is unavailable.
@@ -47,16 +47,35 @@ type search struct {
 	owed  bool       // what failed has loaded an upstream: the next one is asked out of the budget for that
 	avoid string     // who is asked last, for it broke off just now
 	rest  bool       // of a body is what is asked for: a 206 will do
+
+	others others // edges, which are asked before all
+	begun  bool
+	came   way // of the last answer
 }
 
 // next gives the next answer that stands: a 200 (or for what passes through, 206, 304, 416), a refusal that all had to
 // agree on, or an error. After it, next may be called again if the body broke.
 func (s *search) next(ctx context.Context) (*http.Response, string, error) {
-	if s.rounds == 0 {
+	if !s.begun {
+		s.begun = true
 		s.proxy.upstreams.Request()
 	}
 	for {
-		up, use, err := s.pick(ctx)
+		up, use, err := s.nextPeer()
+		if err != nil {
+			return nil, "", err
+		}
+		if use != nil {
+			a, final, err := s.askPeer(ctx, up, use)
+			if err != nil {
+				return nil, "", err
+			}
+			if final {
+				return a.resp, a.up.name, nil
+			}
+			continue
+		}
+		up, use, err = s.pick(ctx)
 		if err != nil {
 			return nil, "", err
 		}
@@ -67,6 +86,7 @@ func (s *search) next(ctx context.Context) (*http.Response, string, error) {
 		for i, a := range answers {
 			switch {
 			case a.err == nil && s.stands(a):
+				s.came = s.wayOf(a.up, a.resp.Header)
 				return a.resp, a.up.name, nil
 			case a.err == nil:
 			case ctx.Err() != nil:

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // partsOfAnswer reads a multipart/byteranges body.
@@ -40,6 +41,10 @@ func partsOfAnswer(t *testing.T, h http.Header, contentType string, body []byte)
 }
 
 func TestHTTP14_SeveralRangesComeInTheOrderThatTheyWereAskedFor(t *testing.T) {
+	synctest.Test(t, timelessHTTP14_SeveralRangesComeInTheOrderThatTheyWereAskedFor)
+}
+
+func timelessHTTP14_SeveralRangesComeInTheOrderThatTheyWereAskedFor(t *testing.T) {
 	w := newWorld(t, Config{})
 	w.a.set(fixed("0123456789", immutable, "Etag", `"e1"`, "Content-Type", "video/mp4", "Cdn-Cache-Control", "max-age=9"))
 	for _, cached := range []bool{false, true} {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -251,7 +252,9 @@ func TestNothingIsReadIntoWhatOthersLent(t *testing.T) {
 	}
 }
 
-func TestDeletedRecordingIsToldOf(t *testing.T) {
+func TestDeletedRecordingIsToldOf(t *testing.T) { synctest.Test(t, timelessDeletedRecordingIsToldOf) }
+
+func timelessDeletedRecordingIsToldOf(t *testing.T) {
 	var told []string
 	w := newWorld(t, Config{OnGone: func(path media.StreamPath, id media.RecordingID) {
 		told = append(told, path.String()+"/"+string(id))

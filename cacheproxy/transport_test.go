@@ -15,12 +15,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/transport"
 )
 
-// BenchmarkTransport measures what newTransport's doc comment decides by: the pool of HTTP/1.1 connections beside one
-// connection of HTTP/2 without TLS, between an edge and a node. The CPU time is that of both ends.
+// BenchmarkTransport measures what newTransport's doc comment decides by: the pool of HTTP/1.1 connections, with what
+// keeps answers apart and alone, beside one connection of HTTP/2 without TLS, between an edge and a node. The CPU time
+// is that of both ends.
 func BenchmarkTransport(b *testing.B) {
-	for _, version := range []string{"http1", "h2c"} {
+	for _, version := range []string{"http1", "pool alone", "h2c"} {
 		for _, held := range []int{200, 1000} {
 			b.Run(fmt.Sprintf("%s/reloads=%d", version, held), func(b *testing.B) { benchReloads(b, version, held) })
 		}
@@ -33,7 +36,7 @@ func BenchmarkTransport(b *testing.B) {
 }
 
 // hop is a transport to a server on loopback, and how many connections it opened.
-func hop(b *testing.B, version string, h http.HandlerFunc) (rt *http.Transport, url string, opened *atomic.Int64) {
+func hop(b *testing.B, version string, h http.HandlerFunc) (rt http.RoundTripper, url string, opened *atomic.Int64) {
 	b.Helper()
 	opened = new(atomic.Int64)
 	server := httptest.NewUnstartedServer(h)
@@ -48,16 +51,20 @@ func hop(b *testing.B, version string, h http.HandlerFunc) (rt *http.Transport, 
 	}
 	server.Start()
 	b.Cleanup(server.Close)
-	rt = newTransport()
-	if version == "h2c" {
-		rt.Protocols = new(http.Protocols)
-		rt.Protocols.SetUnencryptedHTTP2(true)
-		rt.HTTP2 = &http.HTTP2Config{
+	pool := newPool()
+	rt = pool
+	switch version {
+	case "http1":
+		rt = transport.New(pool)
+	case "h2c":
+		pool.Protocols = new(http.Protocols)
+		pool.Protocols.SetUnencryptedHTTP2(true)
+		pool.HTTP2 = &http.HTTP2Config{
 			MaxConcurrentStreams: 10_000, MaxReadFrameSize: 256 << 10,
 			MaxReceiveBufferPerConnection: 64 << 20, MaxReceiveBufferPerStream: 4 << 20,
 		}
 	}
-	b.Cleanup(rt.CloseIdleConnections)
+	b.Cleanup(pool.CloseIdleConnections)
 	return rt, server.URL, opened
 }
 

@@ -17,11 +17,12 @@ import (
 	pool "github.com/oxbow-video/oxbow/internal/upstream"
 )
 
-// upstream is one place to ask: an ingest node, or an archive.
+// upstream is one place to ask: an ingest node, an archive, or another edge.
 type upstream struct {
 	name  string // host and port, or archiveName, behind which others than the default one have their name
 	base  string // empty for an archive
 	store string // an archive's name; empty for a node
+	peer  *peer  // another edge; nil is none
 }
 
 // id names the upstream in the pool: two ports or schemes of a host are two.
@@ -96,10 +97,20 @@ func (p *Proxy) send(ctx context.Context, up upstream, a ask) (*http.Response, e
 		return nil, err
 	}
 	req.Header = a.header
-	p.metrics.upstreamRequests.WithLabelValues(a.kind.String()).Inc()
-	p.config.OnUpstream(up.name, uri)
-	return transport.RoundTrip(req)
+	if up.peer == nil {
+		p.metrics.upstreamRequests.WithLabelValues(a.kind.String()).Inc()
+		p.config.OnUpstream(up.name, uri)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && up.base != "" && up.peer == nil {
+		_ = resp.Body.Close()
+		return nil, errStranger
+	}
+	return resp, err
 }
+
+// errStranger: a node does not take this edge's token, which is nothing to tell a viewer.
+var errStranger = fmt.Errorf("it does not take our --cluster-token: %w", media.ErrUnavailable)
 
 // guarded is a body whose pauses, and whose whole, are bounded.
 type guarded struct {

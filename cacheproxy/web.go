@@ -20,6 +20,8 @@ type web struct {
 	p   *Proxy
 	r   *http.Request
 	out writer
+
+	status int
 }
 
 func (p *Proxy) newWeb(w http.ResponseWriter, r *http.Request) *web {
@@ -40,7 +42,10 @@ func (x *web) remote() netip.Addr {
 
 func (x *web) keep() {}
 
+func (x *web) told() (status int, body int64) { return x.status, x.out.sent }
+
 func (x *web) begin(r reply) error {
+	x.status = r.status
 	h := x.out.w.Header()
 	for name, values := range r.object.formed(r.form, r.access).header {
 		h[name] = values
@@ -48,9 +53,12 @@ func (x *web) begin(r reply) error {
 	if r.age >= 0 {
 		h["Age"] = []string{strconv.FormatInt(r.age, 10)}
 	}
+	if r.told != "" {
+		h[toldField] = []string{r.told}
+	}
 	switch r.cacheStatus {
 	case "":
-	case hitStatus:
+	case x.p.hitStatus[0]:
 		h["Cache-Status"] = x.p.hitStatus
 	default:
 		h["Cache-Status"] = []string{r.cacheStatus}
@@ -89,14 +97,16 @@ type writer struct {
 	control *http.ResponseController
 	ctx     context.Context //nolint:containedctx // of the request whose answer this is
 	timeout time.Duration
+	shared  bool // its connection has other streams
 	sent    int64
+	pace    pace       // of a body that no other bounds
 	copies  *sync.Pool // of buffers for writeCopy; nil writes what pieces show
 }
 
 func newWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration, copies *sync.Pool) writer {
 	out := writer{w: w, control: http.NewResponseController(w), timeout: timeout, ctx: r.Context()}
 	if r.ProtoMajor != 1 {
-		out.copies = copies
+		out.copies, out.shared = copies, true
 	}
 	return out
 }
@@ -104,6 +114,18 @@ func newWriter(w http.ResponseWriter, r *http.Request, timeout time.Duration, co
 func (w *writer) context() context.Context { return w.ctx }
 
 func (w *writer) write(piece slab.Piece) error {
+	if w.pace.limits != nil {
+		return w.pace.write(unpaced{w}, piece)
+	}
+	return w.writeNow(piece)
+}
+
+// unpaced writes without waiting for the client's rate.
+type unpaced struct{ *writer }
+
+func (w unpaced) write(piece slab.Piece) error { return w.writeNow(piece) }
+
+func (w *writer) writeNow(piece slab.Piece) error {
 	if w.copies != nil && piece.Buffer.Mapped() {
 		return w.writeCopy(piece, 0, int64(len(piece.Data)))
 	}
@@ -150,7 +172,12 @@ func (w *writer) flush() error {
 }
 
 // end flushes under the last deadline and then lifts it, for the connection's next request may be another handler's.
+// A stream of HTTP/2 or 3 has its deadline to itself, and its end is told with its last bytes if those are not flushed
+// before.
 func (w *writer) end() error {
+	if w.shared {
+		return nil
+	}
 	err := w.flush()
 	w.deadline(0)
 	return err

@@ -2,6 +2,7 @@ package cacheproxy
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +76,8 @@ type node struct {
 	counter
 	mu      sync.Mutex
 	handler http.HandlerFunc
+	// checks has the handler asked for checks too, which are good otherwise, and not counted.
+	checks atomic.Bool
 }
 
 func (n *node) set(h http.HandlerFunc) {
@@ -83,6 +87,9 @@ func (n *node) set(h http.HandlerFunc) {
 }
 
 func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !n.checks.Load() && r.URL.Path == checkPath {
+		return
+	}
 	n.add(r.URL.RequestURI())
 	n.mu.Lock()
 	h := n.handler
@@ -135,11 +142,18 @@ func (d *directory) change(f func(d *directory)) {
 type memoryNet struct {
 	mu    sync.Mutex
 	hosts map[string]http.Handler
+	cuts  map[string][]context.CancelFunc // of what a host was asked
 }
 
 func (m *memoryNet) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cut := context.WithCancel(req.Context())
+	req = req.WithContext(ctx)
 	m.mu.Lock()
 	h := m.hosts[req.URL.Host]
+	if m.cuts == nil {
+		m.cuts = make(map[string][]context.CancelFunc)
+	}
+	m.cuts[req.URL.Host] = append(m.cuts[req.URL.Host], cut)
 	m.mu.Unlock()
 	if h == nil {
 		return nil, errors.New("connection refused")
@@ -151,6 +165,17 @@ func (m *memoryNet) set(host string, h http.Handler) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.hosts[host] = h
+}
+
+// kill has a host refuse connections, and break off what it is asked, as kill -9 does.
+func (m *memoryNet) kill(host string) {
+	m.set(host, nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, cut := range m.cuts[host] {
+		cut()
+	}
+	delete(m.cuts, host)
 }
 
 // world is an edge over an in-memory network: a directory, nodes a and b, an archive.
@@ -247,6 +272,8 @@ const partsPerSegment = 4
 
 // show is an ingest node with one live recording that a test moves on by hand.
 type show struct {
+	// patience bounds the wait for what is to come; zero means 10 s.
+	patience time.Duration
 	counter
 	mu         sync.Mutex
 	msn, parts int // last complete segment, parts behind it
@@ -321,7 +348,7 @@ func (s *show) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var msn, part int
 	if _, err := fmt.Sscanf(name, "%d.%d.m4s", &msn, &part); err == nil {
-		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), cmp.Or(s.patience, 10*time.Second))
 		defer cancel()
 		if !s.until(ctx, func(m, p int) bool { return m >= msn || (m == msn-1 && p > part) }) {
 			failing(http.StatusServiceUnavailable)(w, r)
@@ -344,7 +371,7 @@ func (s *show) playlist(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", s.plainAge)
 	if d.Blocking {
 		w.Header().Set("Cache-Control", s.blockedAge)
-		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(r.Context(), cmp.Or(s.patience, 10*time.Second))
 		defer cancel()
 		if !s.until(ctx, func(m, p int) bool {
 			return m >= int(d.MSN) || (d.Part >= 0 && m == int(d.MSN)-1 && p > d.Part)
@@ -383,7 +410,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:
