@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -69,8 +70,8 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 			number, factor = n, f
 		}
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 40)
-	if err != nil || n <= 0 {
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/factor {
 		return fmt.Errorf("%q is no size: use a number of bytes, or one like 256MiB or 2GiB", text)
 	}
 	*b = byteSize(n * factor)

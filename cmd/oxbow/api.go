@@ -60,17 +60,26 @@ type apiCommand struct {
 	apiFlags     `embed:""`
 	webhookFlags `embed:""`
 	adminFlags   `embed:""`
+	httpsFlags   `embed:""`
+	TLS          tlsFlags `embed:"" prefix:"tls-"`
 
-	HTTP         listenAddress `name:"http" default:":8080" placeholder:"ADDR" help:"REST API and web page (default: ${default})."`
-	Internal     listenAddress `default:":8081" placeholder:"ADDR" help:"Directory service, which edges ask; keep it private (default: ${default})."`
-	Advertise    string        `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
-	Node         string        `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
-	ClusterToken string        `placeholder:"TOKEN" help:"Secret that the nodes, the API and the edges of all clusters share; without one, whoever reaches --internal is told the secrets that sign playback tokens."`
-	PlaybackURL  playbackURL   `name:"playback-url" placeholder:"URL" help:"Where viewers reach the edges, like https://live.example.com; the page plays from there and answers name it (default: this host, for a proxy in front of both)."`
+	steeringFlags `embed:""`
+	tokenFlags    `embed:""`
+
+	HTTP       listenAddress   `name:"http" default:":8080" placeholder:"ADDR" help:"REST API and web page (default: ${default})."`
+	Internal   listenAddress   `default:":8081" placeholder:"ADDR" help:"Directory service, which edges ask; keep it private (default: ${default})."`
+	Advertise  string          `placeholder:"URL" help:"Base URL at which edges reach --internal (default: http://HOSTNAME:PORT)."`
+	Node       string          `placeholder:"ID" help:"This process's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
+	APIProxies addressPrefixes `name:"api-proxies" placeholder:"CIDR,..." help:"Proxies in front of --http that begin each connection with a header of the PROXY protocol, version 1 or 2, which tells the client's address to the audit log and to the limits of wrong tokens (default: none)."`
+
+	PlaybackURL playbackURL `name:"playback-url" placeholder:"URL" help:"Where viewers reach the edges, like https://live.example.com; the page plays from there and answers name it (default: this host, for a proxy in front of both)."`
 }
 
 // Run serves the API until the context ends.
 func (c *apiCommand) Run(ctx runContext) (err error) {
+	if err := c.checkCertificate(c.TLS); err != nil {
+		return err
+	}
 	n := newNode(ctx)
 	n.adapterFlags, n.adminFlags, n.Node = c.adapterFlags, c.adminFlags, c.Node
 	n.webhookFlags = c.webhookFlags
@@ -79,6 +88,15 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 		return err
 	}
 	public, err := n.listen(ctx, c.HTTP, "--http")
+	if err != nil {
+		return err
+	}
+	front, err := n.openFront(ctx, frontFlags{ProxyProtocol: len(c.APIProxies) > 0}, c.APIProxies)
+	if err != nil {
+		return err
+	}
+	public = front.listener(public, true)
+	secure, err := n.openHTTPS(ctx, c.httpsFlags, c.TLS, "", public.Addr())
 	if err != nil {
 		return err
 	}
@@ -91,23 +109,30 @@ func (c *apiCommand) Run(ctx runContext) (err error) {
 	if err := errors.Join(n.serveAdmin(ctx), n.openCatalog(ctx), n.openRegistry(ctx)); err != nil {
 		return err
 	}
-	if c.ClusterToken == "" && !private(c.Internal) {
-		n.logger.Warn("whoever reaches --internal is told the secrets that sign playback tokens", "internal", c.Internal,
-			"do", "set --cluster-token here, at the nodes and at the edges, and keep the port private")
+	if err := n.openTokens(ctx, c.tokenFlags); err != nil {
+		return err
 	}
+	if !n.tokens.Known() && !private(c.Internal) {
+		n.logger.Warn("whoever reaches --internal is told the secrets that sign playback tokens", "internal", c.Internal,
+			"do", "set --cluster-token-file here, at the nodes and at the edges, and keep the port private")
+	}
+	n.watchDependencies(ctx)
 	looked := make(chan struct{})
 	n.services.add(ctx, "admin token", func(running context.Context) error {
 		return n.ensureAdmin(running, c.AdminToken, public.Addr(), ctx.stdout, sync.OnceFunc(func() { close(looked) }))
 	})
-	server := n.newAPI(ctx, fromCatalog{n}, c.config(string(c.PlaybackURL)), c.ClusterToken)
-	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, internalHandler(nil, server.Internal(), nil), n.logger))
-	n.services.add(ctx, "HTTP", serveHTTP(public, server.Public(), n.logger))
+	server := n.newAPI(ctx, fromCatalog{n}, c.put(c.config(string(c.PlaybackURL))))
+	n.services.add(ctx, "internal HTTP", n.serveInternal(nil, server.Internal(), nil))
+	n.services.add(ctx, "HTTP", serveHTTP(public, secure.plain(server.Public(), nil), n.logger))
+	secure.serve(ctx, server.Public(), front, nil)
 	n.services.add(ctx, "event stream", server.Run) // stops before the server that would wait for its streams
 	n.services.add(ctx, "registration", n.register)
+	n.lookAtSteering(ctx, c.steeringFlags)
 	select {
 	case <-looked: // before that it would refuse the operator's own token
 	case <-ctx.Done():
 	}
+	n.needServices()
 	n.ready.Store(true)
 	n.logger.Info("API is up", "http", public.Addr().String(), "internal", n.self.URL)
 	return n.services.wait(ctx)
@@ -132,11 +157,11 @@ func (s fromCatalog) Wanted(path media.StreamPath) bool {
 }
 
 // newAPI makes the REST API, the web page and the directory service. What is live it asks of the nodes.
-func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, token string) *api.Server {
-	cfg.Version, cfg.ClusterToken = version, token
+func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config) *api.Server {
+	cfg.Version, cfg.Tokens = version, n.tokens
 	memo := registry.NewMemo(n.registry, registry.MemoConfig{}, n.logger)
 	n.services.add(ctx, "picture of the registry", memo.Run)
-	nodes := control.NewClient(control.Config{Token: token}, control.Directory{
+	nodes := control.NewClient(control.Config{Tokens: n.tokens}, control.Directory{
 		Nodes: memo.Nodes, Owner: memo.Owner,
 	}, n.logger)
 	n.onClose(nodes.Close)
@@ -145,10 +170,12 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 		Audit: n.catalog, Webhooks: n.catalog, TestWebhook: n.startWebhooks(ctx).Test,
 		Archives: n.catalog.Archives, Publish: n.registry.Publish,
 		Sources: n.catalog, Retention: n.catalog, Clips: n.catalog, Replies: n.catalog, Playback: n.catalog,
+		SteeringRules: n.catalog, Viewing: n.catalog,
 		Wanted:         sources.Wanted,
 		SourceStatus:   func(path media.StreamPath) media.SourceStatus { return nodes.SourceStatus(ctx, path) },
 		SourcesChanged: func() { nodes.SourcesChanged(ctx) },
 		Nodes:          memo.Nodes, Owner: memo.Owner, EventLog: n.registry, Log: n.catalog,
+		Register: n.registry.Register, Unregister: n.registry.Unregister, Purges: n.catalog,
 		Sessions: nodes, Events: nodes, Kick: nodes.Kick, Drain: nodes.Drain, SwitchFeed: nodes.SwitchFeed,
 		RevokeKey: nodes.RevokeKey,
 		Ready: func(context.Context) error {
@@ -158,6 +185,6 @@ func (n *node) newAPI(ctx context.Context, sources sources, cfg api.Config, toke
 			return nil
 		},
 		Services: map[string]func(context.Context) error{"catalog": n.catalog.Ping, "registry": n.registry.Ping},
-		Assets:   web.Dist(),
+		Assets:   web.Dist(), CatalogBorn: n.catalog.BornAt,
 	}, n.logger, n.metrics)
 }

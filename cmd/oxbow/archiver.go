@@ -45,7 +45,7 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 	if err := n.identify(media.RoleArchiver, "http://"+reachable(admin.Addr()), admin.Addr()); err != nil {
 		return err
 	}
-	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
+	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.isReady), n.logger))
 	for _, open := range []func(context.Context) error{
 		n.openCatalog, n.openRegistry, func(ctx context.Context) error { return n.openRoot(ctx, true) }, n.openArchives,
 	} {
@@ -53,11 +53,13 @@ func (c *archiverCommand) Run(ctx runContext) (err error) {
 			return err
 		}
 	}
+	n.watchDependencies(ctx)
 	if err := n.startArchiver(ctx); err != nil {
 		return err
 	}
 	n.lookAtArchives(ctx)
 	n.services.add(ctx, "registration", n.register)
+	n.needServices()
 	n.ready.Store(true)
 	n.logger.Info("archiver is up", "cluster", n.Cluster, "recordings", n.Recordings)
 	return n.services.wait(ctx)
@@ -95,6 +97,8 @@ func (n *node) startArchiver(ctx context.Context) error {
 	n.services.add(ctx, "continuous upload", n.onVolume("continuous upload", continuous.Run))
 	n.services.add(ctx, "recovery", n.onVolume("recovery", recovery.Run))
 	n.services.add(ctx, "pressure", pressure.Run)
+	n.services.add(ctx, "backlog", archiver.NewBacklog(archiver.BacklogConfig{Cluster: n.Cluster}, n.catalog, n.logger,
+		n.metrics).Run)
 	retention := archiver.NewRetention(archiver.RetentionConfig{Cluster: n.Cluster}, n.catalog, n.root.Usage,
 		n.logger, n.metrics)
 	n.services.add(ctx, "retention", retention.Run)

@@ -37,12 +37,16 @@ type archiveURL struct {
 // UnmarshalText reads the URL.
 func (a *archiveURL) UnmarshalText(text []byte) error {
 	parsed, err := parseArchiveURL(string(text))
-	if err != nil && strings.Contains(string(text), "@") { // there may be a secret key before it
+	switch before, _, asked := strings.Cut(string(text), "?"); {
+	case err == nil:
+	case strings.Contains(string(text), "@"): // there may be a secret key before it
 		return errors.New("it names a user: credentials are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: use dir:PATH, " +
 			"or s3://BUCKET/PREFIX?region=REGION&endpoint=URL")
-	}
-	if err != nil {
-		return fmt.Errorf("%q: %w: use dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL", text, err)
+	default:
+		if asked {
+			before += "?..." // the secret key may be among what has no place there
+		}
+		return fmt.Errorf("%q: %w: use dir:PATH, or s3://BUCKET/PREFIX?region=REGION&endpoint=URL", before, err)
 	}
 	*a = parsed
 	return nil
@@ -206,7 +210,7 @@ func parseArchiveURL(text string) (archiveURL, error) {
 			a.region = value
 		case "endpoint":
 			if e, err := url.Parse(value); err != nil || e.Host == "" || e.User != nil {
-				return archiveURL{}, fmt.Errorf("endpoint %q is no URL", value)
+				return archiveURL{}, errors.New("its endpoint is no URL, or names a user") // whose password is a secret
 			}
 			a.endpoint = value
 		case "checksums":

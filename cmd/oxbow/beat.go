@@ -57,6 +57,7 @@ func (l *leases) beat(ctx context.Context) {
 	registered := make(chan error, 1)
 	go func() { registered <- l.register(call) }() // a registry that hangs delays both once
 	renewals, over, stray := l.due()
+	l.metrics.count(leaseReleased, len(over))
 	for _, path := range stray {
 		go l.abandon(path)
 	}
@@ -219,6 +220,7 @@ func (l *leases) lose(path media.StreamPath, h *hold, epoch uint64) (ended <-cha
 		if !lost {
 			return
 		}
+		l.metrics.count(leaseLost, 1)
 		l.logger.Info("lease lost", "publisher", path.Publisher, "stream", path.Stream, "epoch", epoch)
 		l.lost(path)
 		l.mu.Lock()
@@ -268,6 +270,9 @@ func (l *leases) abandon(path media.StreamPath) {
 func (l *leases) tell(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
+	}
+	if err != nil {
+		l.metrics.failedBeat()
 	}
 	l.mu.Lock()
 	changed := l.mu.away != (err != nil)

@@ -3,15 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/loadgen"
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // benchCommand is `oxbow bench`.
@@ -19,6 +18,7 @@ type benchCommand struct {
 	Publish benchPublish `cmd:"" help:"Publish one clip as many streams, and say how the server bore it."`
 	View    benchView    `cmd:"" help:"Watch one stream as many viewers, and say how late they got its parts."`
 	Latency benchLatency `cmd:"" help:"Publish one stream and watch it, and say how long frames take until their part can be had."`
+	Archive benchArchive `cmd:"" help:"Archive recordings that it makes, and say how fast the store took them."`
 }
 
 const (
@@ -34,7 +34,8 @@ type benchPublish struct {
 	Streams  int           `default:"1" help:"How many streams."`
 	Duration time.Duration `default:"30s" help:"How long all of them publish, after the ramp."`
 	Ramp     time.Duration `default:"2s" help:"Over which time they start."`
-	JSON     bool          `name:"json" help:"Print the result as JSON."`
+
+	benchOutput `embed:""`
 }
 
 // Help describes the result.
@@ -50,22 +51,34 @@ func (c *benchPublish) Run(ctx runContext) error {
 	if err != nil {
 		return err
 	}
-	if c.Duration <= 0 || c.Ramp < 0 || c.Duration+c.Ramp > maxBenchDuration {
-		return fmt.Errorf("--duration %v --ramp %v: use 1s to %v together", c.Duration, c.Ramp, maxBenchDuration)
+	if err := checkDurations(c.Duration, c.Ramp); err != nil {
+		return err
+	}
+	limits, err := c.conditions(loadgen.Result{})
+	if err != nil {
+		return err
 	}
 	clip, err := loadgen.Load(c.File, urls[0])
 	if err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}
-	result, err := clip.Run(ctx, loadgen.Config{URLs: urls, Ramp: c.Ramp, Duration: c.Duration})
+	watch, stop := c.follow(ctx, "bench publish", "streams", c.Streams, c.Ramp+c.Duration)
+	r, err := clip.Run(ctx, loadgen.Config{URLs: urls, Ramp: c.Ramp, Duration: c.Duration, Watch: watch})
+	stop()
 	if err != nil {
 		return err
 	}
-	if err := c.print(ctx, result); err != nil {
-		return err
+	var empty error
+	if r.Connected == 0 {
+		empty = errors.New("no stream was accepted")
 	}
-	if result.Connected == 0 {
-		return errors.New("no stream was accepted")
+	return c.finish(ctx, r, r.Own, func(w io.Writer) error { return printPublish(w, r) }, limits, empty)
+}
+
+// checkDurations refuses a measurement of no time, or of more than a day.
+func checkDurations(duration, ramp time.Duration) error {
+	if duration <= 0 || ramp < 0 || duration+ramp > maxBenchDuration {
+		return usageError{fmt.Errorf("--duration %v --ramp %v: use 1s to %v together", duration, ramp, maxBenchDuration)}
 	}
 	return nil
 }
@@ -73,7 +86,7 @@ func (c *benchPublish) Run(ctx runContext) error {
 // urls gives each stream its URL.
 func (c *benchPublish) urls() ([]string, error) {
 	if c.Streams < 1 || c.Streams > maxBenchStreams {
-		return nil, fmt.Errorf("--streams %d: use 1 to %d", c.Streams, maxBenchStreams)
+		return nil, usageError{fmt.Errorf("--streams %d: use 1 to %d", c.Streams, maxBenchStreams)}
 	}
 	var keys []string
 	if c.Keys != "" {
@@ -89,7 +102,7 @@ func (c *benchPublish) urls() ([]string, error) {
 		key := ""
 		if strings.Contains(form, "{key}") {
 			if i >= len(keys) {
-				return nil, fmt.Errorf("--keys: %d keys for %d streams", len(keys), c.Streams)
+				return nil, usageError{fmt.Errorf("--keys: %d keys for %d streams", len(keys), c.Streams)}
 			}
 			key = keys[i]
 		}
@@ -98,23 +111,13 @@ func (c *benchPublish) urls() ([]string, error) {
 	return urls, nil
 }
 
-func (c *benchPublish) print(ctx runContext, r loadgen.Result) error {
-	if c.JSON {
-		return printJSON(ctx, r)
-	}
-	out := tabwriter.NewWriter(ctx.stdout, 0, 0, 2, ' ', 0)
-	row := func(name, format string, values ...any) { _, _ = fmt.Fprintf(out, name+"\t"+format+"\n", values...) }
-	row("streams", "%d of %d connected, %d behind at the end", r.Connected, r.Streams, r.Behind)
-	for _, ended := range []struct {
-		how     string
-		reasons map[string]int
-	}{{"refused", r.Refused}, {"disconnected", r.Disconnected}} {
-		for _, reason := range slices.Sorted(maps.Keys(ended.reasons)) {
-			row(ended.how, "%d: %s", ended.reasons[reason], reason)
-		}
-	}
-	row("sent", "%.1f MB, %.2f Mbit/s", float64(r.Bytes)/1e6, r.Bits/1e6)
-	row("lag", "%.1f ms p50, %.1f ms p99, %.1f ms most", r.LagP50, r.LagP99, r.LagMax)
-	row("own CPU", "%.2f s in %.1f s", r.CPU, r.Seconds)
-	return out.Flush()
+func printPublish(w io.Writer, r loadgen.Result) error {
+	t := newResultTable(w)
+	t.row("streams", "%d of %d connected, %d behind at the end", r.Connected, r.Streams, r.Behind)
+	t.counts("refused", r.Refused)
+	t.counts("disconnected", r.Disconnected)
+	t.row("sent", "%s, %.2f Mbit/s", progress.Size(r.Bytes), r.Bits/1e6)
+	t.row("lag", "%.1f ms p50, %.1f ms p99, %.1f ms most", r.LagP50, r.LagP99, r.LagMax)
+	t.own(r.Own, r.Seconds)
+	return t.out.Flush()
 }

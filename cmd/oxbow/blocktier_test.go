@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/oxbow-video/oxbow/cacheproxy"
 	"github.com/oxbow-video/oxbow/internal/blocks"
 	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -54,6 +56,8 @@ type tiered struct {
 	store *readStore
 	cache string
 	data  []byte
+	// purges is the edge's; nil is of one that never purges.
+	purges *cacheproxy.Purges
 }
 
 func newTiered(t *testing.T) *tiered {
@@ -85,17 +89,23 @@ func (w *tiered) put(seed byte) {
 func (w *tiered) run(maxBytes int64, do func(e edgeBlocks, files blocks.Storage)) int64 {
 	w.t.Helper()
 	before := w.store.bytes.Load()
-	disk, err := diskcache.Open(diskcache.Config{Dir: w.cache, Bytes: 128 << 20}, slog.New(slog.DiscardHandler),
-		prometheus.NewPedanticRegistry())
+	metrics := prometheus.NewPedanticRegistry()
+	disk, err := diskcache.Open(diskcache.Config{Dir: w.cache, Bytes: 128 << 20, ReadTimeout: time.Minute},
+		slog.New(slog.DiscardHandler), metrics)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	arena := slab.NewStrict()
+	purges := w.purges
 	e := edgeBlocks{blocks.New(blocks.Config{
-		MaxBytes: maxBytes, BlockBytes: tieredBlock, MaxAhead: -1, Arena: arena, Tier: blockTier{disk: disk, arena: arena},
-	}, prometheus.NewPedanticRegistry())}
+		MaxBytes: maxBytes, BlockBytes: tieredBlock, MaxAhead: -1, Arena: arena,
+		Tier: blockTier{disk: disk, arena: arena, purges: purges},
+	}, prometheus.NewPedanticRegistry()), purges}
 	do(e, e.Storage(media.DefaultArchive, w.store))
-	if err := errors.Join(e.Close(), disk.Close()); err != nil {
+	err = e.Close()
+	// A cache that closes does not wait for a busy disk.
+	soon(w.t, "all is written", func() bool { return gathers(metrics, "oxbow_diskcache_queue_bytes") == 0 })
+	if err := errors.Join(err, disk.Close()); err != nil {
 		w.t.Error(err)
 	}
 	return w.store.bytes.Load() - before
@@ -221,6 +231,41 @@ func TestDeletionTakesBlocksOfAnEarlierRun(t *testing.T) {
 	})
 	if n := w.run(64<<20, func(_ edgeBlocks, files blocks.Storage) { w.watch(files) }); n != tieredWhole {
 		t.Errorf("%d bytes from the store", n)
+	}
+}
+
+// The recording is purged, and read again: from the store, once.
+func TestPurgeSparesNoBlocksOnDisk(t *testing.T) {
+	t.Parallel() // it waits for the second purge
+	w := newTiered(t)
+	w.twice()
+	w.purges = new(cacheproxy.Purges)
+	edge := cacheproxy.New(cacheproxy.Config{Purges: w.purges}, nil, slog.New(slog.DiscardHandler),
+		prometheus.NewPedanticRegistry())
+	t.Cleanup(func() {
+		if err := edge.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := w.run(64<<20, func(_ edgeBlocks, files blocks.Storage) { w.watch(files) }); n != 0 {
+		t.Errorf("%d bytes from the store before the purge", n)
+	}
+	edge.Purge("acme", "", "")
+	// A while later an edge purges once more: what is written before that is not to be used either.
+	first := w.purges.Since("acme/show")
+	soon(t, "it is purged again", func() bool { return w.purges.Since("acme/show").After(first) })
+	if n := w.run(64<<20, func(_ edgeBlocks, files blocks.Storage) {
+		w.watch(files)
+		w.watch(files)
+	}); n != tieredWhole {
+		t.Errorf("%d bytes from the store", n)
+	}
+	if n := w.run(64<<20, func(e edgeBlocks, files blocks.Storage) {
+		w.watch(files)
+		e.purge("acme/show", time.Time{}) // of memory alone
+		w.watch(files)
+	}); n != 0 {
+		t.Errorf("%d bytes from the store after the new ones were written", n)
 	}
 }
 

@@ -17,17 +17,14 @@ import (
 // maxPEM bounds the size of a certificate's or key's file in bytes.
 const maxPEM = 1 << 20
 
-// tlsFlags name the files of the server's certificate.
-type tlsFlags struct {
-	Cert string `name:"cert" placeholder:"FILE" help:"Certificate for --rtmps: PEM, the server's own first, intermediates after it. A replaced file is taken up without a restart."`
-	Key  string `name:"key" placeholder:"FILE" help:"Private key of --tls-cert: PEM, not encrypted."`
-}
+// pairFiles are the files of a certificate and of its key.
+type pairFiles struct{ cert, key string }
 
 // certificate is the server's certificate as its files have it: they are looked at with every handshake, and what
 // replaces them is served from then on. Files that are broken leave the last good certificate in place, with one log
 // line for each change.
 type certificate struct {
-	flags  tlsFlags
+	files  pairFiles
 	logger *slog.Logger
 
 	mu     sync.Mutex
@@ -43,35 +40,16 @@ type fileStamp struct {
 	inode    uint64
 }
 
-// openCertificate reads the certificate. Without both flags there is none, which is no error.
-func openCertificate(flags tlsFlags, logger *slog.Logger) (*certificate, error) {
-	switch {
-	case flags.Cert == "" && flags.Key == "":
-		return nil, nil
-	case flags.Key == "":
-		return nil, errors.New("--tls-cert without --tls-key: give the certificate's private key, too")
-	case flags.Cert == "":
-		return nil, errors.New("--tls-key without --tls-cert: give the key's certificate, too")
-	}
-	c := &certificate{flags: flags, logger: logger}
+// openCertificate reads the certificate.
+func openCertificate(files pairFiles, logger *slog.Logger) (*certificate, error) {
+	c := &certificate{files: files, logger: logger}
 	c.seen = c.stamps()
 	var err error
-	if c.served, err = flags.load(); err != nil {
+	if c.served, err = files.load(); err != nil {
 		return nil, err
 	}
 	c.warn()
 	return c, nil
-}
-
-// config is the configuration of a TLS listener; protocols are those that it offers to choose from (ALPN).
-func (c *certificate) config(protocols ...string) *tls.Config {
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.current(), nil
-		},
-	}
 }
 
 // current gives the certificate to serve.
@@ -83,7 +61,7 @@ func (c *certificate) current() *tls.Certificate {
 		return c.served
 	}
 	c.seen = stamps // taken before the files are read: a change from here on is seen the next time
-	renewed, err := c.flags.load()
+	renewed, err := c.files.load()
 	if err != nil {
 		c.logger.Error("certificate not renewed: serving the one before", "err", err)
 		return c.served
@@ -96,7 +74,7 @@ func (c *certificate) current() *tls.Certificate {
 
 func (c *certificate) stamps() [2]fileStamp {
 	var stamps [2]fileStamp
-	for i, name := range []string{c.flags.Cert, c.flags.Key} {
+	for i, name := range []string{c.files.cert, c.files.key} {
 		if info, err := os.Stat(name); err == nil {
 			stamps[i] = fileStamp{modified: info.ModTime(), size: info.Size()}
 			if system, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -112,35 +90,35 @@ func (c *certificate) warn() {
 	leaf, now := c.served.Leaf, time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
-		c.logger.Warn("the certificate has expired: clients that check it will refuse", "file", c.flags.Cert,
+		c.logger.Warn("the certificate has expired: clients that check it will refuse", "file", c.files.cert,
 			"until", leaf.NotAfter)
 	case now.Before(leaf.NotBefore):
-		c.logger.Warn("the certificate is not valid yet: clients that check it will refuse", "file", c.flags.Cert,
+		c.logger.Warn("the certificate is not valid yet: clients that check it will refuse", "file", c.files.cert,
 			"from", leaf.NotBefore)
 	}
 }
 
 // load reads both files. Its errors say what is right, and nothing of what is in the key's file.
-func (f tlsFlags) load() (*tls.Certificate, error) {
-	chain, err := readPEM("--tls-cert", f.Cert)
+func (f pairFiles) load() (*tls.Certificate, error) {
+	chain, err := readPEM("--tls-cert", f.cert)
 	if err != nil {
 		return nil, err
 	}
 	leaf, err := firstCertificate(chain)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert %s: %w", f.Cert, err)
+		return nil, fmt.Errorf("--tls-cert %s: %w", f.cert, err)
 	}
-	key, err := readPEM("--tls-key", f.Key)
+	key, err := readPEM("--tls-key", f.key)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkKeyForm(key); err != nil {
-		return nil, fmt.Errorf("--tls-key %s: %w", f.Key, err)
+		return nil, fmt.Errorf("--tls-key %s: %w", f.key, err)
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-key %s: it must be the private key of the first certificate in %s: %w",
-			f.Key, f.Cert, err)
+			f.key, f.cert, err)
 	}
 	pair.Leaf = leaf
 	return &pair, nil

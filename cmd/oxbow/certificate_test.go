@@ -52,9 +52,9 @@ func mustReplace(tb testing.TB, name string, text []byte) {
 	}
 }
 
-func newTLSFlags(tb testing.TB) tlsFlags {
+func newPairFiles(tb testing.TB) pairFiles {
 	dir := tb.TempDir()
-	return tlsFlags{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	return pairFiles{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
 }
 
 func TestCertificateErrorsSayWhatIsRight(t *testing.T) {
@@ -80,14 +80,14 @@ func TestCertificateErrorsSayWhatIsRight(t *testing.T) {
 		{"too large", make([]byte, maxPEM+1), key, []string{"--tls-cert", "at most"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			flags := newTLSFlags(t)
+			files := newPairFiles(t)
 			if tt.cert != nil {
-				mustReplace(t, flags.Cert, tt.cert)
+				mustReplace(t, files.cert, tt.cert)
 			}
 			if tt.key != nil {
-				mustReplace(t, flags.Key, tt.key)
+				mustReplace(t, files.key, tt.key)
 			}
-			_, err := openCertificate(flags, slog.New(slog.DiscardHandler))
+			_, err := openCertificate(files, slog.New(slog.DiscardHandler))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -98,31 +98,18 @@ func TestCertificateErrorsSayWhatIsRight(t *testing.T) {
 			}
 		})
 	}
-	for _, tt := range []struct {
-		flags tlsFlags
-		want  string
-	}{
-		{tlsFlags{Cert: "x"}, "--tls-cert without --tls-key"}, {tlsFlags{Key: "x"}, "--tls-key without --tls-cert"},
-	} {
-		if _, err := openCertificate(tt.flags, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%+v: %v", tt.flags, err)
-		}
-	}
-	if c, err := openCertificate(tlsFlags{}, nil); c != nil || err != nil {
-		t.Errorf("without flags: %v, %v", c, err)
-	}
 }
 
 func TestCertificateOutOfTimeIsAWarning(t *testing.T) {
 	for want, until := range map[string]time.Time{
 		"has expired": time.Now().Add(-time.Hour), "not valid yet": time.Now().Add(96 * time.Hour),
 	} {
-		flags := newTLSFlags(t)
+		files := newPairFiles(t)
 		cert, key := mustCertificate(t, "a.example", until)
-		mustReplace(t, flags.Cert, cert)
-		mustReplace(t, flags.Key, key)
+		mustReplace(t, files.cert, cert)
+		mustReplace(t, files.key, key)
 		var log bytes.Buffer
-		if _, err := openCertificate(flags, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		if _, err := openCertificate(files, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 			t.Error(err)
 		}
 		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), want) {
@@ -133,37 +120,37 @@ func TestCertificateOutOfTimeIsAWarning(t *testing.T) {
 
 // Handshakes get the certificate that is on disk; broken files change nothing and are logged once.
 func TestCertificateIsRenewed(t *testing.T) {
-	flags := newTLSFlags(t)
+	files := newPairFiles(t)
 	tomorrow := time.Now().Add(24 * time.Hour)
 	cert, key := mustCertificate(t, "a.example", tomorrow)
-	mustReplace(t, flags.Cert, cert)
-	mustReplace(t, flags.Key, key)
+	mustReplace(t, files.cert, cert)
+	mustReplace(t, files.key, key)
 	var log bytes.Buffer
-	c, err := openCertificate(flags, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := openCertificate(files, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	shakes := func(want string) {
 		t.Helper()
 		for range 3 {
-			if got := serverName(t, c.config()); got != want {
+			if got := serverName(t, (&certificates{pairs: []*certificate{c}}).config()); got != want {
 				t.Errorf("served %s, want %s", got, want)
 			}
 		}
 	}
 	shakes("a.example")
 	cert, key = mustCertificate(t, "b.example", tomorrow)
-	mustReplace(t, flags.Cert, cert) // the key is still the old one
+	mustReplace(t, files.cert, cert) // the key is still the old one
 	shakes("a.example")
-	mustReplace(t, flags.Key, key)
+	mustReplace(t, files.key, key)
 	shakes("b.example")
-	mustReplace(t, flags.Cert, []byte("hello"))
+	mustReplace(t, files.cert, []byte("hello"))
 	shakes("b.example")
-	if err := os.Remove(flags.Cert); err != nil {
+	if err := os.Remove(files.cert); err != nil {
 		t.Fatal(err)
 	}
 	shakes("b.example")
-	mustReplace(t, flags.Cert, cert)
+	mustReplace(t, files.cert, cert)
 	shakes("b.example")
 	broken, renewed := strings.Count(log.String(), "certificate not renewed"), strings.Count(log.String(), "certificate renewed")
 	if broken != 3 || renewed != 2 {
@@ -172,11 +159,11 @@ func TestCertificateIsRenewed(t *testing.T) {
 }
 
 func TestCertificateUnderManyHandshakes(t *testing.T) {
-	flags := newTLSFlags(t)
+	files := newPairFiles(t)
 	cert, key := mustCertificate(t, "a.example", time.Now().Add(time.Hour))
-	mustReplace(t, flags.Cert, cert)
-	mustReplace(t, flags.Key, key)
-	c, err := openCertificate(flags, slog.New(slog.DiscardHandler))
+	mustReplace(t, files.cert, cert)
+	mustReplace(t, files.key, key)
+	c, err := openCertificate(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +178,7 @@ func TestCertificateUnderManyHandshakes(t *testing.T) {
 		})
 	}
 	for range 10 {
-		mustReplace(t, flags.Cert, cert)
+		mustReplace(t, files.cert, cert)
 	}
 	shaking.Wait()
 }
@@ -214,18 +201,18 @@ func serverName(t *testing.T, config *tls.Config) string {
 
 // HTTP-23 is TLS 1.3 for who can. SACK, RACK and timestamps of TCP are the kernel's, which has them on.
 func TestHTTP13_HTTP23_TLSVersions(t *testing.T) {
-	flags := newTLSFlags(t)
+	files := newPairFiles(t)
 	cert, key := mustCertificate(t, "a.example", time.Now().Add(time.Hour))
-	mustReplace(t, flags.Cert, cert)
-	mustReplace(t, flags.Key, key)
-	c, err := openCertificate(flags, slog.New(slog.DiscardHandler))
+	mustReplace(t, files.cert, cert)
+	mustReplace(t, files.key, key)
+	c, err := openCertificate(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for best, want := range map[uint16]uint16{0: tls.VersionTLS13, tls.VersionTLS12: tls.VersionTLS12, tls.VersionTLS11: 0} {
 		ours, theirs := net.Pipe()
 		go func() {
-			_ = tls.Server(theirs, c.config("h2")).HandshakeContext(t.Context())
+			_ = tls.Server(theirs, (&certificates{pairs: []*certificate{c}}).config("h2")).HandshakeContext(t.Context())
 			_ = theirs.Close()
 		}()
 		client := tls.Client(ours, &tls.Config{
@@ -241,11 +228,11 @@ func TestHTTP13_HTTP23_TLSVersions(t *testing.T) {
 }
 
 func BenchmarkCertificateCurrent(b *testing.B) {
-	flags := newTLSFlags(b)
+	files := newPairFiles(b)
 	cert, key := mustCertificate(b, "a.example", time.Now().Add(time.Hour))
-	mustReplace(b, flags.Cert, cert)
-	mustReplace(b, flags.Key, key)
-	c, err := openCertificate(flags, slog.New(slog.DiscardHandler))
+	mustReplace(b, files.cert, cert)
+	mustReplace(b, files.key, key)
+	c, err := openCertificate(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -90,7 +90,8 @@ func (f *fileValues) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (an
 		return nil, nil
 	}
 	for _, name := range flag.Envs {
-		if _, set := os.LookupEnv(name); set {
+		_, set := os.LookupEnv(name)
+		if set || os.Getenv(name+fileSuffix) != "" {
 			return nil, nil
 		}
 	}

@@ -26,3 +26,11 @@ func (n *node) openDisk(f diskFlags) error {
 	n.onClose(store.Close)
 	return nil
 }
+
+// diskTrouble says that the disk cache is at fault.
+func (n *node) diskTrouble() string {
+	if n.disk != nil && n.disk.Paused() {
+		return "the disk cache takes nothing new"
+	}
+	return ""
+}

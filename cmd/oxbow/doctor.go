@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"reflect"
 	"strings"
+	"sync/atomic"
 
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/doctor"
+	"github.com/oxbow-video/oxbow/internal/progress"
 	"github.com/oxbow-video/oxbow/internal/reclog"
 )
 
@@ -25,25 +28,35 @@ type doctorCommand struct {
 	Internal   listenAddress `placeholder:"ADDR" help:"What other nodes ask."`
 	Admin      listenAddress `placeholder:"ADDR" help:"Metrics, health and profiles."`
 
-	Cluster      string   `placeholder:"NAME" help:"The node's cluster."`
-	Node         string   `placeholder:"ID" help:"The node's name."`
-	ClusterToken string   `placeholder:"TOKEN" help:"What nodes and API tell each other to do needs it."`
-	Advertise    string   `placeholder:"URL" help:"Base URL at which others reach --internal (default: http://HOSTNAME:PORT)."`
-	Directory    baseURLs `placeholder:"URL,..." help:"What an edge asks: the --internal ports of the API processes."`
+	Cluster   string   `placeholder:"NAME" help:"The node's cluster."`
+	Node      string   `placeholder:"ID" help:"The node's name."`
+	Advertise string   `placeholder:"URL" help:"Base URL at which others reach --internal (default: http://HOSTNAME:PORT)."`
+	Directory baseURLs `placeholder:"URL,..." help:"What an edge asks: the --internal ports of the API processes."`
+
+	HTTPS       listenAddress `name:"https" placeholder:"ADDR" help:"Viewers, REST API over TLS."`
+	TLS         tlsFlags      `embed:"" prefix:"tls-"`
+	PublicURL   baseURL       `name:"public-url" placeholder:"URL" help:"Where viewers reach the edge."`
+	Siblings    baseURLs      `placeholder:"URL,..." help:"The edges that the edge asks at its site."`
+	Shields     baseURLs      `placeholder:"URL,..." help:"The shields that the edge asks."`
+	SteeringURL playbackURL   `name:"steering-url" placeholder:"URL" help:"The API's --steering-url."`
 
 	storesFlags `embed:""`
+	tokenFlags  `embed:""`
 
-	JSON bool `name:"json" help:"Print the report as JSON."`
+	JSON      bool `name:"json" help:"Print the report as JSON."`
+	quietFlag `embed:""`
 	// ProbeLock makes this the second process of the check of locks.
 	ProbeLock string `hidden:"" env:"-" placeholder:"FILE"`
+
+	secret *admission.Tokens
 }
 
 // Help says what is checked and what the exit code means.
 func (doctorCommand) Help() string {
 	return "Takes the roles' flags and checks what they name, with scratch files, objects and keys that it takes back: " +
-		"ports, the directory's semantics and speed, how nodes reach each other, clocks, registry, catalog, archive, " +
-		"kernel limits. It may be run beside the servers. Without any flag it checks what serve uses by default. Exit " +
-		"code 0: a role will run, maybe with warnings; 1: something FAILs; 2: wrong usage."
+		"ports, the directory's semantics and speed, how nodes and edges are reached, certificates, clocks, registry, " +
+		"catalog, archive, kernel limits. It may be run beside the servers. Without any flag it checks what serve uses " +
+		"by default. Exit code 0: a role will run, maybe with warnings; 1: something FAILs; 2: wrong usage."
 }
 
 // Run checks and prints the report.
@@ -56,9 +69,12 @@ func (c *doctorCommand) Run(ctx runContext) (err error) {
 		return err
 	}
 	c.setDefaults()
+	if c.secret, err = c.open(); err != nil {
+		return usageError{err}
+	}
 	cfg := doctor.Config{
 		Recordings: c.Recordings, LockElsewhere: lockElsewhere, Holder: reclog.Holder, Shared: c.shared(), Ports: c.ports(),
-		Directories: c.Directory,
+		Directories: c.Directory, Edge: c.edge(), Secrets: c.secrets(os.Args, os.Environ()),
 	}
 	if c.SRT != "" {
 		cfg.ReceiveBuffer = srtReceiveBuffer
@@ -68,11 +84,23 @@ func (c *doctorCommand) Run(ctx runContext) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
+	var group atomic.Pointer[string]
+	cfg.Progress = func(name string) { group.Store(&name) }
+	stop := ctx.show(c.quietFlag, "doctor", func() progress.State {
+		if name := group.Load(); name != nil {
+			return progress.State{Text: *name}
+		}
+		return progress.State{}
+	})
 	report := doctor.Run(ctx, cfg)
+	stop()
 	if c.JSON {
 		err = printJSON(ctx, report)
 	} else {
 		err = report.Print(ctx.stdout)
+	}
+	if err == nil {
+		err = ctx.cutOff()
 	}
 	if err == nil && report.Failed > 0 {
 		err = fmt.Errorf("%d checks failed", report.Failed)
@@ -86,8 +114,8 @@ const srtReceiveBuffer = 8 << 20
 // setDefaults takes serve's defaults if no flag says what to check.
 func (c *doctorCommand) setDefaults() {
 	asked := *c
-	asked.JSON = false
-	asked.ClusterToken = "" // a secret that may stand in the environment names nothing to check
+	asked.JSON, asked.Quiet = false, false
+	asked.tokenFlags = tokenFlags{} // a secret that may stand in the environment names nothing to check
 	if !reflect.ValueOf(asked).IsZero() {
 		return
 	}
@@ -106,7 +134,7 @@ func (c *doctorCommand) ports() (ports []doctor.Port) {
 		flag, network string
 		address       listenAddress
 	}{
-		{"--http", "tcp", c.HTTP}, {"--rtmp", "tcp", c.RTMP}, {"--rtmps", "tcp", c.RTMPS},
+		{"--http", "tcp", c.HTTP}, {"--https", "tcp", c.HTTPS}, {"--rtmp", "tcp", c.RTMP}, {"--rtmps", "tcp", c.RTMPS},
 		{"--srt", "udp", c.SRT}, {"--internal", "tcp", c.Internal}, {"--admin", "tcp", c.Admin},
 	} {
 		if p.address != "" {

@@ -37,10 +37,15 @@ func TestDoctorExitCodes(t *testing.T) {
 		"a bad password": {[]string{"--registry", "redis://u:hunter2@a:x"}, 2, "port"},
 		"a bad cluster":  {[]string{"--cluster", "A B"}, 2, "--cluster"},
 		"no --internal":  {[]string{"--advertise", "http://a"}, 2, "--internal"},
+		"no certificate": {[]string{"--https", "127.0.0.1:0", "--tls-cert", file, "--tls-key", file}, 1, "certificate"},
+		"no key":         {[]string{"--tls-cert", file}, 1, "different numbers"},
+		"no edge there":  {[]string{"--public-url", "http://127.0.0.1:1"}, 1, "start the edge"},
+		"no sibling":     {[]string{"--siblings", "http://127.0.0.1:1"}, 0, "edge siblings"},
+		"no steering":    {[]string{"--steering-url", "http://127.0.0.1:1"}, 1, "start the API"},
 		"a bad port":     {[]string{"--rtmp", "x"}, 2, "HOST:PORT"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(append([]string{"doctor"}, test.args...), &stdout, &stderr)
+		code := call(append([]string{"doctor"}, test.args...), &stdout, &stderr)
 		text := stdout.String() + stderr.String()
 		if strings.Contains(text, "hunter2") {
 			t.Errorf("%s: a password is shown: %s", label, text)
@@ -53,7 +58,7 @@ func TestDoctorExitCodes(t *testing.T) {
 		t.Errorf("the doctor made a catalog: %v", err)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"doctor", "--http", "127.0.0.1:0", "--json"}, &stdout, &stderr); code != 0 {
+	if code := call([]string{"doctor", "--http", "127.0.0.1:0", "--json"}, &stdout, &stderr); code != 0 {
 		t.Fatalf("code %d: %s", code, &stderr)
 	}
 	var report doctor.Report
@@ -88,10 +93,11 @@ func TestDoctorAsksPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	url += "&connect_timeout=60" // a busy machine's server may be slow to answer
 	check := func(code int, says string) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
-		got := run([]string{"doctor", "--catalog", url}, &stdout, &stderr)
+		got := call([]string{"doctor", "--catalog", url}, &stdout, &stderr)
 		if text := stdout.String(); got != code || !strings.Contains(text, says) {
 			t.Errorf("code %d, want %d with %q: %s%s", got, code, says, text, &stderr)
 		}
@@ -127,7 +133,7 @@ func TestDoctorAsksRedis(t *testing.T) {
 	} {
 		url := redisUser(t, test.rule)
 		var stdout, stderr bytes.Buffer
-		code := run([]string{"doctor", "--registry", url}, &stdout, &stderr)
+		code := call([]string{"doctor", "--registry", url}, &stdout, &stderr)
 		text := strings.Join(strings.Fields(stdout.String()+stderr.String()), " ")
 		for _, want := range test.wants {
 			if want = strings.Join(strings.Fields(want), " "); code != test.code || !strings.Contains(text, want) {
@@ -138,7 +144,7 @@ func TestDoctorAsksRedis(t *testing.T) {
 			t.Errorf("a password is shown: %s", text)
 		}
 		stdout.Reset()
-		code = run([]string{"doctor", "--registry", strings.Replace(url, "hunter2", "hunter3", 1)}, &stdout, &stderr)
+		code = call([]string{"doctor", "--registry", strings.Replace(url, "hunter2", "hunter3", 1)}, &stdout, &stderr)
 		if text := stdout.String(); code != 1 || !strings.Contains(text, "WRONGPASS") || strings.Contains(text, "hunter3") {
 			t.Errorf("a wrong password: code %d: %s", code, text)
 		}

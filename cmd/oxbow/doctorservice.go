@@ -119,10 +119,10 @@ func (c *doctorCommand) openNode(
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	client := control.NewClient(control.Config{Token: c.ClusterToken}, control.Directory{}, slog.New(slog.DiscardHandler))
+	client := control.NewClient(control.Config{Tokens: c.secret}, control.Directory{}, slog.New(slog.DiscardHandler))
 	return &doctor.Node{
 		ID: nodeName(c.Node, address), Cluster: names.Cluster, URL: url, Internal: string(c.Internal),
-		Guarded: c.ClusterToken != "", Private: private(c.Internal), Nodes: nodes,
+		Guarded: c.given(), Private: private(c.Internal), Nodes: nodes,
 		Ask: func(ctx context.Context, url string) (media.Node, error) {
 			status, err := client.Status(ctx, media.Node{ID: "at " + url, URL: url})
 			return status.Node, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,7 +20,9 @@ type edgeFlags struct {
 	CacheSize      byteSize        `default:"256MiB" placeholder:"SIZE" help:"Memory for the edge's cache, half of it for archived recordings' media (default: ${default})."`
 	FastLane       bool            `default:"true" help:"Answer plain HTTP/1.1 requests for media by an own loop, the others by net/http (default: ${default}); --fast-lane=false leaves all to net/http."`
 
-	diskFlags `embed:""`
+	diskFlags    `embed:""`
+	frontFlags   `embed:""`
+	viewingFlags `embed:""`
 }
 
 // edgeCommand is `oxbow edge`.
@@ -29,10 +32,16 @@ type edgeCommand struct {
 
 	Upstream baseURLs `placeholder:"URL,..." help:"Be a plain reverse-proxy cache in front of this HTTP origin instead, which needs neither --directory nor --archive; more URLs stand in for the first while it fails."`
 
-	ClusterToken string `placeholder:"TOKEN" help:"The API's --cluster-token, which it asks of edges for the secrets that verify playback tokens."`
+	tokenFlags `embed:""`
 
+	DrainTimeout time.Duration `default:"30s" placeholder:"DURATION" help:"Most time that a stop waits for viewers to go elsewhere, who are served as long (default: ${default}); a second signal ends it."`
+
+	beatFlags   `embed:""`
 	storesFlags `embed:""`
 	edgeFlags   `embed:""`
+	httpsFlags  `embed:""`
+	TLS         tlsFlags `embed:"" prefix:"tls-"`
+	peerFlags   `embed:""`
 	adminFlags  `embed:""`
 }
 
@@ -54,25 +63,59 @@ func (c *edgeCommand) Run(ctx runContext) (err error) {
 	if err != nil {
 		return err
 	}
+	secure, err := n.openHTTPS(ctx, c.httpsFlags, c.TLS, "", public.Addr())
+	if err != nil {
+		return err
+	}
+	if n.self, err = c.edgeNode(public.Addr()); err != nil {
+		return err
+	}
+	n.logger = n.logger.With("node", n.self.ID)
+	if n.edge, err = n.identifyEdge(ctx, &c.peerFlags, n.self.ID, public.Addr()); err != nil {
+		return err
+	}
+	n.edge.tell(&n.self, c.Shield)
 	if err := errors.Join(n.serveAdmin(ctx), n.openArchives(ctx), n.openDisk(c.diskFlags)); err != nil {
 		return err
 	}
-	edge := n.startEdge(ctx, c.Directory, c.ClusterToken, c.edgeFlags)
+	front, err := n.openFront(ctx, c.frontFlags, c.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	public = front.listener(public, true)
+	if err := n.openTokens(ctx, c.tokenFlags); err != nil {
+		return err
+	}
+	edge := n.startEdge(ctx, c.Directory, c.edgeFlags, front)
+	edge.SetPeers(n.edge.peers)
+	n.servePeers(ctx, n.edge, edge, c.FastLane)
 	n.lookAtArchives(ctx)
 	for _, base := range c.Directory {
 		n.lookAtDirectory(ctx, base)
 	}
-	n.services.add(ctx, "HTTP", n.serveViewers(public, edge, edge, cacheproxy.InLane, c.FastLane))
+	drain, drained := context.WithCancel(ctx)
+	defer drained()
+	role := n.newEdgeRole(edge, n.self, drained)
+	if c.fixed() {
+		role.peers = func(media.EdgePeers) {}
+	}
+	plain := secure.plain(edge, everything)
+	n.services.add(ctx, "HTTP", n.serveViewers(public, plain, edge, secure.takes(cacheproxy.InLane), c.FastLane))
+	secure.serve(ctx, edge, front, edge)
 	// Before it knows who may watch it lets nobody in: no balancer should send viewers to it.
 	n.services.add(ctx, "readiness", func(ctx context.Context) error {
 		if edge.AwaitPlayback(ctx) == nil {
-			n.ready.Store(true)
+			role.up()
 			n.logger.Info("edge is up", "http", public.Addr().String(), "directory", []string(c.Directory))
 		}
 		<-ctx.Done()
 		return nil
 	})
-	return n.services.wait(ctx)
+	role.startBeats(ctx, c.Directory)
+	if err := n.services.wait(drain); err != nil {
+		return err
+	}
+	return role.drain(c.DrainTimeout)
 }
 
 // archiveMemory is for the indexes and playlists of archived recordings, of all stores together.
@@ -80,7 +123,9 @@ const archiveMemory = 256 << 20
 
 // startEdge makes the caching edge. It knows the directory service's addresses and token and the archive, and nothing
 // else of this process: live media reaches it over HTTP.
-func (n *node) startEdge(ctx context.Context, directory []string, token string, flags edgeFlags) *cacheproxy.Proxy {
+func (n *node) startEdge(
+	ctx context.Context, directory []string, flags edgeFlags, front clientsFront,
+) *cacheproxy.Proxy {
 	var edge *cacheproxy.Proxy
 	latest := func(ctx context.Context, path media.StreamPath) (media.RecordingID, error) {
 		return edge.Latest(ctx, path)
@@ -98,9 +143,10 @@ func (n *node) startEdge(ctx context.Context, directory []string, token string, 
 	}
 	edge = cacheproxy.New(
 		cacheproxy.Config{
-			Directories: directory, DirectoryToken: token,
+			Directories: directory, Tokens: n.tokens, Guard: n.guard, ID: n.edge.id, Asked: n.edge.internal != nil,
 			MaxBytes: int64(flags.CacheSize) - archived.share(flags.CacheSize), TrustedProxies: flags.TrustedProxies,
-			Disk: n.disk, Arena: arena, OnGone: archived.Drop,
+			Disk: n.disk, Arena: arena, OnGone: archived.Drop, OnPurge: archived.purge, Purges: archived.purges,
+			Limits: front.Book, Observers: n.observeViewers(ctx, directory, flags.viewingFlags, front.observers),
 		}, stores, n.logger, n.metrics)
 	n.services.add(ctx, "edge", func(ctx context.Context) error {
 		<-ctx.Done()

@@ -8,24 +8,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/oxbow-video/oxbow/internal/fastlane"
+	"github.com/oxbow-video/oxbow/internal/front"
 )
+
+// viewersEdge is the edge as its servers need it.
+type viewersEdge interface {
+	fastlane.Handler
+	leaver
+}
 
 // serveViewers serves the port at which viewers ask, with the fast lane in front of all if it is wanted. Mine says
 // which of the port's paths are for the edge in the lane; nil means all.
 func (n *node) serveViewers(
-	l net.Listener, all http.Handler, edge fastlane.Handler, mine func(path string) bool, lane bool,
+	l net.Listener, all http.Handler, edge viewersEdge, mine func(path string) bool, lane bool,
 ) func(context.Context) error {
-	server := newHTTPServer(all, n.logger)
+	leaving := new(front.Leaving)
+	server := newHTTPServer(leaving.Handler(all), n.logger)
 	if !lane {
-		return serveUntilDone(l, server)
+		return serveUntilLeft(l, server, leaving, edge, usualLeave())
 	}
-	front := fastlane.New(fastlane.Config{
+	lanes := fastlane.New(fastlane.Config{
 		Handler: edge, HTTP: server, Logger: n.logger,
 		Takes:       mine,
 		HeadTimeout: headTimeout, IdleTimeout: idleTimeout,
 	})
 	n.metrics.MustRegister(laneMetrics{
-		stats: front.Stats,
+		stats: lanes.Stats,
 		open:  prometheus.NewDesc("oxbow_fastlane_connections", "Open connections in the fast lane.", nil, nil),
 		connections: prometheus.NewDesc("oxbow_fastlane_connections_total",
 			"Connections that viewers made.", nil, nil),
@@ -37,7 +45,7 @@ func (n *node) serveViewers(
 			"Connections that the fast lane gave up: idle, too slow with a head or in reading, or left by their viewer.",
 			[]string{"reason"}, nil),
 	})
-	return serveUntilDone(l, front)
+	return serveUntilLeft(l, lanes, leaving, edge, usualLeave())
 }
 
 // laneMetrics tells Prometheus the lane's counts.

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -56,7 +59,7 @@ func (n *node) ensureAdmin(ctx context.Context, token string, site net.Addr, out
 		looked()
 		switch {
 		case err == nil && made != "":
-			_, _ = fmt.Fprintf(out, "\n%s\n", manage("http://"+localhost(site), made))
+			_, _ = fmt.Fprintf(out, "\n%s\n", manage(calledAs(os.Args[0]), "http://"+localhost(site), made))
 			fallthrough
 		case err == nil:
 			<-ctx.Done()
@@ -150,9 +153,10 @@ type printed struct {
 func (f firstStart) print(w io.Writer, at printed) {
 	site, server := "http://"+localhost(at.public), "rtmp://"+localhost(at.rtmp)
 	key, note := f.streamKey, "The key is shown only now: note it."
+	program := calledAs(os.Args[0])
 	if key == "" {
 		key = "YOUR-STREAM-KEY"
-		note = "Make a key: oxbow key create demo/live"
+		note = "The first start showed the key. Another is made by: " + program + " key create demo/live"
 	}
 	// linger: else ffmpeg throws away, at its end, what it has not sent.
 	srtURL := "srt://" + localhost(at.srt) + "?linger=2&streamid=publish:demo/live:" + key
@@ -172,12 +176,24 @@ Oxbow %s is up.
 	if at.rtmps != nil {
 		_, _ = fmt.Fprintf(w, "  Over TLS   rtmps://%s/live\n", localhost(at.rtmps))
 	}
-	_, _ = fmt.Fprintln(w, manage(site, f.adminToken))
+	_, _ = fmt.Fprintln(w, manage(program, site, f.adminToken))
+}
+
+// calledAs gives what a person types for the program that was started by that name: a path where the shell does not
+// find it by itself.
+func calledAs(name string) string {
+	base := filepath.Base(name)
+	if _, err := exec.LookPath(base); err != nil {
+		return name
+	}
+	return base
 }
 
 // manage tells how to manage the server at the site, with the admin token if that was made just now.
-func manage(site, token string) string {
-	env, note := "OXBOW_TOKEN=YOUR-TOKEN", ""
+func manage(program, site, token string) string {
+	env := "OXBOW_TOKEN=YOUR-TOKEN"
+	note := "             The first start showed the token, if OXBOW_ADMIN_TOKEN did not set it. " +
+		"A start with that sets another.\n"
 	if token != "" {
 		env = "OXBOW_TOKEN=" + token
 		note = "             The token may do everything, and is shown only now: note it, or choose your own with " +
@@ -186,8 +202,8 @@ func manage(site, token string) string {
 	if site != "http://localhost:8080" { // where the commands look by themselves
 		env = "OXBOW_API=" + site + " " + env
 	}
-	return fmt.Sprintf("  Manage     %s oxbow publisher list\n             or by the REST API: %s/docs\n%s",
-		env, site, note)
+	return fmt.Sprintf("  Manage     %s %s publisher list\n             or by the REST API: %s/docs\n%s",
+		env, program, site, note)
 }
 
 // localhost gives a listener's address as a person on this machine would type it.

@@ -53,7 +53,7 @@ func TestOperatorsTokenIsAnAdministrators(t *testing.T) {
 }
 
 func TestFirstStartTellsHowToManage(t *testing.T) {
-	usual := manage("http://localhost:8080", "oxt_A")
+	usual := manage("oxbow", "http://localhost:8080", "oxt_A")
 	for _, want := range []string{
 		"  OXBOW_TOKEN=oxt_A oxbow publisher list\n", "shown only now", "http://localhost:8080/docs\n",
 	} {
@@ -61,10 +61,21 @@ func TestFirstStartTellsHowToManage(t *testing.T) {
 			t.Errorf("first start lacks %q:\n%s", want, usual)
 		}
 	}
-	later := manage("http://localhost:9000", "")
-	if !strings.Contains(later, "OXBOW_API=http://localhost:9000 OXBOW_TOKEN=YOUR-TOKEN oxbow ") ||
-		strings.Contains(later, "only now") {
+	later := manage("./bin/oxbow", "http://localhost:9000", "")
+	if !strings.Contains(later, "OXBOW_API=http://localhost:9000 OXBOW_TOKEN=YOUR-TOKEN ./bin/oxbow publisher list\n") ||
+		strings.Contains(later, "only now") || !strings.Contains(later, "A start with that sets another") {
 		t.Errorf("later start at another port:\n%s", later)
+	}
+}
+
+func TestFirstStartNamesTheProgramAsItIsFound(t *testing.T) {
+	t.Setenv("PATH", "/usr/bin:/bin")
+	for name, want := range map[string]string{
+		"/bin/sh": "sh", "sh": "sh", "./bin/oxbow-of-nobody": "./bin/oxbow-of-nobody", "/opt/sh/nothing": "/opt/sh/nothing",
+	} {
+		if got := calledAs(name); got != want {
+			t.Errorf("%s is told as %s, not %s", name, got, want)
+		}
 	}
 }
 

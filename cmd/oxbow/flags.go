@@ -16,8 +16,8 @@ import (
 type clusterFlags struct {
 	Cluster string `default:"main" placeholder:"NAME" help:"Cluster: the nodes that share one recordings directory (default: ${default})."`
 	Node    string `placeholder:"ID" help:"This node's name, unique and the same at every start (default: HOSTNAME-PORT, of --internal)."`
-	// ClusterToken guards what nodes and the API tell each other to do.
-	ClusterToken string `placeholder:"TOKEN" help:"Secret that the nodes and the API of all clusters share; without one, whoever reaches --internal may drain a node."`
+
+	tokenFlags `embed:""`
 }
 
 // check says what is wrong with the names.
@@ -53,6 +53,8 @@ type publishFlags struct {
 	SRTPassphrase string        `name:"srt-passphrase" placeholder:"TEXT" help:"10 to 79 characters with which SRT publishers must encrypt; a stream may have its own. Without either they must not."`
 	SRTLatency    time.Duration `name:"srt-latency" default:"500ms" placeholder:"DURATION" help:"Least time that SRT waits for packets that must be sent again; publishers may ask for more (default: ${default})."`
 
+	RTMPProxies addressPrefixes `name:"rtmp-proxies" placeholder:"CIDR,..." help:"Proxies in front of --rtmp and --rtmps that begin each connection with a header of the PROXY protocol, version 1 or 2, which tells the publisher's address (default: none)."`
+
 	MaxPerAddress int `default:"200" placeholder:"N" help:"Most publishers' connections of one IPv4 address or IPv6 /64 (default: ${default})."`
 
 	MinFree fraction `default:"5%" placeholder:"PERCENT" help:"New shows are refused while less of the recordings' volume is free; those that are live go on (default: ${default})."`
@@ -86,7 +88,7 @@ func (f *fraction) UnmarshalText(text []byte) error {
 	if percent {
 		v /= 100
 	}
-	if v < 0 || v >= 1 {
+	if !(v >= 0 && v < 1) { // NaN too
 		return fmt.Errorf("%q is out of range: use 0%% to 99%%", text)
 	}
 	*f = fraction(v)
@@ -113,7 +115,8 @@ func parseBaseURL(text string) (string, error) {
 	if err := media.CheckBaseURL(text); err != nil {
 		return "", err
 	}
-	return strings.TrimSuffix(text, "/"), nil
+	scheme, rest, _ := strings.Cut(text, "://")
+	return strings.ToLower(scheme) + "://" + strings.TrimSuffix(rest, "/"), nil
 }
 
 // addressPrefixes is a flag's list of addresses and prefixes.

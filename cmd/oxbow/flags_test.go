@@ -1,29 +1,76 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
+// builtLine is the command line, built once: under the race detector that takes as long as parsing a hundred.
+type builtLine struct {
+	sync.Mutex
+	parser *kong.Kong
+	cli    commands
+}
+
+var oneLine = sync.OnceValue(func() *builtLine {
+	line := new(builtLine)
+	var err error
+	if line.parser, err = newParser(&line.cli, io.Discard, io.Discard); err != nil {
+		panic(err)
+	}
+	return line
+})
+
+// freshen has a parser forget what it parsed: that resets values by itself, but not which of them it has seen.
+func freshen(parser *kong.Kong) *kong.Kong {
+	_ = kong.Visit(parser.Model, func(of kong.Visitable, next kong.Next) error { // what is visited fails at nothing
+		switch of := of.(type) {
+		case *kong.Node:
+			of.Active = false
+		case *kong.Value:
+			of.Active, of.Set = false, false
+		}
+		return next(nil)
+	})
+	return parser
+}
+
 // parse runs the command line's parser as main does.
 func parse(t *testing.T, args ...string) (commands, error) {
 	t.Helper()
-	var cli commands
-	parser, err := newParser(&cli, io.Discard, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = parser.Parse(args)
-	return cli, err
+	line := oneLine()
+	line.Lock()
+	defer line.Unlock()
+	_, err := freshen(line.parser).Parse(args)
+	return line.cli, err
+}
+
+// call is run, by the one command line: for what has ended when it returns.
+func call(args []string, stdout, stderr io.Writer) int {
+	return callIn(context.Background(), args, stdout, stderr)
+}
+
+// callIn is runIn likewise.
+func callIn(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	line := oneLine()
+	line.Lock()
+	defer line.Unlock()
+	line.parser.Stdout, line.parser.Stderr = stdout, stderr
+	return runParsed(ctx, freshen(line.parser), &line.cli, args, stdout, stderr)
 }
 
 func mustWriteFile(t *testing.T, text string) string {
@@ -93,7 +140,8 @@ func TestTLSFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := cli.Serve.TLS, (tlsFlags{Cert: "c", Key: "k"}); got != want || cli.Serve.RTMPS != ":443" {
+	if got, want := cli.Serve.TLS, (tlsFlags{Cert: fileNames{"c"}, Key: fileNames{"k"}}); !reflect.DeepEqual(got, want) ||
+		cli.Serve.RTMPS != ":443" {
 		t.Errorf("%+v, %s", got, cli.Serve.RTMPS)
 	}
 	if cli, err = parse(t, "serve"); err != nil || cli.Serve.RTMPS != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -55,8 +56,12 @@ func flagsDoc(app *kong.Application) string {
 	b.WriteString("# Commands and flags\n\n" +
 		"<!-- Written by \"go test ./cmd/oxbow -run FlagsDoc -update\" from the command line's definition. -->\n\n" +
 		"Every flag is also a variable of the environment, and a key of the configuration file (`--config FILE`: YAML, " +
-		"`http: \":8080\"`).\nA flag wins over the environment, that over the file, that over the default. What is no " +
+		"`http: \":8080\"`).\nA flag wins over the environment, that over the file, that over the default. For every variable " +
+		"there is one with `_FILE`\nbehind its name, which names a file that has the value: `OXBOW_ADMIN_TOKEN_FILE=" +
+		"/run/secrets/admin` (one newline at its end\nis cut; 64 KiB at most; set one of the two). Secrets are best given " +
+		"so: others on the machine see command lines, and child\nprocesses the environment. See [security](security.md). What is no " +
 		"flag's name is refused by its name, in the\nfile too. `" + app.Name + " COMMAND --help` tells the same.\n\n" +
+		configIntro +
 		"## Of all commands\n\n")
 	writeFlags(&b, app.Flags)
 	for _, leaf := range app.Leaves(true) {
@@ -111,7 +116,7 @@ func TestFlagsEnvironmentAndFileAreOne(t *testing.T) {
 	if len(leaves) < 10 {
 		t.Fatalf("only %d commands", len(leaves))
 	}
-	tried := map[string]bool{}
+	tried, parsers := map[string]bool{}, map[string]*kong.Kong{}
 	for _, leaf := range leaves {
 		if top := topOf(leaf); top.Group != nil && top.Group.Key == "operate" {
 			continue // those ask a server: TestOperatorsFlagsAreOfOneCall
@@ -121,7 +126,10 @@ func TestFlagsEnvironmentAndFileAreOne(t *testing.T) {
 				continue
 			}
 			want := "OXBOW_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-			if !slices.Equal(f.Envs, []string{want}) {
+			if ofOneCall := f.Tag.Get("env") == "-"; ofOneCall && len(f.Envs) == 0 {
+				continue
+			}
+			if len(f.Envs) == 0 || f.Envs[0] != want {
 				t.Errorf("%s --%s is %v in the environment, want %s", leaf.Path(), f.Name, f.Envs, want)
 			}
 			if f.Help == "" {
@@ -131,7 +139,14 @@ func TestFlagsEnvironmentAndFileAreOne(t *testing.T) {
 			kind := f.Name + " " + f.Target.Type().String()
 			if len(leaf.Positional) == 0 && !tried[kind] && !slices.Contains(notInFile, f.Name) {
 				tried[kind] = true
-				sameEverywhere(t, leaf, f)
+				command := topOf(leaf).Name
+				if parsers[command] == nil {
+					var err error
+					if parsers[command], err = newParser(commandLineOf(command), io.Discard, io.Discard); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sameEverywhere(t, parsers[command], leaf, f)
 			}
 		}
 	}
@@ -146,10 +161,16 @@ func samples(f *kong.Flag) []string {
 		words := strings.Split(f.Enum, ",")
 		return []string{words[len(words)-1], words[0]}
 	}
-	return []string{"true", "false", "7", "7s", "7%", ":7", "http://h.example", "postgres://u@h/d", "name=dir:/d", "dir:/d", "10.0.0.0/8"}
+	switch f.Target.Kind() { //nolint:exhaustive // others take any of the rest
+	case reflect.Bool:
+		return []string{"true", "false"}
+	case reflect.String, reflect.Slice, reflect.Map:
+		return []string{":7", "http://h.example", "10.0.0.0/8", "name=dir:/d", "postgres://u@h/d", "dir:/d", "7%", "7"}
+	}
+	return []string{"7", "7s", "7%", "dir:/d", "true"}
 }
 
-func sameEverywhere(t *testing.T, leaf *kong.Node, f *kong.Flag) {
+func sameEverywhere(t *testing.T, parser *kong.Kong, leaf *kong.Node, f *kong.Flag) {
 	t.Helper()
 	args := strings.Fields(leaf.Path())
 	for _, other := range flagsOf(leaf) {
@@ -157,18 +178,18 @@ func sameEverywhere(t *testing.T, leaf *kong.Node, f *kong.Flag) {
 			args = append(args, "--"+other.Name+"="+samples(other)[0])
 		}
 	}
-	before, _ := valueOf(t, f.Name, args...)
+	before, _ := valueOf(parser, f.Name, args...)
 	for _, sample := range samples(f) {
-		want, err := valueOf(t, f.Name, append(args, "--"+f.Name+"="+sample)...)
+		want, err := valueOf(parser, f.Name, append(args, "--"+f.Name+"="+sample)...)
 		if err != nil || reflect.DeepEqual(want, before) {
 			continue
 		}
 		file := mustWriteFile(t, f.Name+": "+fmt.Sprintf("%q", sample)+"\n")
-		if got, err := valueOf(t, f.Name, append(args, "--config="+file)...); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := valueOf(parser, f.Name, append(args, "--config="+file)...); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s: %s in the file is %v, want %v (%v)", leaf.Path(), f.Name, sample, got, want, err)
 		}
 		t.Setenv(f.Envs[0], sample)
-		got, err := valueOf(t, f.Name, args...)
+		got, err := valueOf(parser, f.Name, args...)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %s=%s in the environment is %v, want %v (%v)", leaf.Path(), f.Envs[0], sample, got, want, err)
 		}
@@ -176,7 +197,7 @@ func sameEverywhere(t *testing.T, leaf *kong.Node, f *kong.Flag) {
 			t.Fatal(err)
 		}
 		misspelt := mustWriteFile(t, f.Name+"x: 1\n")
-		if _, err := valueOf(t, f.Name, append(args, "--config="+misspelt)...); err == nil ||
+		if _, err := valueOf(parser, f.Name, append(args, "--config="+misspelt)...); err == nil ||
 			!strings.Contains(err.Error(), f.Name+"x") {
 			t.Errorf("%s: a key %sx is taken: %v", leaf.Path(), f.Name, err)
 		}
@@ -185,25 +206,21 @@ func sameEverywhere(t *testing.T, leaf *kong.Node, f *kong.Flag) {
 	t.Errorf("%s --%s takes no sample", leaf.Path(), f.Name)
 }
 
-// valueOf parses a command line and gives a flag's value.
-// withoutOperators is the command line without the operators' commands, which are most of it and take the time.
-func withoutOperators() any {
+// commandLineOf is the command line with one command alone: to build that of all of them is what takes the time.
+func commandLineOf(command string) any {
 	var fields []reflect.StructField
 	for f := range reflect.TypeFor[commands]().Fields() {
-		if f.Name != "Operator" {
+		_, isCommand := f.Tag.Lookup("cmd")
+		if f.Name != "Operator" && (!isCommand || cmp.Or(f.Tag.Get("name"), strings.ToLower(f.Name)) == command) {
 			fields = append(fields, f)
 		}
 	}
 	return reflect.New(reflect.StructOf(fields)).Interface()
 }
 
-func valueOf(t *testing.T, name string, args ...string) (any, error) {
-	t.Helper()
-	parser, err := newParser(withoutOperators(), io.Discard, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := parser.Parse(args)
+// valueOf parses a command line and gives a flag's value.
+func valueOf(parser *kong.Kong, name string, args ...string) (any, error) {
+	parsed, err := freshen(parser).Parse(args)
 	if err != nil {
 		return nil, err
 	}

@@ -6,15 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/front"
 	"github.com/oxbow-video/oxbow/internal/media"
 )
 
@@ -27,14 +24,15 @@ func serveHTTP(l net.Listener, handler http.Handler, logger *slog.Logger) func(c
 const (
 	headTimeout = 10 * time.Second
 	idleTimeout = 2 * time.Minute
+	maxHeader   = 32 << 10
 )
 
 func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler:           front.OneReading(handler),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    maxHeader,
 		ConnContext:       ingest.TunnelContext,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
@@ -117,26 +115,4 @@ func internalHandler(control, directory, origin http.Handler) http.Handler {
 		}
 		asked.ServeHTTP(w, r)
 	})
-}
-
-// adminHandler is for the operator: metrics, health, profiles.
-func adminHandler(registry *prometheus.Registry, ready func() bool) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready() {
-			http.Error(w, "starting", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = w.Write([]byte("ready\n"))
-	})
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
 }

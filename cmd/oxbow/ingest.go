@@ -70,10 +70,14 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 			return err
 		}
 	}
-	if c.ClusterToken == "" && !private(c.Internal) {
-		n.logger.Warn("whoever reaches --internal may send publishers away and stop this node", "internal", c.Internal,
-			"do", "set --cluster-token here and at the API, and keep the port private")
+	if err := n.openTokens(ctx, c.tokenFlags); err != nil {
+		return err
 	}
+	if !n.tokens.Known() && !private(c.Internal) {
+		n.logger.Warn("whoever reaches --internal may send publishers away and stop this node", "internal", c.Internal,
+			"do", "set --cluster-token-file here, at the API and at the edges, and keep the port private")
+	}
+	n.watchDependencies(ctx)
 	keys := n.startKeyCache(ctx)
 	role, err := n.startIngest(ctx, keys, c.DrainTimeout)
 	if err != nil {
@@ -82,9 +86,10 @@ func (c *ingestCommand) Run(ctx runContext) (err error) {
 	n.startPuller(ctx, role.publishers)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	inner := internalHandler(control.NewHandler(role.control(drained), c.ClusterToken, n.logger), nil, n.newOrigin(role))
-	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
+	orders := control.NewHandler(role.control(drained), n.tokens, n.logger)
+	n.services.add(ctx, "internal HTTP", n.serveInternal(orders, nil, n.newOrigin(role)))
 	n.openFor(ctx, doors, role.publishers, role.publishers.Tunnel())
+	n.needServices()
 	n.ready.Store(true)
 	n.logger.Info("ingest node is up", "cluster", n.Cluster, "url", n.self.URL, "rtmp", doors.rtmp.Addr().String(),
 		"srt", doors.srt.Addr().String(), "recordings", n.Recordings)
@@ -109,6 +114,7 @@ type ingestRole struct {
 func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout time.Duration) (*ingestRole, error) {
 	held := newLeases(n.registry, n.self, n.logger)
 	n.leases = held
+	held.metrics = newLeaseMetrics(n.metrics, held)
 	p := packager.New(packager.Config{
 		Cluster: n.Cluster, Node: n.self.ID, Awake: held.Awake, Confirm: held.Confirm,
 	}, n.root, n.catalog, n.registry, newRecordingID, n.logger, n.metrics)
@@ -134,6 +140,7 @@ func (n *node) startIngest(ctx context.Context, keys authorizer, drainTimeout ti
 	}
 	holds := &liveKeys{
 		expiries: n.catalog.KeyExpiries, live: r.publishers.Keys, apply: r.publishers.KeysNow, logger: n.logger,
+		born: n.catalog.BornAt, began: time.Now(),
 	}
 	n.services.add(ctx, "keys of live shows", holds.Run)
 	n.services.add(ctx, "settings of live shows", n.onVolume("settings of live shows", follows.Run))
@@ -334,6 +341,7 @@ func (n *node) newOrigin(r *ingestRole) *origin.Relay {
 	r.busy.origin.Store(own)
 	relay := origin.NewRelay(origin.RelayConfig{
 		Own: own, Live: shows, Awake: r.leases.Awake, Confirm: r.leases.Confirm, Owner: n.owner,
+		Tokens: n.tokens,
 	}, n.logger, n.metrics)
 	n.onClose(relay.Close)
 	return relay

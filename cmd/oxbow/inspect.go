@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/oxbow-video/oxbow/internal/inspect"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // inspectCommand is `oxbow inspect`.
@@ -18,6 +20,8 @@ type inspectCommand struct {
 	Name   string `arg:"" name:"recording" optional:"" help:"PUBLISHER/STREAM/ID, if the target is the directory or archive that has the recording."`
 	Fast   bool   `help:"Read manifest, index and playlists only, not the media."`
 	JSON   bool   `name:"json" help:"Print the report as JSON."`
+
+	quietFlag `embed:""`
 }
 
 // Help says what the exit code means.
@@ -29,23 +33,39 @@ func (inspectCommand) Help() string {
 
 // Run inspects the recording and prints the report.
 func (c *inspectCommand) Run(ctx runContext) error {
-	report, err := c.inspect(ctx)
-	if err != nil {
-		return err
+	var at atomic.Pointer[inspect.At]
+	stop := ctx.show(c.quietFlag, "inspect", func() progress.State { return inspected(at.Load()) })
+	report, cut := c.inspect(ctx, func(now inspect.At) { at.Store(&now) })
+	stop()
+	if report == nil {
+		return cut
 	}
+	var err error
 	if c.JSON {
 		err = printJSON(ctx, report)
 	} else {
 		err = report.Print(ctx.stdout)
 	}
+	err = errors.Join(err, cut)
 	if err == nil && report.Errors > 0 {
-		err = fmt.Errorf("%s: %d errors", c.Target, report.Errors)
+		err = fmt.Errorf("%s: %d errors", inspect.Redacted(c.Target), report.Errors)
 	}
 	return err
 }
 
-func (c *inspectCommand) inspect(ctx context.Context) (report *inspect.Report, err error) {
-	options := inspect.Options{Source: c.Target, Fast: c.Fast}
+// inspected is where an inspection is, as it is shown; nil is before its first file.
+func inspected(at *inspect.At) progress.State {
+	switch {
+	case at == nil:
+		return progress.State{}
+	case at.Segments:
+		return progress.State{Done: at.Done, Total: at.Total, Unit: "segments", Text: at.Name}
+	}
+	return progress.State{Done: at.Done, Total: at.Total, Unit: progress.Bytes, Text: at.Name}
+}
+
+func (c *inspectCommand) inspect(ctx context.Context, tell func(inspect.At)) (report *inspect.Report, err error) {
+	options := inspect.Options{Source: inspect.Redacted(c.Target), Fast: c.Fast, Progress: tell}
 	if c.Name != "" {
 		options.Source += " " + c.Name
 	}
@@ -87,8 +107,8 @@ func (c *inspectCommand) open(ctx context.Context) (inspect.Folder, func() error
 	case strings.HasPrefix(c.Target, "s3:"):
 		a, err := parseArchiveURL(c.Target)
 		if err != nil {
-			return nil, nil, usageError{fmt.Errorf("%q: %w: use s3://BUCKET/PREFIX/PUBLISHER/STREAM/ID?region=REGION",
-				c.Target, err)}
+			return nil, nil, usageError{fmt.Errorf("the target: %w: use s3://BUCKET/PREFIX/PUBLISHER/STREAM/ID?region=REGION",
+				err)}
 		}
 		a.prefix = strings.Trim(a.prefix+"/"+c.Name, "/")
 		s3, err := a.openS3(ctx, media.DefaultArchive)

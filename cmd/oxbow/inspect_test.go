@@ -45,14 +45,14 @@ func TestInspectExitCodes(t *testing.T) {
 	} {
 		write(test.manifest)
 		var stdout, stderr bytes.Buffer
-		if code := run(append([]string{"inspect"}, test.args...), &stdout, &stderr); code != test.code ||
+		if code := call(append([]string{"inspect"}, test.args...), &stdout, &stderr); code != test.code ||
 			!strings.Contains(stderr.String(), test.says) {
 			t.Errorf("%s: code %d, want %d: %s%s", label, code, test.code, &stdout, &stderr)
 		}
 	}
 	write(emptyRecording)
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"inspect", dir, "--json"}, &stdout, &stderr); code != 0 {
+	if code := call([]string{"inspect", dir, "--json"}, &stdout, &stderr); code != 0 {
 		t.Fatalf("code %d: %s", code, &stderr)
 	}
 	var report struct{ Recording, State string }

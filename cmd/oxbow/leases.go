@@ -44,6 +44,8 @@ type leases struct {
 	// may be as old as that.
 	beaten atomic.Int64
 	began  time.Time
+	// metrics may be nil.
+	metrics *leaseMetrics
 	// turns are of who acquires a stream or gives it up, one at a time for each stream.
 	turns turns
 
@@ -107,6 +109,7 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	if err != nil {
 		defer l.mu.Unlock()
 		if h == nil || !errors.Is(err, media.ErrUnavailable) {
+			l.metrics.count(leaseRefused, 1)
 			return 0, err
 		}
 		l.logger.Warn("registry is away: going on with the lease", "publisher", path.Publisher, "stream", path.Stream)
@@ -119,6 +122,7 @@ func (l *leases) Acquire(ctx context.Context, path media.StreamPath, feed string
 	if h == nil || stale {
 		h = &hold{first: epoch}
 		l.mu.held[path] = h
+		l.metrics.count(leaseAcquired, 1)
 	}
 	h.epoch, h.feed, h.coming, h.unsure = epoch, feed, lease.Recording, 0
 	h.users++
@@ -152,6 +156,7 @@ func (l *leases) Release(ctx context.Context, path media.StreamPath, epoch uint6
 		return nil
 	}
 	delete(l.mu.held, path)
+	l.metrics.count(leaseReleased, 1)
 	newest := h.epoch
 	l.mu.Unlock()
 	return l.registry.Release(ctx, path, l.node.ID, newest)
@@ -194,6 +199,7 @@ func (l *leases) claim(ctx context.Context, lease media.Lease, floor, before uin
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.held[lease.Path] = &hold{epoch: epoch, first: epoch, users: 1, feed: media.FeedNone}
+	l.metrics.count(leaseAdopted, 1)
 	return epoch, nil
 }
 
@@ -206,6 +212,7 @@ func (l *leases) giveUp(ctx context.Context, path media.StreamPath) error {
 		return nil
 	}
 	delete(l.mu.held, path)
+	l.metrics.count(leaseReleased, 1)
 	epoch := h.epoch
 	l.mu.Unlock()
 	return l.registry.Release(ctx, path, l.node.ID, epoch)

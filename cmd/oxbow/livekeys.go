@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -11,8 +12,11 @@ import (
 type liveKeys struct {
 	expiries func(ctx context.Context, ids []string) (map[string]time.Time, error)
 	// live lists the keys in use, and apply takes what became of them.
-	live   func() []string
-	apply  func(asked []string, expiries map[string]time.Time)
+	live  func() []string
+	apply func(asked []string, expiries map[string]time.Time)
+	// born is when the catalog was made, and began when this process was.
+	born   func(ctx context.Context) (time.Time, error)
+	began  time.Time
 	logger *slog.Logger
 }
 
@@ -35,8 +39,26 @@ func (l *liveKeys) Step(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, settingsTimeout)
 	defer cancel()
 	expiries, err := l.expiries(asking, ids)
+	if err == nil && len(expiries) < len(ids) {
+		ids, err = l.answered(asking, ids, expiries)
+	}
 	if err == nil {
 		l.apply(ids, expiries)
 	}
 	return err
+}
+
+// answered gives of which keys the catalog can say something. One that was made while this process ran has taken the
+// place of another: a key that it does not have was not revoked, but lost, and who is live with it stays.
+func (l *liveKeys) answered(
+	ctx context.Context, ids []string, expiries map[string]time.Time,
+) ([]string, error) {
+	born, err := l.born(ctx)
+	if err != nil || !born.After(l.began) {
+		return ids, err
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		_, there := expiries[id]
+		return !there
+	}), nil
 }

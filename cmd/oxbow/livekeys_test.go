@@ -16,7 +16,11 @@ func TestLiveKeysFollowTheCatalog(t *testing.T) {
 	var away error
 	asked, applied := 0, 0
 	known := map[string]time.Time{"a": {}}
+	began := time.Now()
+	born := began.Add(-time.Hour)
+	answered := func() []string { return live }
 	l := &liveKeys{
+		began: began, born: func(context.Context) (time.Time, error) { return born, nil },
 		expiries: func(context.Context, []string) (map[string]time.Time, error) {
 			asked++
 			return known, away
@@ -24,7 +28,7 @@ func TestLiveKeysFollowTheCatalog(t *testing.T) {
 		live: func() []string { return live },
 		apply: func(ids []string, expiries map[string]time.Time) {
 			applied++
-			if !reflect.DeepEqual(ids, live) || !reflect.DeepEqual(expiries, known) {
+			if !reflect.DeepEqual(ids, answered()) || !reflect.DeepEqual(expiries, known) {
 				t.Errorf("told %v of %v", expiries, ids)
 			}
 		},
@@ -43,6 +47,9 @@ func TestLiveKeysFollowTheCatalog(t *testing.T) {
 	step(2, 1)
 	away = nil
 	step(3, 2)
+	// A catalog that is younger than the process lacks keys that were never revoked.
+	born, answered = began.Add(time.Minute), func() []string { return []string{"a"} }
+	step(4, 3)
 }
 
 func TestLiveKeysAreAskedForEveryOtherSecond(t *testing.T) {

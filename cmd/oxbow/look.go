@@ -47,11 +47,14 @@ func (n *node) lookAtDirectory(ctx context.Context, base string) {
 		if err != nil {
 			return err
 		}
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := n.tokens.Transport(&http.Transport{DisableKeepAlives: true}, n.logger).RoundTrip(req)
 		if err != nil {
 			return err
 		}
 		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusUnauthorized {
+			return fmt.Errorf("%s does not take this edge's --cluster-token: give both the same", base)
+		}
 		if resp.StatusCode != http.StatusNoContent {
 			return fmt.Errorf("%s is no directory service: it answered %s", base, resp.Status)
 		}

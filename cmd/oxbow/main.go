@@ -18,8 +18,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/oxbow-video/oxbow/internal/operator"
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // version is set by the Makefile's build.
@@ -43,8 +44,15 @@ type commands struct {
 	Inspect inspectCommand   `cmd:"" group:"tools" help:"Check a recording, wherever it lies."`
 	Reindex reindexCommand   `cmd:"" group:"tools" help:"Rebuild the catalog's recordings from the cluster's directory and the archive."`
 	Doctor  doctorCommand    `cmd:"" group:"tools" help:"Check this machine and the services for running a role, and say what to do."`
+	Sample  sampleCommand    `cmd:"" group:"tools" help:"Publish the built-in clip to a cluster, as a show to look at."`
+	Health  healthCommand    `cmd:"" group:"tools" help:"Ask a server on this machine whether it is ready: exit code 0, or 1 and the reason."`
 	Migrate migrateCommand   `cmd:"" group:"tools" help:"Bring the catalog's schema up to date."`
 	Version kong.VersionFlag `name:"version" env:"-" help:"Print the version and exit."`
+
+	Completion completionCommand `cmd:"" group:"tools" help:"Print what has a shell complete this program's command lines."`
+	Complete   completeCommand   `cmd:"" hidden:"" help:"Answer a shell that completes a command line."`
+	Help       helpCommand       `cmd:"" group:"tools" help:"Explain a command."`
+	About      versionCommand    `cmd:"" group:"tools" name:"version" help:"Print the version, and of what this program was built."`
 }
 
 // isServer says that a command line is a server's. It errs, without harm, where a flag's value has a server's name.
@@ -79,33 +87,40 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run parses the command line and runs its command until it ends or the process is told to stop. It returns the exit
-// code: 0 done, 1 failed, 2 wrong usage.
+// run is runIn until the process is told to stop.
 func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: the first may wait for a slow disk.
+	context.AfterFunc(ctx, stop)
+	return runIn(ctx, args, stdout, stderr)
+}
+
+// runIn parses the command line and runs its command until it ends or the context does. It returns the exit code.
+func runIn(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var cli commands
 	parser, err := newParser(&cli, stdout, stderr)
 	if err != nil {
 		panic("BUG: the command line's definition: " + err.Error())
 	}
+	return runParsed(ctx, parser, &cli, args, stdout, stderr)
+}
+
+// runParsed is runIn by a parser that is there already, of cli.
+func runParsed(ctx context.Context, parser *kong.Kong, cli *commands, args []string, stdout, stderr io.Writer) int {
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "oxbow: %v%s\nSee: oxbow %s--help\n", err, misplaced(args), commandOf(err))
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// A second signal ends the process at once: the first may wait for a slow disk.
-	context.AfterFunc(ctx, stop)
-	call := runContext{Context: ctx, stdout: stdout, stderr: stderr, logger: cli.Log.logger(stderr)}
-	if err := parsed.Run(call, call.process()); err != nil {
-		_, _ = fmt.Fprintf(stderr, "oxbow: %v\n", err)
-		var usage usageError
-		if errors.As(err, &usage) || errors.As(err, new(operator.UsageError)) {
-			return 2
+		if leadOn(parser, args, stderr) {
+			return exitUsage
 		}
-		return 1
+		_, _ = fmt.Fprintf(stderr, "oxbow: %v%s\nSee: oxbow %s--help\n", err, misplaced(args), commandOf(err))
+		return exitUsage
 	}
-	return 0
+	screen := progress.NewScreen(stderr, columns(stderr))
+	call := runContext{
+		Context: ctx, stdout: stdout, stderr: screen, logger: cli.Log.logger(screen), screen: screen,
+	}
+	return exitCode(ctx, parsed.Run(call, call.process()), screen)
 }
 
 // misplaced advises on a command line whose first flag is in front of its command.
@@ -116,29 +131,30 @@ func misplaced(args []string) string {
 	return ""
 }
 
-// usageError is a wrong command line that only its command can tell.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // runContext is what every command's Run gets. Kong passes arguments by type, hence one struct.
 type runContext struct {
 	context.Context //nolint:containedctx // it lives as long as the one call of Run
 	stdout          io.Writer
 	stderr          io.Writer
 	logger          *slog.Logger
+	// metrics is where a server registers what it tells; nil is a registry of its own.
+	metrics *prometheus.Registry
+	// screen is stderr, for what takes long.
+	screen *progress.Screen
 }
 
 func newParser(cli any, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return kong.New(cli,
 		kong.Name("oxbow"),
-		kong.Description("Live video CDN with server-side recording: RTMP in, HLS and Low-Latency HLS out, every show "+
-			"kept.\n\n"+
+		kong.Description("Live video CDN with server-side recording: RTMP and SRT in, HLS and Low-Latency HLS out, every "+
+			"show kept.\n\n"+
+			"Begin with `oxbow demo`: a live picture at http://localhost:8080. `oxbow help COMMAND` explains a command.\n\n"+
 			"Every flag of servers and tools is also an environment variable (--http is OXBOW_HTTP) and a key of the file "+
 			"(http: \":8080\"). A flag wins over the environment, that over the file, that over the default."),
-		kong.Vars{"version": version},
+		kong.Vars{"version": versionLine()},
 		kong.DefaultEnvars("OXBOW"),
 		noEnvars(),
+		secretFiles(),
 		signedTexts(),
 		helpGroups(),
 		kong.Writers(stdout, stderr),

@@ -2,13 +2,26 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
+	"github.com/oxbow-video/oxbow/internal/progress"
 )
 
 // migrateCommand brings the schema of a catalog up to this binary's version, before nodes of that version are started.
 type migrateCommand struct {
 	Catalog string `required:"" placeholder:"URL" help:"postgres://USER:PASSWORD@HOST:5432/DATABASE or sqlite:FILE."`
+
+	Wait time.Duration `placeholder:"DURATION" help:"Change nothing, and wait so long for another process to migrate."`
+
+	JSON      bool `name:"json" help:"Print the result as JSON."`
+	quietFlag `embed:""`
+}
+
+// migrated is the schema's version before and after.
+type migrated struct {
+	From int64 `json:"from_version"`
+	To   int64 `json:"to_version"`
 }
 
 // Help implements kong.HelpProvider.
@@ -20,9 +33,20 @@ func (migrateCommand) Help() string {
 
 // Run migrates.
 func (c migrateCommand) Run(ctx runContext) error {
+	if c.Wait < 0 {
+		return usageError{fmt.Errorf("--wait %v: use a duration like 10m", c.Wait)}
+	}
+	if c.Wait > 0 {
+		return c.await(ctx)
+	}
+	stop := ctx.show(c.quietFlag, "migrate", func() progress.State { return progress.State{} })
 	versions, err := catalog.Migrate(ctx, c.Catalog, ctx.logger)
+	stop()
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return printJSON(ctx, migrated{From: versions.From, To: versions.To})
 	}
 	text := fmt.Sprintf("schema version %d: nothing to do", versions.To)
 	if versions.From != versions.To {

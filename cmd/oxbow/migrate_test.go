@@ -33,6 +33,7 @@ func TestMigrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	empty, latin = empty+"&connect_timeout=60", latin+"&connect_timeout=60"
 	latest := latestSchema(t)
 	for _, c := range []struct {
 		name, url    string
@@ -52,7 +53,7 @@ func TestMigrate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run([]string{"migrate", "--catalog", c.url}, &stdout, &stderr)
+			code := call([]string{"migrate", "--catalog", c.url}, &stdout, &stderr)
 			if code != c.code || stdout.String() != c.stdout || !strings.Contains(stderr.String(), c.says) {
 				t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/oxbow-video/oxbow/archiver"
 	"github.com/oxbow-video/oxbow/ingest"
+	"github.com/oxbow-video/oxbow/internal/admission"
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/diskcache"
 	"github.com/oxbow-video/oxbow/internal/media"
@@ -46,6 +47,8 @@ type node struct {
 	ready    atomic.Bool
 	pictured bool        // there is an ffmpeg to make pictures with
 	full     atomic.Bool // new shows are refused for lack of room, as was told
+	// readiness is what must have answered beside.
+	readiness readiness
 	// self is how others find this process.
 	self media.Node
 
@@ -57,14 +60,24 @@ type node struct {
 	sources  *ingest.Puller
 	leases   *leases
 	disk     *diskcache.Store // of the edge; nil without one
+	// certificates are those of --https, for whoever else speaks TLS; nil without it.
+	certificates *certificates
+	edge         edgeSelf // of an edge among others
 
+	// tokens are what the cluster's processes show each other, and guard is in front of what they ask here.
+	tokens   *admission.Tokens
+	guard    *admission.Guard
 	internal net.Listener // directory service, origin and control, which nodes and edges ask
 	closers  []func() error
 }
 
 func newNode(ctx runContext) *node {
-	n := &node{logger: ctx.logger, metrics: prometheus.NewRegistry(), services: newServices(ctx.logger)}
+	n := &node{logger: ctx.logger, metrics: ctx.metrics, services: newServices(ctx.logger)}
+	if n.metrics == nil {
+		n.metrics = prometheus.NewRegistry()
+	}
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.addSelfMetrics()
 	return n
 }
 
@@ -151,7 +164,7 @@ func (n *node) checkName(ctx context.Context) error {
 
 // answers says whether a process answers at its URL, whatever: who is gone, or paused until ctx ends, does not.
 func answers(ctx context.Context, base string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/internal/v1/node/status", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/healthz", http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -216,7 +229,7 @@ func (n *node) serveAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.ready.Load), n.logger))
+	n.services.add(ctx, "admin HTTP", serveHTTP(admin, adminHandler(n.metrics, n.isReady), n.logger))
 	return nil
 }
 

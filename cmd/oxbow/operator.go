@@ -24,10 +24,13 @@ type operatorCommands struct {
 	Retention   operator.RetentionCommands   `cmd:"" group:"operate" help:"What is going to be archived and deleted."`
 	Archive     operator.ArchiveCommands     `cmd:"" group:"operate" help:"The stores of finished recordings."`
 	Node        operator.NodeCommands        `cmd:"" group:"operate" help:"Nodes of the clusters, and draining them."`
+	Purge       operator.PurgeCommands       `cmd:"" group:"operate" help:"Have edges forget what they have cached."`
+	Steering    operator.SteeringCommands    `cmd:"" group:"operate" help:"At which edges viewers are."`
 	PlaybackKey operator.PlaybackKeyCommands `cmd:"" group:"operate" name:"playback-key" help:"Keys that playback tokens are signed with."`
 	Token       operator.TokenCommands       `cmd:"" group:"operate" help:"API tokens, and playback tokens."`
 	Webhook     operator.WebhookCommands     `cmd:"" group:"operate" help:"Where events are sent."`
 	Event       operator.EventCommands       `cmd:"" group:"operate" help:"What happened, and what happens."`
+	Viewers     operator.ShowViewers         `cmd:"" group:"operate" help:"Who watches, and how well."`
 	Audit       operator.ListAudit           `cmd:"" group:"operate" help:"Who changed what, newest first."`
 	Settings    operator.ListSettings        `cmd:"" group:"operate" help:"List the settings that there are."`
 }
@@ -83,5 +86,6 @@ func signedTexts() kong.Option {
 func (ctx runContext) process() operator.Process {
 	return operator.Process{
 		Context: ctx.Context, Stdin: os.Stdin, Stdout: ctx.stdout, Stderr: ctx.stderr, Version: version,
+		Progress: ctx.screen.Show,
 	}
 }

@@ -285,6 +285,7 @@ func TestPublisherGoesToAndFro(t *testing.T) {
 	for _, o := range []*owner{b, a, b} {
 		o.leases.beat(t.Context())
 	}
+	soon(t, "b has lost it", func() bool { return len(b.kicked) > 0 }) // a beat does not wait for that for long
 	for i, p := range before {
 		if err := send(p, 5*time.Second, 6*time.Second); (err == nil) != (i == len(before)-1) {
 			t.Errorf("the publication of visit %d: %v", i, err)

@@ -16,7 +16,7 @@ const maxConnections = 2000
 // doors are the listeners of publishers; rtmps and tunnel may be nil.
 type doors struct {
 	rtmp, rtmps, tunnel net.Listener
-	secured             *certificate
+	secured             *certificates
 	srt                 *ingest.SRTListener
 }
 
@@ -30,6 +30,7 @@ func (n *node) openDoors(ctx context.Context) (*doors, error) {
 	if d.secured, d.rtmps, err = n.listenRTMPS(ctx); err != nil {
 		return nil, err
 	}
+	d.rtmp, d.rtmps = n.behindProxies(d.rtmp), n.behindProxies(d.rtmps)
 	d.srt, err = n.listenSRT()
 	return d, err
 }
@@ -71,10 +72,16 @@ func (n *node) listenSRT() (*ingest.SRTListener, error) {
 }
 
 // listenRTMPS reads the certificate and opens the port of RTMPS, where the flags ask for them; else they are nil.
-func (n *node) listenRTMPS(ctx context.Context) (*certificate, net.Listener, error) {
-	secured, err := openCertificate(n.TLS, n.logger)
-	if err != nil || n.RTMPS == "" {
-		return secured, nil, err
+func (n *node) listenRTMPS(ctx context.Context) (*certificates, net.Listener, error) {
+	secured := n.certificates
+	if secured == nil {
+		var err error
+		if secured, err = openCertificates(n.TLS, n.logger); err != nil {
+			return nil, nil, err
+		}
+	}
+	if n.RTMPS == "" {
+		return secured, nil, nil
 	}
 	if secured == nil {
 		return nil, nil, fmt.Errorf("--rtmps %s: give its certificate with --tls-cert and --tls-key", n.RTMPS)

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"sync/atomic"
 
 	"github.com/oxbow-video/oxbow/internal/catalog"
 	"github.com/oxbow-video/oxbow/internal/inspect"
 	"github.com/oxbow-video/oxbow/internal/media"
+	"github.com/oxbow-video/oxbow/internal/progress"
 	"github.com/oxbow-video/oxbow/internal/reindex"
 )
 
@@ -21,13 +22,15 @@ type reindexCommand struct {
 	DryRun      bool `help:"Only tell what would be done."`
 	Parallel    int  `default:"8" placeholder:"N" help:"How many recordings are read at a time (default: ${default})."`
 	JSON        bool `name:"json" help:"Print the report as JSON."`
+	quietFlag   `embed:""`
 }
 
 // Help says what it can't do.
 func (reindexCommand) Help() string {
 	return "Adds the recordings that storage has and the catalog lacks, and corrects rows that storage knows better. " +
 		"Recordings that grow are left to their nodes, and deleted ones stay deleted. It may be run beside the servers, " +
-		"and again. Publishers, streams, keys and tokens are not on storage: the report lists what is missing. Exit " +
+		"and again. Keys and tokens are not on storage: the report has the publishers and streams that are missing, with " +
+		"the settings of their newest recordings, and the rows of recordings that are on no storage. Exit " +
 		"code 0: done; 1: damaged recordings were met, or a service failed; 2: wrong usage."
 }
 
@@ -61,14 +64,19 @@ func (c *reindexCommand) Run(ctx runContext) (err error) {
 		return fmt.Errorf("--catalog: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	begun := time.Now()
+	var done, total atomic.Int64
+	stop := ctx.show(c.quietFlag, "reindex", func() progress.State {
+		if of := total.Load(); of > 0 {
+			return progress.State{Done: done.Load(), Total: of, Unit: "recordings"}
+		}
+		return progress.State{Done: done.Load(), Unit: "recordings listed"}
+	})
 	report, err := reindex.Run(ctx, reindex.Config{
 		Cluster: c.Cluster, Local: local, Archives: archives, DryRun: c.DryRun, Parallel: c.Parallel,
-		Catalog: reindexed(db),
-		Progress: func(done, total int) {
-			ctx.logger.Info("reindex", "recordings", done, "of", total, "dur", time.Since(begun))
-		},
+		Catalog:  reindexed(db),
+		Progress: func(have, of int) { done.Store(int64(have)); total.Store(int64(of)) },
 	})
+	stop()
 	if c.JSON {
 		err = errors.Join(err, printJSON(ctx, report))
 	} else {
@@ -99,7 +107,7 @@ func (a archiveURL) openToRead(ctx context.Context, name string) (reindex.Storag
 // reindexed is the catalog as a reindexing asks it.
 func reindexed(db *catalog.DB) reindex.Catalog {
 	return reindex.Catalog{
-		Recording: db.Recording,
+		Recording: db.Recording, Recordings: db.Recordings,
 		Publisher: func(ctx context.Context, name string) error { _, err := db.Publisher(ctx, name); return err },
 		Stream:    func(ctx context.Context, path media.StreamPath) error { _, err := db.Stream(ctx, path); return err },
 		Restore: func(ctx context.Context, r media.Recording) (reindex.Outcome, error) {

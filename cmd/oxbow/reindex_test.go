@@ -24,7 +24,7 @@ func TestReindexExitCodes(t *testing.T) {
 	}
 	reindex := func(args ...string) (int, string) {
 		var stdout, stderr bytes.Buffer
-		code := run(append([]string{
+		code := call(append([]string{
 			"reindex", "--recordings", recordings, "--catalog", "sqlite:" + dir + "/catalog.db", "--archive", "dir:" + archive,
 		}, args...), &stdout, &stderr)
 		return code, stdout.String() + stderr.String()

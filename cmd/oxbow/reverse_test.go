@@ -48,7 +48,7 @@ func TestEdgeInFrontOfAnOrigin(t *testing.T) {
 		_, _ = io.WriteString(w, r.URL.Path)
 	}))
 	defer origin.Close()
-	public, admin := freeListenAddress(t), freeListenAddress(t)
+	public, admin := awayAddress(t), awayAddress(t)
 	cli, err := parse(t, "edge", "--upstream", origin.URL+"/base", "--http", public, "--admin", admin)
 	if err != nil {
 		t.Fatal(err)
@@ -97,14 +97,4 @@ func TestEdgeInFrontOfAnOrigin(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-}
-
-func freeListenAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/oxbow-video/oxbow/internal/porttest"
 )
 
 // The passwords and tokens that no output may repeat.
@@ -43,7 +44,7 @@ func (t *transcript) String() string {
 
 func (t *transcript) has(tb testing.TB, words ...string) {
 	tb.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(2 * time.Minute)
 	for _, word := range words {
 		for !strings.Contains(t.String(), word) {
 			select {
@@ -62,15 +63,14 @@ func keepsSecrets(tb testing.TB, text string) {
 	}
 }
 
-// awayAddress is where nobody listens.
+// awayAddress is where nobody listens, by TCP or UDP, and nobody else will.
 func awayAddress(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := porttest.Loopback(tb.Context())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // command runs a command line as run does, but for the signals.
@@ -146,7 +146,7 @@ func TestUsageErrorsTellNoSecrets(t *testing.T) {
 		}
 		args = append(args, "--"+bad.flag, bad.value) // the last of a flag counts
 		told := &transcript{}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err := command(ctx, told, args)
 		cancel()
 		if err == nil {

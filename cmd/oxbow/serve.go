@@ -29,6 +29,8 @@ type serveFlags struct {
 	archiveFlags `embed:""`
 	pictureFlags `embed:""`
 	edgeFlags    `embed:""`
+	tokenFlags   `embed:""`
+	httpsFlags   `embed:""`
 	Sync         string `default:"segment" enum:"segment,part,never" help:"When recordings are forced to disk: ${enum}."`
 }
 
@@ -79,6 +81,10 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err != nil {
 		return err
 	}
+	secure, err := n.openHTTPS(ctx, f.httpsFlags, f.TLS, f.Data, public.Addr())
+	if err != nil {
+		return err
+	}
 	doors, err := n.openDoors(ctx)
 	if err != nil {
 		return err
@@ -97,10 +103,14 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 	if err := n.openDisk(f.diskFlags); err != nil {
 		return err
 	}
+	if err := n.openTokens(ctx, f.orRandom()); err != nil {
+		return err
+	}
 	first, err := n.firstStart(ctx, f.AdminToken)
 	if err != nil {
 		return err
 	}
+	n.watchDependencies(ctx)
 	role, err := n.startIngest(ctx, n.startKeyCache(ctx), stopWait)
 	if err != nil {
 		return err
@@ -109,16 +119,23 @@ func (f *serveFlags) serve(ctx runContext, demo func(context.Context, demoTarget
 		return err
 	}
 	n.startPuller(ctx, role.publishers)
+	front, err := n.openFront(ctx, f.frontFlags, f.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	public = front.listener(public, true)
 	drain, drained := context.WithCancel(ctx)
 	defer drained()
-	rest, edge := n.newAPI(ctx, n.sources, f.config(""), ""), n.startEdge(ctx, []string{inside}, "", f.edgeFlags)
-	inner := internalHandler(control.NewHandler(role.control(drained), "", n.logger), rest.Internal(), n.newOrigin(role))
-	n.services.add(ctx, "internal HTTP", serveHTTP(n.internal, inner, n.logger))
+	rest := n.newAPI(ctx, n.sources, f.config(""))
+	edge := n.startEdge(ctx, []string{inside}, f.edgeFlags, front)
+	orders := control.NewHandler(role.control(drained), n.tokens, n.logger)
+	n.services.add(ctx, "internal HTTP", n.serveInternal(orders, rest.Internal(), n.newOrigin(role)))
 	n.services.add(ctx, "event stream", rest.Run)
 	tunnel := role.publishers.Tunnel()
 	all := publicHandler(rest.Public(), tunnel, edge)
 	mine := func(path string) bool { return edgePath(path) && cacheproxy.InLane(path) }
-	n.services.add(ctx, "HTTP", n.serveViewers(public, all, edge, mine, f.FastLane))
+	n.services.add(ctx, "HTTP", n.serveViewers(public, secure.plain(all, edgePath), edge, secure.takes(mine), f.FastLane))
+	secure.serve(ctx, all, front, edge)
 	n.openFor(ctx, doors, role.publishers, tunnel)
 	if demo != nil {
 		target := demoTarget{rtmp: reachable(doors.rtmp.Addr()), freshKey: n.demoKey, logger: n.logger}

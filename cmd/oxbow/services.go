@@ -13,6 +13,7 @@ import (
 type services struct {
 	logger  *slog.Logger
 	running []*service
+	manager *notifier  // who started the process and wants to know; nil without one
 	failed  chan error // the first failure; later ones are logged
 }
 
@@ -23,7 +24,7 @@ type service struct {
 }
 
 func newServices(logger *slog.Logger) *services {
-	return &services{logger: logger, failed: make(chan error, 1)}
+	return &services{logger: logger, manager: openNotifier(logger), failed: make(chan error, 1)}
 }
 
 // add starts run in a goroutine. Its context outlives ctx's end: it is cancelled when its turn to stop has come.
@@ -49,8 +50,10 @@ func (s *services) add(ctx context.Context, name string, run func(context.Contex
 	}()
 }
 
-// wait blocks until ctx ends or a service fails. It gives the failure.
+// wait blocks until ctx ends or a service fails, with all services added, which a service manager is told. It gives the
+// failure.
 func (s *services) wait(ctx context.Context) error {
+	defer s.manager.running(ctx)()
 	select {
 	case <-ctx.Done():
 		return nil

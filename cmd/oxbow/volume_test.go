@@ -46,6 +46,7 @@ func TestVolumeThatHangsHoldsOneGoroutineOfAStream(t *testing.T) {
 		if err := owner.look(t.Context(), acme("show"), work); err != nil || looks.Load() != 2 {
 			t.Errorf("look %d once the volume answers: %v", looks.Load(), err)
 		}
+		synctest.Wait() // also the first look's turn is over
 		if n := len(owner.turns.of); n != 0 {
 			t.Errorf("%d looks are left", n)
 		}
