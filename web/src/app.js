@@ -1,6 +1,6 @@
 // The page: what the path asks for, the lists, and the player between them.
 import { Player } from './player.js';
-import { Unauthorized, list, rights, token } from './listing.js';
+import { Unauthorized, list, rights, token, viewers } from './listing.js';
 import { accept, forget, obtain, prefix, renew } from './pass.js';
 import { ago, behind, cantSign, clock, fate, holds, plain, size, troubles } from './words.js';
 
@@ -178,6 +178,13 @@ async function refresh() {
   }
 }
 
+// Who may read the stream sees how many watch.
+async function count() {
+  const wanted = chosen;
+  const watched = wanted ? await viewers(wanted) : null;
+  if (wanted === chosen) show($('viewers'), watched === null ? '' : `${watched} watching`);
+}
+
 function note(text, bad = false) {
   $('token-note').textContent = text;
   $('token-note').dataset.bad = String(bad);
@@ -252,7 +259,7 @@ async function main() {
     }
     await new Promise((resolve) => setTimeout(resolve, pollLists));
     renew();
-    if (!document.hidden) await refresh();
+    if (!document.hidden) await Promise.all([refresh(), count()]);
   }
 }
 

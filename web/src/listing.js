@@ -59,6 +59,17 @@ export async function list() {
   return { live: live.items.map(row), recordings: recordings.items.map(row), archives: archives.items, base, open: false };
 }
 
+/** How many watch a stream, or a recording; null where the token may not see that, or nobody knows. */
+export async function viewers({ publisher, stream, recording }) {
+  const may = await rights().catch(() => null);
+  if (!may || (may.publisher && may.publisher !== publisher)
+    || !may.scopes.some((scope) => ['admin', 'write', 'read'].includes(scope))) return null;
+  const of = recording ? `recordings/${recording}` : `publishers/${publisher}/streams/${stream}`;
+  const since = new Date(Date.now() - 120_000).toISOString(); // the figures over time are not shown
+  const answer = await get(`/v1/${of}/viewing?since=${since}`, { Authorization: `Bearer ${token.value}` }).catch(() => null);
+  return answer?.viewers ?? null;
+}
+
 function row(r) {
   return {
     publisher: r.publisher,

@@ -1,8 +1,10 @@
 // One video element and what plays in it. The player never gives up on a stream: a show that ends is followed by the
 // next, and what fails is opened again, ever more slowly.
 import Hls from './hls.min.mjs';
+import { leaving } from './leaving.js';
 import { probe } from './listing.js';
 import { renewed } from './pass.js';
+import { Quality } from './quality.js';
 import { refusal } from './words.js';
 
 const pollOff = 3000; // ms between looks for the next show
@@ -28,13 +30,22 @@ export class Player {
     this.state = { phase: 'idle', live: false, latency: null, message: '', next: false };
     this.opening = 0; // counts opens, so that what belongs to an older one is dropped
     const on = (name, act) => video.addEventListener(name, act);
-    on('playing', () => this.set({ phase: 'playing', message: '' }));
+    on('playing', () => {
+      this.quality?.play();
+      this.set({ phase: 'playing', message: '' });
+    });
+    on('waiting', () => { if (!video.seeking && !video.paused) this.quality?.starve(); });
+    on('play', () => this.quality?.open());
     on('pause', () => {
+      this.quality?.rest();
       if (video.ended || this.state.phase !== 'playing') return;
       this.atEdge = false;
       this.set({ phase: 'paused' });
     });
-    on('seeking', () => this.sought());
+    on('seeking', () => {
+      this.quality?.rest();
+      this.sought();
+    });
     on('ended', () => this.ended());
     on('error', () => { if (!this.hls && video.getAttribute('src')) this.nativeFailed(); });
     setInterval(() => this.tick(), 500);
@@ -55,6 +66,7 @@ export class Player {
   open(target) {
     this.close();
     this.target = target;
+    this.quality = new Quality();
     this.tries = 0;
     this.atEdge = target.start === undefined;
     this.rest = jumpRest;
@@ -106,12 +118,17 @@ export class Player {
   playMSE() {
     const hls = new Hls({
       lowLatencyMode: true,
+      playlistLoadPolicy: leaving(Hls.DefaultConfig, () => this.hls?.pathwayPriority),
       workerPath: '/assets/hls.worker.js',
       backBufferLength: 60,
       maxLiveSyncPlaybackRate: 1.1, // what a stall lost is made up for unnoticed
       startPosition: this.target.start ?? -1,
+      cmcd: this.quality.config,
       xhrSetup: (xhr, url) => { // the playlists' URIs go on from the token that they were asked for with
         if (renewed(url) !== url) xhr.open('GET', renewed(url), true);
+        this.quality.sent(url);
+        const { quality } = this;
+        xhr.addEventListener('load', () => quality.answered(url));
       },
     });
     this.hls = hls;
@@ -119,6 +136,7 @@ export class Player {
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.play());
     hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => this.updated(details));
     hls.on(Hls.Events.ERROR, (_, data) => { if (data.fatal) this.failed(data); });
+    this.quality.open();
     hls.loadSource(this.target.address());
     hls.attachMedia(this.video);
   }
@@ -133,7 +151,9 @@ export class Player {
     try {
       await this.video.play();
     } catch (err) {
-      if (err.name === 'NotAllowedError') this.set({ phase: 'paused', message: 'Press play: the browser waits for you.' });
+      if (err.name !== 'NotAllowedError') return;
+      this.quality.hold();
+      this.set({ phase: 'paused', message: 'Press play: the browser waits for you.' });
     }
   }
 
@@ -157,6 +177,7 @@ export class Player {
   }
 
   failed({ type, details, response }) {
+    this.quality.fail();
     if (type === Hls.ErrorTypes.MEDIA_ERROR && this.recovered++ < 2) {
       this.hls.recoverMediaError();
       return;
