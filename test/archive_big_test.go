@@ -178,31 +178,23 @@ func (f *fleet) noUploads() {
 	}
 }
 
-// bigSize is what a big recording has: enough for many parts, and in make e2e a GiB.
-func bigSize() int64 {
-	if full() {
-		return 1 << 30
-	}
-	return 192 << 20
-}
+// bigSize is what a big recording has.
+const bigSize = 1 << 30
 
 // slowly is the rate of one of four connections with which the recording takes a quarter of a minute.
 func (s *bigShow) slowly() proxyLine { return proxyLine{rate: s.bytes / 60} }
 
-// TestArchiversKilledInMidUpload kills the archiver at 30 % of a big recording, and in make e2e the next one at 70 %: each
-// is followed by another within the lease's half minute, what the store has is not sent again, and the last one leaves
-// one complete copy and no upload.
+// TestArchiversKilledInMidUpload kills the archiver at 30 % of a big recording, and the next one at 70 %: each is followed
+// by another within the lease's half minute, what the store has is not sent again, and the last one leaves one complete
+// copy and no upload. In make test it is TestS3ArchiverStoppedInTheMiddleOfAnUpload that holds this, of the archiver.
 func TestArchiversKilledInMidUpload(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
-	show := newBigShow(t, f, "big", bigSize())
+	show := newBigShow(t, f, "big", bigSize)
 	var sent, had int64
 	var killed time.Time
 	began := time.Now()
-	shares := []float64{0.30, 1}
-	if full() {
-		shares = []float64{0.30, 0.40, 1}
-	}
+	shares := []float64{0.30, 0.40, 1}
 	for n, share := range shares {
 		m := f.newArchiver("a", fmt.Sprintf("archiver%d", n+1))
 		m.toS3.set(show.slowly())
@@ -244,7 +236,7 @@ func TestArchiversKilledInMidUpload(t *testing.T) {
 func TestArchiveStoreStopped(t *testing.T) {
 	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 1, edges: 1, noArchiver: true})
-	show := newBigShow(t, f, "stopped", bigSize())
+	show := newBigShow(t, f, "stopped", bigSize)
 	m := f.member("a-archiver")
 	m.toS3.set(show.slowly())
 	m.start()

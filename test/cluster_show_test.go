@@ -107,6 +107,20 @@ type showVerdict struct {
 	archived   time.Time
 }
 
+// judgeEnded waits for the end of a show at all its viewers, and holds what they saw against each other's.
+func judgeEnded(viewers []*witness) {
+	for i, w := range viewers {
+		w.tb.Helper()
+		w.awaitEnd(40 * time.Second)
+		w.awaitAllLoaded(20 * time.Second)
+		w.stop()
+		w.judgeAll()
+		if i > 0 {
+			w.agreeWith(viewers[0])
+		}
+	}
+}
+
 // finish ends the show as its publisher does, and holds everything that was seen and sent against what is left: live,
 // and once it is archived, through every edge and in the bucket.
 func (s *clusterShow) finish() showVerdict {

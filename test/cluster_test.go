@@ -27,8 +27,10 @@ type clusterConfig struct {
 	noArchiver bool
 	// recordings gives a cluster's directory where it is not an ordinary one.
 	recordings map[string]string
-	// ingestFlags and archiverFlags are more of them.
-	ingestFlags, archiverFlags []string
+	// ingestFlags, archiverFlags and apiFlags are more of them.
+	ingestFlags, archiverFlags, apiFlags []string
+	// edgeFlags are more of an edge's, by its name and address.
+	edgeFlags func(name, http string) []string
 }
 
 // fleet is clusters of real processes with the services that they share. Each process has lines of its own to the
@@ -155,6 +157,7 @@ func (f *fleet) newAPI(name string) *member {
 	internal := steadyAddress(f.tb)
 	m.http, m.internal = steadyAddress(f.tb), newFaultProxy(f.tb, internal)
 	m.args = append(m.args, "--http", m.http, "--internal", internal, "--node", name, "--webhook-timeout", "1s")
+	m.args = append(m.args, f.config.apiFlags...)
 	m.env = []string{"OXBOW_ADMIN_TOKEN=" + adminToken}
 	return m
 }
@@ -203,7 +206,12 @@ func (f *fleet) newEdge(name string, api *member) {
 	m := f.newMember(name, "edge", false)
 	m.http, m.toDirectory = steadyAddress(f.tb), newFaultProxy(f.tb, api.internal.address)
 	m.useArchive()
-	m.args = append(m.args, "--http", m.http, "--directory", "http://"+m.toDirectory.address)
+	id := strings.NewReplacer(" ", "-", "/", "-").Replace(name)
+	m.args = append(m.args, "--http", m.http, "--directory", "http://"+m.toDirectory.address, "--node", id,
+		"--drain-timeout", "0s")
+	if f.config.edgeFlags != nil {
+		m.args = append(m.args, f.config.edgeFlags(name, m.http)...)
+	}
 }
 
 // recordings is a cluster's shared directory.

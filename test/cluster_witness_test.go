@@ -66,6 +66,8 @@ type gapped struct{ path, text string }
 type seenObject struct {
 	path   string
 	listed time.Time
+	asked  time.Time // first
+	loaded time.Time
 	sum    string // of its bytes; empty until it was loaded
 	body   []byte // of parts, for the segment that they make
 }
@@ -265,6 +267,9 @@ func (w *witness) note(p string, gap bool, now time.Time, fresh *[]string) bool 
 // load fetches what was listed until it has it.
 func (w *witness) load(ctx context.Context, p string) {
 	told := false
+	w.mu.Lock()
+	w.objects[p].asked = time.Now()
+	w.mu.Unlock()
 	for ctx.Err() == nil {
 		status, body := w.get(ctx, p)
 		switch {
@@ -273,7 +278,7 @@ func (w *witness) load(ctx context.Context, p string) {
 		case status == http.StatusOK:
 			w.mu.Lock()
 			o := w.objects[p]
-			o.sum = digest(body)
+			o.sum, o.loaded = digest(body), time.Now()
 			if strings.Count(path.Base(p), ".") == 2 {
 				o.body = body
 			}

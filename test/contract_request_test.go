@@ -112,7 +112,7 @@ func (op *operation) do(tb testing.TB, server *oxbow, token string, r request) a
 	if r.body != nil {
 		body = bytes.NewReader(text)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patient(30*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, op.method, server.url(target), body)
 	if err != nil {

@@ -7,7 +7,8 @@ import "net/http"
 func contractRows() map[string]func(w *world) []request {
 	rows := make(map[string]func(w *world) []request)
 	for _, part := range []map[string]func(w *world) []request{
-		publisherRows(), streamRows(), liveRows(), recordingRows(), clusterRows(), accessRows(), outboxRows(),
+		publisherRows(), streamRows(), liveRows(), recordingRows(), clusterRows(), accessRows(), outboxRows(), steeringRows(),
+		viewingRows(),
 	} {
 		for id, row := range part {
 			rows[id] = row
@@ -193,5 +194,9 @@ func clusterRows() map[string]func(w *world) []request {
 		"get-node":      func(*world) []request { return one(on("id", "nobody").answered(http.StatusNotFound)) },
 		"drain-node":    func(*world) []request { return one(on("id", "nobody").answered(http.StatusNotFound)) },
 		"list-archives": func(*world) []request { return one(on()) },
+
+		"purge-publisher": func(w *world) []request { return one(w.on()) },
+		"purge-stream":    func(w *world) []request { return one(w.on("stream", w.live)) },
+		"purge-recording": func(w *world) []request { return one(on("recording", w.archivedID)) },
 	}
 }

@@ -19,7 +19,7 @@ const contractWait = 20 * time.Second
 // the value at fault. What a row needs is set up before its faults: that the right requests succeed behind them shows
 // that nothing else was wrong.
 func TestContract(t *testing.T) {
-	alone(t) // thousands of requests: players beside it would stumble
+	t.Parallel()
 	needTool(t, "ffmpeg")
 	server := newContractServer(t)
 	doc := loadDocument(t, server)

@@ -8,7 +8,9 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,6 +107,12 @@ func showPaths(stream, id string) []string {
 	}
 }
 
+// pictureOf says whether a path is of what ffmpeg makes.
+func pictureOf(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return strings.HasPrefix(name, "thumbnail") || strings.HasPrefix(name, "sprite")
+}
+
 // streamPaths are the stream's own, which lead to its latest recording.
 func streamPaths(stream string) []string {
 	return []string{"/acme/" + stream + "/index.m3u8", "/acme/" + stream + "/thumbnail.jpg"}
@@ -141,7 +149,8 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 	line := newEventLine(t, api.internal.address)
 	third.http = steadyAddress(t)
 	third.useArchive()
-	third.args = append(third.args, "--http", third.http, "--directory", "http://"+line.address)
+	third.args = append(third.args, "--http", third.http, "--directory", "http://"+line.address, "--node", third.name,
+		"--drain-timeout", "0s")
 	third.start()
 	edges := []*member{f.member("edge1"), f.member("edge2"), third}
 
@@ -177,7 +186,11 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		for _, edge := range edges {
 			for _, path := range paths {
 				for range 2 { // the second comes out of the cache
-					if status, body, _ := fetch("http://"+edge.http+path, nil); status != http.StatusOK {
+					status, body, _ := fetch("http://"+edge.http+path, nil)
+					if status == http.StatusNotFound && pictureOf(path) && !full() {
+						continue // archiving goes on without pictures where a busy machine has no processor time for them
+					}
+					if status != http.StatusOK {
 						t.Fatalf("%s: %s: %d %.200s", edge.name, path, status, body)
 					}
 				}
@@ -195,7 +208,7 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		for _, edge := range edges {
 			for _, path := range paths {
 				for status := 0; status != http.StatusGone; status, _, _ = fetch("http://"+edge.http+path, nil) {
-					if time.Since(began) > goneWithin {
+					if time.Since(began) > leeway(goneWithin) {
 						t.Fatalf("%s: %s: %s is %d after %s", what, edge.name, path, status, time.Since(began))
 					}
 				}
@@ -216,7 +229,7 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		for _, edge := range edges {
 			for _, path := range streamPaths(stream) {
 				for status := 0; status != http.StatusNotFound; status, _, _ = fetch("http://"+edge.http+path, nil) {
-					if time.Since(began) > goneWithin {
+					if time.Since(began) > leeway(goneWithin) {
 						t.Fatalf("%s: %s is %d after %s", edge.name, path, status, time.Since(began))
 					}
 				}
@@ -284,5 +297,9 @@ func TestDeletionReachesEveryEdge(t *testing.T) {
 		}
 	}
 	play("held")
+	third.stop(syscall.SIGTERM, memberStop) // its way to the directory is the test's own
+	eventually(t, memberStop, "edge3 leaves the list", func() bool {
+		return f.api.api(http.MethodGet, "/v1/nodes/edge3", nil, nil) == http.StatusNotFound
+	})
 	f.driveNodes(t)
 }

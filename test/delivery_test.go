@@ -192,7 +192,7 @@ func TestWebhooksOfShows(t *testing.T) {
 			t.Errorf("%s: %d recordings were seen, want the one show", w.name, n)
 		}
 	}
-	if limit := time.Second + faultSlack; waited > limit {
+	if limit := leeway(time.Second + faultSlack); waited > limit {
 		t.Errorf("a viewer waited %v for something new before the kill, want at most %v", waited, limit)
 	}
 
@@ -208,7 +208,7 @@ func TestWebhooksOfShows(t *testing.T) {
 		t.Errorf("the one that hangs took %d events", hangs.count())
 	}
 	late := good.lateness(log, down)
-	if limit := 2*time.Second + faultSlack; late > limit {
+	if limit := leeway(2*time.Second + faultSlack); late > limit {
 		t.Errorf("the good one got an event %v late, want at most %v", late, limit)
 	}
 	again := 0

@@ -58,6 +58,7 @@ func archiveSegments(tb testing.TB, dir string, o *diskOrigin, segments int) {
 // TestDiskCacheOfAnArchivedRecording watches a recording, and takes the media out of the archive while the edge is down:
 // what comes then is from disk. With its bytes damaged nothing wrong comes, and deleted meanwhile it is gone.
 func TestDiskCacheOfAnArchivedRecording(t *testing.T) {
+	t.Parallel()
 	const segments = 8
 	o := newDiskOrigin(t, 1<<20)
 	o.moved.Store(true)

@@ -106,6 +106,7 @@ func TestArchivedPlaybackReadsWhatItNeeds(t *testing.T) {
 	edge := f.newMember("edge2", "edge", false)
 	edge.http = steadyAddress(t)
 	edge.args = append(edge.args, "--http", edge.http, "--directory", "http://"+f.member("api").internal.address,
+		"--drain-timeout", "0s",
 		"--archive", "s3://"+bucket+"/live?region=us-east-1&endpoint=http://"+store.address)
 	edge.env = []string{"AWS_ACCESS_KEY_ID=" + f.s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + f.s3.SecretKey}
 	edge.start()

@@ -117,7 +117,8 @@ func TestEventLogTellsAShowsLife(t *testing.T) {
 			}
 			return id != "" && len(f.types(id)) >= len(want)
 		})
-		if got := f.types(id); !slices.Equal(got, want) {
+		// What comes next may have come already.
+		if got := f.types(id); !slices.Equal(got[:len(want)], want) {
 			t.Fatalf("told %v, want %v", got, want)
 		}
 	}

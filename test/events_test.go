@@ -92,7 +92,7 @@ func awaitRanges(tb testing.TB, server *oxbow, folders []string, want map[string
 		}
 		return true
 	}
-	for deadline := time.After(15 * time.Second); !same(); {
+	for deadline := time.After(patient(15 * time.Second)); !same(); {
 		select {
 		case <-deadline:
 			tb.Fatalf("date ranges: %s", why)

@@ -30,13 +30,7 @@ func TestFaultRollingRestart(t *testing.T) {
 	v.oneRecording(t)
 	v.lostAtMost(t, underWay)
 	ffmpeg.kill()
-	for _, w := range theirs.viewers {
-		w.awaitEnd(40 * time.Second)
-		w.awaitAllLoaded(20 * time.Second)
-		w.stop()
-		w.judgeAll()
-	}
-	theirs.viewers[0].agreeWith(theirs.viewers[1])
+	judgeEnded(theirs.viewers)
 	theirs.archived(theirs.viewers[0].recordings())
 	fresh := theirs.freshEdge()
 	for _, w := range theirs.viewers {

@@ -37,13 +37,7 @@ func TestFaultGroupKilled(t *testing.T) {
 		}
 		e.finish()
 	}
-	for _, w := range s.viewers {
-		w.awaitEnd(40 * time.Second)
-		w.awaitAllLoaded(20 * time.Second)
-		w.stop()
-		w.judgeAll()
-	}
-	s.viewers[0].agreeWith(s.viewers[1])
+	judgeEnded(s.viewers)
 	if ids := s.viewers[0].recordings(); len(ids) != 1 {
 		t.Errorf("%d recordings %v, want the one show", len(ids), ids)
 	}

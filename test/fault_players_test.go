@@ -12,6 +12,15 @@ import (
 	"github.com/oxbow-video/oxbow/test/hlscheck"
 )
 
+// startWatched starts a cluster of two nodes with one edge, and a show on it that players watch.
+func startWatched(t *testing.T, stream string) (f *fleet, s *clusterShow, players []*viewing) {
+	t.Helper()
+	f = startFleet(t, clusterConfig{edges: 1})
+	s = f.newShow(stream, nil)
+	s.begin(time.Second, "a1", "a2")
+	return f, s, s.faultPlayers()
+}
+
 // faultPlayers starts hls.js and ffmpeg at the first edge, and waits until both show pictures. They are never told to
 // reload.
 func (s *clusterShow) faultPlayers() (players []*viewing) {
@@ -128,14 +137,11 @@ func crossed(tb testing.TB, row string, players []*viewing, fault time.Time, bef
 	}
 }
 
-// TestFaultPlayersKilled is must-show 2 with real players: the owner is killed with -9 in mid-part, its publisher comes
+// TestFaultPlayersKilled has real players: the owner is killed with -9 in mid-part, its publisher comes
 // to another node after a second, and they go on without a reload.
 func TestFaultPlayersKilled(t *testing.T) {
 	onlyFull(t)
-	f := startFleet(t, clusterConfig{edges: 1})
-	s := f.newShow("watched", nil)
-	s.begin(time.Second, "a1", "a2")
-	players := s.faultPlayers()
+	f, s, players := startWatched(t, "watched")
 	s.encoder.awaitPictures(7, 5*time.Second)
 	f.member("a1").kill()
 	fault := time.Now()
@@ -151,10 +157,7 @@ func TestFaultPlayersKilled(t *testing.T) {
 // owner reads it when it wakes.
 func TestFaultPlayersZombie(t *testing.T) {
 	onlyFull(t)
-	f := startFleet(t, clusterConfig{edges: 1})
-	s := f.newShow("asleep", nil)
-	s.begin(time.Second, "a1", "a2")
-	players := s.faultPlayers()
+	f, s, players := startWatched(t, "asleep")
 	a1 := f.member("a1")
 	a1.pause()
 	fault := time.Now()
@@ -272,7 +275,7 @@ func (w *witness) listedAfter(discontinuity int) (part, segment time.Time) {
 	return part, segment
 }
 
-// TestFaultTakeOverLatency is must-show 5 as a viewer at an edge sees it, many times: the owner is killed, and the first
+// TestFaultTakeOverLatency is what a viewer at an edge sees, many times: the owner is killed, and the first
 // part and segment of the next take are listed as soon as they are full.
 func TestFaultTakeOverLatency(t *testing.T) {
 	onlyFull(t)
@@ -335,7 +338,7 @@ func TestFaultChecker(t *testing.T) {
 	s.watched(60)
 	s.encoder.finish()
 	show := checkedShow{name: "kill -9"}
-	show.judge(t, "edge", <-answer, append(slices.Clone(everyShow), "LIF-1", "DSC-4", "DSC-5", "CMF-16"))
+	show.judge(t, "edge", false, <-answer, append(slices.Clone(everyShow), "LIF-1", "DSC-4", "DSC-5", "CMF-16"))
 	v := s.finish()
 	v.oneRecording(t)
 }

@@ -117,7 +117,7 @@ func (c *child) stop(s syscall.Signal, limit time.Duration) time.Duration {
 	if !c.running() {
 		return 0
 	}
-	begun := time.Now()
+	begun, limit := time.Now(), patient(limit)
 	c.signal(s)
 	select {
 	case <-c.done:

@@ -64,15 +64,15 @@ func TestFaultProxy(t *testing.T) {
 		return time.Since(begun), err
 	}
 	conn := mustDial()
-	if _, err := echo(conn, 1000, 5*time.Second); err != nil {
+	if _, err := echo(conn, 1000, patient(5*time.Second)); err != nil {
 		t.Errorf("pass: %v", err)
 	}
 	proxy.set(proxyLine{delay: 100 * time.Millisecond})
-	if took, err := echo(conn, 1000, 5*time.Second); err != nil || took < 200*time.Millisecond {
+	if took, err := echo(conn, 1000, patient(5*time.Second)); err != nil || took < 200*time.Millisecond {
 		t.Errorf("delay of 100 ms each way: %v, %v", took, err)
 	}
 	proxy.set(proxyLine{rate: 1 << 20})
-	if took, err := echo(conn, 1<<19, 10*time.Second); err != nil || took < 400*time.Millisecond {
+	if took, err := echo(conn, 1<<19, patient(10*time.Second)); err != nil || took < 400*time.Millisecond {
 		t.Errorf("512 KiB at 1 MiB/s: %v, %v", took, err)
 	}
 	proxy.hole()
@@ -85,12 +85,12 @@ func TestFaultProxy(t *testing.T) {
 	}
 	proxy.pass()
 	for _, c := range []net.Conn{conn, fresh} { // what was held comes now, before what is sent now
-		if _, err := echo(c, 10, 5*time.Second); err != nil {
+		if _, err := echo(c, 10, patient(5*time.Second)); err != nil {
 			t.Errorf("after the hole: %v", err)
 		}
 	}
 	proxy.cut()
-	if _, err := echo(conn, 10, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+	if _, err := echo(conn, 10, patient(5*time.Second)); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		t.Errorf("cut: %v, want a reset", err)
 	}
 	eventually(t, 5*time.Second, "no connection is left", func() bool { return proxy.established() == 0 })
@@ -100,7 +100,7 @@ func TestFaultProxy(t *testing.T) {
 	}
 	proxy.pass()
 	again := mustDial()
-	if _, err := echo(again, 10, 5*time.Second); err != nil {
+	if _, err := echo(again, 10, patient(5*time.Second)); err != nil {
 		t.Errorf("after a refusal: %v", err)
 	}
 	if err := again.(*net.TCPConn).CloseWrite(); err != nil {
@@ -119,7 +119,7 @@ func TestFaultProxy(t *testing.T) {
 	gone := newFaultProxy(t, "127.0.0.1:1")
 	if lost, err := net.Dial("tcp", gone.address); err == nil { // else it was reset before that was known
 		defer lost.Close()
-		if _, err := echo(lost, 10, 5*time.Second); err == nil {
+		if _, err := echo(lost, 10, patient(5*time.Second)); err == nil {
 			t.Error("nobody is behind it, and it answers")
 		}
 	}

@@ -41,7 +41,7 @@ const (
 	scheduleCalm = 3 * time.Second
 )
 
-// TestFaultSchedules is must-show 4: faults drawn at random over shows in two clusters. `make faults` runs a hundred
+// TestFaultSchedules: faults drawn at random over shows in two clusters. `make faults` runs a hundred
 // schedules, four at a time, and each tells how it went as a line with "schedule N of 100". OXBOW_FAULT_RUNS says how
 // many, OXBOW_TEST_SEED repeats one. Without either it is left to make e2e.
 func TestFaultSchedules(t *testing.T) {

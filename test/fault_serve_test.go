@@ -35,13 +35,7 @@ func TestServeLosesNothingInKillNine(t *testing.T) {
 	third := encoder.await(2, 10*time.Second)
 	viewers[0].awaitListed(20, 30*time.Second)
 	encoder.finish()
-	for _, w := range viewers {
-		w.awaitEnd(20 * time.Second)
-		w.awaitAllLoaded(10 * time.Second)
-		w.stop()
-		w.judgeAll()
-	}
-	viewers[0].agreeWith(viewers[1])
+	judgeEnded(viewers)
 	if ids := viewers[0].recordings(); len(ids) != 1 {
 		t.Fatalf("%d recordings were seen, want the one show", len(ids))
 	}

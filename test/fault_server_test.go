@@ -144,7 +144,7 @@ func TestFaultVolumeHangsAtStart(t *testing.T) {
 	if status, _, _ := fetch("http://"+server.admin+"/readyz", nil); status != http.StatusServiceUnavailable {
 		t.Errorf("readyz answers %d while the volume hangs", status)
 	}
-	if took := child.stop(syscall.SIGTERM, 10*time.Second); took > 5*time.Second {
+	if took := child.stop(syscall.SIGTERM, 10*time.Second); took > leeway(5*time.Second) {
 		t.Errorf("the stop took %v", took)
 	}
 	launch()

@@ -51,9 +51,10 @@ func TestFaultRedisDown(t *testing.T) {
 }
 
 // TestFaultSQLDown kills PostgreSQL: live goes on, a known key publishes, another one is refused with the reason, and
-// rows are written when it returns.
+// rows are written when it returns. In make test it is TestRecoveryOfLostSQL where live goes on, and the catalog's
+// TestKeyCacheWithoutSQL where keys are known and refused.
 func TestFaultSQLDown(t *testing.T) {
-	t.Parallel()
+	onlyFull(t)
 	f := startFleet(t, clusterConfig{nodes: 1})
 	s, known := f.newShow("sql", nil), f.newShow("known", nil)
 	a1 := f.member("a1")

@@ -181,9 +181,10 @@ func TestServicesAreStoppedAndStartedAgain(t *testing.T) {
 		t.Errorf("a paused redis-server answers %s", answer)
 	}
 	redis.resume()
-	if answer, err := redis.ask("PING"); answer != "PONG" {
-		t.Errorf("a resumed redis-server says %q, %v", answer, err)
-	}
+	eventually(t, 10*time.Second, "a resumed redis-server answers", func() bool {
+		answer, _ := redis.ask("PING")
+		return answer == "PONG"
+	})
 
 	sql := startPostgres(t)()
 	if _, err := sql.Query(t.Context(), database, "CREATE TABLE shows (n int); INSERT INTO shows VALUES (3)"); err != nil {

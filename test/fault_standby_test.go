@@ -81,13 +81,7 @@ func TestFaultStandby(t *testing.T) {
 	s.watched(12)
 	backup.leave()
 	s.encoder.finish()
-	for _, w := range s.viewers {
-		w.awaitEnd(40 * time.Second)
-		w.awaitAllLoaded(20 * time.Second)
-		w.stop()
-		w.judgeAll()
-	}
-	s.viewers[0].agreeWith(s.viewers[1])
+	judgeEnded(s.viewers)
 	ids := s.viewers[0].recordings()
 	s.archived(ids)
 	for _, w := range s.viewers {

@@ -44,10 +44,11 @@ func runTests(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
-	// They wait for real time more than they work: more of them at once than there are cores.
+	// They wait for real time more than they work: many more of them at once than there are cores. What they judge must
+	// bear what that does to a machine, see patience_test.go.
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set("4"); err != nil {
+		if err := parallel.Value.Set("6"); err != nil {
 			panic(err)
 		}
 	}
@@ -147,10 +148,10 @@ func (o *oxbow) stop(signal os.Signal) {
 	_ = o.cmd.Process.Signal(signal)
 	select {
 	case <-o.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patient(20 * time.Second)):
 		_ = o.cmd.Process.Kill()
 		<-o.done
-		o.tb.Errorf("the server did not end within 20 s of %v", signal)
+		o.tb.Errorf("the server did not end within %v of %v", patient(20*time.Second), signal)
 	}
 	o.cmd = nil
 }
@@ -348,8 +349,8 @@ func (p *process) wait(limit time.Duration) error {
 	select {
 	case <-p.done:
 		return p.err
-	case <-time.After(limit):
-		p.tb.Fatalf("%s did not end within %v:\n%s", p.name, limit, p.out.tail(20))
+	case <-time.After(patient(limit)):
+		p.tb.Fatalf("%s did not end within %v:\n%s", p.name, patient(limit), p.out.tail(20))
 		return nil
 	}
 }
@@ -366,7 +367,7 @@ func run(tb testing.TB, limit time.Duration, name string, args ...string) string
 
 func tryRun(tb testing.TB, limit time.Duration, name string, args ...string) (string, error) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), patient(limit))
 	defer cancel()
 	out, err := exec.CommandContext(ctx, needTool(tb, name), args...).CombinedOutput()
 	return string(out), err
@@ -374,7 +375,7 @@ func tryRun(tb testing.TB, limit time.Duration, name string, args ...string) (st
 
 // fetch gets a URL with extra headers. Status 0 is a failed connection.
 func fetch(url string, header http.Header) (int, []byte, http.Header) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patient(30*time.Second))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -400,6 +401,7 @@ func eventually(tb testing.TB, limit time.Duration, what string, condition func(
 	tb.Helper()
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
+	limit = patient(limit)
 	deadline := time.After(limit)
 	for !condition() {
 		select {

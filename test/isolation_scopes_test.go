@@ -37,7 +37,7 @@ func (op *operation) wantScope() string {
 	case op.OperationID == "get-own-token":
 		return ""
 	case slices.Contains([]string{"create-publisher", "delete-publisher", "put-source"}, op.OperationID),
-		slices.ContainsFunc([]string{"/v1/tokens", "/v1/nodes", "/v1/archives"}, func(path string) bool {
+		slices.ContainsFunc([]string{"/v1/tokens", "/v1/nodes", "/v1/archives", "/v1/steering"}, func(path string) bool {
 			return op.path == path || strings.HasPrefix(op.path, path+"/")
 		}):
 		return "admin"

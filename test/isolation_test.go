@@ -15,7 +15,7 @@ import (
 // by its names in the path, in the query and in the body. It sees nothing of it and changes nothing, and the token does
 // what it may with its own.
 func TestIsolation(t *testing.T) {
-	alone(t)
+	t.Parallel()
 	needTool(t, "ffmpeg")
 	server := newContractServer(t)
 	doc := loadDocument(t, server)

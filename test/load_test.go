@@ -24,8 +24,8 @@ func TestBenchWatchesAndMeasures(t *testing.T) {
 		Unknown int     `json:"unknown_parts"`
 		Last    float64 `json:"last_p50_ms"`
 	}
-	text := run(t, time.Minute, oxbowBinary, "bench", "latency", "--json", "--publish", target, "--url", stream, "--file", clip,
-		"--duration", "5s")
+	text := run(t, time.Minute, oxbowBinary, "bench", "latency", "--json", "--quiet", "--publish", target,
+		"--url", stream, "--file", clip, "--duration", "5s")
 	if err := json.Unmarshal([]byte(text), &latency); err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func TestBenchWatchesAndMeasures(t *testing.T) {
 		Missed   int            `json:"missed"`
 		Failures map[string]int `json:"failures"`
 	}
-	text = run(t, 2*time.Minute, oxbowBinary, "bench", "view", "--json", "--url", stream, "--viewers", "50", "--ramp", "1s",
-		"--duration", "4s")
+	text = run(t, 2*time.Minute, oxbowBinary, "bench", "view", "--json", "--quiet", "--url", stream,
+		"--viewers", "50", "--ramp", "1s", "--duration", "4s")
 	if err := json.Unmarshal([]byte(text), &view); err != nil {
 		t.Fatal(err)
 	}

@@ -100,11 +100,12 @@ func (s *cliScript) eventually(ts *testscript.TestScript, neg bool, args []strin
 	ts.Check(err)
 	poll := time.NewTicker(100 * time.Millisecond)
 	defer poll.Stop()
-	deadline := time.After(30 * time.Second)
+	limit := patient(30 * time.Second)
+	deadline := time.After(limit)
 	for ts.Exec(args[1], args[2:]...) != nil || !want.MatchString(ts.ReadFile("stdout")) {
 		select {
 		case <-deadline:
-			ts.Fatalf("not within 30s")
+			ts.Fatalf("not within %v", limit)
 		case <-poll.C:
 		}
 	}
@@ -128,7 +129,7 @@ func (s *cliScript) gone(ts *testscript.TestScript, neg bool, args []string) {
 		if p.err == nil {
 			ts.Fatalf("encoder %s ended by itself", args[0])
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patient(20 * time.Second)):
 		ts.Fatalf("encoder %s did not end", args[0])
 	}
 }
@@ -137,7 +138,7 @@ func (s *cliScript) restart(ts *testscript.TestScript, neg bool, args []string) 
 	arguments(ts, neg, args, 0, 0)
 	select {
 	case <-s.o.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patient(30 * time.Second)):
 		ts.Fatalf("the server did not end")
 	}
 	s.o.stop(syscall.SIGKILL) // it has ended: only forgets it

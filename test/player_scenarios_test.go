@@ -74,6 +74,7 @@ func (w *watched) first(tb testing.TB) bool {
 func (w *watched) until(limit time.Duration, what string, condition func() bool) bool {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
+	limit = patient(limit)
 	deadline := time.After(limit)
 	for !condition() {
 		select {

@@ -20,8 +20,9 @@ import (
 // playerStage is what the rows of the table share.
 type playerStage struct {
 	server      *oxbow
-	film, other *stampedFilm // of two sizes
-	recorded    string       // URL of a whole recording from picture 0 on
+	film, other *stampedFilm // of two sizes; the other in make e2e only
+	recording   sync.Once
+	recorded    string // URL of a whole recording from picture 0 on
 	full        bool
 
 	mu      sync.Mutex
@@ -56,8 +57,11 @@ type playerLimits struct {
 // generous gives the limits for a machine that does other work beside: figures are shown there, and only what no load
 // explains is judged.
 func (l playerLimits) generous() playerLimits {
-	l.stalls, l.stalled, l.skips = l.stalls+10, l.stalled+10*time.Second, l.skips+10
-	l.late, l.faults = 3*l.late, true
+	l.stalls, l.stalled, l.skips = l.stalls+50, leeway(l.stalled), l.skips+50
+	l.faults = true
+	if l.late > 0 {
+		l.late = leeway(l.late)
+	}
 	return l
 }
 
@@ -92,12 +96,13 @@ func TestPlayers(t *testing.T) {
 	stage.server.start("serve")
 	const length = 70 * time.Second
 	stage.film = readStamped(t, stampedClip(t, 640, 360, length))
-	stage.other = readStamped(t, stampedClip(t, 480, 270, length))
+	if stage.full {
+		stage.other = readStamped(t, stampedClip(t, 480, 270, length))
+	}
 	settings := map[string]any{"name": "acme", "archive_delay": "1h"}
 	if status := stage.server.api(http.MethodPost, "/v1/publishers", settings, nil); status >= 300 {
 		t.Fatalf("create publisher: %d", status)
 	}
-	stage.record(t)
 	t.Cleanup(func() { stage.write(t) })
 	lanes := make(chan struct{}, 3) // at once: the machine must keep up
 	for i, row := range playerRows() {
@@ -134,7 +139,7 @@ func (s *playerStage) run(t *testing.T, row playerRow, stream string) {
 	s.mu.Lock()
 	s.results = append(s.results, result)
 	s.mu.Unlock()
-	if row.limits.cannot == "" {
+	if row.limits.cannot == "" && (s.full || !result.raced) {
 		for _, b := range result.broken {
 			t.Error(b)
 		}
@@ -145,6 +150,10 @@ func (s *playerStage) run(t *testing.T, row playerRow, stream string) {
 func (s *playerStage) try(t *testing.T, row playerRow, stream string) playerResult {
 	w := &watched{stage: s, row: row}
 	if row.scenario == "VOD" {
+		s.recording.Do(func() { s.record(t) })
+		if s.recorded == "" {
+			t.Fatal("there is no recording")
+		}
 		w.url = s.recorded
 	} else {
 		settings := map[string]any{"name": stream, "reconnect_window": "60s"}

@@ -22,6 +22,16 @@ type session struct {
 	Warnings []struct{ Code, Severity, Text string }
 }
 
+// warning gives the index of a warning, or -1.
+func (s *session) warning(code string) int {
+	for i, w := range s.Warnings {
+		if w.Code == code {
+			return i
+		}
+	}
+	return -1
+}
+
 // TestQualityWarnings publishes with a key frame every 12 s: API, log and metrics say so and what to set. The
 // administrator then closes the connection, and the encoder's log has the reason.
 func TestQualityWarnings(t *testing.T) {
@@ -39,10 +49,10 @@ func TestQualityWarnings(t *testing.T) {
 
 	var now session
 	eventually(t, 30*time.Second, "the publisher is warned", func() bool {
-		return server.api(http.MethodGet, one, nil, &now) == http.StatusOK && len(now.Warnings) > 0
+		// A machine that is slow has other warnings told beside.
+		return server.api(http.MethodGet, one, nil, &now) == http.StatusOK && now.warning("keyframe_interval_long") >= 0
 	})
-	warning := now.Warnings[0]
-	if len(now.Warnings) != 1 || warning.Code != "keyframe_interval_long" || warning.Severity != "warning" ||
+	if warning := now.Warnings[now.warning("keyframe_interval_long")]; warning.Severity != "warning" ||
 		!strings.Contains(warning.Text, "set 2 s") {
 		t.Errorf("warnings: %+v", now.Warnings)
 	}
@@ -68,7 +78,7 @@ func TestQualityWarnings(t *testing.T) {
 	if err := publisher.wait(20 * time.Second); err == nil {
 		t.Error("ffmpeg was not told")
 	}
-	wantLog(t, server, "publisher left", "how=kicked", "set the key frames right", "warnings=keyframe_interval_long")
+	wantLog(t, server, "publisher left", "how=kicked", "set the key frames right", "warnings=", "keyframe_interval_long")
 	eventually(t, 5*time.Second, "the session is gone", func() bool {
 		return server.api(http.MethodGet, one, nil, nil) == http.StatusNotFound
 	})

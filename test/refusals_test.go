@@ -52,7 +52,7 @@ func TestRefusals(t *testing.T) {
 		} {
 			conn := dial(t, server.rtmp)
 			_, _ = conn.Write(garbage)
-			_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(patient(20 * time.Second)))
 			if _, err := io.Copy(io.Discard, conn); err != nil && strings.Contains(err.Error(), "timeout") {
 				t.Errorf("the connection stays open after %q", garbage[:11])
 			}
@@ -68,7 +68,7 @@ func TestRefusals(t *testing.T) {
 		nested := append([]byte{0x02, 0, 7}, "connect"...)
 		nested = append(nested, 0x00, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0)
 		nested = append(nested, bytes.Repeat([]byte{0x03, 0x00, 0x01, 'a'}, 10<<18)...)
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patient(20 * time.Second)))
 		_, _ = conn.Write(chunked(20, nested))
 		if _, err := io.Copy(io.Discard, conn); err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Error("the connection stays open")

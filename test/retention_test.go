@@ -215,7 +215,7 @@ func (p *tenant) gone(what, stream, id string, due time.Time) {
 	for _, edge := range p.edges {
 		for _, file := range []string{"index.m3u8", "video.m3u8", "1/video/init.mp4", "1/video/1.m4s"} {
 			for p.status(edge, stream, id, file) != http.StatusGone {
-				if late := time.Since(due); late > goneWithin {
+				if late := time.Since(due); late > leeway(goneWithin) {
 					p.t.Fatalf("%s: %s: %s/%s is not 410 after %s", what, edge.name, id, file, late)
 				}
 			}
@@ -238,6 +238,12 @@ func (p *tenant) stays(what, id, state string) {
 
 // sleepUntil passes real time: what is tried is that nothing happens in it.
 func sleepUntil(at time.Time) { <-time.After(time.Until(at)) }
+
+// soonAfter gives the span of whole seconds from a time to a while from now: how long a test took to come here is the
+// machine's.
+func soonAfter(at time.Time, more time.Duration) time.Duration {
+	return (time.Since(at) + more).Truncate(time.Second)
+}
 
 // about says whether two times are the same to the millisecond, which the API tells.
 func about(a, b time.Time) bool { return a.Sub(b).Abs() < 2*time.Millisecond }
@@ -265,7 +271,11 @@ func TestPolicies(t *testing.T) {
 		"LookingAhead":      tryLookingAhead,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			if name == "Unrecorded" { // a window is a minute at least; the catalog's conformance holds the rule in make test
+				onlyFull(t)
+			} else {
+				t.Parallel()
+			}
 			try(t, w)
 		})
 	}
@@ -273,13 +283,19 @@ func TestPolicies(t *testing.T) {
 
 // The delay counts from the end, and a change of it holds for what still waits.
 func tryDelay(t *testing.T, w policies) {
-	p := w.publisher(t, "delay", map[string]any{"archive_delay": "6s"})
-	p.stream("plain", nil)
-	p.stream("shorter", map[string]any{"archive_delay": "1h"})
-	p.stream("longer", nil)
+	p := w.publisher(t, "delay", map[string]any{"archive_delay": "1h"})
+	for _, stream := range []string{"plain", "shorter", "longer"} {
+		p.stream(stream, nil)
+	}
 	ids := p.shows("plain", "shorter", "longer")
 	plain, shorter, longer := ids[0], ids[1], ids[2]
+	delay := soonAfter(p.row(plain).EndedAt, 6*time.Second) // it has taken a while to list them
+	p.setStream("plain", map[string]any{"archive_delay": delay.String()})
+	p.setStream("longer", map[string]any{"archive_delay": (delay + 3*time.Second).String()})
 	p.setStream("longer", map[string]any{"archive_delay": "1h"})
+	if late := time.Since(p.row(longer).EndedAt) - delay - 3*time.Second; late > 0 {
+		t.Fatalf("the machine took the delay that was to become longer, and %v more", late)
+	}
 	if r := p.row(shorter); !about(r.ArchiveDue, r.EndedAt.Add(time.Hour)) {
 		t.Errorf("due for archiving at %s, want an hour after %s", r.ArchiveDue, r.EndedAt)
 	}
@@ -290,11 +306,11 @@ func tryDelay(t *testing.T, w policies) {
 	p.waitState(plain, "archived", 20*time.Second)
 	r := p.row(plain)
 	took := r.ArchivedAt.Sub(r.EndedAt)
-	if took < 6*time.Second || took > 14*time.Second {
-		t.Errorf("archived %s after the end, want 6s and the time that it takes", took)
+	if took < delay || took > leeway(delay+8*time.Second) {
+		t.Errorf("archived %s after the end, want %s and the time that it takes", took, delay)
 	}
-	figure(t, "policy, archive_delay 6s", "archived %d ms after the end", took.Milliseconds())
-	sleepUntil(p.row(longer).EndedAt.Add(9 * time.Second))
+	figure(t, fmt.Sprintf("policy, archive_delay %s", delay), "archived %d ms after the end", took.Milliseconds())
+	sleepUntil(p.row(longer).EndedAt.Add(delay + 6*time.Second))
 	p.stays("a delay that became longer", longer, "ended")
 	if r := p.row(longer); !about(r.ArchiveDue, r.EndedAt.Add(time.Hour)) || len(p.stored(longer)) > 0 {
 		t.Errorf("due for archiving at %s, in the bucket %v", r.ArchiveDue, p.stored(longer))
@@ -305,21 +321,23 @@ func tryDelay(t *testing.T, w policies) {
 }
 
 func tryAge(t *testing.T, w policies) {
-	p := w.publisher(t, "age", map[string]any{"retention": "12s"})
+	p := w.publisher(t, "age", nil)
 	p.stream("show", nil)
 	p.stream("other", map[string]any{"retention": "0s"})
 	ids := p.shows("show", "other")
 	p.archived(ids...)
 	p.plays("show", ids[0])
 	p.plays("other", ids[1])
+	age := soonAfter(p.row(ids[0]).EndedAt, 6*time.Second)
+	p.set(map[string]any{"retention": age.String()})
 	r := p.row(ids[0])
-	due := r.EndedAt.Add(12 * time.Second)
+	due := r.EndedAt.Add(age)
 	if !about(r.ExpireDue, due) || r.ExpireReason != "retention" {
 		t.Errorf("due at %s by %q, want %s by retention", r.ExpireDue, r.ExpireReason, due)
 	}
-	if time.Now().Before(due.Add(-time.Second)) {
-		sleepUntil(due.Add(-time.Second))
-		p.stays("a second before its time", ids[0], "archived")
+	sleepUntil(due.Add(-time.Second))
+	if r := p.row(ids[0]); r.State != "archived" && time.Now().Before(due) {
+		t.Errorf("%s before its time it is %s", time.Until(due), r.State)
 	}
 	p.gone("retention", "show", ids[0], due)
 	p.stays("retention 0s of its stream", ids[1], "archived")
@@ -476,18 +494,23 @@ func tryHolds(t *testing.T, w policies) {
 
 // A change of policy holds for what waits for its deletion.
 func tryChanges(t *testing.T, w policies) {
-	p := w.publisher(t, "changes", map[string]any{"retention": "10s"})
+	p := w.publisher(t, "changes", map[string]any{"retention": "2h"})
 	for _, stream := range []string{"loosened", "forever", "tightened", "spared"} {
 		p.stream(stream, nil)
 	}
 	p.setStream("tightened", map[string]any{"retention": "1h"})
 	ids := p.shows("loosened", "forever", "tightened", "spared")
-	p.setStream("loosened", map[string]any{"retention": "1h"})
-	p.setStream("forever", map[string]any{"retention": "0s"})
 	p.keep(ids[3], true) // due soon, and held
 	p.archived(ids...)
 	p.plays("tightened", ids[2])
-	due := p.row(ids[3]).EndedAt.Add(10 * time.Second)
+	soon := soonAfter(p.row(ids[3]).EndedAt, 10*time.Second)
+	p.set(map[string]any{"retention": soon.String()})
+	p.setStream("loosened", map[string]any{"retention": "1h"})
+	p.setStream("forever", map[string]any{"retention": "0s"})
+	due := p.row(ids[3]).EndedAt.Add(soon)
+	if late := time.Since(p.row(ids[0]).EndedAt) - soon; late > 0 {
+		t.Fatalf("the machine took the age that was to become another, and %v more", late)
+	}
 	changed := time.Now()
 	p.setStream("tightened", map[string]any{"retention": "1s"})
 	p.gone("retention 1h to 1s", "tightened", ids[2], changed)
@@ -496,7 +519,7 @@ func tryChanges(t *testing.T, w policies) {
 	p.keep(ids[3], false)
 	sleepUntil(time.Now().Add(4 * time.Second))
 	for i, id := range []string{ids[0], ids[1], ids[3]} {
-		p.stays([]string{"10s to 1h", "10s to for ever", "loosened when due"}[i], id, "archived")
+		p.stays([]string{"soon to 1h", "soon to for ever", "loosened when due"}[i], id, "archived")
 	}
 	if r := p.row(ids[1]); !r.ExpireDue.IsZero() || r.ExpireReason != "" {
 		t.Errorf("kept for ever, yet due at %s by %q", r.ExpireDue, r.ExpireReason)

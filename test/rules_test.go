@@ -16,6 +16,7 @@ import (
 // TestEveryRuleIsInATestsName looks for each rule that the checker knows in the names of the tree's tests: functions, and
 // texts that may name subtests, as CMF19 or CMF-19. What a failure says, "CMF-19: ...", is no name.
 func TestEveryRuleIsInATestsName(t *testing.T) {
+	t.Parallel()
 	id := regexp.MustCompile(`(?:^|[^A-Z])([A-Z]{2,4})-?([0-9]+)(?:[A-Za-z]|$)`)
 	named := map[string]bool{}
 	note := func(name string) {

@@ -17,7 +17,7 @@ import (
 // tool runs one of oxbow's tools with the environment of a member, and gives what it said and its exit code.
 func (m *member) tool(args ...string) (stdout, stderr string, code int) {
 	m.fleet.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patient(30*time.Second))
 	defer cancel()
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(ctx, oxbowBinary, args...)

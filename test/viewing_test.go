@@ -68,13 +68,13 @@ type viewing struct {
 }
 
 // watchInBrowser starts a player of browser/page.js.
-func watchInBrowser(tb testing.TB, player, url, config string) *viewing {
+func watchInBrowser(tb testing.TB, player, url, config string, more ...string) *viewing {
 	tb.Helper()
 	node, chromium := needTool(tb, "node"), needTool(tb, "chromium")
 	if config == "" {
 		config = "{}"
 	}
-	args := []string{"watch.mjs", player, url, "--config", config, "--chromium", chromium}
+	args := append([]string{"watch.mjs", player, url, "--config", config, "--chromium", chromium}, more...)
 	if os.Getenv("OXBOW_PLAYER_LOG") != "" { // for who looks into a player's fault
 		args = append(args, "--log")
 	}
@@ -90,7 +90,7 @@ func watchInBrowser(tb testing.TB, player, url, config string) *viewing {
 		_ = input.Close()
 		select {
 		case <-v.done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patient(10 * time.Second)):
 			_ = cmd.Process.Kill()
 		}
 	}

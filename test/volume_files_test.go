@@ -207,6 +207,9 @@ func (v *faultVolume) statfs() ([]byte, error) {
 	const blocks = 1 << 30 / 4096
 	free := uint64(blocks / 2)
 	v.mu.Lock()
+	if v.used > 0 {
+		free = uint64(blocks * (1 - v.used))
+	}
 	if v.full {
 		free = 0
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -30,7 +31,8 @@ type faultVolume struct {
 	going  chan struct{} // nil: it does not hang
 	errno  syscall.Errno // what changes meet
 	full   bool
-	rate   int64 // bytes in a second, both ways together; zero is as fast as can be
+	used   float64 // fraction that statfs tells; zero is a half
+	rate   int64   // bytes in a second, both ways together; zero is as fast as can be
 	free   time.Time
 	closed bool
 
@@ -92,7 +94,23 @@ func newFaultVolume(tb testing.TB, dir string) *faultVolume {
 			_ = f.Close()
 		}
 	})
+	if err := v.refusePolls(); err != nil {
+		tb.Fatalf("a first poll of the volume: %v", err)
+	}
 	return v
+}
+
+// refusePolls has the kernel learn that files of the volume cannot be polled. Else os.Open asks for it first, in a call that
+// Go's scheduler takes for a short one: a collection of garbage that begins meanwhile waits for its end with everything
+// stopped, so for an answer of the server in this process.
+func (v *faultVolume) refusePolls() error {
+	name := filepath.Join(v.dir, ".poll")
+	fd, err := unix.Open(name, unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return errors.Join(err, unix.Close(fd), unix.Unlink(name))
 }
 
 // hang has every call wait from now on.
@@ -111,6 +129,13 @@ func (v *faultVolume) fail(errno syscall.Errno) {
 	v.errno, v.full = errno, errno == syscall.ENOSPC
 }
 
+// fill has who asks for the room told that a fraction of it is used; what is written is taken all the same.
+func (v *faultVolume) fill(used float64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.used = used
+}
+
 // throttle makes the volume slow.
 func (v *faultVolume) throttle(bytesPerSecond int64) {
 	v.mu.Lock()
@@ -122,7 +147,7 @@ func (v *faultVolume) throttle(bytesPerSecond int64) {
 func (v *faultVolume) heal() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.errno, v.full, v.rate = 0, false, 0
+	v.errno, v.full, v.rate, v.used = 0, false, 0, 0
 	if v.going != nil {
 		close(v.going)
 		v.going = nil

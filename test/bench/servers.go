@@ -105,8 +105,14 @@ func (b bench) startOxbow(ctx context.Context) (*server, error) {
 	} else {
 		rtmp = at
 	}
-	s, err := b.start(ctx, binary, "serve", "--data", filepath.Join(b.work, "data"), "--http",
-		fmt.Sprintf("127.0.0.1:%d", http), "--rtmp", rtmp, "--srt", srt, "--admin", fmt.Sprintf("127.0.0.1:%d", admin),
+	// The load on the origin shows no token.
+	tokens := filepath.Join(b.work, "tokens")
+	if err := os.WriteFile(tokens, []byte("of-the-bench-server\noptional\n"), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := b.start(ctx, binary, "serve", "--cluster-token-file", tokens,
+		"--data", filepath.Join(b.work, "data"), "--http", fmt.Sprintf("127.0.0.1:%d", http), "--rtmp", rtmp,
+		"--srt", srt, "--admin", fmt.Sprintf("127.0.0.1:%d", admin),
 		"--internal", fmt.Sprintf("127.0.0.1:%d", internal), "--max-per-address", "2000", "--log-level", "warn")
 	if err != nil {
 		return nil, err

@@ -1,10 +1,13 @@
 // Plays a page's <video> in headless Chromium and reports what a viewer saw, as one line of JSON.
 //
 //   node play.mjs URL [--seconds N] [--until-ended] [--screenshot FILE] [--color-scheme light|dark]
+//     [--trust SPKI] [--quic HOST:PORT]
 //
 // The report: first_frame_ms (from navigation), seconds played, stalls (waits of more than 250 ms after the first
 // frame) and their total, frames decoded and dropped, latency_s behind the player's live edge where the page tells it,
-// errors that the page or the console gave, ended.
+// errors that the page or the console gave, ended, and of its media requests how many came by each protocol and how many
+// were blocking reloads. With --trust the certificate with that hash (SHA-256 of its key, base64) is taken for valid;
+// with --quic that host is asked by HTTP/3 from the start.
 import { chromium } from "playwright-core";
 import { parseArgs } from "node:util";
 
@@ -17,20 +20,27 @@ const { values: options, positionals: [url] } = parseArgs({
     "color-scheme": { type: "string", default: "dark" },
     width: { type: "string", default: "1280" },
     chromium: { type: "string", default: process.env.CHROMIUM ?? "/usr/bin/chromium" },
+    trust: { type: "string" },
+    quic: { type: "string" },
   },
 });
 
 // Without these, Chromium looks for its maker's hosts at every start.
 const quiet = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ];
-const browser = await chromium.launch({ executablePath: options.chromium, args: quiet });
+quiet.push(options.quic ? `--origin-to-force-quic-on=${options.quic}` : "--disable-quic");
+if (options.trust) quiet.push(`--ignore-certificate-errors-spki-list=${options.trust}`);
+// A busy machine may take long to start it, and for each step.
+const patience = 120_000;
+const browser = await chromium.launch({ executablePath: options.chromium, args: quiet, timeout: patience });
 try {
   const page = await browser.newPage({
     viewport: { width: Number(options.width), height: 800 },
     colorScheme: options["color-scheme"],
   });
+  page.setDefaultTimeout(patience);
   const errors = [];
   page.on("pageerror", (error) => errors.push(`page: ${error.message}`));
   page.on("console", (message) => {
@@ -49,7 +59,7 @@ try {
       return !untilEnded && s.firstFrame !== undefined && performance.now() - s.firstFrame >= ms;
     },
     [deadline, options["until-ended"]],
-    { timeout: deadline + 60_000, polling: 100 },
+    { timeout: deadline + patience, polling: 100 },
   ).catch((error) => errors.push(`wait: ${error.message.split("\n")[0]}`));
   const report = await page.evaluate(() => {
     const s = window.__seen;
@@ -67,6 +77,8 @@ try {
       latency_s: window.oxbow?.player?.state?.latency ?? null,
       media_errors: s.mediaErrors,
       ended: s.ended,
+      protocols: s.protocols,
+      reloads: s.reloads,
     };
   });
   if (options.screenshot) await page.screenshot({ path: options.screenshot });
@@ -77,7 +89,14 @@ try {
 
 // observe runs in the page before its own scripts and watches every <video>.
 function observe() {
-  const seen = { stalls: 0, stalledFor: 0, mediaErrors: [], ended: false };
+  const seen = { stalls: 0, stalledFor: 0, mediaErrors: [], ended: false, protocols: {}, reloads: 0 };
+  new PerformanceObserver((list) => {
+    for (const { name, nextHopProtocol } of list.getEntries()) {
+      if (!/\.(m3u8|mp4|m4s)(\?|$)/.test(name)) continue;
+      seen.protocols[nextHopProtocol] = (seen.protocols[nextHopProtocol] ?? 0) + 1;
+      if (/_HLS_msn=/.test(name)) seen.reloads += 1;
+    }
+  }).observe({ type: "resource" });
   window.__seen = seen;
   let waitingSince;
   const on = (type, handle) => document.addEventListener(type, handle, true); // media events do not bubble

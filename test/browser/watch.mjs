@@ -1,8 +1,8 @@
 // Plays a stream or recording with one player in headless Chromium and tells what it shows while it does.
 //
-//   node watch.mjs PLAYER URL [--config JSON] [--chromium FILE] [--log]
+//   node watch.mjs PLAYER URL [--config JSON] [--chromium FILE] [--trust HASH] [--log]
 //
-// PLAYER is a name in page.js. Every line on standard output is one JSON object: {load: ms} when the player was given
+// PLAYER is a name in page.js; with --trust the certificate with that hash (SHA-256 of its key, base64) is valid. Every line on standard output is one JSON object: {load: ms} when the player was given
 // the URL; {frames: [[ms, media seconds, number], ...]}, the pictures that were shown, with the number that is read out
 // of each (-1: unreadable); {error, fatal}; {seeked: ms}; {ended: ms}; {dropped} at the end; with --log {log, at}: what
 // the console, the network and Chromium's own player say. Times are wall clock. Lines on standard input:
@@ -19,6 +19,7 @@ const { values: options, positionals: [player, url] } = parseArgs({
   options: {
     config: { type: "string", default: "{}" },
     chromium: { type: "string", default: "/usr/bin/chromium" },
+    trust: { type: "string" },
     log: { type: "boolean", default: false },
   },
 });
@@ -49,9 +50,13 @@ const quiet = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ];
-const browser = await chromium.launch({ executablePath: options.chromium, args: quiet });
+if (options.trust) quiet.push(`--ignore-certificate-errors-spki-list=${options.trust}`);
+// A busy machine may take long to start it, and for each step.
+const patience = 120_000;
+const browser = await chromium.launch({ executablePath: options.chromium, args: quiet, timeout: patience });
 try {
   const page = await browser.newPage({ viewport: { width: 800, height: 450 } });
+  page.setDefaultTimeout(patience);
   page.on("pageerror", (error) => tell({ error: `page: ${error.message}`, fatal: true }));
   page.on("console", (message) => {
     if (options.log) tell({ log: message.text(), at: Date.now() });

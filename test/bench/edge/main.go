@@ -10,11 +10,13 @@
 //	go run ./test/bench/edge -parts fanout -viewers 200,2000 -modes part,pieces,list
 //	go run ./test/bench/edge -parts soak -soak 10m
 //
-// Hits: objects of three sizes that are in the cache. Fan-out: all viewers wait for each new part of a live stream.
+// Hits: objects of three sizes that are in the cache. TLS: the same by HTTP/1.1, HTTP/2 and HTTP/3. Fan-out:
+// all viewers wait for each new part of a live stream.
 // Cluster: real viewers of a real stream, from real ingest nodes. Soak: our edge alone, with all kinds of clients.
 //
 // It wants Linux, two cores, taskset, bin/oxbow, and what Debian calls nginx, varnish and trafficserver; a server that
-// is not there is left out. Absolute figures move with the machine: compare those of one run.
+// is not there is left out. Part tls wants nghttp2-client. Absolute figures move with the machine: compare those of
+// one run.
 package main
 
 import (
@@ -51,6 +53,7 @@ type settings struct {
 	soakServer          string
 	soakCache           string
 	copies, json        bool
+	tls                 bool // servers listen for it, too
 	pprof               string
 }
 
@@ -62,7 +65,7 @@ func main() {
 	flag.StringVar(&s.oxbowArgs, "oxbow-args", "", "more flags for oxbow edge")
 	flag.StringVar(&s.cacheSize, "cache-size", "1GiB", "memory of Oxbow's cache; the others have 1 GiB too")
 	flag.StringVar(&s.dir, "dir", os.TempDir(), "where the servers' files go while it runs")
-	flag.StringVar(&s.parts, "parts", "hits,fanout", "what to measure: hits, fanout, cluster, soak")
+	flag.StringVar(&s.parts, "parts", "hits,fanout", "what to measure: hits, tls, fanout, cluster, soak")
 	flag.StringVar(&s.servers, "servers", "oxbow,oxbow-upstream,nginx,nginx-files,varnish,ats,none",
 		"which servers, in order: also oxbow-other; nginx-files is nginx with open_file_cache, none is the origin itself")
 	flag.StringVar(&s.connections, "connections", "64,1000", "hits: numbers of connections")
@@ -125,7 +128,7 @@ func (s settings) run(ctx context.Context) (err error) {
 	out := report{Machine: machine()}
 	for part := range strings.SplitSeq(s.parts, ",") {
 		measure, known := map[string]func(context.Context, *report) error{
-			"hits": s.hits, "fanout": s.fanout, "cluster": s.cluster, "soak": s.soakEdge,
+			"hits": s.hits, "tls": s.secured, "fanout": s.fanout, "cluster": s.cluster, "soak": s.soakEdge,
 		}[part]
 		if !known {
 			return fmt.Errorf("-parts: no part %q", part)

@@ -43,7 +43,7 @@ http {
 	proxy_cache_path %[2]s/cache levels=1:2 keys_zone=c:32m max_size=1g inactive=30s use_temp_path=off;
 	upstream o { server 127.0.0.1:%[4]d; keepalive 256; }
 	server {
-		listen 127.0.0.1:%[5]d backlog=4096;
+		listen 127.0.0.1:%[5]d backlog=4096; %[6]s
 		location / {
 			proxy_pass http://o; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_read_timeout 60s;
 			proxy_cache c; proxy_cache_lock on; proxy_cache_lock_timeout 30s; proxy_cache_lock_age 30s;
@@ -52,12 +52,21 @@ http {
 		}
 	}
 }
-`, user, r.dir, more, r.origin, r.port)
+`, user, r.dir, more, r.origin, r.port, r.nginxTLS())
 	file := filepath.Join(r.dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
 	return proc.StartOn(ctx, serverCore, r.dir, nil, "nginx", "-e", filepath.Join(r.dir, "error.log"), "-c", file)
+}
+
+// nginxTLS has nginx listen for TLS, too, where that is measured.
+func (r rig) nginxTLS() string {
+	if !r.tls {
+		return ""
+	}
+	return fmt.Sprintf("listen 127.0.0.1:%d ssl http2 backlog=4096; ssl_certificate %s; ssl_certificate_key %s;",
+		r.tlsPort, r.cert, r.key)
 }
 
 // startVarnish starts Varnish with a gigabyte of memory and threads for every viewer who waits.

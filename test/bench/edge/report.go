@@ -18,6 +18,7 @@ import (
 type report struct {
 	Machine string       `json:"machine"`
 	Hits    []hitRow     `json:"hits,omitempty"`
+	TLS     []tlsRow     `json:"tls,omitempty"`
 	Fanout  []fanRow     `json:"fanout,omitempty"`
 	Cluster []clusterRow `json:"cluster,omitempty"`
 	Soak    *soakResult  `json:"soak,omitempty"`
@@ -54,6 +55,7 @@ func (r *report) print(asJSON bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Measured on %s; servers and origin on one core, clients on another.\n", r.Machine)
 	r.printHits(&b)
+	r.printTLS(&b)
 	r.printFanout(&b)
 	r.printCluster(&b)
 	if r.Soak != nil {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type server struct {
 	name  string
 	port  int
 	admin int // ours: metrics and profiles; zero of others
+	tls   int // zero without settings.tls
 }
 
 var errAbsent = errors.New("not on this machine")
@@ -44,6 +46,8 @@ type rig struct {
 	admin  int
 	// directory is the directory service's port; zero is the origin's.
 	directory int
+	tlsPort   int // zero without settings.tls, which certificate and key are for too
+	cert, key string
 	cluster   bool // real nodes are behind it, which have none of the benchmark's objects
 }
 
@@ -87,6 +91,14 @@ func (r rig) startServer(ctx context.Context, name string) (s *server, err error
 	if err := os.Chmod(r.dir, 0o755); err != nil {
 		return nil, err
 	}
+	if r.tls {
+		if r.tlsPort, err = proc.FreePort(ctx); err != nil {
+			return nil, err
+		}
+		if r.cert, r.key, err = writeCertificate(r.dir); err != nil {
+			return nil, err
+		}
+	}
 	start, known := r.starters()[name]
 	if !known {
 		return nil, fmt.Errorf("no server %q", name)
@@ -95,7 +107,7 @@ func (r rig) startServer(ctx context.Context, name string) (s *server, err error
 	if err != nil {
 		return nil, err
 	}
-	s = &server{Child: child, name: name, port: r.port}
+	s = &server{Child: child, name: name, port: r.port, tls: r.tlsPort}
 	if strings.HasPrefix(name, "oxbow") {
 		s.admin = r.admin
 	}
@@ -183,6 +195,11 @@ func (r rig) startOxbow(ctx context.Context, binary string, args ...string) (*pr
 		binary, "edge", "--http", fmt.Sprintf("127.0.0.1:%d", r.port), "--admin", fmt.Sprintf("127.0.0.1:%d", r.admin),
 		"--cache-size", r.cacheSize, "--log-level", "warn",
 	}, args...)
+	if r.tls {
+		secure := []string{"--https", fmt.Sprintf("127.0.0.1:%d", r.tlsPort), "--http3", "--tls-cert", r.cert,
+			"--tls-key", r.key}
+		args = slices.Insert(args, 2, secure...)
+	}
 	if args[len(args)-2] == "--directory" {
 		args = append(args, "--archive", "dir:"+filepath.Join(r.dir, "archive"))
 	}
