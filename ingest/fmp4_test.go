@@ -93,11 +93,40 @@ func TestFMP4(t *testing.T) {
 	}
 }
 
+// emptySamples is a segment of so many samples of the first track, none of which has a byte.
+func emptySamples(count uint32) []byte {
+	box := func(kind string, bodies ...[]byte) []byte {
+		body := slices.Concat(bodies...)
+		return append(binary.BigEndian.AppendUint32(nil, uint32(8+len(body))), append([]byte(kind), body...)...)
+	}
+	words := func(of ...uint32) (b []byte) {
+		for _, w := range of {
+			b = binary.BigEndian.AppendUint32(b, w)
+		}
+		return b
+	}
+	header, run := box("tfhd", words(0x020000, 1)), box("trun", words(1, count, 0))
+	return slices.Concat(box("moof", box("mfhd", words(0, 0)), box("traf", header, run)), box("mdat"))
+}
+
+func TestFMP4CountsEmptySamplesOnce(t *testing.T) {
+	init, _ := mustMP4(t)
+	q := &hlsQueue{number: -1, maxFrame: 1 << 20}
+	if err := q.load(hlsChunk{init: init, data: emptySamples(maxFMP4Samples)}); err != nil {
+		t.Fatal(err)
+	}
+	last := q.events[len(q.events)-1]
+	if last.repair != repairEmptyFrame || last.times != maxFMP4Samples || len(q.events) > 8 {
+		t.Errorf("%d events, the last %+v", len(q.events), last)
+	}
+}
+
 func FuzzFMP4(f *testing.F) {
 	init, segment := mustMP4(f)
 	f.Add(init, segment)
 	f.Add(init, segment[:len(segment)-1])
 	f.Add(init[:len(init)/2], segment)
+	f.Add(init, emptySamples(maxFMP4Samples))
 	f.Fuzz(func(t *testing.T, init, segment []byte) {
 		defer fuzztest.Bound(t, 8<<20+64*(len(init)+len(segment)))()
 		q := &hlsQueue{number: -1, maxFrame: 1 << 20}
