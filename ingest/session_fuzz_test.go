@@ -139,6 +139,7 @@ func FuzzTarget(f *testing.F) {
 	for _, seed := range [][3]string{
 		{"live", "rtmp://h/live", "KEY?backup=1"}, {"acme/show?key=KEY", "", ""}, {"", "rtmp://h:1935/live/KEY?x=y", ""},
 		{"acme", "rtmp://h/acme?key=KEY", "show"}, {"../..", "", "%2e%2e?key=%2f"}, {"live", "", "?KEY"}, {"a/b/c", "", "d\x00\\..\\e"},
+		{"live/KEY", "", "KEY"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}

@@ -82,6 +82,8 @@ func parseTarget(app, tcURL, name string) (target, error) {
 		return checkKey(target{key: parts[1], backup: backup})
 	case n == 2 && parts[0] == keyApp && parts[1] == key: // written twice: it must not be logged as a stream's name
 		return checkKey(target{key: key, backup: backup})
+	case n == 3 && parts[0] == keyApp && parts[1] == parts[2] && key == "": // so too
+		return checkKey(target{key: parts[1], backup: backup})
 	case n == 2 && key != "":
 		return named(parts, key, backup)
 	case n == 3 && key == "":

@@ -24,6 +24,7 @@ func TestParseTarget(t *testing.T) {
 		{"live", "", "KEY?key=KEY", target{key: "KEY"}, nil},
 		{"live?key=KEY", "", "", target{key: "KEY"}, nil},
 		{"live/KEY", "", "", target{key: "KEY"}, nil},
+		{"live/KEY", "", "KEY", target{key: "KEY"}, nil},
 		{"live/_definst_", "", "KEY", target{key: "KEY"}, nil},
 		{"", "rtmp://h:1935/live", "KEY", target{key: "KEY"}, nil},
 		{"", "rtmp://h:1935/live/KEY?x=y", "", target{key: "KEY"}, nil},
