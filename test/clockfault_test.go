@@ -126,7 +126,7 @@ func TestTransportStreamClockWraps(t *testing.T) {
 	key := server.createStream("acme", "wrap", nil)
 	clip := newClipMaker(t).clip(t, "H.264 B-frames", "AAC-LC")
 	p := publish(t, "-re", "-i", clip, "-c", "copy", "-output_ts_offset", "95438", "-f", "mpegts",
-		"srt://"+server.srt+"?linger=4&streamid=publish:acme/wrap:"+key)
+		"srt://"+server.srt+"?linger=4"+patientSRT+"&streamid=publish:acme/wrap:"+key)
 	if err := p.wait(time.Minute); err != nil {
 		t.Fatal(err)
 	}

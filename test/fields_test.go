@@ -28,7 +28,7 @@ func TestFieldPictures(t *testing.T) {
 	key := server.createStream("acme", "show", map[string]any{"archive_delay": "0s"})
 	for protocol, target := range map[string][]string{
 		"rtmp": {"-f", "flv", "rtmp://" + server.rtmp + "/live/" + key},
-		"srt":  {"-f", "mpegts", "srt://" + server.srt + "?linger=3&streamid=publish:acme/show:" + key},
+		"srt":  {"-f", "mpegts", "srt://" + server.srt + "?linger=4" + patientSRT + "&streamid=publish:acme/show:" + key},
 	} {
 		publisher := publish(t, append([]string{"-re", "-i", source, "-c", "copy"}, target...)...)
 		awaitLive(t, server, "acme", "show")

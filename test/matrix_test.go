@@ -61,7 +61,7 @@ func (to *matrixTarget) rtmp(scheme, address string) string {
 }
 
 func (to *matrixTarget) srt(options string) string {
-	return "srt://" + to.server.srt + "?linger=4" + options + "&streamid=publish:acme/" + to.stream + ":" + to.key
+	return "srt://" + to.server.srt + "?linger=4" + patientSRT + options + "&streamid=publish:acme/" + to.stream + ":" + to.key
 }
 
 // matrixSeconds is the length of a clip.

@@ -19,3 +19,7 @@ func leeway(limit time.Duration) time.Duration {
 	}
 	return limit + 30*time.Second
 }
+
+// patientSRT is what a publisher's SRT URL asks for so that a busy machine loses nothing: a second in microseconds, where
+// the usual 120 ms go by before a process has its turn.
+const patientSRT = "&latency=1000000"

@@ -18,7 +18,7 @@ func TestSRTFromLiveToArchive(t *testing.T) {
 	server := newOxbow(t, "--archive-grace", "1s")
 	server.start("serve")
 	key := server.createStream("acme", "show", map[string]any{"archive_delay": "1s"})
-	url := "srt://" + server.srt + "?linger=2&streamid=publish:acme/show:"
+	url := "srt://" + server.srt + "?linger=4" + patientSRT + "&streamid=publish:acme/show:"
 
 	refused := publish(t, "-re", "-i", source, "-c", "copy", "-f", "mpegts", url+"ox_wrong")
 	if err := refused.wait(15 * time.Second); err == nil {
