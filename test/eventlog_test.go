@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -132,6 +133,10 @@ func TestEventLogTellsAShowsLife(t *testing.T) {
 	expect(media.EventInterrupted)
 	p = begin("60")
 	expect(media.EventLive)
+	manifest := filepath.Join(server.data, "recordings", "acme", "show", id, "recording.json")
+	eventually(t, 20*time.Second, "storage has it, which is told of it when the server is back", func() bool {
+		return regexp.MustCompile(`"state": *"live"`).MatchString(mustRead(t, manifest))
+	})
 	server.stop(syscall.SIGKILL)
 	p.kill()
 	server.start("serve")
