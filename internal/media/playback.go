@@ -119,7 +119,7 @@ func ParseOrigin(text string) (string, error) {
 	if err != nil || len(text) > maxOrigin || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" ||
 		strings.HasSuffix(u.Host, ":") || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) ||
-		strings.ContainsAny(text, "#\\*,;'\"()<>!$&+=|^`{}~ ") {
+		strings.ContainsAny(text, "%#\\*,;'\"()<>!$&+=|^`{}~ ") {
 		return "", fmt.Errorf("%w: %.80q is no origin: write it like https://www.example.com or http://host:8080",
 			ErrInvalid, text)
 	}
