@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/oxbow-video/oxbow/internal/fuzztest"
@@ -12,7 +13,7 @@ import (
 func FuzzLease(f *testing.F) {
 	for _, entry := range []string{
 		`1 7 o n t {"node":"n","cluster":"a","epoch":3}`, `1 7 o n t {}`, `1 -7 o n t {}`, `1 18446744073709551616 o n t {}`,
-		`1 7 o n t`, ``, `1 7 o n t {"node":5}`, `     {}`,
+		`1 7 o n t`, ``, `1 7 o n t {"node":5}`, `     {}`, `1 7` + strings.Repeat("f", 4000) + ` o n t {}`,
 	} {
 		f.Add(entry)
 	}
