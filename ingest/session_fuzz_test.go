@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,16 +22,23 @@ import (
 type scripted struct {
 	says  *bytes.Reader
 	heard bytes.Buffer
+	from  net.IP // 127.0.0.1 if nil
 }
 
 func (c *scripted) Read(p []byte) (int, error)       { return c.says.Read(p) }
 func (c *scripted) Write(p []byte) (int, error)      { return c.heard.Write(p) }
 func (c *scripted) Close() error                     { return nil }
 func (c *scripted) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1935} }
-func (c *scripted) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5000} }
 func (c *scripted) SetDeadline(time.Time) error      { return nil }
 func (c *scripted) SetReadDeadline(time.Time) error  { return nil }
 func (c *scripted) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *scripted) RemoteAddr() net.Addr {
+	if c.from == nil {
+		return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5000}
+	}
+	return &net.TCPAddr{IP: c.from, Port: 5000}
+}
 
 // publishing is what a publisher says behind its handshake, up to one picture.
 func publishing(key string) (said []byte) {
@@ -64,11 +72,16 @@ func FuzzRTMPSession(f *testing.F) {
 	}
 	s := New(Config{MaxFrame: 64 << 10, MaxMemory: 256 << 10}, rec, rec, rec, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	hello := append([]byte{rtmpVersion}, make([]byte, 2*handshakeSize)...)
+	var clients uint32
 	f.Fuzz(func(t *testing.T, said []byte) {
 		if len(said) > 64<<10 {
 			return
 		}
-		conn := &scripted{says: bytes.NewReader(append(bytes.Clone(hello), said...))}
+		clients++ // each by itself: an address that had wrong keys waits for seconds
+		conn := &scripted{
+			says: bytes.NewReader(append(bytes.Clone(hello), said...)),
+			from: net.IP(append(binary.BigEndian.AppendUint32([]byte{0x20, 1, 0xd, 0xb8}, clients), make([]byte, 8)...)),
+		}
 		within := fuzztest.Bound(t, 4<<20+64*len(said))
 		s.serveRTMP(t.Context(), conn, nil)
 		within()
