@@ -133,6 +133,9 @@ func (g *fragment) readRun(f *findings, i *initSection, trun []byte, d defaults,
 		}
 		g.addSample(f, i, s, composition, mdat.body[offset:end])
 		offset = end
+		if s.size == 0 && flags&0xf00 == 0 {
+			return offset // so are the others, and no bytes bound how many the trun says there are
+		}
 	}
 	return offset
 }

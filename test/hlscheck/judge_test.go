@@ -39,6 +39,8 @@ func FuzzParsePlaylist(f *testing.F) {
 func FuzzParseMedia(f *testing.F) {
 	f.Add(initOf(true, 1), fragmentOf(1, 0, 3, 3000, func(i int) bool { return i == 0 }, true))
 	f.Add(initOf(false, 1), fragmentOf(1, 0, 3, 1024, func(int) bool { return true }, false))
+	f.Add(initOf(true, 1), append(atom("moof", atom("mfhd", words(0, 1)), atom("traf", atom("tfhd", words(0x020000, 1)),
+		atom("tfdt", words(1<<24, 0, 0)), atom("trun", words(1<<24|1, 1<<32-1, 92)))), atom("mdat")...))
 	f.Fuzz(func(_ *testing.T, head, data []byte) {
 		rec := newFindings()
 		if i := parseInit(rec, head); i != nil {
