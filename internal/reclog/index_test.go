@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -217,11 +218,13 @@ func FuzzIndexLine(f *testing.F) {
 func FuzzIndex(f *testing.F) {
 	f.Add(indexOf(segment(1, 50, 100), segment(2, 150, 100), segment(5, 250, 100)), int64(-1))
 	f.Add([]byte(strings.Join(append(foreignLines(), badLines()...), "\n")), int64(200))
+	f.Add(indexOf(segment(80000, 50, 100)), int64(-1))
 	f.Fuzz(func(t *testing.T, text []byte, size int64) {
-		defer fuzztest.Bound(t, 4<<20+512*len(text))()
 		bounds := testBounds()
 		bounds.size = size
+		within := fuzztest.Bound(t, 4<<20+512*len(text))
 		got := parseIndex(text, bounds)
+		within()
 		if got.end > int64(len(text)) || len(got.bad) > maxDamage {
 			t.Fatalf("end %d of %d, %d bad", got.end, len(text), len(got.bad))
 		}
@@ -234,6 +237,9 @@ func FuzzIndex(f *testing.F) {
 		}
 		take := testTake(1, 1)
 		tracks := [][]media.Segment{got.lines, nil}
+		// One line far ahead has gaps made for all that is missing before it, up to a limit.
+		const gap = int(unsafe.Sizeof(media.Segment{}))
+		defer fuzztest.Bound(t, 4<<20+len(tracks)*(maxFill+len(got.lines))*gap)()
 		if complete(&take, tracks, lastMSN(&take, tracks), testManifest().Constants, nil) != nil {
 			return
 		}
