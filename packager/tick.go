@@ -48,8 +48,8 @@ func (s *stream) tick(now time.Time) bool {
 }
 
 // stoodLocked says that this process stood still, as on a machine that is paused or overloaded: what the publisher sent
-// meanwhile is still to be read, and it is not silent before that was. Never twice in a row, or a machine that is always
-// late would let players wait.
+// meanwhile is still to be read, and it is not silent before that was. Never twice in a row, or a machine that is
+// always late would let players wait.
 func (s *stream) stoodLocked(now time.Time) bool {
 	late := !s.tickedAt.IsZero() && now.Sub(s.tickedAt) > 4*s.packager.cfg.Tick
 	s.tickedAt = now

@@ -376,7 +376,7 @@ func decodeLease(path media.StreamPath, entry string) (media.Lease, error) {
 		err = json.Unmarshal([]byte(fields[5]), &lease)
 	}
 	if err != nil {
-		return media.Lease{}, fmt.Errorf("%w: lease entry: %.300s", media.ErrCorrupt, err) // it repeats what it read
+		return media.Lease{}, fmt.Errorf("%w: lease entry: %.300s", media.ErrCorrupt, err.Error()) // it repeats what it read
 	}
 	lease.Path, lease.Epoch = path, epoch
 	return lease, nil
